@@ -1,0 +1,20 @@
+// Logging. The library logs; only the program decides where lines go (nowhere until it says).
+#pragma once
+
+#include <string_view>
+
+#include "dept/base/file.h"
+
+namespace dept::log {
+
+void info(std::string_view message);
+void warn(std::string_view message);
+
+/// Sends lines to stderr (plain, or coloured when `colour`).
+void to_stderr(bool colour);
+/// Sends lines, with time stamps, to a file as well (appending). Throws io.
+void to_file(const fs::path& path);
+/// Stops writing to the file of to_file.
+void close_file();
+
+}  // namespace dept::log

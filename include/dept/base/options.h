@@ -1,0 +1,76 @@
+// One description of each option (name, type, default, help, range) that drives flags, YAML/JSON files, --help and --dump_config.
+//
+//   struct BenchOptions { int64_t steps = 10; std::string dtype = "fp32"; };
+//   void describe(BenchOptions& o, OptionSet& set) {
+//     set.section("Bench");
+//     set.add("steps", o.steps, "measured steps").min(1);
+//     set.add("dtype", o.dtype, "compute type").choices({"fp32", "bf16"});
+//   }
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "dept/base/json.h"
+
+namespace dept {
+
+/// Where an option's value lives; the pointee is owned by the option struct.
+using OptionTarget = std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*, std::optional<int64_t>*,
+                                  std::optional<double>*, std::optional<std::string>*, std::optional<bool>*>;
+
+struct Option {
+  std::string name;  // with underscores
+  OptionTarget target;
+  std::string help;
+  std::string section;
+  std::vector<std::string> aliases;
+  std::vector<std::string> allowed;
+  std::optional<double> low, high;
+  std::string default_text;  // rendered when described
+  bool given = false;        // set by a flag or a file
+  bool no_effect = false;    // known to the original, ignored here with one warning line
+
+  Option& alias(std::string other) { aliases.push_back(std::move(other)); return *this; }
+  Option& choices(std::vector<std::string> values) { allowed = std::move(values); return *this; }
+  Option& min(double value) { low = value; return *this; }
+  Option& max(double value) { high = value; return *this; }
+};
+
+class OptionSet {
+ public:
+  /// Following options belong to this section of --help.
+  void section(std::string title);
+  Option& add(std::string name, OptionTarget target, std::string help);
+  /// A flag of the original that has no effect here; takes an optional value, warns once with `why`.
+  void ignore(std::string name, std::string why);
+
+  const Option* find(std::string_view name) const;  // name or alias, dashes or underscores
+  bool given(std::string_view name) const;
+
+  /// Reads `--flag value`, `--flag=value`, bare booleans (`--do_train`, `--do_train false`), lists as repeated flags or
+  /// space-separated values. Returns the positional arguments. Throws usage naming the flag, what was expected and the
+  /// nearest known name.
+  std::vector<std::string> parse_flags(const std::vector<std::string>& arguments);
+  /// Applies a flat mapping from a .yaml, .yml or .json file, strictly: unknown keys and wrong types throw usage with the file's name.
+  /// Flags given afterwards win.
+  void parse_file(const fs::path& path);
+
+  std::string help(std::string_view usage) const;
+  /// All options with their present values, in order, as a mapping that parse_file reads back.
+  std::string dump_yaml() const;
+  OrderedJson dump_json() const;
+
+ private:
+  std::string section_;
+  std::deque<Option> options_;
+  std::vector<std::pair<std::string, std::string>> ignored_;
+};
+
+}  // namespace dept

@@ -1,0 +1,34 @@
+// A progress line with count, rate, time left and a note (the loss). Drawn through a callback, so that the library never prints.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace dept {
+
+/// Receives a rendered line; `last` ends it. The program draws it in place on a terminal and drops it in a log.
+using ProgressSink = std::function<void(std::string_view line, bool last)>;
+
+class Progress {
+ public:
+  /// `start` counts what an earlier run had done. Without a sink set by set_sink it does nothing.
+  Progress(std::string title, int64_t total, int64_t start = 0);
+  ~Progress();
+  void advance(int64_t by = 1, std::string_view note = {});
+
+  static void set_sink(ProgressSink sink);
+
+ private:
+  std::string title_;
+  int64_t total_, start_, done_;
+  std::chrono::steady_clock::time_point began_, drawn_;
+  std::string note_;
+};
+
+/// 3725 s -> "1:02:05".
+std::string format_duration(double seconds);
+
+}  // namespace dept

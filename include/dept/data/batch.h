@@ -1,0 +1,42 @@
+// Examples as ids, and their collation into ragged batches with the labels that the loss counts.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "dept/tensor/ragged.h"
+#include "dept/text/tokenizer.h"
+
+namespace dept {
+
+/// Which row of A·B a source token gets. `start`: token i gets row i. `end`: token i of L gets row s - L + i.
+enum class DeltaAlignment { start, end };
+
+struct Example {
+  int64_t index = 0;  ///< global index in its data set: keys dropout and orders output
+  Ids source;
+  Ids target;  ///< what the loss counts (ends in eos for T5, in pad for decoder-only models)
+};
+
+/// Text tokens only: the adapter puts its prompt in front. Every tensor is on the CPU.
+struct Batch {
+  Ragged source;           ///< T5: encoder input. Decoder-only: source and all targets but the last
+  at::Tensor source_ids;   ///< int64 [N]
+  Ragged target;           ///< T5: decoder input, shifted right. Decoder-only: no sequences
+  at::Tensor target_ids;   ///< int64 [N of target]
+  at::Tensor label_token;  ///< int64 [n] token whose hidden state predicts the label: of target (T5) or source (decoder-only)
+  at::Tensor labels;       ///< int64 [n]
+  std::vector<int64_t> label_sequence;  ///< [n] sequence in the batch, ascending
+};
+
+/// Encoder-decoder: decoder input is start_id, then target without its last id. Rows are 0.. whatever the alignment.
+Batch collate_encoder_decoder(std::span<const Example> examples, int64_t decoder_start_id);
+
+/// Decoder-only: source + target[:-1]; source token i gets a row by `alignment` within `max_length` rows, targets none (-1).
+/// Throws bad_input when a source is longer than max_length.
+Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length);
+
+}  // namespace dept

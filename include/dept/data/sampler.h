@@ -1,0 +1,40 @@
+// The order in which training visits its examples: that of HF Trainer, to the index.
+#pragma once
+
+#include <ATen/core/Generator.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace dept {
+
+/// torch.randperm(n) from a CPU generator, redrawn per epoch, one extra permutation drawn and dropped at each epoch's end.
+/// Seeded with data_seed when that is given, else with the first int64 random_() after manual_seed(seed).
+class EpochSampler {
+ public:
+  EpochSampler(int64_t examples, uint64_t generator_seed);
+  static uint64_t generator_seed(uint64_t seed);  ///< 42 -> 6909045637428952499
+
+  /// The permutation of the epoch at hand.
+  const std::vector<int64_t>& order() const { return order_; }
+  int64_t epoch() const { return epoch_; }
+  void next_epoch();
+
+  /// Generator state from before the epoch's permutation was drawn (bytes), and back.
+  std::string state() const;
+  void restore(const std::string& state, int64_t epoch);
+
+ private:
+  void draw();
+  int64_t examples_;
+  int64_t epoch_ = 0;
+  at::Generator generator_;
+  std::string state_before_;
+  std::vector<int64_t> order_;
+};
+
+/// torch.randperm(n, generator=torch.Generator().manual_seed(seed)).
+std::vector<int64_t> seeded_permutation(int64_t n, uint64_t seed);
+
+}  // namespace dept

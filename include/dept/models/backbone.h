@@ -1,0 +1,99 @@
+// A frozen language model as a function of its input embeddings, with the explicit backward that its inputs need.
+// A backbone never hears of adapters.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dept/base/file.h"
+#include "dept/tensor/context.h"
+#include "dept/tensor/ragged.h"
+
+namespace dept {
+
+struct ModelInfo {
+  std::string model_type;  ///< "llama", "t5"
+  bool encoder_decoder = false;
+  int64_t hidden = 0, layers = 0, heads = 0, vocab = 0;
+  int64_t max_positions = 0;  ///< 0: no limit
+  double dropout = 0;
+  int64_t parameters = 0;
+  bool tied = false;
+  std::optional<int64_t> bos_id, pad_id, decoder_start_id;
+  std::vector<int64_t> eos_ids;
+  std::string storage;  ///< how weights are held: "fp32", "bf16"
+};
+
+/// One ragged batch and its embeddings, fp32 (fp64 in the reference) [N, D].
+struct Stream {
+  Ragged tokens;
+  at::Tensor embeds;
+};
+
+/// What forward keeps for backward; each model has its own.
+class Saved {
+ public:
+  virtual ~Saved() = default;
+  virtual int64_t bytes() const = 0;  ///< of kept activations
+};
+
+struct InputGradients {
+  at::Tensor source;  ///< d loss / d source.embeds, as its dtype and shape
+  at::Tensor target;  ///< T5: d loss / d target.embeds, else undefined
+};
+
+/// Keys and values of past tokens; each model has its own. Rows are addressed by slot.
+class KvCache {
+ public:
+  virtual ~KvCache() = default;
+};
+
+class Backbone {
+ public:
+  virtual ~Backbone() = default;
+  virtual const ModelInfo& info() const = 0;
+
+  /// ids int64 [N] -> word embeddings [N, D] in fp32. Throws bad_input for an id outside the vocabulary.
+  virtual at::Tensor embed(const at::Tensor& ids) const = 0;
+
+  /// Decoder-only: hidden states [N, D] of `source` after the final norm; `target` is null.
+  /// T5: of `target` (the decoder), `source` being the encoder's input. Returned in ctx.compute.
+  /// `saved` null: nothing is kept.
+  virtual at::Tensor forward(const Context& ctx, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const = 0;
+
+  /// d_hidden [N, D] (of what forward returned) -> gradients of the embeddings given to forward. Consumes `saved`.
+  virtual InputGradients backward(const Context& ctx, std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const = 0;
+
+  /// The language-model head: hidden [n, D] -> logits [n, V], fp32 (fp64).
+  virtual at::Tensor logits(const Context& ctx, const at::Tensor& hidden) const = 0;
+  /// d_logits [n, V] -> d_hidden [n, D].
+  virtual at::Tensor logits_backward(const Context& ctx, const at::Tensor& d_logits) const = 0;
+
+  // Generation. A cache has slots; slot state is a length and, once set, a prefix slot whose keys and values stand in front.
+
+  /// Decoder-only: an empty cache of `slots` slots with room for `capacity` tokens each. T5: encodes `source` (slot b of the
+  /// cross-attention is sequence b) and makes an empty decoder cache.
+  virtual std::unique_ptr<KvCache> start(const Context& ctx, const Stream& source, int64_t slots, int64_t capacity) const = 0;
+  /// Runs new tokens: sequence b of `fresh` goes behind what slot slots[b] holds, causally. fresh.tokens.prefix[b] = p >= 0
+  /// (first extend of a slot only) makes slots[p] the slot's prefix. Returns hidden states [N, D]. Slots left out cost nothing.
+  virtual at::Tensor extend(const Context& ctx, KvCache& cache, const Stream& fresh, const std::vector<int64_t>& slots) const = 0;
+  /// Tokens that slot holds, its prefix not counted.
+  virtual int64_t length(const KvCache& cache, int64_t slot) const = 0;
+  /// Forgets all but the first `length` tokens of a slot.
+  virtual void rewind(KvCache& cache, int64_t slot, int64_t length) const = 0;
+  /// Slot to[i] becomes a copy of slot from[i] (prefix and cross-attention included), as if all at once.
+  virtual void copy_slots(KvCache& cache, const std::vector<int64_t>& from, const std::vector<int64_t>& to) const = 0;
+};
+
+/// Reads config.json and weights of a folder, or a .gguf file. The family is read from there, not from the path.
+/// Weights are held in ctx.compute's type. Throws io or bad_input.
+std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx);
+
+/// What load_backbone would build, from config.json or GGUF metadata alone (cheap; no weights are touched).
+ModelInfo read_model_info(const fs::path& path);
+
+}  // namespace dept

@@ -1,0 +1,51 @@
+// A task: what a row of a table becomes as text, which labels there are, how predictions are scored.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dept/data/table.h"
+#include "dept/tasks/metrics.h"
+
+namespace dept {
+
+struct TextExample {
+  int64_t index = 0;   ///< row in its file
+  std::string source;
+  std::string target;  ///< the answer's text (a label's word for classification); "" when unlabelled
+};
+
+/// A user's own data: files, columns, labels.
+struct FileTaskOptions {
+  std::optional<std::string> train_file, validation_file, test_file;
+  std::string text_column = "text";          ///< falls back to "source" when the file has that and not "text"
+  std::string text_pair_column;              ///< joined to the text with a blank
+  std::string label_column = "label";        ///< falls back to "target"
+  std::vector<std::string> labels;           ///< empty: collected from the training file in order of first appearance
+  std::vector<std::string> label_words;      ///< what the model says for each label (default: the labels)
+  std::string source_template = "{text}";    ///< names columns in braces
+  std::vector<std::string> metrics;          ///< default: accuracy and f1_macro (f1 with two labels) for labels, else exact_match
+};
+
+struct TaskData {
+  std::string name;
+  std::vector<TextExample> train, validation, test;
+  std::vector<std::string> labels;       ///< empty for free text
+  std::vector<std::string> label_words;  ///< same length as labels
+  std::vector<std::string> metrics;
+  bool free_text() const { return labels.empty(); }
+
+  /// The label whose word is `text` (both stripped), or the stripped text itself when there is none.
+  std::string label_of(std::string_view text) const;
+};
+
+/// All checks that need only the files' heads: existence, extension, columns. One message for all problems. Throws io, bad_input, usage.
+void check_file_task(const FileTaskOptions& options);
+/// Reads everything. An unknown label throws bad_input with file and line.
+TaskData load_file_task(const FileTaskOptions& options);
+/// One unlabelled or labelled file for `predict` and `eval`.
+std::vector<TextExample> load_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled, const std::vector<std::string>& labels);
+
+}  // namespace dept

@@ -1,0 +1,52 @@
+// What a computation runs on and with. Passed down, never global.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace dept {
+
+/// 1..N ranks. dist implements it over Gloo; a null pointer in Context means one rank.
+class Collective {
+ public:
+  virtual ~Collective() = default;
+  virtual int64_t rank() const = 0;
+  virtual int64_t size() const = 0;
+  /// In-place sum over the ranks of a contiguous fp32 or fp64 CPU tensor. Throws io when a rank is gone.
+  virtual void all_reduce_sum(at::Tensor& tensor) = 0;
+  virtual void broadcast(at::Tensor& tensor, int64_t root) = 0;
+  virtual void barrier() = 0;
+};
+
+struct Context {
+  c10::Device device = c10::Device(c10::kCPU);
+  c10::ScalarType compute = c10::kFloat;  ///< branches of the backbone: kFloat, kBFloat16, or kDouble (reference)
+  int threads = 1;
+  Collective* group = nullptr;
+
+  bool training = false;            ///< the frozen model's dropout is on
+  std::vector<uint64_t> seeds{42};  ///< [K] one a configuration
+  uint32_t micro_step = 0;          ///< counts micro-batches from the start of training; keys the dropout
+
+  /// The dtype of the residual stream and of statistics: fp32, or fp64 when compute is fp64.
+  c10::ScalarType residual() const { return compute == c10::kDouble ? c10::kDouble : c10::kFloat; }
+};
+
+/// "fp32", "bf16", "fp64" or "auto" (bf16 where the CPU multiplies it natively, else fp32). Throws usage.
+c10::ScalarType parse_dtype(std::string_view name);
+
+/// Whether this CPU has AVX512-BF16 or AMX-BF16.
+bool cpu_has_bf16();
+
+/// Physical cores available to this process.
+int physical_cores();
+
+/// Sets the number of threads of ATen and ours, and keeps freed memory in the process (page faults cost more than small products).
+void configure_process(int threads);
+
+}  // namespace dept

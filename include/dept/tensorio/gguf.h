@@ -1,0 +1,34 @@
+// GGUF v2 and v3: metadata and tensors (F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K), memory-mapped.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "dept/tensorio/tensor_source.h"
+
+namespace dept {
+
+/// Arrays of numbers keep only what readers use: integers, floats, strings, booleans (as integers).
+using GgufValue = std::variant<int64_t, double, bool, std::string, std::vector<int64_t>, std::vector<double>, std::vector<std::string>>;
+
+class GgufFile : public TensorSource {
+ public:
+  virtual const std::map<std::string, GgufValue, std::less<>>& metadata() const = 0;
+
+  /// Typed metadata; throws bad_input naming file and key when absent or of another kind.
+  int64_t integer(std::string_view key) const;
+  double number(std::string_view key) const;
+  const std::string& string(std::string_view key) const;
+  const std::vector<std::string>& strings(std::string_view key) const;
+  const std::vector<int64_t>& integers(std::string_view key) const;
+  const std::vector<double>& numbers(std::string_view key) const;
+  bool has(std::string_view key) const { return metadata().count(key) != 0; }
+};
+
+std::unique_ptr<GgufFile> open_gguf(const fs::path& path);
+
+}  // namespace dept

@@ -1,0 +1,50 @@
+// One view of every weight file: named tensors with shape and stored type, read as plain tensors.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dept/base/file.h"
+#include "dept/base/json.h"
+
+namespace dept {
+
+struct TensorInfo {
+  std::string name;
+  std::string type;            ///< the file's own name of its type: F32, BF16, I64, Q4_1, ...
+  std::vector<int64_t> shape;  ///< torch's order
+  uint64_t bytes = 0;          ///< stored
+};
+
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+  virtual const fs::path& path() const = 0;
+  /// In file order (shards one after the other).
+  virtual const std::vector<TensorInfo>& tensors() const = 0;
+  const TensorInfo* find(std::string_view name) const;
+
+  /// A contiguous CPU tensor of its own memory: plain types as stored, block-quantised ones as fp32. `name` must exist.
+  virtual at::Tensor read(std::string_view name) const = 0;
+
+  /// read() as `dtype`, after checking the shape; refuses NaN and infinity. Throws bad_input naming file and tensor.
+  at::Tensor read(std::string_view name, at::IntArrayRef shape, at::ScalarType dtype) const;
+
+  /// Lets the kernel take back the file's pages.
+  virtual void drop_pages() const = 0;
+};
+
+/// A .safetensors file, or a folder with model.safetensors, model.safetensors.index.json or adapter_model.safetensors.
+std::unique_ptr<TensorSource> open_safetensors(const fs::path& path);
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+/// Writes atomically, tensors in the given order (fp32, fp64, fp16, bf16, int64, int32, uint8, bool), "__metadata__" when not empty.
+void save_safetensors(const fs::path& path, const NamedTensors& tensors, const std::vector<std::pair<std::string, std::string>>& metadata = {});
+
+}  // namespace dept

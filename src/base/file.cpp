@@ -1,0 +1,173 @@
+#include "dept/base/file.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+
+namespace dept {
+namespace {
+
+std::string reason() { return std::strerror(errno); }
+
+// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  Descriptor(const fs::path& path, int flags, std::string_view expected) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    if (fd_ < 0) fail(Code::io, path.string(), expected, reason());
+  }
+  ~Descriptor() { if (fd_ >= 0) ::close(fd_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+uint64_t regular_size(const Descriptor& file, const fs::path& path) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) fail(Code::io, path.string(), "a readable file", reason());
+  if (!S_ISREG(status.st_mode)) fail(Code::io, path.string(), "a regular file", S_ISDIR(status.st_mode) ? "a folder" : "something else");
+  return static_cast<uint64_t>(status.st_size);
+}
+
+void sync_path(const fs::path& path, int flags) {
+  const Descriptor file(path, flags, "a path to sync");
+  if (::fsync(file.get()) != 0 && errno != EINVAL) fail(Code::io, path.string(), "a successful sync", reason());
+}
+
+void rename_over(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) fail(Code::io, to.string(), "a writable path", reason());
+}
+
+fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
+
+fs::path temporary_beside(const fs::path& path) {
+  return parent_of(path) / str(".", path.filename().string(), ".tmp-", ::getpid());
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path, uint64_t max_bytes) {
+  const Descriptor file(path, O_RDONLY, "a readable file");
+  const uint64_t size = regular_size(file, path);
+  if (size > max_bytes) fail(Code::bad_input, path.string(), str("at most ", max_bytes, " bytes"), str(size));
+  std::string bytes(size, '\0');
+  for (uint64_t done = 0; done < size;) {
+    const ssize_t count = ::read(file.get(), bytes.data() + done, size - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail(Code::io, path.string(), "a readable file", reason());
+    if (count == 0) {
+      bytes.resize(done);
+      break;
+    }
+    done += static_cast<uint64_t>(count);
+  }
+  return bytes;
+}
+
+void write_atomic(const fs::path& path, std::string_view bytes) {
+  const fs::path temporary = temporary_beside(path);
+  try {
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, "a writable path");
+    while (!bytes.empty()) {
+      const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) fail(Code::io, path.string(), "room to write", reason());
+      bytes.remove_prefix(static_cast<size_t>(count));
+    }
+    if (::fsync(file.get()) != 0) fail(Code::io, path.string(), "a successful sync", reason());
+    rename_over(temporary, path);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_path(parent_of(path), O_RDONLY | O_DIRECTORY);
+}
+
+void require_writable_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) fail(Code::io, path.string(), "a folder that can be made", error.message());
+  const fs::path probe = path / str(".writable-", ::getpid());
+  { const Descriptor file(probe, O_WRONLY | O_CREAT, "a writable folder"); }
+  ::unlink(probe.c_str());
+}
+
+void require_readable_file(const fs::path& path, std::string_view what) {
+  try {
+    const Descriptor file(path, O_RDONLY, "a readable file");
+    regular_size(file, path);
+  } catch (const Error& error) {
+    throw Error(error.code(), str(what, ": ", error.what()));
+  }
+}
+
+std::string sha256_hex(std::span<const std::byte> bytes) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  if (EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha256(), nullptr) != 1)
+    fail(Code::bug, "sha256", "a digest", "an OpenSSL error");
+  static constexpr char hex[] = "0123456789abcdef";
+  std::string text;
+  for (unsigned int i = 0; i < size; ++i) {
+    text += hex[digest[i] >> 4];
+    text += hex[digest[i] & 15];
+  }
+  return text;
+}
+
+AtomicFolder::AtomicFolder(fs::path target) : target_(std::move(target)), temporary_(temporary_beside(target_)) {
+  std::error_code error;
+  fs::remove_all(temporary_, error);
+  fs::create_directories(temporary_, error);
+  if (error) fail(Code::io, temporary_.string(), "a folder that can be made", error.message());
+}
+
+AtomicFolder::~AtomicFolder() {
+  std::error_code ignored;
+  fs::remove_all(temporary_, ignored);
+}
+
+void AtomicFolder::commit() {
+  for (const auto& entry : fs::recursive_directory_iterator(temporary_))
+    sync_path(entry.path(), entry.is_directory() ? O_RDONLY | O_DIRECTORY : O_RDONLY);
+  sync_path(temporary_, O_RDONLY | O_DIRECTORY);
+  const fs::path old = parent_of(target_) / str(".", target_.filename().string(), ".old-", ::getpid());
+  std::error_code ignored;
+  if (fs::exists(target_)) rename_over(target_, old);
+  rename_over(temporary_, target_);
+  fs::remove_all(old, ignored);
+  sync_path(parent_of(target_), O_RDONLY | O_DIRECTORY);
+}
+
+MappedFile::MappedFile(const fs::path& path) : path_(path) {
+  const Descriptor file(path, O_RDONLY, "a readable file");
+  size_ = regular_size(file, path);
+  if (size_ == 0) return;
+  void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (map == MAP_FAILED) fail(Code::io, path.string(), "a file that can be mapped", reason());
+  data_ = static_cast<const std::byte*>(map);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void MappedFile::drop(size_t offset, size_t size) const {
+  static const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = (offset + page - 1) / page * page, end = (offset + size) / page * page;
+  if (data_ != nullptr && begin < end && end <= size_)
+    ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
+}  // namespace dept

@@ -1,0 +1,102 @@
+#include "dept/base/json.h"
+
+#include <set>
+#include <vector>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+
+namespace dept {
+namespace {
+
+constexpr int max_depth = 256;
+
+template <class T>
+constexpr std::string_view kind = "";
+template <>
+constexpr std::string_view kind<bool> = "true or false";
+template <>
+constexpr std::string_view kind<int64_t> = "an integer";
+template <>
+constexpr std::string_view kind<double> = "a number";
+template <>
+constexpr std::string_view kind<std::string> = "a string";
+template <>
+constexpr std::string_view kind<std::vector<int64_t>> = "a list of integers";
+template <>
+constexpr std::string_view kind<std::vector<double>> = "a list of numbers";
+template <>
+constexpr std::string_view kind<std::vector<std::string>> = "a list of strings";
+
+bool convert(const Json& json, bool& out) { return json.is_boolean() && (out = json.get<bool>(), true); }
+bool convert(const Json& json, int64_t& out) {
+  if (json.is_number_unsigned() && json.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) return false;
+  return json.is_number_integer() && (out = json.get<int64_t>(), true);
+}
+bool convert(const Json& json, double& out) { return json.is_number() && (out = json.get<double>(), true); }
+bool convert(const Json& json, std::string& out) { return json.is_string() && (out = json.get<std::string>(), true); }
+template <class T>
+bool convert(const Json& json, std::vector<T>& out) {
+  if (!json.is_array()) return false;
+  out.resize(json.size());
+  for (size_t i = 0; i < json.size(); ++i)
+    if (!convert(json[i], out[i])) return false;
+  return true;
+}
+
+template <class T>
+T converted(const Json& json, std::string_view key, std::string_view where) {
+  T out{};
+  if (!convert(json, out)) fail(Code::bad_input, str(where, ": ", key), kind<T>, quote(json.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  return out;
+}
+
+}  // namespace
+
+Json parse_json(std::string_view text, std::string_view where) {
+  std::vector<std::set<std::string, std::less<>>> keys;
+  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > max_depth) fail(Code::bad_input, where, str("JSON nested at most ", max_depth, " deep"), "deeper");
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
+      fail(Code::bad_input, where, "each key once", str("the key ", quote(parsed.get<std::string>()), " twice"));
+    return true;
+  };
+  try {
+    return Json::parse(text, check);
+  } catch (const Json::exception& error) {
+    const std::string_view what = error.what();
+    const size_t detail = what.find("] ");
+    fail(Code::bad_input, where, "valid JSON", what.substr(detail == std::string_view::npos ? 0 : detail + 2));
+  }
+}
+
+Json read_json(const fs::path& path, uint64_t max_bytes) { return parse_json(read_file(path, max_bytes), path.string()); }
+
+template <class T>
+T require(const Json& json, std::string_view key, std::string_view where) {
+  const auto found = json.is_object() ? json.find(std::string(key)) : json.end();
+  if (found == json.end()) fail(Code::bad_input, str(where, ": ", key), kind<T>, "nothing");
+  return converted<T>(*found, key, where);
+}
+
+template <class T>
+T value_or(const Json& json, std::string_view key, T fallback, std::string_view where) {
+  const auto found = json.is_object() ? json.find(std::string(key)) : json.end();
+  return found == json.end() || found->is_null() ? fallback : converted<T>(*found, key, where);
+}
+
+#define DEPT_JSON_FIELD(T)                                                     \
+  template T require<T>(const Json&, std::string_view, std::string_view);      \
+  template T value_or<T>(const Json&, std::string_view, T, std::string_view);
+DEPT_JSON_FIELD(bool)
+DEPT_JSON_FIELD(int64_t)
+DEPT_JSON_FIELD(double)
+DEPT_JSON_FIELD(std::string)
+DEPT_JSON_FIELD(std::vector<int64_t>)
+DEPT_JSON_FIELD(std::vector<double>)
+DEPT_JSON_FIELD(std::vector<std::string>)
+#undef DEPT_JSON_FIELD
+
+}  // namespace dept

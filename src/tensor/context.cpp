@@ -1,0 +1,55 @@
+#include "dept/tensor/context.h"
+
+#include <ATen/Parallel.h>
+#include <malloc.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <fstream>
+#include <set>
+#include <string>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+
+namespace dept {
+
+c10::ScalarType parse_dtype(std::string_view name) {
+  if (name == "fp32") return c10::kFloat;
+  if (name == "bf16") return c10::kBFloat16;
+  if (name == "fp64") return c10::kDouble;
+  if (name == "auto") return cpu_has_bf16() ? c10::kBFloat16 : c10::kFloat;
+  fail(Code::usage, "dtype", "fp32, bf16 or auto", quote(name));
+}
+
+bool cpu_has_bf16() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);) {
+    if (line.rfind("flags", 0) != 0) continue;
+    line += ' ';
+    return line.find(" avx512_bf16 ") != std::string::npos || line.find(" amx_bf16 ") != std::string::npos;
+  }
+  return false;
+}
+
+int physical_cores() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 1;
+  std::set<std::string> cores;  // one sibling list a physical core
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    std::string siblings;
+    std::getline(std::ifstream(str("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list")), siblings);
+    cores.insert(siblings.empty() ? str("cpu", cpu) : siblings);
+  }
+  return std::max<int>(1, static_cast<int>(cores.size()));
+}
+
+void configure_process(int threads) {
+  at::set_num_threads(threads);
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
+}
+
+}  // namespace dept

@@ -1,0 +1,39 @@
+#include "dept/tensor/ragged.h"
+
+#include <algorithm>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+
+namespace dept {
+
+int64_t Ragged::max_length() const {
+  int64_t longest = 0;
+  for (int64_t b = 0; b < batch(); ++b) longest = std::max(longest, length(b));
+  return longest;
+}
+
+void Ragged::append(int64_t length, int64_t example_index, int64_t config_index, int64_t prefix_sequence) {
+  offsets.push_back(offsets.back() + length);
+  example.push_back(example_index);
+  config.push_back(config_index);
+  prefix.push_back(prefix_sequence);
+}
+
+void Ragged::check() const {
+  const auto require = [](bool good, std::string_view what, std::string_view received) {
+    if (!good) fail(Code::bug, "Ragged", what, received);
+  };
+  require(!offsets.empty() && offsets.front() == 0 && std::is_sorted(offsets.begin(), offsets.end()), "offsets ascending from 0", "others");
+  const size_t count = static_cast<size_t>(batch());
+  require(config.size() == count && prefix.size() == count && example.size() == count, str(count, " entries a sequence vector"),
+          str(config.size(), ", ", prefix.size(), ", ", example.size()));
+  for (size_t b = 0; b < count; ++b) require(prefix[b] < static_cast<int64_t>(b), "a prefix before its sequence", str(prefix[b]));
+  for (const at::Tensor* tensor : {&position, &row}) {
+    if (!tensor->defined() && tensor == &row) continue;
+    require(tensor->defined() && tensor->scalar_type() == at::kLong && tensor->dim() == 1 && tensor->size(0) == tokens(),
+            str("position and row as int64 [", tokens(), "]"), "another tensor");
+  }
+}
+
+}  // namespace dept
