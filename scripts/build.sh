@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Builds the program and the tests: scripts/build.sh [debug|release|asan|cuda]. The program is build/<preset>/bin/dept.
+# Builds the program and the tests: scripts/build.sh [debug|release|asan|cuda] [cmake --build flag...].
+# The program is build/<preset>/bin/dept.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/lib.sh
 preset=${1:-release}
 shift || true
-[ -f ".deps/torch/lib/libtorch_cpu.so" ] || scripts/setup.sh
+if [ "$preset" = cuda ]; then scripts/setup.sh cuda; else scripts/setup.sh; fi
 launcher=()
-command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+have ccache && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 cmake --preset "$preset" "${launcher[@]}" >/dev/null
 cmake --build --preset "$preset" "$@"

