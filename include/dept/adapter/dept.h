@@ -26,8 +26,10 @@ double delta_scale(double alpha, int64_t rank);
 /// Throws bad_input when a row is outside A.
 Stream apply_dept(const DeptWeights& weights, double scale, const Ragged& tokens, const at::Tensor& embeds, bool share_prompt);
 
-/// Gradients of P, A, B in closed form from d_embeds, the gradient of the embeddings that apply_dept returned. Sums over the batch.
-DeptWeights dept_backward(const DeptWeights& weights, double scale, const Ragged& tokens, const at::Tensor& d_embeds, bool share_prompt);
+/// Gradients of P, A, B in closed form from d_embeds, the gradient of the embeddings that apply_dept returned. Sums over the
+/// batch.
+DeptWeights dept_backward(const DeptWeights& weights, double scale, const Ragged& tokens, const at::Tensor& d_embeds,
+                          bool share_prompt);
 
 /// For each text token its index in the stream that apply_dept returned: int64 [N].
 at::Tensor text_token_index(const Ragged& tokens, int64_t prompt_tokens, bool share_prompt, int64_t configs);

@@ -1,0 +1,79 @@
+// Adapter files: adapter_config.json and adapter_model.safetensors, in the layout of the original's fork of PEFT.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dept/adapter/dept.h"
+#include "dept/base/file.h"
+#include "dept/data/batch.h"
+
+namespace dept {
+
+/// What trains and its name in files, there without the leading K.
+struct AdapterMember {
+  const char* name;
+  at::Tensor DeptWeights::*tensor;
+};
+inline constexpr std::array<AdapterMember, 3> adapter_members{{{"prompt_embeddings", &DeptWeights::P},
+                                                               {"prompt_encoder.lora_embedding_A", &DeptWeights::A},
+                                                               {"prompt_encoder.lora_embedding_B", &DeptWeights::B}}};
+
+enum class PeftType { prompt_tuning_lora, prompt_tuning };
+
+/// "PROMPT_TUNING_LORA" or "PROMPT_TUNING", and back. Throws usage.
+PeftType parse_peft_type(std::string_view name);
+std::string to_string(PeftType type);
+/// "start" or "end", and back. Throws usage.
+DeltaAlignment parse_delta_alignment(std::string_view name);
+std::string to_string(DeltaAlignment alignment);
+
+/// How text became model input when the adapter was trained; `predict` rebuilds the task from it.
+struct AdapterTask {
+  std::string source_template = "{text}";
+  std::string causal_suffix;             ///< behind the source of decoder-only models
+  std::vector<std::string> labels;       ///< empty: free text
+  std::vector<std::string> label_words;  ///< as many as labels
+};
+
+/// adapter_config.json.
+struct AdapterConfig {
+  PeftType peft_type = PeftType::prompt_tuning_lora;
+  int64_t r = 0;  ///< R
+  double lora_alpha = 8;
+  int64_t max_length = 0;          ///< S, the rows of A
+  int64_t num_virtual_tokens = 0;  ///< M
+  int64_t token_dim = 0;           ///< D
+  std::string prompt_tuning_init = "TEXT";
+  std::string prompt_tuning_init_text;
+  std::string base_model_name_or_path;
+  std::string task_type;  ///< "CAUSAL_LM" or "SEQ_2_SEQ_LM"
+  std::string tokenizer_name_or_path;
+  bool inference_mode = true;
+  bool original = false;  ///< read from a file of the original code: no "semantics" in it
+  DeltaAlignment delta_alignment = DeltaAlignment::end;
+  AdapterTask task;
+};
+
+struct Adapter {
+  AdapterConfig config;
+  DeptWeights weights;  ///< K = 1, fp32
+};
+
+/// Reads and checks adapter_config.json alone. Throws io or bad_input, naming file and field.
+AdapterConfig read_adapter_config(const fs::path& folder);
+
+/// Reads both files and checks shapes against the config and the width against `hidden`, the backbone's D. Throws io or
+/// bad_input; an adapter of another model's width is one of these.
+Adapter load_adapter(const fs::path& folder, int64_t hidden);
+
+/// Writes configuration k of the stack `weights` into an existing folder, each file atomically. Throws io.
+/// A PROMPT_TUNING adapter has no A and B and loads in upstream PEFT.
+void save_adapter(const fs::path& folder, const AdapterConfig& config, const DeptWeights& weights, int64_t k = 0);
+
+}  // namespace dept
