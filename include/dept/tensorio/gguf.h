@@ -12,14 +12,15 @@
 
 namespace dept {
 
-/// Arrays of numbers keep only what readers use: integers, floats, strings, booleans (as integers).
-using GgufValue = std::variant<int64_t, double, bool, std::string, std::vector<int64_t>, std::vector<double>, std::vector<std::string>>;
+/// A metadata value. Arrays of booleans are integers; arrays of arrays are checked and left out.
+using GgufValue =
+    std::variant<int64_t, double, bool, std::string, std::vector<int64_t>, std::vector<double>, std::vector<std::string>>;
 
 class GgufFile : public TensorSource {
  public:
   virtual const std::map<std::string, GgufValue, std::less<>>& metadata() const = 0;
 
-  /// Typed metadata; throws bad_input naming file and key when absent or of another kind.
+  /// Typed metadata; throws bad_input naming file and key when absent or of another kind. number() takes integers too.
   int64_t integer(std::string_view key) const;
   double number(std::string_view key) const;
   const std::string& string(std::string_view key) const;
@@ -29,6 +30,7 @@ class GgufFile : public TensorSource {
   bool has(std::string_view key) const { return metadata().count(key) != 0; }
 };
 
+/// Reads and checks the whole front of the file (magic, version, every length, type, offset). Throws io or bad_input.
 std::unique_ptr<GgufFile> open_gguf(const fs::path& path);
 
 }  // namespace dept

@@ -40,11 +40,14 @@ class TensorSource {
 };
 
 /// A .safetensors file, or a folder with model.safetensors, model.safetensors.index.json or adapter_model.safetensors.
+/// Throws io when there is none, bad_input unless header and data agree in every byte.
 std::unique_ptr<TensorSource> open_safetensors(const fs::path& path);
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
-/// Writes atomically, tensors in the given order (fp32, fp64, fp16, bf16, int64, int32, uint8, bool), "__metadata__" when not empty.
-void save_safetensors(const fs::path& path, const NamedTensors& tensors, const std::vector<std::pair<std::string, std::string>>& metadata = {});
+/// Writes atomically and always the same bytes: tensors of any shape and plain type, wide element types first (so that each is
+/// aligned) and in the given order among equals; "__metadata__" when not empty. Throws io; bug for a name twice or not in UTF-8.
+void save_safetensors(const fs::path& path, const NamedTensors& tensors,
+                      const std::vector<std::pair<std::string, std::string>>& metadata = {});
 
 }  // namespace dept

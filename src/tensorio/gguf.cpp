@@ -1,0 +1,90 @@
+#include "dept/tensorio/gguf.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+#include "tensorio/gguf_header.h"
+#include "tensorio/parallel.h"
+#include "tensorio/plain_types.h"
+
+namespace dept {
+namespace {
+
+class MappedGguf : public GgufFile {
+ public:
+  explicit MappedGguf(const fs::path& path) : map_(path), header_(parse_gguf_header(map_.bytes(), path.string())) {
+    for (const GgufEntry& entry : header_.entries)
+      infos_.push_back({entry.name, std::string(entry.type->name), entry.shape, entry.bytes});
+  }
+
+  const fs::path& path() const override { return map_.path(); }
+  const std::vector<TensorInfo>& tensors() const override { return infos_; }
+  const std::map<std::string, GgufValue, std::less<>>& metadata() const override { return header_.metadata; }
+  void drop_pages() const override { map_.drop(0, map_.bytes().size()); }
+
+  at::Tensor read(std::string_view name) const override {
+    const TensorInfo* info = find(name);
+    const std::string where = str(path().string(), ": ", name);
+    if (info == nullptr) fail(Code::bad_input, where, "this tensor", "a file without it");
+    const GgufEntry& entry = header_.entries[static_cast<size_t>(info - infos_.data())];
+    const auto stored = map_.bytes().subspan(entry.begin, entry.bytes);
+    if (entry.type->plain) return copy_plain(stored, entry.shape, *entry.type->plain, where);
+    return dequantised(entry, stored);
+  }
+
+ private:
+  static at::Tensor dequantised(const GgufEntry& entry, std::span<const std::byte> stored) {
+    const GgmlType& type = *entry.type;
+    at::Tensor tensor = at::empty(entry.shape, at::TensorOptions(at::kFloat));
+    auto* out = tensor.mutable_data_ptr<float>();
+    const size_t grain = (size_t{1} << 20) / type.block_values;  // a thread is worth its start from about a million values
+    parallel_ranges(stored.size() / type.block_bytes, grain, [&](size_t begin, size_t end) {
+      type.dequantise(stored.data() + begin * type.block_bytes, out + begin * type.block_values, end - begin);
+    });
+    return tensor;
+  }
+
+  MappedFile map_;
+  GgufHeader header_;
+  std::vector<TensorInfo> infos_;
+};
+
+template <class T>
+const T& typed(const GgufFile& file, std::string_view key, std::string_view kind) {
+  const auto found = file.metadata().find(key);
+  const std::string where = str(file.path().string(), ": ", key);
+  if (found == file.metadata().end()) fail(Code::bad_input, where, kind, "no such key");
+  const T* value = std::get_if<T>(&found->second);
+  if (value == nullptr) fail(Code::bad_input, where, kind, "another kind of value");
+  return *value;
+}
+
+}  // namespace
+
+int64_t GgufFile::integer(std::string_view key) const {
+  return typed<int64_t>(*this, key, "an integer");
+}
+double GgufFile::number(std::string_view key) const {
+  return typed<double>(*this, key, "a number");
+}
+const std::string& GgufFile::string(std::string_view key) const {
+  return typed<std::string>(*this, key, "a string");
+}
+const std::vector<std::string>& GgufFile::strings(std::string_view key) const {
+  return typed<std::vector<std::string>>(*this, key, "a list of strings");
+}
+const std::vector<int64_t>& GgufFile::integers(std::string_view key) const {
+  return typed<std::vector<int64_t>>(*this, key, "a list of integers");
+}
+const std::vector<double>& GgufFile::numbers(std::string_view key) const {
+  return typed<std::vector<double>>(*this, key, "a list of numbers");
+}
+
+std::unique_ptr<GgufFile> open_gguf(const fs::path& path) {
+  return std::make_unique<MappedGguf>(path);
+}
+
+}  // namespace dept
