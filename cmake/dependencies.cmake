@@ -1,23 +1,26 @@
-# LibTorch's CPU part as imported targets of our own: the wheel's find_package(Torch) wants a whole CUDA toolkit.
-if(NOT EXISTS ${DEPT_TORCH}/lib/libtorch_cpu.so)
-  message(FATAL_ERROR "[${DEPT_TORCH}] expected LibTorch in include/ and lib/, received nothing there: run scripts/setup.sh first")
-endif()
+# The libraries that dept is linked with, for its own build and, installed as it stands, for find_package(dept).
+# DEPT_TORCH_LIB and DEPT_TORCH_INCLUDE say where LibTorch is. Its parts are imported targets of our own, since the wheel's
+# find_package(Torch) wants a whole CUDA toolkit.
+function(dept_torch_library name file)
+  add_library(torch::${name} SHARED IMPORTED)
+  set_target_properties(torch::${name} PROPERTIES IMPORTED_LOCATION ${DEPT_TORCH_LIB}/${file} INTERFACE_LINK_LIBRARIES "${ARGN}")
+endfunction()
 
-add_library(torch::c10 SHARED IMPORTED)
-set_target_properties(torch::c10 PROPERTIES IMPORTED_LOCATION ${DEPT_TORCH}/lib/libc10.so)
-add_library(torch::cpu SHARED IMPORTED)
-set_target_properties(torch::cpu PROPERTIES
-  IMPORTED_LOCATION ${DEPT_TORCH}/lib/libtorch_cpu.so
-  INTERFACE_LINK_LIBRARIES torch::c10
-  INTERFACE_LINK_OPTIONS "-Wl,--allow-shlib-undefined")
-target_include_directories(torch::cpu SYSTEM INTERFACE ${DEPT_TORCH}/include ${DEPT_TORCH}/include/torch/csrc/api/include)
+dept_torch_library(c10 libc10.so)
+dept_torch_library(cpu libtorch_cpu.so torch::c10)
+target_link_options(torch::cpu INTERFACE -Wl,--allow-shlib-undefined)
+target_include_directories(torch::cpu SYSTEM INTERFACE ${DEPT_TORCH_INCLUDE} ${DEPT_TORCH_INCLUDE}/torch/csrc/api/include)
 target_compile_definitions(torch::cpu INTERFACE USE_C10D_GLOO USE_DISTRIBUTED)
+if(DEPT_CUDA)
+  find_package(CUDAToolkit 13 REQUIRED)
+  dept_torch_library(c10_cuda libc10_cuda.so torch::c10 CUDA::cudart)
+  dept_torch_library(cuda libtorch_cuda.so torch::cpu torch::c10_cuda)
+endif()
 
 find_package(nlohmann_json 3.10 REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_package(OpenSSL REQUIRED)
-find_package(CLI11 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)

@@ -1,0 +1,23 @@
+# cmake --install gives a tree that can be moved: bin/dept, the libraries, LibTorch beside them, headers, and find_package(dept).
+# The folder is always lib/, also where the system's is another: deptConfig.cmake and the program's rpath count on it.
+include(CMakePackageConfigHelpers)
+get_property(dept_folders GLOBAL PROPERTY DEPT_FOLDERS)
+install(TARGETS dept ${dept_folders} EXPORT deptTargets ARCHIVE DESTINATION lib)
+install(EXPORT deptTargets NAMESPACE dept:: DESTINATION lib/cmake/dept)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/deptConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES cmake/deptConfig.cmake cmake/dependencies.cmake ${PROJECT_BINARY_DIR}/deptConfigVersion.cmake DESTINATION lib/cmake/dept)
+if(TARGET dept_program)
+  install(TARGETS dept_program DESTINATION bin)
+endif()
+install(DIRECTORY include/dept DESTINATION include)
+
+install(DIRECTORY ${DEPT_TORCH_INCLUDE}/ DESTINATION include/dept-torch)
+set(torch_parts c10 torch_cpu)
+if(DEPT_CUDA)
+  list(APPEND torch_parts c10_cuda torch_cuda)
+endif()
+foreach(part ${torch_parts})
+  install(PROGRAMS ${DEPT_TORCH_LIB}/lib${part}.so DESTINATION lib/dept)
+endforeach()
+install(PROGRAMS ${DEPT_TORCH_LIB}/libgomp.so.1 ${DEPT_TORCH_LIB}/libcudart.so.13 ${DEPT_TORCH_LIB}/libcupti.so.13 DESTINATION lib/dept)
+install(FILES LICENSE README.md CHANGELOG.md DESTINATION share/doc/dept)
