@@ -1,0 +1,39 @@
+// Dropout whose bits are a function of where an element stands (tensor/dropout_key.h): recomputed in backward, never saved.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "dept/tensor/context.h"
+#include "dept/tensor/dropout_key.h"
+#include "dept/tensor/ragged.h"
+
+namespace dept::kernels {
+
+/// The dropout of one site of one layer over a ragged batch. p = 0 (and any p outside training) does nothing.
+struct Dropout {
+  double p = 0;
+  std::vector<DropoutStream> streams;    ///< [B], empty when p = 0
+  std::vector<int64_t> first_token;      ///< [B] offsets of the batch, then N
+
+  Dropout() = default;
+  Dropout(const Context& ctx, const Ragged& tokens, double p, int64_t layer, Site site);
+  explicit operator bool() const { return p > 0; }
+};
+
+/// x + dropout(branch): x fp32 or fp64 [N, D], branch [N, D] in any compute type -> new [N, D] of x's dtype.
+/// Element (t, c) of an example is number t * D + c of its stream.
+at::Tensor add_dropout(const at::Tensor& x, const at::Tensor& branch, const Dropout& dropout);
+
+/// d [N, D] -> the gradient of the branch in `dtype`: d * mask * scale.
+at::Tensor add_dropout_backward(const at::Tensor& d, const Dropout& dropout, at::ScalarType dtype);
+
+/// dropout(x) as a new tensor of x's dtype. Its own gradient function.
+at::Tensor apply_dropout(const at::Tensor& x, const Dropout& dropout);
+
+/// Numbers first .. first + count - 1 of a stream.
+void dropout_numbers(const DropoutStream& stream, uint64_t first, int64_t count, uint16_t* out);
+
+}  // namespace dept::kernels

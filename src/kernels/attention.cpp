@@ -1,0 +1,394 @@
+#include "dept/kernels/attention.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "dept/kernels/dropout.h"
+#include "kernels/simd.h"
+
+// The BLAS that LibTorch carries; column-major, Fortran's calling convention.
+extern "C" {
+void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*, const float*, const int*, const float*, const int*,
+            const float*, float*, const int*);
+void dgemm_(const char*, const char*, const int*, const int*, const int*, const double*, const double*, const int*, const double*, const int*,
+            const double*, double*, const int*);
+}
+
+namespace dept::kernels {
+namespace {
+
+void blas_gemm(const char* ta, const char* tb, int m, int n, int k, float alpha, const float* a, int lda, const float* b, int ldb, float beta,
+               float* c, int ldc) {
+  sgemm_(ta, tb, &m, &n, &k, &alpha, a, &lda, b, &ldb, &beta, c, &ldc);
+}
+void blas_gemm(const char* ta, const char* tb, int m, int n, int k, double alpha, const double* a, int lda, const double* b, int ldb,
+               double beta, double* c, int ldc) {
+  dgemm_(ta, tb, &m, &n, &k, &alpha, a, &lda, b, &ldb, &beta, c, &ldc);
+}
+
+// Row-major contiguous products: c[m, n] = alpha * a b, with a [m, k] or its transpose stored, b [k, n] or its transpose stored.
+template <class T>
+void product(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, T alpha, const T* a, const T* b, T* c) {
+  blas_gemm(b_transposed ? "T" : "N", a_transposed ? "T" : "N", static_cast<int>(n), static_cast<int>(m), static_cast<int>(k), alpha, b,
+            static_cast<int>(b_transposed ? k : n), a, static_cast<int>(a_transposed ? m : k), T(0), c, static_cast<int>(n));
+}
+
+template <class C, class T>
+DEPT_INLINE void to_arithmetic(const C* from, T* to, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) to[i] = load(from[i]);
+}
+template <class C, class T>
+DEPT_INLINE void to_storage(const T* from, C* to, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) store(to[i], from[i]);
+}
+template <class T>
+DEPT_INLINE T softmax_visible(T* s, int64_t visible, int64_t total) {
+  T top = s[0], sum = 0;
+#pragma omp simd reduction(max : top)
+  for (int64_t j = 0; j < visible; ++j) top = std::max(top, s[j]);
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < visible; ++j) {
+    s[j] = exponential(s[j] - top);
+    sum += s[j];
+  }
+  const T inverse = T(1) / sum;
+#pragma omp simd
+  for (int64_t j = 0; j < visible; ++j) s[j] *= inverse;
+  for (int64_t j = visible; j < total; ++j) s[j] = 0;
+  return top + std::log(sum);
+}
+template <class T>
+DEPT_INLINE void probabilities_from_lse(T* s, T lse, int64_t visible, int64_t total) {
+#pragma omp simd
+  for (int64_t j = 0; j < visible; ++j) s[j] = exponential(s[j] - lse);
+  for (int64_t j = visible; j < total; ++j) s[j] = 0;
+}
+template <class T>
+DEPT_INLINE void score_gradient(T* dp, const T* p, T delta, int64_t total) {
+#pragma omp simd
+  for (int64_t j = 0; j < total; ++j) dp[j] = p[j] * (dp[j] - delta);
+}
+template <class T>
+DEPT_INLINE T inner(const T* a, const T* b, int64_t count) {
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
+  return sum;
+}
+template <class T>
+DEPT_INLINE void mask_row(T* x, const uint16_t* numbers, uint32_t threshold, T scale, int64_t count) {
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) x[j] = numbers[j] >= threshold ? x[j] * scale : T(0);
+}
+
+#define DEPT_CONVERSIONS(C, T)                                                                       \
+  DEPT_CLONES void convert_in(const C* from, T* to, int64_t count) { to_arithmetic(from, to, count); } \
+  DEPT_CLONES void convert_out(const T* from, C* to, int64_t count) { to_storage(from, to, count); }
+DEPT_CONVERSIONS(float, float)
+DEPT_CONVERSIONS(c10::BFloat16, float)
+DEPT_CONVERSIONS(double, double)
+#undef DEPT_CONVERSIONS
+
+#define DEPT_ROW_FUNCTIONS(T)                                                                                                          \
+  DEPT_CLONES T softmax_row(T* s, int64_t visible, int64_t total) { return softmax_visible(s, visible, total); }                        \
+  DEPT_CLONES void probability_row(T* s, T lse, int64_t visible, int64_t total) { probabilities_from_lse(s, lse, visible, total); }     \
+  DEPT_CLONES void score_gradient_row(T* dp, const T* p, T delta, int64_t total) { score_gradient(dp, p, delta, total); }               \
+  DEPT_CLONES T dot(const T* a, const T* b, int64_t count) { return inner(a, b, count); }                                               \
+  DEPT_CLONES void drop_row(T* x, const uint16_t* numbers, uint32_t threshold, T scale, int64_t count) { mask_row(x, numbers, threshold, scale, count); }
+DEPT_ROW_FUNCTIONS(float)
+DEPT_ROW_FUNCTIONS(double)
+#undef DEPT_ROW_FUNCTIONS
+
+// A [N, heads, K] tensor as a pointer and a row stride.
+template <class C>
+struct Heads {
+  C* data;
+  int64_t stride;
+  int64_t k;
+  C* at(int64_t row, int64_t head) const { return data + row * stride + head * k; }
+};
+template <class C>
+Heads<const C> heads_of(const at::Tensor& x) { return {x.const_data_ptr<C>(), x.stride(0), x.size(2)}; }
+template <class C>
+Heads<C> mutable_heads_of(at::Tensor& x) { return {x.mutable_data_ptr<C>(), x.stride(0), x.size(2)}; }
+
+struct Shape {
+  int64_t heads, kv_heads, k, queries;
+  int64_t group() const { return heads / kv_heads; }
+};
+
+Shape check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
+  for (const at::Tensor* x : {&q, &k, &v})
+    expect(x->dim() == 3 && x->stride(2) == 1 && x->stride(1) == x->size(2) && x->scalar_type() == q.scalar_type(), "attention",
+           "[N, heads, K] with contiguous heads, one dtype", *x);
+  expect(k.sizes() == v.sizes() && k.size(2) == q.size(2) && q.size(1) % k.size(1) == 0, "attention", "k and v alike, heads a multiple", k);
+  if (options.relative_bias.defined())
+    expect(options.relative_bias.dim() == 2 && options.relative_bias.size(0) == q.size(1) && options.relative_bias.is_contiguous(), "attention",
+           "relative_bias [H, 2R + 1]", options.relative_bias);
+  return {q.size(1), k.size(1), q.size(2), q.size(0)};
+}
+
+// One span and one key/value head with its group of query heads, gathered into contiguous arithmetic-type scratch.
+template <class C>
+class Tile {
+ public:
+  using T = arithmetic_t<C>;
+
+  Tile(const Shape& shape, const AttentionOptions& options) : shape_(shape), options_(options) {
+    if (options.relative_bias.defined()) bias_reach_ = options.relative_bias.size(1) / 2;
+  }
+
+  void load_span(const AttentionSpan& span, int64_t kv_head, Heads<const C> q, Heads<const C> k, Heads<const C> v) {
+    span_ = span;
+    kv_head_ = kv_head;
+    keys_ = span.prefix_length + span.k_length;
+    rows_ = shape_.group() * span.q_length;
+    key.resize(keys_ * shape_.k);
+    value.resize(keys_ * shape_.k);
+    query.resize(rows_ * shape_.k);
+    scores.resize(rows_ * keys_);
+    for (int64_t j = 0; j < keys_; ++j) {
+      convert_in(k.at(key_row(j), kv_head), key.data() + j * shape_.k, shape_.k);
+      convert_in(v.at(key_row(j), kv_head), value.data() + j * shape_.k, shape_.k);
+    }
+    gather(q, query);
+  }
+
+  int64_t key_row(int64_t j) const { return j < span_.prefix_length ? span_.prefix_begin + j : span_.k_begin + j - span_.prefix_length; }
+  int64_t keys() const { return keys_; }
+  int64_t rows() const { return rows_; }
+  int64_t head(int64_t row) const { return kv_head_ * shape_.group() + row / span_.q_length; }
+  int64_t query_row(int64_t row) const { return span_.q_begin + row % span_.q_length; }
+  /// Keys that a row sees.
+  int64_t visible(int64_t row) const {
+    return options_.causal ? keys_ - span_.q_length + row % span_.q_length + 1 : keys_;
+  }
+
+  /// Rows of this tile's heads out of [N, H, K] into contiguous scratch.
+  void gather(Heads<const C> from, std::vector<T>& to) const {
+    to.resize(rows_ * shape_.k);
+    for (int64_t row = 0; row < rows_; ++row) convert_in(from.at(query_row(row), head(row)), to.data() + row * shape_.k, shape_.k);
+  }
+  void scatter(const std::vector<T>& from, Heads<C> to) const {
+    for (int64_t row = 0; row < rows_; ++row) convert_out(from.data() + row * shape_.k, to.at(query_row(row), head(row)), shape_.k);
+  }
+
+  /// scores = scale * q k^T + bias
+  void compute_scores() {
+    product<T>(false, true, rows_, keys_, shape_.k, static_cast<T>(options_.scale), query.data(), key.data(), scores.data());
+    if (bias_reach_ < 0) return;
+    const int64_t offset = keys_ - span_.q_length;  // queries are the last tokens of the keys in self-attention
+    for (int64_t row = 0; row < rows_; ++row) {
+      const int64_t position = (options_.causal ? offset : 0) + row % span_.q_length;
+      const T* bias = options_.relative_bias.const_data_ptr<T>() + head(row) * (2 * bias_reach_ + 1) + bias_reach_ - position;
+      T* s = scores.data() + row * keys_;
+      for (int64_t j = 0; j < keys_; ++j) s[j] += bias[j];
+    }
+  }
+
+  /// x [rows, keys] = dropout(x), the same bits in forward and backward.
+  void drop(std::vector<T>& x) {
+    if (options_.dropout <= 0) return;
+    numbers_.resize(keys_);
+    const uint32_t threshold = dropout_threshold(options_.dropout);
+    const T scale = static_cast<T>(dropout_scale(options_.dropout));
+    for (int64_t row = 0; row < rows_; ++row) {
+      const uint64_t first = static_cast<uint64_t>(head(row) * span_.q_length + row % span_.q_length) * keys_;
+      dropout_numbers(options_.streams[span_.sequence], first, keys_, numbers_.data());
+      drop_row(x.data() + row * keys_, numbers_.data(), threshold, scale, keys_);
+    }
+  }
+
+  std::vector<T> key, value, query, scores;
+
+ private:
+  const Shape& shape_;
+  const AttentionOptions& options_;
+  AttentionSpan span_{};
+  int64_t kv_head_ = 0, keys_ = 0, rows_ = 0, bias_reach_ = -1;
+  std::vector<uint16_t> numbers_;
+};
+
+template <class C>
+void forward_tiles(const Shape& shape, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::vector<AttentionSpan>& spans,
+                   const AttentionOptions& options, at::Tensor& out, at::Tensor& lse) {
+  using T = arithmetic_t<C>;
+  at::Tensor out_heads = out.view({shape.queries, shape.heads, shape.k});
+  T* statistics = lse.mutable_data_ptr<T>();
+  at::parallel_for(0, static_cast<int64_t>(spans.size()) * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
+    Tile<C> tile(shape, options);
+    std::vector<T> result;
+    for (int64_t task = begin; task < end; ++task) {
+      tile.load_span(spans[task / shape.kv_heads], task % shape.kv_heads, heads_of<C>(q), heads_of<C>(k), heads_of<C>(v));
+      tile.compute_scores();
+      for (int64_t row = 0; row < tile.rows(); ++row)
+        statistics[tile.head(row) * shape.queries + tile.query_row(row)] =
+            softmax_row(tile.scores.data() + row * tile.keys(), tile.visible(row), tile.keys());
+      tile.drop(tile.scores);
+      result.resize(tile.rows() * shape.k);
+      product<T>(false, false, tile.rows(), shape.k, tile.keys(), T(1), tile.scores.data(), tile.value.data(), result.data());
+      tile.scatter(result, mutable_heads_of<C>(out_heads));
+    }
+  });
+}
+
+// Sums of gradients of prefix keys and values, which many spans add to: one accumulator a thread, added up in thread order.
+template <class T>
+struct PrefixSums {
+  int64_t begin = 0, rows = 0, width = 0;
+  std::vector<std::vector<T>> threads;  // [threads][2 * rows * width]
+
+  PrefixSums(const std::vector<AttentionSpan>& spans, int64_t width) : width(width) {
+    int64_t end = 0;
+    begin = INT64_MAX;
+    for (const AttentionSpan& span : spans) {
+      if (span.prefix_length == 0) continue;
+      begin = std::min(begin, span.prefix_begin);
+      end = std::max(end, span.prefix_begin + span.prefix_length);
+    }
+    rows = end > begin ? end - begin : 0;
+    threads.resize(at::get_num_threads());
+  }
+  std::vector<T>& mine() {
+    std::vector<T>& sums = threads[at::get_thread_num()];
+    if (sums.empty()) sums.assign(2 * rows * width, T(0));
+    return sums;
+  }
+};
+
+template <class C, class T = arithmetic_t<C>>
+void add_prefix_sums(const PrefixSums<T>& sums, int64_t k, Heads<C> dk, Heads<C> dv) {
+  for (int64_t row = 0; row < sums.rows; ++row) {
+    for (int64_t c = 0; c < sums.width; ++c) {
+      C &to_k = dk.at(sums.begin + row, c / k)[c % k], &to_v = dv.at(sums.begin + row, c / k)[c % k];
+      T sum_k = load(to_k), sum_v = load(to_v);
+      for (const auto& thread : sums.threads) {
+        if (thread.empty()) continue;
+        sum_k += thread[row * sums.width + c];
+        sum_v += thread[(sums.rows + row) * sums.width + c];
+      }
+      store(to_k, sum_k);
+      store(to_v, sum_v);
+    }
+  }
+}
+
+template <class C>
+struct Gradients {
+  Heads<C> dq, dk, dv;
+};
+
+// Own keys are written, prefix keys are added to the thread's sums.
+template <class C, class T = arithmetic_t<C>>
+void write_key_gradients(const Tile<C>& tile, const AttentionSpan& span, int64_t kv_head, int64_t k, const std::vector<T>& dk,
+                         const std::vector<T>& dv, const Gradients<C>& to, PrefixSums<T>& prefix) {
+  for (int64_t j = 0; j < tile.keys(); ++j) {
+    const T *from_k = dk.data() + j * k, *from_v = dv.data() + j * k;
+    if (j >= span.prefix_length) {
+      convert_out(from_k, to.dk.at(tile.key_row(j), kv_head), k);
+      convert_out(from_v, to.dv.at(tile.key_row(j), kv_head), k);
+      continue;
+    }
+    T* sum_k = prefix.mine().data() + (tile.key_row(j) - prefix.begin) * prefix.width + kv_head * k;
+    T* sum_v = sum_k + prefix.rows * prefix.width;
+    for (int64_t c = 0; c < k; ++c) {
+      sum_k[c] += from_k[c];
+      sum_v[c] += from_v[c];
+    }
+  }
+}
+
+template <class C>
+void backward_tiles(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& out, const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
+                    const Gradients<C>& gradients) {
+  using T = arithmetic_t<C>;
+  const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k}), out_heads = out.view({shape.queries, shape.heads, shape.k});
+  const T* statistics = lse.const_data_ptr<T>();
+  PrefixSums<T> prefix(spans, shape.kv_heads * shape.k);
+  at::parallel_for(0, static_cast<int64_t>(spans.size()) * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
+    Tile<C> tile(shape, options);
+    std::vector<T> d, o, dp, p_dropped, dq, dk, dv;
+    for (int64_t task = begin; task < end; ++task) {
+      const AttentionSpan& span = spans[task / shape.kv_heads];
+      const int64_t kv_head = task % shape.kv_heads, rows_k = shape.k;
+      tile.load_span(span, kv_head, heads_of<C>(q), heads_of<C>(k), heads_of<C>(v));
+      const int64_t rows = tile.rows(), keys = tile.keys();
+      tile.compute_scores();
+      for (int64_t row = 0; row < rows; ++row)
+        probability_row(tile.scores.data() + row * keys, statistics[tile.head(row) * shape.queries + tile.query_row(row)], tile.visible(row), keys);
+      tile.gather(heads_of<C>(d_heads), d);
+      tile.gather(heads_of<C>(out_heads), o);
+      p_dropped = tile.scores;
+      tile.drop(p_dropped);
+      dv.resize(keys * rows_k);
+      product<T>(true, false, keys, rows_k, rows, T(1), p_dropped.data(), d.data(), dv.data());
+      dp.resize(rows * keys);
+      product<T>(false, true, rows, keys, rows_k, T(1), d.data(), tile.value.data(), dp.data());
+      tile.drop(dp);
+      for (int64_t row = 0; row < rows; ++row)
+        score_gradient_row(dp.data() + row * keys, tile.scores.data() + row * keys, dot(d.data() + row * rows_k, o.data() + row * rows_k, rows_k), keys);
+      const T scale = static_cast<T>(options.scale);
+      dq.resize(rows * rows_k);
+      dk.resize(keys * rows_k);
+      product<T>(false, false, rows, rows_k, keys, scale, dp.data(), tile.key.data(), dq.data());
+      product<T>(true, false, keys, rows_k, rows, scale, dp.data(), tile.query.data(), dk.data());
+      tile.scatter(dq, gradients.dq);
+      write_key_gradients<C>(tile, span, kv_head, rows_k, dk, dv, gradients, prefix);
+    }
+  });
+  add_prefix_sums<C>(prefix, shape.k, gradients.dk, gradients.dv);
+}
+
+}  // namespace
+
+std::vector<AttentionSpan> self_attention_spans(const Ragged& tokens) {
+  std::vector<AttentionSpan> spans;
+  for (int64_t b = 0; b < tokens.batch(); ++b) {
+    AttentionSpan span{tokens.offsets[b], tokens.length(b), tokens.offsets[b], tokens.length(b)};
+    span.sequence = b;
+    if (const int64_t p = tokens.prefix[b]; p >= 0) {
+      span.prefix_begin = tokens.offsets[p];
+      span.prefix_length = tokens.length(p);
+    }
+    if (span.q_length > 0) spans.push_back(span);
+  }
+  return spans;
+}
+
+std::vector<AttentionSpan> cross_attention_spans(const Ragged& queries, const Ragged& keys) {
+  std::vector<AttentionSpan> spans;
+  for (int64_t b = 0; b < queries.batch(); ++b) {
+    AttentionSpan span{queries.offsets[b], queries.length(b), keys.offsets[b], keys.length(b)};
+    span.sequence = b;
+    if (span.q_length > 0) spans.push_back(span);
+  }
+  return spans;
+}
+
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::vector<AttentionSpan>& spans,
+                     const AttentionOptions& options, at::Tensor* lse) {
+  const Shape shape = check(q, k, v, options);
+  at::Tensor out = at::empty({shape.queries, shape.heads * shape.k}, q.options());
+  at::Tensor statistics = at::empty({shape.heads, shape.queries}, q.options().dtype(q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
+  dispatch(q.scalar_type(), "attention", [&]<class C>(C) { forward_tiles<C>(shape, q, k, v, spans, options, out, statistics); });
+  if (lse != nullptr) *lse = statistics;
+  return out;
+}
+
+void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& out,
+                        const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& dq,
+                        at::Tensor& dk, at::Tensor& dv) {
+  const Shape shape = check(q, k, v, options);
+  expect(d_out.sizes() == out.sizes() && d_out.is_contiguous() && d_out.scalar_type() == q.scalar_type(), "attention_backward", "d_out like out", d_out);
+  dispatch(q.scalar_type(), "attention_backward", [&]<class C>(C) {
+    backward_tiles<C>(shape, d_out, q, k, v, out, lse, spans, options, {mutable_heads_of<C>(dq), mutable_heads_of<C>(dk), mutable_heads_of<C>(dv)});
+  });
+}
+
+}  // namespace dept::kernels

@@ -1,0 +1,60 @@
+#include "dept/kernels/cross_entropy.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/simd.h"
+
+namespace dept::kernels {
+namespace {
+
+// The log-sum-exp of a row; with d also the softmax, written there.
+template <class T>
+DEPT_INLINE T softmax_row(const T* logits, T* d, int64_t v) {
+  T top = logits[0], sum = 0;
+#pragma omp simd reduction(max : top)
+  for (int64_t i = 0; i < v; ++i) top = std::max(top, logits[i]);
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < v; ++i) sum += exponential(logits[i] - top);
+  if (d != nullptr) {
+    const T inverse = T(1) / sum;
+#pragma omp simd
+    for (int64_t i = 0; i < v; ++i) d[i] = exponential(logits[i] - top) * inverse;
+  }
+  return top + std::log(sum);
+}
+DEPT_CLONES float softmax_rows(const float* logits, float* d, int64_t v) { return softmax_row(logits, d, v); }
+DEPT_CLONES double softmax_rows(const double* logits, double* d, int64_t v) { return softmax_row(logits, d, v); }
+
+}  // namespace
+
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, at::Tensor* d_logits) {
+  expect(logits.dim() == 2 && logits.is_contiguous() && logits.scalar_type() != at::kBFloat16, "cross_entropy", "fp32 or fp64 logits [n, V]", logits);
+  expect(labels.dim() == 1 && labels.size(0) == logits.size(0) && labels.scalar_type() == at::kLong && labels.is_contiguous(), "cross_entropy",
+         "labels int64 [n]", labels);
+  const int64_t n = logits.size(0), v = logits.size(1);
+  const int64_t* label = labels.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < n; ++i)
+    if (label[i] < 0 || label[i] >= v) fail(Code::bad_input, "cross_entropy", str("a label from 0 to ", v - 1), str(label[i]));
+  at::Tensor nll = at::empty({n}, logits.options());
+  if (d_logits != nullptr) *d_logits = at::empty_like(logits);
+  dispatch(logits.scalar_type(), "cross_entropy", [&]<class C>(C) {
+    using T = arithmetic_t<C>;
+    const T* from = logits.const_data_ptr<T>();
+    T* d = d_logits != nullptr ? d_logits->mutable_data_ptr<T>() : nullptr;
+    T* losses = nll.mutable_data_ptr<T>();
+    at::parallel_for(0, n, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        losses[i] = softmax_rows(from + i * v, d != nullptr ? d + i * v : nullptr, v) - from[i * v + label[i]];
+        if (d != nullptr) d[i * v + label[i]] -= T(1);
+      }
+    });
+  });
+  return nll;
+}
+
+}  // namespace dept::kernels
