@@ -4,6 +4,7 @@
 #include <ATen/core/Generator.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ class EpochSampler {
   int64_t epoch() const { return epoch_; }
   void next_epoch();
 
-  /// Generator state from before the epoch's permutation was drawn (bytes), and back.
+  /// Generator state from before the epoch's permutation was drawn (bytes), and back. Throws bad_input for bytes that are none.
   std::string state() const;
   void restore(const std::string& state, int64_t epoch);
 
@@ -36,5 +37,8 @@ class EpochSampler {
 
 /// torch.randperm(n, generator=torch.Generator().manual_seed(seed)).
 std::vector<int64_t> seeded_permutation(int64_t n, uint64_t seed);
+
+/// An epoch's order in slices of `size` (at least 1), the last one perhaps shorter. The slices point into `order`.
+std::vector<std::span<const int64_t>> batches(std::span<const int64_t> order, size_t size);
 
 }  // namespace dept

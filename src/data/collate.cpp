@@ -1,0 +1,108 @@
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+#include "dept/data/batch.h"
+
+namespace dept {
+namespace {
+
+at::Tensor to_tensor(const std::vector<int64_t>& values) {
+  at::Tensor tensor = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
+  std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<int64_t>());
+  return tensor;
+}
+
+// One side of a batch while it grows.
+struct Side {
+  Ragged tokens;
+  std::vector<int64_t> ids, position, row;
+
+  void begin(int64_t length, int64_t example) {
+    tokens.append(length, example);
+    at = 0;
+  }
+  void add(int64_t id, int64_t its_row) {
+    ids.push_back(id);
+    position.push_back(at++);
+    row.push_back(its_row);
+  }
+  void finish(Ragged& out, at::Tensor& out_ids) {
+    out = std::move(tokens);
+    out.position = to_tensor(position);
+    out.row = to_tensor(row);
+    out_ids = to_tensor(ids);
+  }
+
+ private:
+  int64_t at = 0;
+};
+
+struct Labels {
+  std::vector<int64_t> token, labels, sequence;
+
+  void add(int64_t its_token, int64_t label, int64_t its_sequence) {
+    token.push_back(its_token);
+    labels.push_back(label);
+    sequence.push_back(its_sequence);
+  }
+  void finish(Batch& batch) {
+    batch.label_token = to_tensor(token);
+    batch.labels = to_tensor(labels);
+    batch.label_sequence = std::move(sequence);
+  }
+};
+
+int64_t size_of(const Ids& ids) {
+  return static_cast<int64_t>(ids.size());
+}
+
+}  // namespace
+
+Batch collate_encoder_decoder(std::span<const Example> examples, int64_t decoder_start_id) {
+  Side source, target;
+  Labels labels;
+  for (size_t b = 0; b < examples.size(); ++b) {
+    const Example& example = examples[b];
+    source.begin(size_of(example.source), example.index);
+    for (int64_t i = 0; i < size_of(example.source); ++i) source.add(example.source[i], i);
+    target.begin(size_of(example.target), example.index);
+    for (int64_t i = 0; i < size_of(example.target); ++i) {
+      labels.add(static_cast<int64_t>(target.ids.size()), example.target[i], static_cast<int64_t>(b));
+      target.add(i == 0 ? decoder_start_id : example.target[i - 1], -1);
+    }
+  }
+  Batch batch;
+  source.finish(batch.source, batch.source_ids);
+  target.finish(batch.target, batch.target_ids);
+  labels.finish(batch);
+  return batch;
+}
+
+Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length) {
+  Side source;
+  Labels labels;
+  for (size_t b = 0; b < examples.size(); ++b) {
+    const Example& example = examples[b];
+    const int64_t length = size_of(example.source), answer = size_of(example.target);
+    if (length > max_length || (length == 0 && answer > 0))
+      fail(Code::bad_input, str("example ", example.index), str("1 to ", max_length, " source tokens"), str(length));
+    const int64_t first_row = alignment == DeltaAlignment::end ? max_length - length : 0;
+    source.begin(length + std::max<int64_t>(answer - 1, 0), example.index);
+    for (int64_t i = 0; i < length; ++i) source.add(example.source[i], first_row + i);
+    for (int64_t i = 0; i < answer; ++i) {
+      // the token just added predicts this one
+      labels.add(static_cast<int64_t>(source.ids.size()) - 1, example.target[i], static_cast<int64_t>(b));
+      if (i + 1 < answer) source.add(example.target[i], -1);
+    }
+  }
+  Batch batch;
+  source.finish(batch.source, batch.source_ids);
+  Side().finish(batch.target, batch.target_ids);
+  labels.finish(batch);
+  return batch;
+}
+
+}  // namespace dept

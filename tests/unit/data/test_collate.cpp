@@ -1,0 +1,75 @@
+#include <gtest/gtest.h>
+
+#include "dept/base/error.h"
+#include "dept/data/batch.h"
+
+namespace dept {
+namespace {
+
+using Vector = std::vector<int64_t>;
+
+Vector values(const at::Tensor& tensor) {
+  const int64_t* data = tensor.const_data_ptr<int64_t>();
+  return {data, data + tensor.numel()};
+}
+
+const std::vector<Example> examples{{7, {11, 12, 13}, {21, 22}}, {3, {14}, {23}}, {9, {15, 16}, {24, 25, 26}}};
+
+TEST(Collate, EncoderDecoderShiftsTheTargetRight) {
+  const Batch batch = collate_encoder_decoder(examples, 0);
+  batch.source.check();
+  batch.target.check();
+  EXPECT_EQ(batch.source.offsets, (Vector{0, 3, 4, 6}));
+  EXPECT_EQ(values(batch.source_ids), (Vector{11, 12, 13, 14, 15, 16}));
+  EXPECT_EQ(values(batch.source.position), (Vector{0, 1, 2, 0, 0, 1}));
+  EXPECT_EQ(values(batch.source.row), (Vector{0, 1, 2, 0, 0, 1}));
+  EXPECT_EQ(batch.source.example, (Vector{7, 3, 9}));
+  EXPECT_EQ(batch.source.config, (Vector{0, 0, 0}));
+  EXPECT_EQ(batch.source.prefix, (Vector{-1, -1, -1}));
+  EXPECT_EQ(batch.target.offsets, (Vector{0, 2, 3, 6}));
+  EXPECT_EQ(values(batch.target_ids), (Vector{0, 21, 0, 0, 24, 25}));
+  EXPECT_EQ(values(batch.target.position), (Vector{0, 1, 0, 0, 1, 2}));
+  EXPECT_EQ(values(batch.target.row), (Vector{-1, -1, -1, -1, -1, -1}));
+  EXPECT_EQ(values(batch.label_token), (Vector{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(values(batch.labels), (Vector{21, 22, 23, 24, 25, 26}));
+  EXPECT_EQ(batch.label_sequence, (Vector{0, 0, 1, 2, 2, 2}));
+}
+
+TEST(Collate, DecoderOnlyPredictsFromTheTokenBefore) {
+  const Batch batch = collate_decoder_only(examples, DeltaAlignment::end, 4);
+  batch.source.check();
+  EXPECT_EQ(batch.source.offsets, (Vector{0, 4, 5, 9}));
+  EXPECT_EQ(values(batch.source_ids), (Vector{11, 12, 13, 21, 14, 15, 16, 24, 25}));
+  EXPECT_EQ(values(batch.source.position), (Vector{0, 1, 2, 3, 0, 0, 1, 2, 3}));
+  EXPECT_EQ(values(batch.source.row), (Vector{1, 2, 3, -1, 3, 2, 3, -1, -1}));
+  EXPECT_EQ(batch.target.batch(), 0);
+  EXPECT_EQ(batch.target_ids.numel(), 0);
+  EXPECT_EQ(values(batch.label_token), (Vector{2, 3, 4, 6, 7, 8}));
+  EXPECT_EQ(values(batch.labels), (Vector{21, 22, 23, 24, 25, 26}));
+  EXPECT_EQ(batch.label_sequence, (Vector{0, 0, 1, 2, 2, 2}));
+}
+
+TEST(Collate, DecoderOnlyFromTheStart) {
+  const Batch batch = collate_decoder_only(examples, DeltaAlignment::start, 4);
+  EXPECT_EQ(values(batch.source.row), (Vector{0, 1, 2, -1, 0, 0, 1, -1, -1}));
+}
+
+TEST(Collate, WithoutTargetsThereAreNoLabels) {
+  const std::vector<Example> open{{0, {1, 2}, {}}, {1, {}, {}}};
+  const Batch causal = collate_decoder_only(open, DeltaAlignment::end, 2);
+  EXPECT_EQ(causal.source.offsets, (Vector{0, 2, 2}));
+  EXPECT_EQ(causal.labels.numel(), 0);
+  const Batch encoder = collate_encoder_decoder(open, 0);
+  EXPECT_EQ(encoder.target.offsets, (Vector{0, 0, 0}));
+  EXPECT_EQ(encoder.labels.numel(), 0);
+  EXPECT_EQ(collate_encoder_decoder({}, 0).source.batch(), 0);
+}
+
+TEST(Collate, RefusesSourcesThatDoNotFit) {
+  EXPECT_THROW(collate_decoder_only(examples, DeltaAlignment::start, 2), Error);
+  const std::vector<Example> nothing_to_predict_from{{0, {}, {5}}};
+  EXPECT_THROW(collate_decoder_only(nothing_to_predict_from, DeltaAlignment::end, 4), Error);
+}
+
+}  // namespace
+}  // namespace dept
