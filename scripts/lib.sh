@@ -5,14 +5,18 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# timed TITLE COMMAND...: runs one section of a longer script and says how long it took.
+# timed TITLE COMMAND...: runs one section of a longer script and says how long it took; a failure ends the script.
 timed() {
-  local title=$1 start=$SECONDS
+  local start=$SECONDS
+  section=$1
   shift
-  say "== $title"
-  "$@" || die "$title: failed after $((SECONDS - start)) s"
-  say "== $title: ok, $((SECONDS - start)) s"
+  say "== $section"
+  "$@"
+  say "== $section: ok, $((SECONDS - start)) s"
+  section=
 }
+section=
+trap '[ -z "$section" ] || say "== $section: failed"' EXIT
 
 # cpu_has_bf16: whether --dtype auto picks bf16 on this machine.
 cpu_has_bf16() { grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo; }

@@ -8,7 +8,8 @@ config=configs/quickstart.yaml
 run=runs/quickstart
 dept=build/release/bin/dept
 
-timed "set-up, model and data" eval 'scripts/setup.sh build model && scripts/film_reviews.sh'
+timed "set-up" scripts/setup.sh build model reviews
+timed "data" scripts/film_reviews.sh
 timed "build" scripts/build.sh release --target dept_program
 
 shorter=()

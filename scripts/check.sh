@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# What scripts/test.sh leaves out because it takes long: sanitizers, static checks, the CUDA build, long runs.
+#   scripts/check.sh             all sections
+#   scripts/check.sh asan tidy   only these
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/lib.sh
+readonly all_sections=(format scripts asan tidy cuda tokenizers long)
+
+check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror; }
+
+check_scripts() { git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x; }
+
+# The folders that read what others wrote, under the address and undefined-behaviour sanitizers.
+check_asan() {
+  local pattern='(unit_(base|tensorio|text|data)|fuzz_[a-z_]+)' targets
+  scripts/build.sh asan --target dept_base
+  mapfile -t targets < <(ninja -C build/asan -t targets all | sed -nE "s/^$pattern: phony.*/\1/p")
+  cmake --build --preset asan --target "${targets[@]}"
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/asan --output-on-failure --no-tests=error -R "^$pattern"
+}
+
+check_tidy() {
+  git ls-files -z 'src/base/*.cpp' 'src/tensorio/*.cpp' 'src/text/*.cpp' 'src/adapter/dept.cpp' |
+    xargs -0 -n 1 -P "$(nproc)" clang-tidy --quiet -p build/asan 2>/dev/null
+}
+
+# Compiles and links the CUDA kernels and their tests; running them needs a GPU: ctest --test-dir build/cuda -L gpu.
+check_cuda() {
+  if have nvcc; then scripts/build.sh cuda; else say "no nvcc here: left out"; fi
+}
+
+# 100,000 strings against the tokenizers library's ids, where the tokenizer files are.
+check_tokenizers() {
+  local folder=${DEPT_TOKENIZERS:-../shared/tokenizers}
+  if [ ! -d "$folder" ]; then
+    say "no tokenizer files at $folder (DEPT_TOKENIZERS names them): left out"
+    return
+  fi
+  DEPT_TOKENIZERS=$(realpath "$folder") ctest --test-dir build/release --output-on-failure --no-tests=error -L tokenizers
+}
+
+check_long() {
+  scripts/build.sh release
+  ctest --test-dir build/release --output-on-failure --no-tests=error -L long
+}
+
+timed "set-up" scripts/setup.sh build check
+sections=("$@")
+[ $# -gt 0 ] || sections=("${all_sections[@]}")
+for section in "${sections[@]}"; do
+  declare -F "check_$section" >/dev/null || die "[check.sh] expected one of ${all_sections[*]}, received $section"
+  timed "$section" "check_$section"
+done
+say "check.sh: all green, $SECONDS s"
