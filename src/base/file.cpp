@@ -16,7 +16,9 @@
 namespace dept {
 namespace {
 
-std::string reason() { return std::strerror(errno); }
+std::string reason() {
+  return std::strerror(errno);
+}
 
 // A file descriptor that closes itself.
 class Descriptor {
@@ -24,7 +26,9 @@ class Descriptor {
   Descriptor(const fs::path& path, int flags, std::string_view expected) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
     if (fd_ < 0) fail(Code::io, path.string(), expected, reason());
   }
-  ~Descriptor() { if (fd_ >= 0) ::close(fd_); }
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return fd_; }
@@ -36,7 +40,8 @@ class Descriptor {
 uint64_t regular_size(const Descriptor& file, const fs::path& path) {
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) fail(Code::io, path.string(), "a readable file", reason());
-  if (!S_ISREG(status.st_mode)) fail(Code::io, path.string(), "a regular file", S_ISDIR(status.st_mode) ? "a folder" : "something else");
+  if (!S_ISREG(status.st_mode))
+    fail(Code::io, path.string(), "a regular file", S_ISDIR(status.st_mode) ? "a folder" : "something else");
   return static_cast<uint64_t>(status.st_size);
 }
 
@@ -49,7 +54,9 @@ void rename_over(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) fail(Code::io, to.string(), "a writable path", reason());
 }
 
-fs::path parent_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
+fs::path parent_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
 
 fs::path temporary_beside(const fs::path& path) {
   return parent_of(path) / str(".", path.filename().string(), ".tmp-", ::getpid());

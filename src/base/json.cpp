@@ -28,13 +28,19 @@ constexpr std::string_view kind<std::vector<double>> = "a list of numbers";
 template <>
 constexpr std::string_view kind<std::vector<std::string>> = "a list of strings";
 
-bool convert(const Json& json, bool& out) { return json.is_boolean() && (out = json.get<bool>(), true); }
+bool convert(const Json& json, bool& out) {
+  return json.is_boolean() && (out = json.get<bool>(), true);
+}
 bool convert(const Json& json, int64_t& out) {
   if (json.is_number_unsigned() && json.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) return false;
   return json.is_number_integer() && (out = json.get<int64_t>(), true);
 }
-bool convert(const Json& json, double& out) { return json.is_number() && (out = json.get<double>(), true); }
-bool convert(const Json& json, std::string& out) { return json.is_string() && (out = json.get<std::string>(), true); }
+bool convert(const Json& json, double& out) {
+  return json.is_number() && (out = json.get<double>(), true);
+}
+bool convert(const Json& json, std::string& out) {
+  return json.is_string() && (out = json.get<std::string>(), true);
+}
 template <class T>
 bool convert(const Json& json, std::vector<T>& out) {
   if (!json.is_array()) return false;
@@ -47,7 +53,8 @@ bool convert(const Json& json, std::vector<T>& out) {
 template <class T>
 T converted(const Json& json, std::string_view key, std::string_view where) {
   T out{};
-  if (!convert(json, out)) fail(Code::bad_input, str(where, ": ", key), kind<T>, quote(json.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  if (!convert(json, out))
+    fail(Code::bad_input, str(where, ": ", key), kind<T>, quote(json.dump(-1, ' ', false, Json::error_handler_t::replace)));
   return out;
 }
 
@@ -72,7 +79,9 @@ Json parse_json(std::string_view text, std::string_view where) {
   }
 }
 
-Json read_json(const fs::path& path, uint64_t max_bytes) { return parse_json(read_file(path, max_bytes), path.string()); }
+Json read_json(const fs::path& path, uint64_t max_bytes) {
+  return parse_json(read_file(path, max_bytes), path.string());
+}
 
 template <class T>
 T require(const Json& json, std::string_view key, std::string_view where) {
@@ -87,8 +96,8 @@ T value_or(const Json& json, std::string_view key, T fallback, std::string_view 
   return found == json.end() || found->is_null() ? fallback : converted<T>(*found, key, where);
 }
 
-#define DEPT_JSON_FIELD(T)                                                     \
-  template T require<T>(const Json&, std::string_view, std::string_view);      \
+#define DEPT_JSON_FIELD(T)                                                \
+  template T require<T>(const Json&, std::string_view, std::string_view); \
   template T value_or<T>(const Json&, std::string_view, T, std::string_view);
 DEPT_JSON_FIELD(bool)
 DEPT_JSON_FIELD(int64_t)

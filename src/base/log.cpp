@@ -23,8 +23,12 @@ spdlog::logger& logger() {
 
 }  // namespace
 
-void info(std::string_view message) { logger().info(spdlog::string_view_t(message.data(), message.size())); }
-void warn(std::string_view message) { logger().warn(spdlog::string_view_t(message.data(), message.size())); }
+void info(std::string_view message) {
+  logger().info(spdlog::string_view_t(message.data(), message.size()));
+}
+void warn(std::string_view message) {
+  logger().warn(spdlog::string_view_t(message.data(), message.size()));
+}
 
 void to_stderr(bool colour) {
   spdlog::sink_ptr sink;

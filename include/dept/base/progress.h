@@ -17,18 +17,22 @@ class Progress {
   /// `start` counts what an earlier run had done. Without a sink set by set_sink it does nothing.
   Progress(std::string title, int64_t total, int64_t start = 0);
   ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
   void advance(int64_t by = 1, std::string_view note = {});
 
   static void set_sink(ProgressSink sink);
 
  private:
+  std::string line() const;
+
   std::string title_;
   int64_t total_, start_, done_;
   std::chrono::steady_clock::time_point began_, drawn_;
   std::string note_;
 };
 
-/// 3725 s -> "1:02:05".
+/// 3725 s -> "1:02:05", 65 s -> "1:05".
 std::string format_duration(double seconds);
 
 }  // namespace dept

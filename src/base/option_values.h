@@ -1,0 +1,37 @@
+// One option's value: as text from a flag or a file, into the option's target, and back to text.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "dept/base/options.h"
+
+namespace dept {
+
+/// What a flag or a file says. A plain scalar of a file may be a number or a boolean, a quoted one is a string only.
+struct OptionValue {
+  enum class Kind { flag, plain, quoted, null, list };
+  Kind kind = Kind::null;
+  std::string text;
+  std::vector<OptionValue> items;
+};
+
+/// true|yes|1 or false|no|0 in any case.
+std::optional<bool> parse_bool(std::string_view text);
+
+/// The top mapping of a .yaml, .yml or .json file, in order, repeated keys included. Throws io, bad_input or usage.
+std::vector<std::pair<std::string, OptionValue>> read_option_file(const fs::path& path);
+
+/// Checks `value` against the option's type, choices and range and stores it when `store`. Throws usage.
+void assign_option(const Option& option, const OptionValue& value, std::string_view where, bool store);
+
+std::string option_kind(const Option& option);     // for --help: "INTEGER"
+std::string option_range(const Option& option);    // "at least 1", "" without one
+std::string option_expects(const Option& option);  // for messages: "an integer of at least 1"
+std::string option_text(const Option& option);     // the present value as YAML (flow style)
+OrderedJson option_json(const Option& option);
+
+}  // namespace dept

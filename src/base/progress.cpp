@@ -1,0 +1,92 @@
+#include "dept/base/progress.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "dept/base/text.h"
+
+namespace dept {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto least_interval = std::chrono::milliseconds(100);
+constexpr int bar_width = 20;
+
+ProgressSink& sink() {
+  static ProgressSink instance;
+  return instance;
+}
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+std::string format_rate(double per_second) {
+  char text[32];
+  if (per_second >= 1 || per_second <= 0) {
+    std::snprintf(text, sizeof text, "%.1f/s", per_second);
+  } else {
+    std::snprintf(text, sizeof text, "%.2f s each", 1 / per_second);
+  }
+  return text;
+}
+
+std::string bar(double share) {
+  const int filled = static_cast<int>(share * bar_width);
+  return str('[', std::string(static_cast<size_t>(filled), '='), std::string(static_cast<size_t>(bar_width - filled), ' '), ']');
+}
+
+}  // namespace
+
+Progress::Progress(std::string title, int64_t total, int64_t start)
+    : title_(std::move(title)), total_(total), start_(start), done_(start), began_(Clock::now()), drawn_(began_) {}
+
+Progress::~Progress() {
+  if (!sink()) return;
+  try {
+    sink()(line(), true);
+  } catch (...) {  // a broken terminal must not end a run
+  }
+}
+
+void Progress::advance(int64_t by, std::string_view note) {
+  done_ += by;
+  if (!note.empty()) note_ = note;
+  if (!sink() || Clock::now() - drawn_ < least_interval) return;
+  drawn_ = Clock::now();
+  sink()(line(), false);
+}
+
+std::string Progress::line() const {
+  const double elapsed = seconds_since(began_);
+  const double rate = elapsed > 0 ? static_cast<double>(done_ - start_) / elapsed : 0;
+  std::string out = str(title_, " ", done_);
+  if (total_ > 0) {
+    const double share = std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);
+    out += str("/", total_, " ", bar(share), " ", static_cast<int>(share * 100), "%");
+  }
+  if (rate > 0) out += str("  ", format_rate(rate));
+  if (rate > 0 && total_ > done_) out += str("  ", format_duration(static_cast<double>(total_ - done_) / rate), " left");
+  if (total_ <= done_) out += str("  ", format_duration(elapsed));
+  if (!note_.empty()) out += "  " + note_;
+  return out;
+}
+
+void Progress::set_sink(ProgressSink new_sink) {
+  sink() = std::move(new_sink);
+}
+
+std::string format_duration(double seconds) {
+  const auto whole = static_cast<int64_t>(std::llround(std::clamp(seconds, 0.0, 1e12)));
+  char text[48];
+  if (whole >= 3600) {
+    std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", static_cast<long long>(whole / 3600),
+                  static_cast<long long>(whole / 60 % 60), static_cast<long long>(whole % 60));
+  } else {
+    std::snprintf(text, sizeof text, "%lld:%02lld", static_cast<long long>(whole / 60), static_cast<long long>(whole % 60));
+  }
+  return text;
+}
+
+}  // namespace dept

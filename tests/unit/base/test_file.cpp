@@ -1,0 +1,121 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <cstring>
+
+#include "unit/base/scratch.h"
+
+namespace dept {
+namespace {
+
+using testing::HasSubstr;
+
+size_t entries(const fs::path& folder) {
+  return static_cast<size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
+
+TEST(File, WritesAndReadsBack) {
+  const Scratch scratch;
+  write_atomic(scratch / "a", std::string("x\0y", 3));
+  write_atomic(scratch / "a", "second");
+  EXPECT_EQ(read_file(scratch / "a"), "second");
+  EXPECT_EQ(entries(scratch.path()), 1u);
+  EXPECT_EQ(read_file(scratch.write("empty", "")), "");
+}
+
+TEST(File, ReadErrorsNameTheFile) {
+  const Scratch scratch;
+  EXPECT_THAT(error_of(Code::io, [&] { read_file(scratch / "none"); }),
+              HasSubstr("none] expected a readable file, received No such file"));
+  EXPECT_THAT(error_of(Code::io, [&] { read_file(scratch.path()); }), HasSubstr("a folder"));
+  EXPECT_THAT(error_of(Code::bad_input, [&] { read_file(scratch.write("big", "12345"), 4); }),
+              HasSubstr("at most 4 bytes, received 5"));
+  EXPECT_EQ(error_of(Code::io, [&] { require_readable_file(scratch / "none", "train_file"); }).rfind("train_file: [", 0), 0u);
+}
+
+TEST(File, WriteErrorsLeaveNothing) {
+  const Scratch scratch;
+  const fs::path file = scratch.write("file", "kept");
+  EXPECT_THAT(error_of(Code::io, [&] { write_atomic(file / "below", "x"); }), HasSubstr("Not a directory"));
+  fs::create_directories(scratch / "folder" / "inner");
+  error_of(Code::io, [&] { write_atomic(scratch / "folder", "x"); });
+  error_of(Code::io, [&] { require_writable_folder(file / "below"); });
+  error_of(Code::io, [&] { require_writable_folder(file); });
+  EXPECT_EQ(read_file(file), "kept");
+  EXPECT_EQ(entries(scratch.path()), 2u);
+}
+
+TEST(File, WritableFolderIsMadeAndLeftEmpty) {
+  const Scratch scratch;
+  require_writable_folder(scratch / "a/b/c");
+  EXPECT_EQ(entries(scratch / "a/b/c"), 0u);
+}
+
+TEST(File, Sha256KnownAnswers) {
+  const auto digest = [](std::string_view text) { return sha256_hex(std::as_bytes(std::span(text))); };
+  EXPECT_EQ(digest(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(digest("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(AtomicFolder, AppearsWholeOnCommitOnly) {
+  const Scratch scratch;
+  {
+    AtomicFolder folder(scratch / "out");
+    write_atomic(folder.path() / "a", "1");
+    EXPECT_FALSE(fs::exists(scratch / "out"));
+  }
+  EXPECT_EQ(entries(scratch.path()), 0u);
+  for (const char* text : {"1", "2"}) {
+    AtomicFolder folder(scratch / "out");
+    fs::create_directory(folder.path() / "inner");
+    write_atomic(folder.path() / "inner" / "a", text);
+    folder.commit();
+    EXPECT_EQ(read_file(scratch / "out" / "inner" / "a"), text);
+    EXPECT_EQ(entries(scratch.path()), 1u);
+  }
+}
+
+TEST(AtomicFolder, TargetBelowAFileIsAnIoError) {
+  const Scratch scratch;
+  const fs::path file = scratch.write("file", "kept");
+  error_of(Code::io, [&] { AtomicFolder folder(file / "out"); });
+}
+
+// A process that replaces a folder over and over dies at some moment; whatever is under the target's name is whole.
+TEST(AtomicFolder, KilledWriterLeavesAWholeFolder) {
+  const Scratch scratch;
+  for (int round = 0; round < 10; ++round) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      for (int i = 0;; ++i) {
+        AtomicFolder folder(scratch / "out");
+        write_atomic(folder.path() / "a", std::to_string(i));
+        write_atomic(folder.path() / "b", std::to_string(i));
+        folder.commit();
+      }
+    }
+    ::usleep(3000 + round * 1700);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    if (!fs::exists(scratch / "out")) continue;
+    EXPECT_EQ(read_file(scratch / "out" / "a"), read_file(scratch / "out" / "b"));
+  }
+}
+
+TEST(MappedFile, ShowsTheBytes) {
+  const Scratch scratch;
+  const std::string text(3 * 4096 + 5, 'x');
+  const MappedFile map(scratch.write("a", text));
+  ASSERT_EQ(map.bytes().size(), text.size());
+  EXPECT_EQ(std::memcmp(map.bytes().data(), text.data(), text.size()), 0);
+  map.drop(0, text.size());
+  EXPECT_EQ(static_cast<char>(map.bytes()[5000]), 'x');
+  EXPECT_TRUE(MappedFile(scratch.write("empty", "")).bytes().empty());
+  error_of(Code::io, [&] { MappedFile missing(scratch / "none"); });
+}
+
+}  // namespace
+}  // namespace dept
