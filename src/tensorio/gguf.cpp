@@ -68,7 +68,10 @@ int64_t GgufFile::integer(std::string_view key) const {
   return typed<int64_t>(*this, key, "an integer");
 }
 double GgufFile::number(std::string_view key) const {
-  return typed<double>(*this, key, "a number");
+  const auto found = metadata().find(key);
+  if (found == metadata().end()) return typed<double>(*this, key, "a number");
+  const auto* whole = std::get_if<int64_t>(&found->second);
+  return whole != nullptr ? static_cast<double>(*whole) : typed<double>(*this, key, "a number");
 }
 const std::string& GgufFile::string(std::string_view key) const {
   return typed<std::string>(*this, key, "a string");
