@@ -17,13 +17,6 @@ std::string extension_of(const fs::path& path) {
   return extension;
 }
 
-std::string column_list(const Table& table) {
-  constexpr size_t shown = 20;
-  std::string list;
-  for (size_t i = 0; i < table.columns.size() && i < shown; ++i) list += str(i == 0 ? "" : ", ", quote(table.columns[i]));
-  return table.columns.size() > shown ? list + ", ..." : list;
-}
-
 Table read(const fs::path& path, size_t max_rows) {
   Table table;
   table.path = path;
@@ -51,7 +44,7 @@ Table read(const fs::path& path, size_t max_rows) {
 size_t Table::column(std::string_view name) const {
   const auto found = std::find(columns.begin(), columns.end(), name);
   if (found == columns.end())
-    fail(Code::bad_input, path.string(), str("a column ", quote(name)), str("columns ", column_list(*this)));
+    fail(Code::bad_input, path.string(), str("a column ", quote(name)), str("columns ", column_names()));
   const size_t index = static_cast<size_t>(found - columns.begin());
   if (index < nested.size() && nested[index] != 0) {
     const auto row = std::find(lines.begin(), lines.end(), nested[index]) - lines.begin();
@@ -62,6 +55,14 @@ size_t Table::column(std::string_view name) const {
 
 bool Table::has(std::string_view name) const {
   return std::find(columns.begin(), columns.end(), name) != columns.end();
+}
+
+std::string Table::column_names() const {
+  constexpr size_t shown = 20;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < columns.size() && i < shown; ++i) names.push_back(quote(columns[i]));
+  if (columns.size() > shown) names.push_back("...");
+  return join(names, ", ");
 }
 
 std::string Table::where(size_t row) const {

@@ -25,4 +25,10 @@ std::string quote(std::string_view text, size_t limit = 60);
 /// Of `candidates` the one with the smallest edit distance to `name`, or "" when none is near enough to suggest.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 
+/// Without ASCII white space at both ends.
+std::string_view strip(std::string_view text);
+
+/// join({"a", "b"}, ", ") == "a, b".
+std::string join(const std::vector<std::string>& parts, std::string_view separator);
+
 }  // namespace dept

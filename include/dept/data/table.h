@@ -21,6 +21,8 @@ struct Table {
   /// object or array in that column.
   size_t column(std::string_view name) const;
   bool has(std::string_view name) const;
+  /// The columns for a message: quoted, joined by commas, cut when there are many.
+  std::string column_names() const;
   /// "file:line" of a row, for messages ("file: row n" in json).
   std::string where(size_t row) const;
 };

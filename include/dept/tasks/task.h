@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dept/data/table.h"
@@ -12,7 +13,7 @@
 namespace dept {
 
 struct TextExample {
-  int64_t index = 0;   ///< row in its file
+  int64_t index = 0;  ///< row in its file
   std::string source;
   std::string target;  ///< the answer's text (a label's word for classification); "" when unlabelled
 };
@@ -20,13 +21,13 @@ struct TextExample {
 /// A user's own data: files, columns, labels.
 struct FileTaskOptions {
   std::optional<std::string> train_file, validation_file, test_file;
-  std::string text_column = "text";          ///< falls back to "source" when the file has that and not "text"
-  std::string text_pair_column;              ///< joined to the text with a blank
-  std::string label_column = "label";        ///< falls back to "target"
-  std::vector<std::string> labels;           ///< empty: collected from the training file in order of first appearance
-  std::vector<std::string> label_words;      ///< what the model says for each label (default: the labels)
-  std::string source_template = "{text}";    ///< names columns in braces
-  std::vector<std::string> metrics;          ///< default: accuracy and f1_macro (f1 with two labels) for labels, else exact_match
+  std::string text_column = "text";        ///< falls back to "source" when the file has that and not "text"
+  std::string text_pair_column;            ///< joined to the text with a blank
+  std::string label_column = "label";      ///< falls back to "target"
+  std::vector<std::string> labels;         ///< empty: collected from the first of the files, sorted
+  std::vector<std::string> label_words;    ///< what the model says for each label (default: the labels)
+  std::string source_template = "{text}";  ///< {text} is the text (and pair), {name} the column name; {{ and }} are braces
+  std::vector<std::string> metrics;        ///< default: accuracy and f1_macro (f1 with two labels) for labels, else exact_match
 };
 
 struct TaskData {
@@ -41,11 +42,16 @@ struct TaskData {
   std::string label_of(std::string_view text) const;
 };
 
-/// All checks that need only the files' heads: existence, extension, columns. One message for all problems. Throws io, bad_input, usage.
+/// All checks that need only the options and the files' heads: existence, extension, columns, template, label words, metrics.
+/// One message for all problems, with the first one's code. Throws io, bad_input, usage.
 void check_file_task(const FileTaskOptions& options);
-/// Reads everything. An unknown label throws bad_input with file and line.
+
+/// Reads everything. Answers are free text when no labels or label words are given and their column is "target" (or the one
+/// metric is exact_match); else each must be a label: an unknown or empty one throws bad_input with file and line.
 TaskData load_file_task(const FileTaskOptions& options);
-/// One unlabelled or labelled file for `predict` and `eval`.
-std::vector<TextExample> load_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled, const std::vector<std::string>& labels);
+
+/// One unlabelled or labelled file for `predict` and `eval`; without `labels` answers are free text.
+std::vector<TextExample> load_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled,
+                                            const std::vector<std::string>& labels);
 
 }  // namespace dept

@@ -43,5 +43,12 @@ TEST(Philox, KnownAnswers) {
             (Philox4{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
+TEST(Text, StripAndJoin) {
+  EXPECT_EQ(strip(" \t\r\n a b\f\v"), "a b");
+  EXPECT_EQ(strip(" \n"), "");
+  EXPECT_EQ(join({"a", "", "b"}, ", "), "a, , b");
+  EXPECT_EQ(join({}, ", "), "");
+}
+
 }  // namespace
 }  // namespace dept

@@ -1,0 +1,248 @@
+#include <algorithm>
+#include <functional>
+#include <set>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+#include "dept/tasks/task.h"
+#include "tasks/source_template.h"
+
+namespace dept {
+namespace {
+
+constexpr size_t max_collected_labels = 1000;
+
+/// Runs checks to the end and throws what they found in one message.
+class Problems {
+ public:
+  /// Whether the check passed.
+  bool attempt(const std::function<void()>& check) {
+    try {
+      check();
+      return true;
+    } catch (const Error& error) {
+      if (messages_.empty()) code_ = error.code();
+      if (std::find(messages_.begin(), messages_.end(), error.what()) == messages_.end()) messages_.push_back(error.what());
+      return false;
+    }
+  }
+  void raise() const {
+    if (!messages_.empty()) throw Error(code_, join(messages_, "; "));
+  }
+
+ private:
+  Code code_ = Code::bug;
+  std::vector<std::string> messages_;
+};
+
+std::string with_fallback(const Table& table, const std::string& name, std::string_view standard, std::string_view fallback) {
+  return name == standard && !table.has(name) && table.has(fallback) ? std::string(fallback) : name;
+}
+
+std::string answer_column(const FileTaskOptions& options, const Table& table) {
+  return with_fallback(table, options.label_column, "label", "target");
+}
+
+/// Source and answer of a table's rows.
+class RowReader {
+ public:
+  /// Throws bad_input that names all the missing columns.
+  RowReader(const FileTaskOptions& options, const Table& table, bool labelled) : table_(table) {
+    std::vector<std::string> missing;
+    const auto column = [&](const std::string& name) -> size_t {
+      if (table.has(name)) return table.column(name);
+      if (std::find(missing.begin(), missing.end(), quote(name)) == missing.end()) missing.push_back(quote(name));
+      return 0;
+    };
+    for (const TemplatePart& part : parse_source_template(options.source_template)) {
+      if (!part.column) {
+        pieces_.push_back({part.text, 0, false});
+      } else if (part.text != "text") {
+        pieces_.push_back({"", column(part.text), true});
+      } else {
+        pieces_.push_back({"", column(with_fallback(table, options.text_column, "text", "source")), true});
+        if (options.text_pair_column.empty()) continue;
+        pieces_.push_back({" ", 0, false});
+        pieces_.push_back({"", column(options.text_pair_column), true});
+      }
+    }
+    if (labelled) answer_ = column(answer_column(options, table));
+    if (!missing.empty())
+      fail(Code::bad_input, table.path.string(), str(missing.size() == 1 ? "a column " : "columns ", join(missing, ", ")),
+           str("columns ", table.column_names()));
+  }
+
+  std::string source(size_t row) const {
+    std::string text;
+    for (const Piece& piece : pieces_) text += piece.is_column ? table_.rows[row][piece.column] : piece.words;
+    return text;
+  }
+
+  /// Stripped. Throws bad_input with file and line when there is none.
+  std::string_view answer(size_t row) const {
+    const std::string_view text = strip(table_.rows[row][answer_]);
+    if (text.empty())
+      fail(Code::bad_input, table_.where(row), str("an answer in column ", quote(table_.columns[answer_])), "an empty cell");
+    return text;
+  }
+
+ private:
+  struct Piece {
+    std::string words;
+    size_t column;
+    bool is_column;
+  };
+  const Table& table_;
+  std::vector<Piece> pieces_;
+  size_t answer_ = 0;
+};
+
+struct NamedFile {
+  const char* name;
+  const std::optional<std::string>& path;
+};
+
+std::vector<NamedFile> files_of(const FileTaskOptions& options) {
+  std::vector<NamedFile> files;
+  for (const NamedFile& file : {NamedFile{"train_file", options.train_file},
+                                NamedFile{"validation_file", options.validation_file}, NamedFile{"test_file", options.test_file}})
+    if (file.path) files.push_back(file);
+  return files;
+}
+
+void require_distinct(const std::vector<std::string>& values, std::string_view option) {
+  std::set<std::string_view> seen;
+  for (const std::string& value : values) {
+    if (strip(value).empty()) fail(Code::usage, option, "words", "an empty one");
+    if (!seen.insert(strip(value)).second) fail(Code::usage, option, "each once", str(quote(value), " twice"));
+  }
+}
+
+void check_labels(const std::vector<std::string>& labels, const std::vector<std::string>& words,
+                  const std::vector<std::string>& metrics) {
+  if (labels.size() == 1) fail(Code::usage, "labels", "two labels or more", str("one, ", quote(labels[0])));
+  if (!words.empty() && words.size() != labels.size())
+    fail(Code::usage, "label_words", str("one for each of ", labels.size(), " labels (", join(labels, ", "), ")"),
+         str(words.size()));
+  if (labels.size() != 2 && std::find(metrics.begin(), metrics.end(), "f1") != metrics.end())
+    fail(Code::usage, "metrics", "f1 with two labels only (else f1_macro)", str(labels.size(), " labels"));
+}
+
+void check_metric(const std::string& name) {
+  const std::vector<std::string>& known = metric_names();
+  if (std::find(known.begin(), known.end(), name) == known.end())
+    fail(Code::usage, "metrics", str("of ", join(known, ", ")), quote(name));
+}
+
+void check_template(const FileTaskOptions& options) {
+  const std::vector<TemplatePart> parts = parse_source_template(options.source_template);
+  const bool has_text =
+      std::any_of(parts.begin(), parts.end(), [](const TemplatePart& part) { return part.column && part.text == "text"; });
+  const bool has_column = std::any_of(parts.begin(), parts.end(), [](const TemplatePart& part) { return part.column; });
+  if (!has_column) fail(Code::usage, "source_template", "a column, as in {text}", quote(options.source_template));
+  if (!has_text && !options.text_pair_column.empty())
+    fail(Code::usage, "text_pair_column", "a source_template with {text}", quote(options.source_template));
+}
+
+bool answers_are_free(const FileTaskOptions& options, const std::string& column) {
+  const bool only_exact_match = options.metrics == std::vector<std::string>{"exact_match"};
+  return options.labels.empty() && options.label_words.empty() && (column == "target" || only_exact_match);
+}
+
+std::vector<std::string> collect_labels(const Table& table, const RowReader& reader) {
+  std::set<std::string, std::less<>> labels;
+  for (size_t row = 0; row < table.rows.size(); ++row) {
+    const std::string_view answer = reader.answer(row);
+    if (labels.find(answer) != labels.end()) continue;
+    labels.emplace(answer);
+    if (labels.size() > max_collected_labels)
+      fail(Code::bad_input, table.where(row), str("at most ", max_collected_labels, " labels (free text: metrics exact_match)"),
+           "more");
+  }
+  return {labels.begin(), labels.end()};
+}
+
+std::vector<TextExample> read_examples(const Table& table, const RowReader& reader, bool labelled,
+                                       const std::vector<std::string>& labels, const std::vector<std::string>& words) {
+  std::vector<TextExample> examples;
+  examples.reserve(table.rows.size());
+  for (size_t row = 0; row < table.rows.size(); ++row) {
+    TextExample example{static_cast<int64_t>(row), reader.source(row), ""};
+    if (labelled) {
+      const std::string_view answer = reader.answer(row);
+      const auto found =
+          std::find_if(labels.begin(), labels.end(), [&](const std::string& label) { return strip(label) == answer; });
+      if (!labels.empty() && found == labels.end())
+        fail(Code::bad_input, table.where(row), str("a label of ", join(labels, ", ")), quote(answer));
+      example.target = labels.empty() ? std::string(answer) : words[static_cast<size_t>(found - labels.begin())];
+    }
+    examples.push_back(std::move(example));
+  }
+  return examples;
+}
+
+std::vector<std::string> default_metrics(const std::vector<std::string>& labels) {
+  if (labels.empty()) return {"exact_match"};
+  return {"accuracy", labels.size() == 2 ? "f1" : "f1_macro"};
+}
+
+}  // namespace
+
+std::string TaskData::label_of(std::string_view text) const {
+  const std::string_view word = strip(text);
+  for (size_t i = 0; i < label_words.size(); ++i)
+    if (strip(label_words[i]) == word) return labels[i];
+  return std::string(word);
+}
+
+void check_file_task(const FileTaskOptions& options) {
+  Problems problems;
+  const bool template_is_sound = problems.attempt([&] { check_template(options); });
+  for (const NamedFile& file : files_of(options)) {
+    problems.attempt([&] {
+      require_readable_file(*file.path, file.name);
+      const Table head = read_table_head(*file.path);
+      if (template_is_sound) RowReader(options, head, true);
+    });
+  }
+  problems.attempt([&] { require_distinct(options.labels, "labels"); });
+  problems.attempt([&] { require_distinct(options.label_words, "label_words"); });
+  for (const std::string& metric : options.metrics) problems.attempt([&] { check_metric(metric); });
+  if (!options.labels.empty()) problems.attempt([&] { check_labels(options.labels, options.label_words, options.metrics); });
+  problems.raise();
+}
+
+TaskData load_file_task(const FileTaskOptions& options) {
+  check_file_task(options);
+  TaskData task;
+  task.name = "file";
+  task.labels = options.labels;
+  task.label_words = options.label_words;
+  bool first = true;
+  for (const NamedFile& file : files_of(options)) {
+    const Table table = read_table(*file.path);
+    const RowReader reader(options, table, true);
+    if (first && task.labels.empty() && !answers_are_free(options, answer_column(options, table))) {
+      task.labels = collect_labels(table, reader);
+      check_labels(task.labels, task.label_words, options.metrics);
+    }
+    if (task.label_words.empty()) task.label_words = task.labels;
+    first = false;
+    auto& split = &file.path == &options.train_file        ? task.train
+                  : &file.path == &options.validation_file ? task.validation
+                                                           : task.test;
+    split = read_examples(table, reader, true, task.labels, task.label_words);
+  }
+  task.metrics = options.metrics.empty() ? default_metrics(task.labels) : options.metrics;
+  return task;
+}
+
+std::vector<TextExample> load_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled,
+                                            const std::vector<std::string>& labels) {
+  if (!labels.empty()) check_labels(labels, options.label_words, options.metrics);
+  const Table table = read_table(path);
+  return read_examples(table, RowReader(options, table, labelled), labelled, labels,
+                       options.label_words.empty() ? labels : options.label_words);
+}
+
+}  // namespace dept
