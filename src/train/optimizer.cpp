@@ -69,10 +69,10 @@ void AdamW::load_state(const NamedTensors& state) {
     if (theirs.sizes() != mine.sizes() || theirs.scalar_type() != mine.scalar_type())
       fail(Code::bad_input, str("optimizer state: ", name), dept::str(mine.scalar_type(), " ", mine.sizes()),
            dept::str(theirs.scalar_type(), " ", theirs.sizes()));
-    if (name == "step")
-      steps_ = theirs.item<int64_t>();
-    else
+    if (name != "step")
       at::Tensor(mine).copy_(theirs);
+    else if (steps_ = theirs.item<int64_t>(); steps_ < 0)
+      fail(Code::bad_input, "optimizer state: step", "no negative number", str(steps_));
   }
 }
 

@@ -1,0 +1,154 @@
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "dept/adapter/adapter_file.h"
+#include "dept/base/error.h"
+#include "dept/base/json.h"
+#include "dept/tensorio/tensor_source.h"
+
+namespace dept {
+namespace {
+
+using testing::HasSubstr;
+
+class AdapterFile : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = fs::path(testing::TempDir()) / (std::string("dept_adapter_file_") + test->name());
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    config_.r = 3;
+    config_.max_length = 12;
+    config_.num_virtual_tokens = 5;
+    config_.token_dim = 8;
+    config_.lora_alpha = 2.5;
+    config_.delta_alignment = DeltaAlignment::start;
+    config_.base_model_name_or_path = "some/model";
+    config_.task = {"{text} {more}", " Label :", {"neg", "pos"}, {" negative", " positive"}};
+    weights_ = {at::randn({2, 5, 8}), at::randn({2, 12, 3}), at::randn({2, 3, 8})};
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  void edit(const std::string& key, const Json& value) {
+    Json json = read_json(folder_ / "adapter_config.json");
+    json[key] = value;
+    if (value.is_discarded()) json.erase(key);
+    write_atomic(folder_ / "adapter_config.json", json.dump());
+  }
+  std::string error(int64_t hidden = 8) {
+    try {
+      load_adapter(folder_, hidden);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Code::bad_input) << error.what();
+      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
+      return error.what();
+    }
+    return "";
+  }
+
+  fs::path folder_;
+  AdapterConfig config_;
+  DeptWeights weights_;
+};
+
+TEST_F(AdapterFile, ComesBackAsItWasSaved) {
+  save_adapter(folder_, config_, weights_, 1);
+  const auto [config, weights] = load_adapter(folder_, 8);
+  for (const AdapterMember& member : adapter_members)
+    EXPECT_TRUE((weights.*member.tensor)[0].equal((weights_.*member.tensor)[1]));
+  EXPECT_FALSE(config.original);
+  EXPECT_EQ(config.lora_alpha, 2.5);
+  EXPECT_EQ(config.max_length, 12);
+  EXPECT_EQ(config.delta_alignment, DeltaAlignment::start);
+  EXPECT_EQ(config.base_model_name_or_path, "some/model");
+  EXPECT_EQ(config.task.source_template, "{text} {more}");
+  EXPECT_EQ(config.task.causal_suffix, " Label :");
+  EXPECT_EQ(config.task.labels, config_.task.labels);
+  EXPECT_EQ(config.task.label_words, config_.task.label_words);
+}
+
+TEST_F(AdapterFile, RankZeroAndNoPromptComeBack) {
+  config_.r = 0;
+  config_.num_virtual_tokens = 0;
+  save_adapter(folder_, config_, {at::zeros({1, 0, 8}), at::zeros({1, 12, 0}), at::zeros({1, 0, 8})});
+  EXPECT_EQ(load_adapter(folder_, 8).weights.A.sizes(), (at::IntArrayRef{1, 12, 0}));
+}
+
+TEST_F(AdapterFile, RefusesAnotherModelsWidth) {
+  save_adapter(folder_, config_, weights_);
+  EXPECT_EQ(error(16),
+            "[" + (folder_ / "adapter_config.json").string() + ": token_dim] expected 16, the width of the model, received 8");
+}
+
+TEST_F(AdapterFile, RefusesTensorsThatTheConfigDoesNotDescribe) {
+  save_adapter(folder_, config_, weights_);
+  edit("max_length", 13);
+  EXPECT_THAT(error(), HasSubstr("lora_embedding_A"));
+  edit("max_length", 12);
+  EXPECT_EQ(error(), "");
+  edit("num_virtual_tokens", 4);
+  EXPECT_THAT(error(), HasSubstr("prompt_embeddings"));
+}
+
+TEST_F(AdapterFile, RefusesWrongFieldsByName) {
+  const Json nothing = Json(Json::value_t::discarded);
+  const std::vector<std::tuple<std::string, Json, std::string>> cases{
+      {"peft_type", "LORA", "\"LORA\""},
+      {"peft_type", nothing, "peft_type"},
+      {"num_virtual_tokens", -1, "-1"},
+      {"num_virtual_tokens", int64_t{1} << 60, "num_virtual_tokens"},
+      {"r", nothing, ": r]"},
+      {"r", "three", ": r]"},
+      {"lora_alpha", nothing, "lora_alpha"},
+      {"token_dim", 0, "token_dim"},
+      {"semantics", "other", "\"dept-cpp\""},
+      {"delta_alignment", "middle", "start or end"},
+      {"num_transformer_submodules", 2, "num_transformer_submodules"},
+      {"task", 3, "object"},
+      {"task", Json{{"labels", {"a"}}, {"label_words", {"a", "b"}}}, "label_words"}};
+  for (const auto& [key, value, expected] : cases) {
+    save_adapter(folder_, config_, weights_);
+    edit(key, value);
+    EXPECT_THAT(error(), HasSubstr(expected)) << key;
+    EXPECT_THAT(error(), HasSubstr("adapter_config.json")) << key;
+  }
+}
+
+TEST_F(AdapterFile, RefusesNanMissingAndUnknownTensors) {
+  weights_.A[0][3][1] = std::numeric_limits<float>::quiet_NaN();
+  save_adapter(folder_, config_, weights_);
+  EXPECT_THAT(error(), HasSubstr("prompt_encoder.lora_embedding_A"));
+  save_safetensors(folder_ / "adapter_model.safetensors", {{"prompt_embeddings", weights_.P[0]}});
+  EXPECT_THAT(error(), HasSubstr("prompt_encoder.lora_embedding_A"));
+  save_safetensors(folder_ / "adapter_model.safetensors", {{"prompt_embeddings", weights_.P[0]}, {"other", weights_.P[0]}});
+  EXPECT_THAT(error(), HasSubstr("\"other\""));
+}
+
+TEST_F(AdapterFile, ReadsHalfPrecisionAsFp32) {
+  save_adapter(folder_, config_, weights_);
+  NamedTensors half;
+  for (const AdapterMember& member : adapter_members) half.emplace_back(member.name, (weights_.*member.tensor)[0].to(at::kHalf));
+  save_safetensors(folder_ / "adapter_model.safetensors", half);
+  const Adapter adapter = load_adapter(folder_, 8);
+  EXPECT_EQ(adapter.weights.P.scalar_type(), at::kFloat);
+  EXPECT_TRUE(adapter.weights.P[0].equal(half[0].second.to(at::kFloat)));
+}
+
+TEST_F(AdapterFile, MissingFilesAreIo) {
+  try {
+    load_adapter(folder_ / "nowhere", 8);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::io);
+  }
+}
+
+}  // namespace
+}  // namespace dept

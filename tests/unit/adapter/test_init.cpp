@@ -1,0 +1,85 @@
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "dept/adapter/init.h"
+#include "dept/base/error.h"
+
+namespace dept {
+namespace {
+
+/// "abc" -> [1, 'a', 'b', 'c'], as if 1 were a start token.
+class ByteTokenizer : public Tokenizer {
+ public:
+  Ids encode(std::string_view text, const EncodeOptions& options) const override {
+    Ids ids;
+    if (options.add_special_tokens && !text.empty()) ids.push_back(1);
+    for (char c : text) ids.push_back(c);
+    return ids;
+  }
+  Ids encode_pair(std::string_view text, std::string_view, const EncodeOptions& options) const override {
+    return encode(text, options);
+  }
+  std::string decode(std::span<const int64_t>, bool) const override { return ""; }
+  int64_t vocab_size() const override { return 128; }
+  std::optional<int64_t> token_to_id(std::string_view) const override { return {}; }
+  std::string id_to_token(int64_t) const override { return ""; }
+  std::vector<std::pair<std::string, std::string>> files() const override { return {}; }
+};
+
+/// Embeds id i as [i, 2 i]; does nothing else.
+class EmbeddingOnly : public Backbone {
+ public:
+  const ModelInfo& info() const override { return info_; }
+  at::Tensor embed(const at::Tensor& ids) const override { return ids.unsqueeze(1) * (at::arange(2, at::kFloat) + 1); }
+  at::Tensor forward(const Context&, const Stream&, const Stream*, std::unique_ptr<Saved>*) const override { return {}; }
+  InputGradients backward(const Context&, std::unique_ptr<Saved>, const at::Tensor&) const override { return {}; }
+  at::Tensor logits(const Context&, const at::Tensor&) const override { return {}; }
+  at::Tensor logits_backward(const Context&, const at::Tensor&) const override { return {}; }
+  std::unique_ptr<KvCache> start(const Context&, const Stream&, int64_t, int64_t) const override { return nullptr; }
+  at::Tensor extend(const Context&, KvCache&, const Stream&, const std::vector<int64_t>&) const override { return {}; }
+  int64_t length(const KvCache&, int64_t) const override { return 0; }
+  void rewind(KvCache&, int64_t, int64_t) const override {}
+  void copy_slots(KvCache&, const std::vector<int64_t>&, const std::vector<int64_t>&) const override {}
+
+ private:
+  ModelInfo info_;
+};
+
+TEST(InitText, RepeatsTheIdsWithTheirSpecialsAndCuts) {
+  const at::Tensor prompt = init_prompt_text(EmbeddingOnly(), ByteTokenizer(), "ab", 7);
+  const std::vector<float> ids{1, 'a', 'b', 1, 'a', 'b', 1};
+  ASSERT_EQ(prompt.sizes(), (at::IntArrayRef{7, 2}));
+  for (int64_t j = 0; j < 7; ++j) {
+    EXPECT_EQ(prompt[j][0].item<float>(), ids[j]);
+    EXPECT_EQ(prompt[j][1].item<float>(), 2 * ids[j]);
+  }
+  EXPECT_EQ(init_prompt_text(EmbeddingOnly(), ByteTokenizer(), "ab", 2)[1][0].item<float>(), 'a');
+  EXPECT_THROW(init_prompt_text(EmbeddingOnly(), ByteTokenizer(), "", 2), Error);
+}
+
+TEST(InitDept, DrawsWithinTheBoundAndStartsAsNothing) {
+  const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(1);
+  const DeptWeights weights = init_dept(at::zeros({3, 4}), 500, 9, generator);
+  EXPECT_LE(weights.A.abs().max().item<float>(), 1.0F / 3);
+  EXPECT_GE(weights.A.abs().max().item<float>(), 0.33F);
+  EXPECT_NEAR(weights.A.mean().item<float>(), 0, 0.02);
+  EXPECT_EQ(weights.B.abs().sum().item<float>(), 0);
+  EXPECT_EQ(init_dept(at::zeros({3, 4}), 5, 0, generator).A.sizes(), (at::IntArrayRef{1, 5, 0}));
+}
+
+TEST(StackAdapters, GivesTheLeadingK) {
+  const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(1);
+  const DeptWeights a = init_dept(at::zeros({3, 4}), 5, 2, generator), b = init_dept(at::zeros({3, 4}) + 1, 5, 2, generator);
+  const DeptWeights both = stack_adapters({a, b});
+  EXPECT_TRUE(both.P[1].equal(b.P[0]));
+  EXPECT_TRUE(both.A[0].equal(a.A[0]));
+  EXPECT_EQ(both.B.size(0), 2);
+}
+
+}  // namespace
+}  // namespace dept

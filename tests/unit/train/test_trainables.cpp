@@ -1,0 +1,82 @@
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "dept/base/error.h"
+#include "dept/train/optimizer.h"
+#include "dept/train/schedule.h"
+#include "dept/train/trainables.h"
+
+namespace dept {
+namespace {
+
+DeptWeights some_weights(int64_t R) {
+  return {at::randn({2, 3, 4}), at::randn({2, 5, R}), at::randn({2, R, 4})};
+}
+
+TEST(Trainables, AreTheWeightsOwnMemoryInTwoGroups) {
+  const DeptWeights weights = some_weights(2);
+  std::vector<Trainable> list = list_trainables(weights);
+  ASSERT_EQ(list.size(), 3u);
+  EXPECT_EQ(list[0].group, Group::prompt);
+  EXPECT_EQ(list[1].group, Group::delta);
+  EXPECT_EQ(list[2].group, Group::delta);
+  list[1].value.fill_(7);
+  EXPECT_EQ(weights.A[1][4][1].item<float>(), 7);
+  EXPECT_EQ(parameter_count(list), 3 * 4 + 5 * 2 + 2 * 4);
+}
+
+TEST(Trainables, LeaveOutWhatHasNoElements) {
+  const std::vector<Trainable> list = list_trainables(some_weights(0));
+  ASSERT_EQ(list.size(), 1u);
+  EXPECT_EQ(list[0].name, "prompt_embeddings");
+  EXPECT_TRUE(list_trainables({at::zeros({1, 0, 4}), at::zeros({1, 5, 0}), at::zeros({1, 0, 4})}).empty());
+}
+
+TEST(Trainables, AddGradientsUpUntilZeroed) {
+  const DeptWeights weights = some_weights(2), gradients = some_weights(2);
+  std::vector<Trainable> list = list_trainables(weights);
+  add_gradients(list, gradients);
+  add_gradients(list, gradients);
+  EXPECT_TRUE(list[2].grad.equal(gradients.B * 2));
+  zero_gradients(list);
+  EXPECT_EQ(list[2].grad.abs().sum().item<float>(), 0);
+}
+
+TEST(AdamW, RefusesAStateOfOtherTensors) {
+  const DeptWeights weights = some_weights(2);
+  AdamW adam(list_trainables(weights), {});
+  NamedTensors state = AdamW(list_trainables(some_weights(3)), {}).state();
+  EXPECT_THROW(adam.load_state(state), Error);
+  state = adam.state();
+  state.pop_back();
+  EXPECT_THROW(adam.load_state(state), Error);
+  state = adam.state();
+  state.emplace_back("other", at::zeros({1}));
+  EXPECT_THROW(adam.load_state(state), Error);
+  adam.load_state(adam.state());
+  EXPECT_EQ(adam.steps(), 0);
+}
+
+TEST(Names, AreUsageErrorsWhenUnknown) {
+  for (const auto& wrong :
+       {+[] { parse_optim("sgd"); }, +[] { Schedule("cosines", 0, 10, 1); }, +[] { Schedule("polynomial", 0, 10, 0); }}) {
+    try {
+      wrong();
+      ADD_FAILURE();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Code::usage);
+    }
+  }
+}
+
+TEST(WarmupSteps, ComeFromTheRatioUnlessGiven) {
+  EXPECT_EQ(warmup_steps(20, 0.5, 100), 20);
+  EXPECT_EQ(warmup_steps(0, 0.05, 150), 8);
+  EXPECT_EQ(warmup_steps(0, 0, 150), 0);
+}
+
+}  // namespace
+}  // namespace dept
