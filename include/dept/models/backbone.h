@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dept/base/file.h"
+#include "dept/base/json.h"
 #include "dept/tensor/context.h"
 #include "dept/tensor/ragged.h"
 
@@ -92,6 +93,9 @@ class Backbone {
 /// Reads config.json and weights of a folder, or a .gguf file. The family is read from there, not from the path.
 /// Weights are held in ctx.compute's type. Throws io or bad_input.
 std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx);
+
+/// The same architecture with random weights (normal, standard deviation 1/sqrt(in)), for benchmarks. `config` as in config.json.
+std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx, uint64_t seed);
 
 /// What load_backbone would build, from config.json or GGUF metadata alone (cheap; no weights are touched).
 ModelInfo read_model_info(const fs::path& path);

@@ -1,0 +1,127 @@
+// Frozen modules: each has a forward that keeps what its backward needs, and a backward to its inputs only.
+// Residual streams are fp32 (fp64 in the reference) [N, D]; branches are of the compute type C.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "dept/kernels/activation.h"
+#include "dept/kernels/attention.h"
+#include "dept/kernels/frozen_linear.h"
+#include "dept/kernels/rope.h"
+#include "dept/nn/kv_cache.h"
+#include "dept/nn/weights.h"
+
+namespace dept::nn {
+
+/// Word embeddings and, where they are tied, the head.
+struct Embedding {
+  at::Tensor table;  ///< [V, D] in C
+
+  /// ids int64 [N] -> [N, D] fp32 (fp64). Throws bad_input for an id outside the vocabulary.
+  at::Tensor forward(const at::Tensor& ids) const;
+};
+
+/// The language-model head, hidden -> logits in fp32 (fp64) whatever the storage: scale * x table^T.
+struct Head {
+  at::Tensor table;  ///< [V, D] in C
+  double scale = 1;
+
+  /// hidden C [n, D] -> fp32 (fp64) [n, V]
+  at::Tensor forward(const at::Tensor& hidden) const;
+  /// d_logits fp32 (fp64) [n, V] -> C [n, D]
+  at::Tensor backward(const at::Tensor& d_logits) const;
+};
+
+struct RmsNorm {
+  at::Tensor weight;  ///< [D] fp32 (fp64)
+  double eps = 1e-6;
+
+  struct Saved {
+    at::Tensor x, rstd;
+  };
+  /// x residual [N, D] -> C [N, D]
+  at::Tensor forward(const at::Tensor& x, at::ScalarType dtype, Saved* saved) const;
+  /// dx += gradient through the norm
+  void backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const;
+};
+
+/// What self-attention needs to know of a batch, the same in every layer.
+struct AttentionPlan {
+  std::vector<kernels::AttentionSpan> spans;
+  kernels::AttentionOptions options;
+  kernels::RopeAngles angles;  ///< undefined: no rotation
+  kernels::Dropout dropout;    ///< of the probabilities
+};
+
+/// Grouped self-attention with fused Q, K, V.
+struct SelfAttention {
+  kernels::FrozenLinear qkv;  ///< [(H + 2 Hkv) K, D]: rows of Q, then K, then V
+  kernels::FrozenLinear out;  ///< [D, H K]
+  int64_t heads = 0, kv_heads = 0, head_dim = 0;
+
+  struct Saved {
+    at::Tensor qkv, attended, lse;
+  };
+  /// x C [N, D] -> C [N, D]
+  at::Tensor forward(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const;
+  /// d C [N, D] -> dx C [N, D]
+  at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const;
+  /// forward over a cache: new keys and values go to `rows` of layer `layer`, spans point into the cache.
+  at::Tensor extend(const at::Tensor& x, const AttentionPlan& plan, SlotCache& cache, size_t layer, const at::Tensor& rows) const;
+
+ private:
+  struct Views {
+    at::Tensor q, k, v;  // [N, heads, K] views of qkv
+  };
+  Views split(const at::Tensor& fused) const;
+  at::Tensor project(const at::Tensor& x, const AttentionPlan& plan) const;
+};
+
+/// Attention of decoder tokens to the encoder's output.
+struct CrossAttention {
+  kernels::FrozenLinear q;    ///< [H K, D]
+  kernels::FrozenLinear kv;   ///< [2 H K, D]: rows of K, then V
+  kernels::FrozenLinear out;  ///< [D, H K]
+  int64_t heads = 0, head_dim = 0;
+
+  struct Saved {
+    at::Tensor q, kv, attended, lse;
+  };
+  /// memory C [Ns, D] -> its keys and values [Ns, 2 H K]
+  at::Tensor project_memory(const at::Tensor& memory) const { return kv.forward(memory); }
+  /// x C [Nt, D] -> C [Nt, D]
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& memory_kv, const AttentionPlan& plan, Saved* saved) const;
+  /// Returns dx C [Nt, D]; adds the memory's gradient to d_memory (residual type) [Ns, D].
+  at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;
+};
+
+/// down(silu(gate x) * up x)
+struct SwiGlu {
+  kernels::FrozenLinear gate_up;  ///< [2F, D]
+  kernels::FrozenLinear down;     ///< [D, F]
+
+  struct Saved {
+    at::Tensor gate_up;
+  };
+  at::Tensor forward(const at::Tensor& x, Saved* saved) const;
+  at::Tensor backward(const at::Tensor& d, const Saved& saved) const;
+};
+
+/// wo(dropout(relu(wi x)))
+struct ReluFeedForward {
+  kernels::FrozenLinear wi;  ///< [F, D]
+  kernels::FrozenLinear wo;  ///< [D, F]
+
+  struct Saved {
+    at::Tensor kept;  ///< one bit a unit
+  };
+  at::Tensor forward(const at::Tensor& x, const kernels::Dropout& dropout, Saved* saved) const;
+  at::Tensor backward(const at::Tensor& d, const kernels::Dropout& dropout, const Saved& saved) const;
+};
+
+/// Several [out_i, in] weights as one [sum out_i, in].
+at::Tensor fuse_rows(const std::vector<at::Tensor>& weights);
+
+}  // namespace dept::nn

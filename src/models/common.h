@@ -1,0 +1,51 @@
+// Small things every family's file uses.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "dept/base/error.h"
+#include "dept/base/json.h"
+#include "dept/base/text.h"
+#include "dept/models/backbone.h"
+
+namespace dept {
+
+/// A size of a model: an integer within sane bounds, so that products of sizes cannot overflow.
+inline int64_t require_size(const Json& config, std::string_view key, const std::string& where) {
+  const int64_t value = require<int64_t>(config, key, where);
+  if (value < 1 || value > (int64_t{1} << 24)) fail(Code::bad_input, dept::str(where, ": ", key), "a size from 1 to 2^24", dept::str(value));
+  return value;
+}
+
+inline std::optional<int64_t> optional_id(const Json& config, std::string_view key, const std::string& where) {
+  const int64_t id = value_or<int64_t>(config, key, -1, where);
+  return id < 0 ? std::nullopt : std::optional<int64_t>(id);
+}
+
+inline std::string storage_name(at::ScalarType dtype) {
+  return dtype == at::kBFloat16 ? "bf16" : dtype == at::kDouble ? "fp64" : "fp32";
+}
+
+/// Throws bug unless embeds is [tokens, D] of the residual's dtype.
+inline void check_stream(const Context& ctx, const Stream& stream, int64_t hidden, std::string_view where) {
+  stream.tokens.check();
+  const at::Tensor& x = stream.embeds;
+  if (x.dim() != 2 || x.size(0) != stream.tokens.tokens() || x.size(1) != hidden || x.scalar_type() != ctx.residual())
+    fail(Code::bug, where, dept::str("embeds ", ctx.residual(), " [", stream.tokens.tokens(), ", ", hidden, "]"),
+         dept::str(x.scalar_type(), " ", x.sizes()));
+}
+
+/// Bytes of a list of tensors.
+inline int64_t bytes_of(std::initializer_list<at::Tensor> tensors) {
+  int64_t bytes = 0;
+  for (const at::Tensor& tensor : tensors)
+    if (tensor.defined()) bytes += static_cast<int64_t>(tensor.nbytes());
+  return bytes;
+}
+
+}  // namespace dept

@@ -1,0 +1,22 @@
+// Llama 1, 2, 3 and relatives (SmolLM2): RMSNorm, rotary positions, grouped-query attention, SwiGLU (Touvron et al. 2023).
+#pragma once
+
+#include <memory>
+
+#include "models/model_files.h"
+
+namespace dept {
+
+struct LlamaConfig {
+  int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocab, max_positions;
+  double eps, theta;
+  bool tied;
+};
+
+/// Throws bad_input for a missing, impossible or not yet supported field.
+LlamaConfig read_llama_config(const Json& config, const std::string& where);
+ModelInfo llama_info(const Json& config, const std::string& where);
+
+std::unique_ptr<Backbone> make_llama(const ModelFiles& files, const Context& ctx);
+
+}  // namespace dept

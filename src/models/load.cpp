@@ -1,0 +1,54 @@
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+
+#include <cmath>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+#include "models/llama.h"
+#include "models/t5.h"
+
+namespace dept {
+namespace {
+
+struct Family {
+  std::string_view model_type;
+  std::unique_ptr<Backbone> (*make)(const ModelFiles&, const Context&);
+  ModelInfo (*info)(const Json&, const std::string&);
+};
+
+constexpr Family families[] = {{"llama", make_llama, llama_info}, {"t5", make_t5, t5_info}};
+
+const Family& family_of(const Json& config, const std::string& where) {
+  const std::string type = require<std::string>(config, "model_type", where);
+  for (const Family& family : families)
+    if (family.model_type == type) return family;
+  fail(Code::bad_input, where + ": model_type", "llama or t5", quote(type));
+}
+
+}  // namespace
+
+std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx) {
+  const ModelFiles files = open_model(path, true);
+  return family_of(files.config, files.where).make(files, ctx);
+}
+
+std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx, uint64_t seed) {
+  ModelFiles files{config, "config", {}, nullptr, nullptr};
+  const at::Generator generator = at::detail::createCPUGenerator(seed);
+  files.loader = [generator](const std::string&, at::IntArrayRef shape, at::ScalarType dtype) {
+    if (shape.size() == 1) return at::ones(shape, at::TensorOptions(dtype));
+    return at::empty(shape, at::TensorOptions(at::kFloat)).normal_(0, 1 / std::sqrt(static_cast<double>(shape.back())), generator).to(dtype);
+  };
+  return family_of(files.config, files.where).make(files, ctx);
+}
+
+ModelInfo read_model_info(const fs::path& path) {
+  const ModelFiles files = open_model(path, false);
+  ModelInfo info = family_of(files.config, files.where).info(files.config, files.where);
+  info.eos_ids = files.eos_ids;
+  return info;
+}
+
+}  // namespace dept

@@ -1,0 +1,26 @@
+// The files of a model: its configuration and its weights under Hugging Face's names, whatever the container.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dept/base/json.h"
+#include "dept/models/backbone.h"
+#include "dept/nn/weights.h"
+#include "dept/tensorio/gguf.h"
+
+namespace dept {
+
+struct ModelFiles {
+  Json config;        ///< config.json, or the same keys made from GGUF metadata
+  std::string where;  ///< the configuration's file, for messages
+  std::vector<int64_t> eos_ids;
+  std::shared_ptr<const TensorSource> weights;  ///< null when only the configuration was asked for
+  nn::WeightLoader loader;                      ///< over `weights`
+};
+
+/// A folder with config.json, or a .gguf file of the Llama architecture. Throws io or bad_input.
+ModelFiles open_model(const fs::path& path, bool with_weights);
+
+}  // namespace dept

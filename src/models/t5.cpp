@@ -1,0 +1,290 @@
+#include "models/t5.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/t5_blocks.h"
+
+namespace dept {
+namespace {
+
+using kernels::FrozenLinear;
+
+struct Stack {
+  std::vector<T5Block> blocks;
+  nn::RmsNorm final_norm;
+  at::Tensor bias;  // [H, buckets], of block 0, shared
+  bool decoder = false;
+};
+
+struct StackSaved {
+  T5Plan plan;
+  Ragged tokens;
+  std::vector<T5Block::Saved> blocks;
+  nn::RmsNorm::Saved final_norm;
+
+  int64_t bytes() const {
+    int64_t total = bytes_of({final_norm.x, final_norm.rstd});
+    for (const T5Block::Saved& block : blocks) total += block.bytes();
+    return total;
+  }
+};
+
+struct T5Saved : Saved {
+  Context ctx;  // dropout is drawn again in backward
+  StackSaved encoder, decoder;
+  int64_t bytes() const override { return encoder.bytes() + decoder.bytes(); }
+};
+
+struct T5Cache : KvCache {
+  nn::SlotCache slots;
+  std::vector<at::Tensor> memory_kv;  // a layer's keys and values of the encoder's output [Ns, 2 H K]
+  std::vector<int64_t> memory_begin, memory_length;  // [slots]
+};
+
+// [H, 2 reach + 1]: the bias at key - query + reach.
+at::Tensor bias_by_distance(const Stack& stack, const T5Config& c, int64_t reach) {
+  at::Tensor table = at::empty({c.heads, 2 * reach + 1}, stack.bias.options());
+  for (int64_t relative = -reach; relative <= reach; ++relative)
+    table.select(1, relative + reach).copy_(stack.bias.select(1, t5_bucket(relative, !stack.decoder, c.buckets, c.max_distance)));
+  return table;
+}
+
+class T5 : public Backbone {
+ public:
+  T5(const ModelFiles& files, const Context& ctx)
+      : config_(read_t5_config(files.config, files.where)), info_(t5_info(files.config, files.where)), dtype_(ctx.compute) {
+    info_.eos_ids = files.eos_ids;
+    info_.storage = storage_name(dtype_);
+    embedding_.table = files.loader("shared.weight", {config_.vocab, config_.hidden}, dtype_);
+    const bool own_head = files.weights != nullptr && files.weights->find("lm_head.weight") != nullptr;
+    head_.table = own_head ? files.loader("lm_head.weight", {config_.vocab, config_.hidden}, dtype_) : embedding_.table;
+    head_.scale = config_.scaled_output ? 1 / std::sqrt(static_cast<double>(config_.hidden)) : 1.0;
+    encoder_ = load_stack(files, ctx, "encoder", config_.encoder_layers);
+    decoder_ = load_stack(files, ctx, "decoder", config_.decoder_layers);
+    if (files.weights != nullptr) files.weights->drop_pages();
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  at::Tensor embed(const at::Tensor& ids) const override { return embedding_.forward(ids); }
+
+  at::Tensor forward(const Context& ctx, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const override {
+    if (target == nullptr) fail(Code::bug, "T5", "a target stream", "none");
+    check(ctx, source);
+    check(ctx, *target);
+    auto kept = std::make_unique<T5Saved>();
+    kept->ctx = ctx;
+    const bool keep = saved != nullptr;
+    const at::Tensor memory = run(encoder_, kept->ctx, source, {}, nullptr, kept->encoder, keep);
+    at::Tensor hidden = run(decoder_, kept->ctx, *target, memory, &source.tokens, kept->decoder, keep);
+    if (keep) *saved = std::move(kept);
+    return hidden;
+  }
+
+  InputGradients backward(const Context&, std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const override {
+    auto& kept = dynamic_cast<T5Saved&>(*saved);
+    at::Tensor d_memory = at::zeros_like(kept.encoder.final_norm.x);
+    InputGradients gradients;
+    gradients.target = run_backward(decoder_, kept.decoder, d_hidden, d_memory);
+    at::Tensor none;
+    gradients.source = run_backward(encoder_, kept.encoder, d_memory, none);
+    return gradients;
+  }
+
+  at::Tensor logits(const Context&, const at::Tensor& hidden) const override { return head_.forward(hidden); }
+  at::Tensor logits_backward(const Context&, const at::Tensor& d_logits) const override { return head_.backward(d_logits); }
+
+  std::unique_ptr<KvCache> start(const Context& ctx, const Stream& source, int64_t slots, int64_t capacity) const override {
+    check(ctx, source);
+    Context still = ctx;
+    still.training = false;
+    StackSaved unused;
+    const at::Tensor memory = run(encoder_, still, source, {}, nullptr, unused, false);
+    auto cache = std::make_unique<T5Cache>();
+    cache->slots = nn::SlotCache(slots, capacity, config_.decoder_layers, config_.heads, config_.head_dim, dtype_);
+    for (const T5Block& block : decoder_.blocks) cache->memory_kv.push_back(block.cross->project_memory(memory));
+    cache->memory_begin.resize(slots);
+    cache->memory_length.resize(slots);
+    for (int64_t b = 0; b < std::min(slots, source.tokens.batch()); ++b) {
+      cache->memory_begin[b] = source.tokens.offsets[b];
+      cache->memory_length[b] = source.tokens.length(b);
+    }
+    return cache;
+  }
+
+  at::Tensor extend(const Context& ctx, KvCache& state, const Stream& fresh, const std::vector<int64_t>& slots) const override {
+    check(ctx, fresh);
+    auto& cache = dynamic_cast<T5Cache&>(state);
+    const at::Tensor rows = cache.slots.append(fresh.tokens, slots);
+    T5Plan plan = plan_of(decoder_, fresh.tokens, cache.slots.longest());
+    plan.self.spans = cache.slots.spans(fresh.tokens, slots);
+    for (int64_t b = 0; b < fresh.tokens.batch(); ++b) {
+      kernels::AttentionSpan span{fresh.tokens.offsets[b], fresh.tokens.length(b), cache.memory_begin[slots[b]], cache.memory_length[slots[b]]};
+      span.sequence = b;
+      if (span.q_length > 0) plan.cross.spans.push_back(span);
+    }
+    at::Tensor h = fresh.embeds.contiguous();
+    for (size_t i = 0; i < decoder_.blocks.size(); ++i)
+      h = decoder_.blocks[i].extend(h, cache.memory_kv[i], plan, cache.slots, static_cast<int64_t>(i), rows);
+    return decoder_.final_norm.forward(h, dtype_, nullptr);
+  }
+
+  int64_t length(const KvCache& cache, int64_t slot) const override { return dynamic_cast<const T5Cache&>(cache).slots.length.at(slot); }
+  void rewind(KvCache& cache, int64_t slot, int64_t length) const override { dynamic_cast<T5Cache&>(cache).slots.rewind(slot, length); }
+  void copy_slots(KvCache& state, const std::vector<int64_t>& from, const std::vector<int64_t>& to) const override {
+    auto& cache = dynamic_cast<T5Cache&>(state);
+    cache.slots.copy(from, to);
+    const std::vector<int64_t> begin = cache.memory_begin, length = cache.memory_length;
+    for (size_t i = 0; i < from.size(); ++i) {
+      cache.memory_begin.at(to[i]) = begin.at(from[i]);
+      cache.memory_length.at(to[i]) = length.at(from[i]);
+    }
+  }
+
+ private:
+  void check(const Context& ctx, const Stream& stream) const {
+    if (ctx.compute != dtype_) fail(Code::bug, "T5", str("a context of the weights' type ", info_.storage), storage_name(ctx.compute));
+    check_stream(ctx, stream, config_.hidden, "T5");
+  }
+
+  Stack load_stack(const ModelFiles& files, const Context& ctx, const std::string& name, int64_t layers) const {
+    const int64_t d = config_.hidden, hk = config_.heads * config_.head_dim, f = config_.intermediate;
+    const auto norm = [&](const std::string& key) { return nn::RmsNorm{files.loader(key, {d}, ctx.residual()), config_.eps}; };
+    const auto weight = [&](const std::string& key, int64_t out, int64_t in) { return files.loader(key + ".weight", {out, in}, dtype_); };
+    Stack stack;
+    stack.decoder = name == "decoder";
+    for (int64_t i = 0; i < layers; ++i) {
+      const std::string block_name = str(name, ".block.", i, ".layer.");
+      const std::string self = block_name + "0.SelfAttention.", cross = block_name + "1.EncDecAttention.";
+      const std::string last = block_name + (stack.decoder ? "2." : "1.");
+      T5Block block;
+      block.attention_norm = norm(block_name + "0.layer_norm.weight");
+      block.attention = {FrozenLinear(nn::fuse_rows({weight(self + "q", hk, d), weight(self + "k", hk, d), weight(self + "v", hk, d)})),
+                         FrozenLinear(weight(self + "o", d, hk)), config_.heads, config_.heads, config_.head_dim};
+      if (stack.decoder) {
+        block.cross_norm = norm(block_name + "1.layer_norm.weight");
+        block.cross = {FrozenLinear(weight(cross + "q", hk, d)), FrozenLinear(nn::fuse_rows({weight(cross + "k", hk, d), weight(cross + "v", hk, d)})),
+                       FrozenLinear(weight(cross + "o", d, hk)), config_.heads, config_.head_dim};
+      }
+      block.feed_forward_norm = norm(last + "layer_norm.weight");
+      block.feed_forward = {FrozenLinear(weight(last + "DenseReluDense.wi", f, d)), FrozenLinear(weight(last + "DenseReluDense.wo", d, f))};
+      stack.blocks.push_back(std::move(block));
+    }
+    stack.final_norm = norm(name + ".final_layer_norm.weight");
+    stack.bias = files.loader(name + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight", {config_.buckets, config_.heads}, ctx.residual())
+                     .t().contiguous();
+    return stack;
+  }
+
+  T5Plan plan_of(const Stack& stack, const Ragged& tokens, int64_t reach) const {
+    T5Plan plan;
+    plan.dtype = dtype_;
+    plan.tokens = &tokens;
+    plan.p = config_.dropout;
+    plan.first_layer = stack.decoder ? decoder_layer_base : 0;
+    plan.self.options.causal = stack.decoder;
+    plan.self.options.relative_bias = bias_by_distance(stack, config_, reach);
+    return plan;
+  }
+
+  // dropout(final_norm(blocks(dropout(embeds))))
+  at::Tensor run(const Stack& stack, const Context& ctx, const Stream& stream, const at::Tensor& memory, const Ragged* memory_tokens,
+                 StackSaved& kept, bool keep) const {
+    kept.tokens = stream.tokens;
+    kept.plan = plan_of(stack, kept.tokens, stream.tokens.max_length());
+    kept.plan.ctx = &ctx;
+    kept.plan.self.spans = kernels::self_attention_spans(kept.tokens);
+    if (memory_tokens != nullptr) kept.plan.cross.spans = kernels::cross_attention_spans(kept.tokens, *memory_tokens);
+    kept.blocks.resize(keep ? stack.blocks.size() : 0);
+    const auto layers = static_cast<int64_t>(stack.blocks.size());
+    at::Tensor h = kernels::apply_dropout(stream.embeds.contiguous(), kept.plan.dropout(0, Site::embedding));
+    for (int64_t i = 0; i < layers; ++i) h = stack.blocks[i].forward(h, memory, kept.plan, i, keep ? &kept.blocks[i] : nullptr);
+    return kernels::apply_dropout(stack.final_norm.forward(h, dtype_, keep ? &kept.final_norm : nullptr),
+                                  kept.plan.dropout(layers, Site::final_output));
+  }
+
+  // d: gradient of what run returned. Returns that of the embeddings; the memory's is added to d_memory.
+  at::Tensor run_backward(const Stack& stack, StackSaved& kept, const at::Tensor& d_out, at::Tensor& d_memory) const {
+    const auto layers = static_cast<int64_t>(stack.blocks.size());
+    at::Tensor d = at::zeros_like(kept.final_norm.x);
+    stack.final_norm.backward(kernels::apply_dropout(d_out.to(dtype_).contiguous(), kept.plan.dropout(layers, Site::final_output)), kept.final_norm, d);
+    for (int64_t i = layers; i-- > 0;) {
+      stack.blocks[i].backward(d, d_memory, kept.plan, i, kept.blocks[i]);
+      kept.blocks[i] = {};
+    }
+    return kernels::apply_dropout(d, kept.plan.dropout(0, Site::embedding));
+  }
+
+  T5Config config_;
+  ModelInfo info_;
+  at::ScalarType dtype_;
+  nn::Embedding embedding_;
+  nn::Head head_;
+  Stack encoder_, decoder_;
+};
+
+}  // namespace
+
+int64_t t5_bucket(int64_t relative, bool bidirectional, int64_t buckets, int64_t max_distance) {
+  int64_t first = 0, distance = std::max<int64_t>(-relative, 0);
+  if (bidirectional) {
+    buckets /= 2;
+    first = relative > 0 ? buckets : 0;
+    distance = std::abs(relative);
+  }
+  const int64_t exact = buckets / 2;
+  if (distance < exact) return first + distance;
+  const float far = std::log(static_cast<float>(distance) / static_cast<float>(exact)) /
+                    static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact)));
+  return first + std::min<int64_t>(exact + static_cast<int64_t>(far * static_cast<float>(buckets - exact)), buckets - 1);
+}
+
+T5Config read_t5_config(const Json& config, const std::string& where) {
+  T5Config c{};
+  c.hidden = require_size(config, "d_model", where);
+  c.head_dim = require_size(config, "d_kv", where);
+  c.intermediate = require_size(config, "d_ff", where);
+  c.encoder_layers = require_size(config, "num_layers", where);
+  c.decoder_layers = config.contains("num_decoder_layers") ? require_size(config, "num_decoder_layers", where) : c.encoder_layers;
+  c.heads = require_size(config, "num_heads", where);
+  c.vocab = require_size(config, "vocab_size", where);
+  c.buckets = value_or<int64_t>(config, "relative_attention_num_buckets", 32, where);
+  c.max_distance = value_or<int64_t>(config, "relative_attention_max_distance", 128, where);
+  c.dropout = value_or<double>(config, "dropout_rate", 0.1, where);
+  c.eps = value_or<double>(config, "layer_norm_epsilon", 1e-6, where);
+  c.scaled_output = value_or<bool>(config, "tie_word_embeddings", true, where);
+  if (c.buckets < 4 || c.buckets > 4096 || c.max_distance <= c.buckets / 2)
+    fail(Code::bad_input, where + ": relative_attention_num_buckets", "4 to 4096, half of it below relative_attention_max_distance",
+         str(c.buckets, " and ", c.max_distance));
+  if (!(c.dropout >= 0 && c.dropout < 1)) fail(Code::bad_input, where + ": dropout_rate", "0 to below 1", str(c.dropout));
+  if (const auto act = value_or<std::string>(config, "feed_forward_proj", "relu", where); act != "relu")
+    fail(Code::bad_input, where + ": feed_forward_proj", "relu", quote(act));
+  return c;
+}
+
+ModelInfo t5_info(const Json& config, const std::string& where) {
+  const T5Config c = read_t5_config(config, where);
+  ModelInfo info;
+  info.model_type = "t5";
+  info.encoder_decoder = true;
+  info.hidden = c.hidden;
+  info.layers = c.encoder_layers + c.decoder_layers;
+  info.heads = c.heads;
+  info.vocab = c.vocab;
+  info.dropout = c.dropout;
+  info.tied = c.scaled_output;
+  const int64_t attention = 4 * c.hidden * c.heads * c.head_dim, feed_forward = 2 * c.hidden * c.intermediate;
+  info.parameters = c.vocab * c.hidden * (c.scaled_output ? 1 : 2) + c.encoder_layers * (attention + feed_forward + 2 * c.hidden) +
+                    c.decoder_layers * (2 * attention + feed_forward + 3 * c.hidden) + 2 * c.hidden + 2 * c.buckets * c.heads;
+  info.pad_id = optional_id(config, "pad_token_id", where);
+  info.decoder_start_id = optional_id(config, "decoder_start_token_id", where);
+  if (!info.decoder_start_id) info.decoder_start_id = info.pad_id.value_or(0);
+  return info;
+}
+
+std::unique_ptr<Backbone> make_t5(const ModelFiles& files, const Context& ctx) { return std::make_unique<T5>(files, ctx); }
+
+}  // namespace dept

@@ -1,0 +1,53 @@
+#include "models/t5_blocks.h"
+
+namespace dept {
+
+nn::AttentionPlan T5Plan::self_of(int64_t layer) const {
+  nn::AttentionPlan made = self;
+  made.dropout = dropout(layer, Site::self_attention_probabilities);
+  return made;
+}
+
+nn::AttentionPlan T5Plan::cross_of(int64_t layer) const {
+  nn::AttentionPlan made = cross;
+  made.dropout = dropout(layer, Site::cross_attention_probabilities);
+  return made;
+}
+
+int64_t T5Block::Saved::bytes() const {
+  return bytes_of({attention_norm.x, attention_norm.rstd, attention.qkv, attention.attended, attention.lse, cross_norm.x, cross_norm.rstd,
+                   cross.q, cross.kv, cross.attended, cross.lse, feed_forward_norm.x, feed_forward_norm.rstd, feed_forward.kept});
+}
+
+at::Tensor T5Block::forward(at::Tensor h, const at::Tensor& memory, const T5Plan& plan, int64_t layer, Saved* saved) const {
+  at::Tensor x = attention_norm.forward(h, plan.dtype, saved ? &saved->attention_norm : nullptr);
+  x = attention.forward(x, plan.self_of(layer), saved ? &saved->attention : nullptr);
+  h = kernels::add_dropout(h, x, plan.dropout(layer, Site::self_attention_output));
+  if (cross) {
+    x = cross_norm.forward(h, plan.dtype, saved ? &saved->cross_norm : nullptr);
+    x = cross->forward(x, cross->project_memory(memory), plan.cross_of(layer), saved ? &saved->cross : nullptr);
+    h = kernels::add_dropout(h, x, plan.dropout(layer, Site::cross_attention_output));
+  }
+  x = feed_forward_norm.forward(h, plan.dtype, saved ? &saved->feed_forward_norm : nullptr);
+  x = feed_forward.forward(x, plan.dropout(layer, Site::feed_forward_inner), saved ? &saved->feed_forward : nullptr);
+  return kernels::add_dropout(h, x, plan.dropout(layer, Site::feed_forward_output));
+}
+
+void T5Block::backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved) const {
+  const auto branch = [&](Site site) { return kernels::add_dropout_backward(d, plan.dropout(layer, site), plan.dtype); };
+  feed_forward_norm.backward(
+      feed_forward.backward(branch(Site::feed_forward_output), plan.dropout(layer, Site::feed_forward_inner), saved.feed_forward),
+      saved.feed_forward_norm, d);
+  if (cross)
+    cross_norm.backward(cross->backward(branch(Site::cross_attention_output), plan.cross_of(layer), saved.cross, d_memory), saved.cross_norm, d);
+  attention_norm.backward(attention.backward(branch(Site::self_attention_output), plan.self_of(layer), saved.attention), saved.attention_norm, d);
+}
+
+at::Tensor T5Block::extend(at::Tensor h, const at::Tensor& memory_kv, const T5Plan& plan, nn::SlotCache& cache, int64_t layer,
+                           const at::Tensor& rows) const {
+  h = kernels::add_dropout(h, attention.extend(attention_norm.forward(h, plan.dtype, nullptr), plan.self, cache, layer, rows), {});
+  h = kernels::add_dropout(h, cross->forward(cross_norm.forward(h, plan.dtype, nullptr), memory_kv, plan.cross, nullptr), {});
+  return kernels::add_dropout(h, feed_forward.forward(feed_forward_norm.forward(h, plan.dtype, nullptr), {}, nullptr), {});
+}
+
+}  // namespace dept

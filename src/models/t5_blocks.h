@@ -1,0 +1,51 @@
+// One block of T5's encoder or decoder: residual sub-layers, each with its dropout.
+#pragma once
+
+#include <optional>
+
+#include "dept/nn/modules.h"
+#include "models/common.h"
+
+namespace dept {
+
+/// What every block of a stack needs to know of a batch.
+struct T5Plan {
+  nn::AttentionPlan self, cross;  ///< dropout is set for each layer
+  at::ScalarType dtype;
+  const Context* ctx = nullptr;  ///< null: no dropout (generation)
+  const Ragged* tokens = nullptr;
+  double p = 0;
+  int64_t first_layer = 0;  ///< in dropout keys
+
+  kernels::Dropout dropout(int64_t layer, Site site) const {
+    return ctx != nullptr ? kernels::Dropout(*ctx, *tokens, p, first_layer + layer, site) : kernels::Dropout();
+  }
+  nn::AttentionPlan self_of(int64_t layer) const;
+  nn::AttentionPlan cross_of(int64_t layer) const;
+};
+
+struct T5Block {
+  nn::RmsNorm attention_norm;
+  nn::SelfAttention attention;
+  nn::RmsNorm cross_norm;                  // decoder only
+  std::optional<nn::CrossAttention> cross;  // decoder only
+  nn::RmsNorm feed_forward_norm;
+  nn::ReluFeedForward feed_forward;
+
+  struct Saved {
+    nn::RmsNorm::Saved attention_norm, cross_norm, feed_forward_norm;
+    nn::SelfAttention::Saved attention;
+    nn::CrossAttention::Saved cross;
+    nn::ReluFeedForward::Saved feed_forward;
+    int64_t bytes() const;
+  };
+
+  /// h residual [N, D] -> [N, D]; `memory` C [Ns, D] is the encoder's output (decoder only).
+  at::Tensor forward(at::Tensor h, const at::Tensor& memory, const T5Plan& plan, int64_t layer, Saved* saved) const;
+  /// d becomes the gradient of the block's input; the memory's is added to d_memory.
+  void backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved) const;
+  /// forward of new decoder tokens over a cache and the memory's keys and values.
+  at::Tensor extend(at::Tensor h, const at::Tensor& memory_kv, const T5Plan& plan, nn::SlotCache& cache, int64_t layer, const at::Tensor& rows) const;
+};
+
+}  // namespace dept

@@ -1,0 +1,85 @@
+#include <ATen/ops/empty_like.h>
+
+#include "dept/nn/modules.h"
+
+namespace dept::nn {
+namespace {
+
+kernels::AttentionOptions with_dropout(const AttentionPlan& plan) {
+  kernels::AttentionOptions options = plan.options;
+  options.dropout = plan.dropout.p;
+  options.streams = plan.dropout.streams;
+  return options;
+}
+
+}  // namespace
+
+SelfAttention::Views SelfAttention::split(const at::Tensor& fused) const {
+  const int64_t n = fused.size(0);
+  const at::Tensor all = fused.view({n, heads + 2 * kv_heads, head_dim});
+  return {all.slice(1, 0, heads), all.slice(1, heads, heads + kv_heads), all.slice(1, heads + kv_heads, heads + 2 * kv_heads)};
+}
+
+at::Tensor SelfAttention::project(const at::Tensor& x, const AttentionPlan& plan) const {
+  at::Tensor fused = qkv.forward(x);
+  if (plan.angles.cosine.defined()) {
+    at::Tensor rotated = fused.view({x.size(0), heads + 2 * kv_heads, head_dim}).slice(1, 0, heads + kv_heads);
+    kernels::rope(rotated, plan.angles, false);
+  }
+  return fused;
+}
+
+at::Tensor SelfAttention::forward(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const {
+  const at::Tensor fused = project(x, plan);
+  const auto [q, k, v] = split(fused);
+  at::Tensor lse;
+  const at::Tensor attended = kernels::attention(q, k, v, plan.spans, with_dropout(plan), &lse);
+  if (saved != nullptr) *saved = {fused, attended, lse};
+  return out.forward(attended);
+}
+
+at::Tensor SelfAttention::backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const {
+  const at::Tensor d_attended = out.backward_input(d);
+  const auto [q, k, v] = split(saved.qkv);
+  at::Tensor d_fused = at::empty_like(saved.qkv);
+  auto [dq, dk, dv] = split(d_fused);
+  kernels::attention_backward(d_attended, q, k, v, saved.attended, saved.lse, plan.spans, with_dropout(plan), dq, dk, dv);
+  if (plan.angles.cosine.defined()) {
+    at::Tensor rotated = d_fused.view({d.size(0), heads + 2 * kv_heads, head_dim}).slice(1, 0, heads + kv_heads);
+    kernels::rope(rotated, plan.angles, true);
+  }
+  return qkv.backward_input(d_fused);
+}
+
+at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan, SlotCache& cache, size_t layer, const at::Tensor& rows) const {
+  const auto [q, k, v] = split(project(x, plan));
+  SlotCache::Layer& kept = cache.layers.at(layer);
+  kept.k.index_copy_(0, rows, k);
+  kept.v.index_copy_(0, rows, v);
+  return out.forward(kernels::attention(q, kept.k, kept.v, plan.spans, plan.options, nullptr));
+}
+
+at::Tensor CrossAttention::forward(const at::Tensor& x, const at::Tensor& memory_kv, const AttentionPlan& plan, Saved* saved) const {
+  const at::Tensor projected = q.forward(x);
+  const at::Tensor both = memory_kv.view({memory_kv.size(0), 2 * heads, head_dim});
+  at::Tensor lse;
+  const at::Tensor attended = kernels::attention(projected.view({x.size(0), heads, head_dim}), both.slice(1, 0, heads),
+                                                 both.slice(1, heads, 2 * heads), plan.spans, with_dropout(plan), &lse);
+  if (saved != nullptr) *saved = {projected, memory_kv, attended, lse};
+  return out.forward(attended);
+}
+
+at::Tensor CrossAttention::backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const {
+  const at::Tensor d_attended = out.backward_input(d);
+  const int64_t queries = d.size(0), keys = saved.kv.size(0);
+  const at::Tensor both = saved.kv.view({keys, 2 * heads, head_dim});
+  at::Tensor dq = at::empty_like(saved.q), d_kv = at::empty_like(saved.kv);
+  at::Tensor dq_heads = dq.view({queries, heads, head_dim}), d_both = d_kv.view({keys, 2 * heads, head_dim});
+  at::Tensor dk = d_both.slice(1, 0, heads), dv = d_both.slice(1, heads, 2 * heads);
+  kernels::attention_backward(d_attended, saved.q.view({queries, heads, head_dim}), both.slice(1, 0, heads), both.slice(1, heads, 2 * heads),
+                              saved.attended, saved.lse, plan.spans, with_dropout(plan), dq_heads, dk, dv);
+  d_memory += kv.backward_input(d_kv);
+  return q.backward_input(dq);
+}
+
+}  // namespace dept::nn
