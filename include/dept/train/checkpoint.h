@@ -1,0 +1,59 @@
+// checkpoint-N folders: all that a run needs to go on as if nothing had happened. They know nothing of ranks or devices.
+//
+//   adapter_config.json, adapter_model.safetensors   the weights, as in a finished run
+//   optimizer.safetensors                            NAME.exp_avg and NAME.exp_avg_sq of each trainable, step
+//   training_state.json                              where in which epoch, the order's generator, counts and sums
+//   trainer_state.json                               step, best checkpoint and log, under transformers' keys
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dept/adapter/adapter_file.h"
+#include "dept/base/json.h"
+#include "dept/tensorio/tensor_source.h"
+
+namespace dept {
+
+struct TrainState {
+  int64_t step = 0;            ///< optimiser steps done
+  int64_t epoch = 0;           ///< epoch at hand
+  int64_t batch = 0;           ///< micro-batches of it done
+  int64_t micro_steps = 0;     ///< micro-batches done in all
+  double epochs = 0;           ///< epoch + the share of it done
+  std::string generator;       ///< the sampler's state before the epoch's order was drawn
+  double loss_sum = 0;         ///< of all steps' losses
+  double logged_loss_sum = 0;  ///< what of loss_sum has been logged
+  int64_t logged_step = 0;
+  std::optional<double> best_metric;
+  std::string best_checkpoint;  ///< "checkpoint-N"
+  OrderedJson log = OrderedJson::array();
+};
+
+/// "checkpoint-N".
+std::string checkpoint_name(int64_t step);
+
+/// trainer_state.json of transformers.
+OrderedJson trainer_state_json(const TrainState& state, int64_t max_steps);
+
+struct Checkpoint {
+  TrainState state;
+  Adapter adapter;
+  NamedTensors optimizer;
+};
+
+/// Writes output_dir/checkpoint-STEP whole or not at all. Throws io.
+void save_checkpoint(const fs::path& output_dir, const TrainState& state, int64_t max_steps, const AdapterConfig& config,
+                     const DeptWeights& weights, const NamedTensors& optimizer);
+
+/// Throws io or bad_input.
+Checkpoint load_checkpoint(const fs::path& folder, int64_t hidden);
+
+/// The checkpoints of a run, oldest first.
+std::vector<fs::path> list_checkpoints(const fs::path& output_dir);
+
+/// Removes the oldest but `limit`, keeping the best one besides.
+void prune_checkpoints(const fs::path& output_dir, int64_t limit, const std::string& best);
+
+}  // namespace dept

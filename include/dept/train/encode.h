@@ -1,0 +1,40 @@
+// From text to ids, as each family of models takes it.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dept/data/batch.h"
+#include "dept/models/backbone.h"
+#include "dept/tasks/task.h"
+#include "dept/text/tokenizer.h"
+
+namespace dept {
+
+struct EncodeRules {
+  bool encoder_decoder = false;
+  int64_t max_source = 256;       ///< longest source in tokens, suffix and special tokens included
+  int64_t max_target = 0;         ///< encoder-decoder: longest target in tokens, 0 no limit
+  std::string causal_suffix;      ///< decoder-only: stands between source and target
+  bool truncate_head = false;     ///< decoder-only: too long sources lose their head instead of their tail
+  std::optional<int64_t> end_id;  ///< decoder-only: ends every target (the pad token, else eos)
+  int64_t decoder_start_id = 0;   ///< encoder-decoder
+  DeltaAlignment alignment = DeltaAlignment::end;
+};
+
+/// Encoder-decoder: source and target with the tokenizer's special tokens, cut to max_source and max_target.
+/// Decoder-only (arXiv 2309.05173's code): ids(source + suffix), ids(target) + end. Of a source that is too long the text is
+/// cut, never the suffix or the target. Examples keep their index and order.
+/// Throws bad_input for invalid UTF-8, a suffix longer than max_source, or a source without any token.
+std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
+                                     int threads);
+
+/// Ids of one answer, as encode_examples makes targets.
+std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,
+                                int threads);
+
+/// The batch of encoded examples by family.
+Batch collate(const EncodeRules& rules, std::span<const Example> examples);
+
+}  // namespace dept

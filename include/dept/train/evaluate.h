@@ -1,0 +1,52 @@
+// Loss, predictions and metrics of a pipeline on labelled data.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dept/base/json.h"
+#include "dept/tasks/task.h"
+#include "dept/train/options.h"
+#include "dept/train/pipeline.h"
+
+namespace dept {
+
+enum class PredictBy { nothing, generate, score };
+
+/// How predictions are made.
+struct PredictRules {
+  PredictBy by = PredictBy::generate;
+  int64_t batch_size = 8;
+  GenerationOptions generation;
+  std::vector<std::string> labels;  ///< their names, as shown
+  std::vector<Ids> label_ids;       ///< what the model says for each, as encode_targets makes it
+};
+
+/// From the options and the task. Throws usage when labels are to be scored and there are none.
+PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const Pipeline& pipeline, int threads);
+
+struct Prediction {
+  std::string text;            ///< a label's name, or free text
+  std::vector<double> scores;  ///< [labels] their shares, where they were scored
+};
+
+/// One prediction an example, in order. `with_scores`: scores also where the prediction is generated.
+std::vector<Prediction> predict(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
+                                std::span<const Example> examples, bool with_scores);
+
+struct Evaluation {
+  double loss = 0;  ///< sum over batches of (mean over label tokens) x (examples), over all examples
+  Metrics metrics;
+  std::vector<std::string> predictions;  ///< empty when only the loss was asked for
+  std::vector<std::string> targets;      ///< label names, or free text
+};
+
+/// `texts` and `examples` are the same rows, labelled. `title` names the progress line.
+Evaluation evaluate(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
+                    std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title);
+
+/// Under transformers' keys: PREFIX_loss, PREFIX_<metric>, PREFIX_runtime, PREFIX_samples_per_second, PREFIX_steps_per_second.
+OrderedJson evaluation_json(const Evaluation& evaluation, const std::string& prefix, double seconds, int64_t batch_size);
+
+}  // namespace dept

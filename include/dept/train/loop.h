@@ -1,0 +1,83 @@
+// The one training loop.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "dept/data/sampler.h"
+#include "dept/train/checkpoint.h"
+#include "dept/train/evaluate.h"
+#include "dept/train/options.h"
+#include "dept/train/schedule.h"
+#include "dept/train/step.h"
+
+namespace dept {
+
+/// Rows as text and as ids.
+struct Split {
+  std::vector<TextExample> texts;
+  std::vector<Example> examples;
+};
+
+/// What a run works on. All references outlive the loop.
+struct LoopInputs {
+  const Context& ctx;
+  const TrainOptions& options;
+  const TaskData& task;
+  const AdapterConfig& config;
+  const Pipeline& pipeline;  ///< its weights are trained in place
+  const PredictRules& rules;
+  const Split& train;
+  const Split& validation;
+  std::function<bool()> interrupted;  ///< true: finish the step, save, leave
+};
+
+class TrainingLoop {
+ public:
+  explicit TrainingLoop(const LoopInputs& inputs);
+
+  /// Goes on from the newest checkpoint of output_dir or from the start. False: interrupted, a checkpoint is saved.
+  /// Throws bad_input when the loss is no longer finite.
+  bool run();
+
+  const TrainState& state() const { return state_; }
+  int64_t total_steps() const { return total_steps_; }
+  int64_t parameters() const { return step_.parameters(); }
+
+ private:
+  void resume();
+  std::span<const Example> next_micro_batch();
+  void train_one_step();
+  void read_pending_loss();
+  void log_loss();
+  void evaluate_and_log();
+  void save();
+  void load_best();
+  void log_summary(double seconds);
+  void announce_end(double seconds, int64_t steps) const;
+  bool due(const std::string& strategy, int64_t every) const;
+  bool better(double a, double b) const;
+  std::vector<Rates> rates() const;
+  double epochs() const;
+  void take_weights(const DeptWeights& weights) const;
+
+  const LoopInputs in_;
+  EpochSampler sampler_;
+  int64_t batches_per_epoch_;
+  int64_t total_steps_;
+  Schedule schedule_;
+  Step step_;
+  TrainState state_;
+  at::Tensor pending_loss_;  // of the step before, not yet read
+  double last_loss_ = 0;
+  std::vector<Example> micro_batch_;
+  bool epoch_ended_ = false;      // within the step just done
+  std::optional<double> judged_;  // of the evaluation just done: what chooses the best
+};
+
+/// Optimiser steps of a run: max_steps, else those that num_train_epochs take (transformers' rule).
+int64_t total_steps(const ScheduleOptions& options, int64_t batches_per_epoch);
+
+}  // namespace dept

@@ -1,0 +1,117 @@
+// Everything that `dept train` can be told, in the names and defaults of the original's argument classes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "dept/base/options.h"
+#include "dept/tasks/task.h"
+#include "dept/tensor/context.h"
+
+namespace dept {
+
+struct ModelOptions {
+  std::string model_name_or_path;
+  std::string peft_model_id;  ///< start from (train) or use (eval, predict) this adapter
+  std::string tokenizer_name;
+  std::string dtype = "fp32";
+  bool bf16 = false;
+  std::string device = "cpu";
+  int64_t threads = 0;  ///< 0: the physical cores
+};
+
+struct DataOptions {
+  FileTaskOptions task;
+  std::string causal_suffix = " Label : ";
+  int64_t max_seq_length = 256;
+  bool truncate_head = false;
+  std::optional<int64_t> max_train_samples, max_eval_samples, max_predict_samples;
+};
+
+struct AdapterOptions {
+  std::string peft_type = "PROMPT_TUNING_LORA";
+  int64_t prefix_length = 100;
+  int64_t r = 30;
+  double lora_alpha = 8;
+  std::string prompt_tuning_init = "TEXT";
+  std::string prompt_tuning_init_text = "Classify this text is postive or not:";
+  std::string delta_alignment = "end";
+};
+
+struct OptimizerOptions {
+  double learning_rate = 5e-5;
+  std::optional<double> lora_embedding_lr;  ///< absent: A and B train at learning_rate
+  std::string optim = "adamw_hf";
+  double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-6;
+  double weight_decay = 0;
+  bool apply_weight_decay = false;
+  double max_grad_norm = 1;
+};
+
+struct ScheduleOptions {
+  int64_t max_steps = -1;
+  double num_train_epochs = 3;
+  int64_t per_device_train_batch_size = 8;
+  int64_t gradient_accumulation_steps = 1;
+  std::string lr_scheduler_type = "linear";
+  int64_t warmup_steps = 0;
+  double warmup_ratio = 0;
+  int64_t seed = 42;
+  std::optional<int64_t> data_seed;
+};
+
+struct EvaluationOptions {
+  int64_t per_device_eval_batch_size = 8;
+  std::string eval_strategy = "no";
+  std::optional<int64_t> eval_steps;  ///< absent: logging_steps
+  std::string predict_by = "generate";
+  bool predict_with_generate = true;
+  int64_t generation_max_length = 20;
+  int64_t generation_num_beams = 1;
+  std::optional<int64_t> max_new_tokens;
+  bool load_best_model_at_end = false;
+  std::string metric_for_best_model;  ///< empty: the task's first
+};
+
+struct OutputOptions {
+  std::string output_dir;
+  bool overwrite_output_dir = false;
+  bool do_train = false, do_eval = false, do_predict = false;
+  std::string logging_strategy = "steps";
+  int64_t logging_steps = 500;
+  bool logging_first_step = false;
+  std::string save_strategy = "steps";
+  int64_t save_steps = 500;
+  std::optional<int64_t> save_total_limit;
+};
+
+struct TrainOptions {
+  ModelOptions model;
+  DataOptions data;
+  AdapterOptions adapter;
+  OptimizerOptions optimizer;
+  ScheduleOptions schedule;
+  EvaluationOptions evaluation;
+  OutputOptions output;
+  std::optional<std::string> task_name;  ///< a built-in task: refused in this version
+};
+
+/// Each group's options onto a set, under its own heading. The struct must outlive the set.
+void describe(ModelOptions& options, OptionSet& set);
+void describe(DataOptions& options, OptionSet& set);
+void describe(AdapterOptions& options, OptionSet& set);
+void describe(OptimizerOptions& options, OptionSet& set);
+void describe(ScheduleOptions& options, OptionSet& set);
+void describe(EvaluationOptions& options, OptionSet& set);
+void describe(OutputOptions& options, OptionSet& set);
+void describe(TrainOptions& options, OptionSet& set);
+
+/// Settles what depends on several options (aliases, implied values) and throws usage with every contradiction found.
+/// `set` says which options were given.
+void settle(TrainOptions& options, const OptionSet& set);
+
+/// Device, dtype, threads and seed as a Context. Throws usage.
+Context make_context(const ModelOptions& options, int64_t seed);
+
+}  // namespace dept

@@ -1,0 +1,45 @@
+// One optimiser step over one or more micro-batches, on 1..N ranks.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "dept/train/optimizer.h"
+#include "dept/train/pipeline.h"
+#include "dept/train/trainables.h"
+
+namespace dept {
+
+class Step {
+ public:
+  /// `pipeline` (whose weights it moves) must outlive the step. Each of `accumulation` micro-batches counts as much as the
+  /// others.
+  Step(const Context& ctx, const Pipeline& pipeline, const AdamOptions& adam, double max_grad_norm, int64_t accumulation);
+
+  /// Forward and backward of this rank's part of a micro-batch; over all ranks together the gradients of the mean loss over label
+  /// tokens are added up (07: the mean of the micro-batches' means). An empty part is fine as long as some rank has tokens.
+  /// Keys its dropout with the count of micro-batches so far.
+  void accumulate(std::span<const Example> examples);
+
+  /// Clips each configuration's gradients, moves the weights by rates[k] and forgets the gradients.
+  /// Returns the step's loss of each configuration, fp64 [K]; reading it one step late keeps a device busy.
+  at::Tensor update(const std::vector<Rates>& rates);
+
+  int64_t micro_steps() const { return ctx_.micro_step; }
+  int64_t parameters() const { return parameter_count(trainables_); }
+
+  /// The optimiser's state, and back with the count of micro-batches.
+  NamedTensors state() const { return optimizer_.state(); }
+  void restore(const NamedTensors& state, int64_t micro_steps);
+
+ private:
+  Context ctx_;
+  const Pipeline& pipeline_;
+  std::vector<Trainable> trainables_;
+  AdamW optimizer_;
+  double max_grad_norm_;
+  double share_;  // of one micro-batch in the step
+  at::Tensor loss_;
+};
+
+}  // namespace dept

@@ -1,0 +1,68 @@
+#include "dept/train/encode.h"
+
+#include <algorithm>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+
+namespace dept {
+namespace {
+
+// Cuts ids(source + suffix) to the limit without touching the suffix: its ids are those that ids(source) does not share.
+void truncate_source(Ids& ids, const Ids& text, const EncodeRules& rules, int64_t index) {
+  const int64_t excess = static_cast<int64_t>(ids.size()) - rules.max_source;
+  if (excess <= 0) return;
+  int64_t shared = std::mismatch(ids.begin(), ids.end(), text.begin(), text.end()).first - ids.begin();
+  if (shared < excess)
+    fail(Code::bad_input, str("row ", index), str("max_seq_length above the ", ids.size() - shared, " tokens behind the text"),
+         str(rules.max_source));
+  const auto first = rules.truncate_head ? ids.begin() : ids.begin() + (shared - excess);
+  ids.erase(first, first + excess);
+}
+
+std::vector<Ids> encode_causal_sources(const Tokenizer& tokenizer, const EncodeRules& rules,
+                                       const std::vector<std::string>& sources, std::span<const TextExample> texts, int threads) {
+  std::vector<std::string> whole(sources);
+  for (std::string& text : whole) text += rules.causal_suffix;
+  std::vector<Ids> ids = tokenizer.encode_batch(whole, {}, threads);
+  for (size_t i = 0; i < ids.size(); ++i)
+    if (static_cast<int64_t>(ids[i].size()) > rules.max_source)
+      truncate_source(ids[i], tokenizer.encode(sources[i]), rules, texts[i].index);
+  return ids;
+}
+
+}  // namespace
+
+std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,
+                                int threads) {
+  std::vector<Ids> ids = tokenizer.encode_batch(targets, {.max_length = rules.encoder_decoder ? rules.max_target : 0}, threads);
+  if (!rules.encoder_decoder && rules.end_id)
+    for (Ids& target : ids) target.push_back(*rules.end_id);
+  return ids;
+}
+
+std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
+                                     int threads) {
+  std::vector<std::string> sources, targets;
+  for (const TextExample& text : texts) {
+    sources.push_back(text.source);
+    targets.push_back(text.target);
+  }
+  std::vector<Ids> source_ids = rules.encoder_decoder ? tokenizer.encode_batch(sources, {.max_length = rules.max_source}, threads)
+                                                      : encode_causal_sources(tokenizer, rules, sources, texts, threads);
+  std::vector<Ids> target_ids = encode_targets(tokenizer, rules, targets, threads);
+  std::vector<Example> examples(texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (source_ids[i].empty())
+      fail(Code::bad_input, str("row ", texts[i].index), "a text of at least one token", quote(texts[i].source));
+    examples[i] = {texts[i].index, std::move(source_ids[i]), std::move(target_ids[i])};
+  }
+  return examples;
+}
+
+Batch collate(const EncodeRules& rules, std::span<const Example> examples) {
+  return rules.encoder_decoder ? collate_encoder_decoder(examples, rules.decoder_start_id)
+                               : collate_decoder_only(examples, rules.alignment, rules.max_source);
+}
+
+}  // namespace dept

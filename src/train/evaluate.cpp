@@ -1,0 +1,155 @@
+#include "dept/train/evaluate.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "dept/base/error.h"
+#include "dept/base/progress.h"
+#include "dept/base/text.h"
+
+namespace dept {
+namespace {
+
+GenerationOptions generation_options(const EvaluationOptions& options, const Pipeline& pipeline) {
+  GenerationOptions generation;
+  // transformers counts the decoder's start token in max_length.
+  const int64_t start = pipeline.rules.encoder_decoder ? 1 : 0;
+  generation.max_new_tokens = options.max_new_tokens.value_or(std::max<int64_t>(1, options.generation_max_length - start));
+  generation.eos_ids = pipeline.backbone->info().eos_ids;
+  if (pipeline.rules.end_id) generation.eos_ids.push_back(*pipeline.rules.end_id);
+  return generation;
+}
+
+size_t label_index(const PredictRules& rules, const std::string& name) {
+  const auto found = std::find(rules.labels.begin(), rules.labels.end(), name);
+  if (found == rules.labels.end()) fail(Code::bad_input, "evaluation", "a known label", quote(name));
+  return found - rules.labels.begin();
+}
+
+std::vector<Prediction> generate_batch(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules,
+                                       const TaskData& task, std::span<const Example> batch) {
+  std::vector<Prediction> predictions;
+  for (const std::string& answer : pipeline.answers(ctx, batch, rules.generation))
+    predictions.push_back({task.label_of(answer), {}});
+  return predictions;
+}
+
+std::vector<Prediction> score_batch(const PredictRules& rules, const std::vector<LabelNll>& scored) {
+  std::vector<Prediction> predictions;
+  for (const LabelNll& labels : scored) {
+    const size_t best = std::min_element(labels.nll.begin(), labels.nll.end()) - labels.nll.begin();
+    predictions.push_back({rules.labels[best], label_shares(labels.nll)});
+  }
+  return predictions;
+}
+
+double mean_gold_loss(const PredictRules& rules, const std::vector<LabelNll>& scored, std::span<const std::string> targets) {
+  double nll = 0;
+  int64_t tokens = 0;
+  for (size_t i = 0; i < scored.size(); ++i) {
+    const size_t label = label_index(rules, targets[i]);
+    nll += scored[i].nll[label];
+    tokens += scored[i].tokens[label];
+  }
+  return nll / static_cast<double>(tokens);
+}
+
+double mean_batch_loss(const Context& ctx, const Pipeline& pipeline, std::span<const Example> examples) {
+  const BatchLoss loss = pipeline.loss(ctx, collate(pipeline.rules, examples));
+  return loss.nll.sum().item<double>() / loss.tokens.sum().item<double>();
+}
+
+Context without_dropout(Context ctx) {
+  ctx.training = false;
+  return ctx;
+}
+
+// body(first, batch) over the examples in order.
+template <class Body>
+void in_batches(std::span<const Example> examples, int64_t size, std::string_view title, Body body) {
+  Progress progress(std::string(title), static_cast<int64_t>(examples.size()));
+  for (size_t first = 0; first < examples.size(); first += size) {
+    const auto batch = examples.subspan(first, std::min<size_t>(size, examples.size() - first));
+    body(first, batch);
+    progress.advance(static_cast<int64_t>(batch.size()));
+  }
+}
+
+}  // namespace
+
+PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const Pipeline& pipeline, int threads) {
+  PredictRules rules;
+  rules.by = options.predict_by == "score"   ? PredictBy::score
+             : options.predict_with_generate ? PredictBy::generate
+                                             : PredictBy::nothing;
+  rules.batch_size = options.per_device_eval_batch_size;
+  rules.generation = generation_options(options, pipeline);
+  rules.labels = task.labels;
+  rules.label_ids = encode_targets(*pipeline.tokenizer, pipeline.rules, task.label_words, threads);
+  if (rules.by == PredictBy::score && rules.labels.empty())
+    fail(Code::usage, "predict_by score", "a task with labels", "free text");
+  for (size_t i = 0; i < rules.labels.size(); ++i)
+    if (rules.label_ids[i].empty()) fail(Code::bad_input, "label_words", "words of at least one token", quote(rules.labels[i]));
+  return rules;
+}
+
+std::vector<Prediction> predict(const Context& training_ctx, const Pipeline& pipeline, const PredictRules& rules,
+                                const TaskData& task, std::span<const Example> examples, bool with_scores) {
+  const Context ctx = without_dropout(training_ctx);
+  std::vector<Prediction> predictions;
+  in_batches(examples, rules.batch_size, "predict", [&](size_t, std::span<const Example> batch) {
+    const bool scores = rules.by == PredictBy::score || (with_scores && !rules.labels.empty());
+    std::vector<Prediction> made;
+    if (scores) made = score_batch(rules, pipeline.label_nll(ctx, batch, rules.label_ids));
+    if (rules.by == PredictBy::generate) {
+      std::vector<Prediction> generated = generate_batch(ctx, pipeline, rules, task, batch);
+      for (size_t i = 0; i < made.size(); ++i) generated[i].scores = std::move(made[i].scores);
+      made = std::move(generated);
+    }
+    std::move(made.begin(), made.end(), std::back_inserter(predictions));
+  });
+  return predictions;
+}
+
+Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
+                    std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title) {
+  const Context ctx = without_dropout(training_ctx);
+  Evaluation result;
+  for (const TextExample& text : texts) result.targets.push_back(task.label_of(text.target));
+  double loss_times_examples = 0;
+  in_batches(examples, rules.batch_size, title, [&](size_t first, std::span<const Example> batch) {
+    double loss = 0;
+    std::vector<Prediction> predictions;
+    if (rules.by == PredictBy::score) {
+      const std::vector<LabelNll> scored = pipeline.label_nll(ctx, batch, rules.label_ids);
+      loss = mean_gold_loss(rules, scored, std::span(result.targets).subspan(first, batch.size()));
+      predictions = score_batch(rules, scored);
+    } else {
+      loss = mean_batch_loss(ctx, pipeline, batch);
+      if (rules.by == PredictBy::generate) predictions = generate_batch(ctx, pipeline, rules, task, batch);
+    }
+    loss_times_examples += loss * static_cast<double>(batch.size());
+    for (Prediction& prediction : predictions) result.predictions.push_back(std::move(prediction.text));
+  });
+  result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());
+  if (rules.by != PredictBy::nothing)
+    for (const std::string& name : task.metrics)
+      result.metrics.emplace_back(name, compute_metric(name, result.predictions, result.targets, task.labels));
+  return result;
+}
+
+OrderedJson evaluation_json(const Evaluation& evaluation, const std::string& prefix, double seconds, int64_t batch_size) {
+  const auto examples = static_cast<double>(evaluation.targets.size());
+  const double batches = std::ceil(examples / static_cast<double>(batch_size));
+  const auto rounded = [](double value, double unit) { return std::round(value * unit) / unit; };
+  OrderedJson json = {{prefix + "_loss", evaluation.loss}};
+  for (const auto& [name, value] : evaluation.metrics) json[prefix + "_" + name] = value;
+  json[prefix + "_runtime"] = rounded(seconds, 1e4);
+  json[prefix + "_samples_per_second"] = rounded(examples / seconds, 1e3);
+  json[prefix + "_steps_per_second"] = rounded(batches / seconds, 1e3);
+  return json;
+}
+
+}  // namespace dept

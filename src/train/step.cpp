@@ -1,0 +1,87 @@
+#include "dept/train/step.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include "dept/adapter/adapter_file.h"
+
+namespace dept {
+namespace {
+
+struct MicroBatch {
+  BatchLoss loss;
+  DeptWeights gradients;
+};
+
+// One flat all-reduce carries gradients, loss sums and token counts.
+void sum_over_ranks(Collective* group, MicroBatch& micro) {
+  if (group == nullptr || group->size() == 1) return;
+  std::vector<at::Tensor*> parts = {&micro.loss.nll, &micro.loss.tokens};
+  for (const AdapterMember& member : adapter_members) parts.push_back(&(micro.gradients.*member.tensor));
+  std::vector<at::Tensor> pieces;
+  for (const at::Tensor* part : parts) pieces.push_back(part->to(at::kCPU, at::kDouble).flatten());
+  at::Tensor flat = at::cat(pieces);
+  group->all_reduce_sum(flat);
+  int64_t offset = 0;
+  for (at::Tensor* part : parts) {
+    *part = flat.narrow(0, offset, part->numel()).view(part->sizes()).to(part->options());
+    offset += part->numel();
+  }
+}
+
+// Sums become means over the label tokens of the micro-batch, times its share in the step.
+void average(MicroBatch& micro, double share) {
+  const at::Tensor factor = share / micro.loss.tokens.clamp_min(1);
+  for (const AdapterMember& member : adapter_members) {
+    at::Tensor& gradient = micro.gradients.*member.tensor;
+    gradient = gradient * factor.to(gradient.options()).view({-1, 1, 1});
+  }
+  micro.loss.nll = micro.loss.nll * factor;
+}
+
+MicroBatch nothing(const DeptWeights& weights) {
+  const at::Tensor none = at::zeros({weights.P.size(0)}, at::kDouble);
+  return {{none, none.clone()}, {at::zeros_like(weights.P), at::zeros_like(weights.A), at::zeros_like(weights.B)}};
+}
+
+Context training_context(Context ctx) {
+  ctx.training = true;
+  return ctx;
+}
+
+}  // namespace
+
+Step::Step(const Context& ctx, const Pipeline& pipeline, const AdamOptions& adam, double max_grad_norm, int64_t accumulation)
+    : ctx_(training_context(ctx)),
+      pipeline_(pipeline),
+      trainables_(list_trainables(pipeline.weights)),
+      optimizer_(trainables_, adam),
+      max_grad_norm_(max_grad_norm),
+      share_(1.0 / static_cast<double>(accumulation)),
+      loss_(at::zeros({pipeline.weights.P.size(0)}, at::kDouble)) {}
+
+void Step::accumulate(std::span<const Example> examples) {
+  MicroBatch micro = nothing(pipeline_.weights);
+  if (!examples.empty()) micro.loss = pipeline_.loss(ctx_, collate(pipeline_.rules, examples), &micro.gradients);
+  sum_over_ranks(ctx_.group, micro);
+  average(micro, share_);
+  add_gradients(trainables_, micro.gradients);
+  loss_ = loss_ + micro.loss.nll;
+  ++ctx_.micro_step;
+}
+
+at::Tensor Step::update(const std::vector<Rates>& rates) {
+  clip_gradients(trainables_, max_grad_norm_);
+  optimizer_.step(rates);
+  zero_gradients(trainables_);
+  return std::exchange(loss_, at::zeros_like(loss_));
+}
+
+void Step::restore(const NamedTensors& state, int64_t micro_steps) {
+  optimizer_.load_state(state);
+  ctx_.micro_step = static_cast<uint32_t>(micro_steps);
+}
+
+}  // namespace dept
