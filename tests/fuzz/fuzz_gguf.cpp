@@ -1,0 +1,14 @@
+#include "dept/base/error.h"
+#include "dept/tensorio/gguf.h"
+#include "memory_file.h"
+
+// A GGUF file of any bytes is read in full or refused with an Error.
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const dept::MemoryFile input(data, size);
+  try {
+    const auto file = dept::open_gguf(input.path());
+    for (const dept::TensorInfo& info : file->tensors()) file->read(info.name);
+  } catch (const dept::Error&) {
+  }
+  return 0;
+}
