@@ -15,6 +15,7 @@ if(DEPT_CUDA)
   find_package(CUDAToolkit 13 REQUIRED)
   dept_torch_library(c10_cuda libc10_cuda.so torch::c10 CUDA::cudart)
   dept_torch_library(cuda libtorch_cuda.so torch::cpu torch::c10_cuda)
+  target_link_options(torch::cuda INTERFACE -Wl,--no-as-needed)  # it registers its operators when it is loaded
 endif()
 
 find_package(nlohmann_json 3.10 REQUIRED)

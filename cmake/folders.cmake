@@ -1,9 +1,14 @@
 # dept_folder(NAME LINKS ... PRIVATE_LINKS ...): the static library dept_NAME from src/NAME/*.cpp.
 # In LINKS a plain folder name stands for that folder's library. An empty folder gives an interface library.
+# The cuda preset adds *.cu and *.cuda.cpp and leaves out no_cuda.cpp.
 function(dept_folder name)
   cmake_parse_arguments(FOLDER "" "" "LINKS;PRIVATE_LINKS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "\\.cuda\\.cpp$")
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp ${PROJECT_SOURCE_DIR}/src/${name}/*.cu)
+  if(DEPT_CUDA)
+    list(FILTER sources EXCLUDE REGEX "/no_cuda\\.cpp$")
+  else()
+    list(FILTER sources EXCLUDE REGEX "\\.(cu|cuda\\.cpp)$")
+  endif()
   set(links)
   foreach(link ${FOLDER_LINKS})
     if(TARGET dept_${link})
@@ -25,7 +30,7 @@ function(dept_folder name)
 endfunction()
 
 function(dept_compile_options target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-unused-parameter -fopenmp)
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-unused-parameter;-fopenmp>)
   target_link_options(${target} PUBLIC -fopenmp)
   if(DEPT_ASAN)
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer)
