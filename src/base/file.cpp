@@ -82,23 +82,46 @@ std::string read_file(const fs::path& path, uint64_t max_bytes) {
   return bytes;
 }
 
-void write_atomic(const fs::path& path, std::string_view bytes) {
-  const fs::path temporary = temporary_beside(path);
-  try {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, "a writable path");
-    while (!bytes.empty()) {
-      const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) fail(Code::io, path.string(), "room to write", reason());
-      bytes.remove_prefix(static_cast<size_t>(count));
-    }
-    if (::fsync(file.get()) != 0) fail(Code::io, path.string(), "a successful sync", reason());
-    rename_over(temporary, path);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
+void write_all(int descriptor, std::string_view bytes, std::string_view where) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail(Code::io, where, "room to write", reason());
+    bytes.remove_prefix(static_cast<size_t>(count));
   }
-  sync_path(parent_of(path), O_RDONLY | O_DIRECTORY);
+}
+
+void write_atomic(const fs::path& path, std::string_view bytes) {
+  AtomicFile file(path);
+  file.append(bytes);
+  file.commit();
+}
+
+AtomicFile::AtomicFile(const fs::path& path) : target_(path) {
+  std::error_code error;
+  if (fs::is_symlink(target_, error)) target_ = fs::weakly_canonical(target_, error);
+  const fs::file_status status = fs::status(target_, error);
+  if (!fs::is_other(status)) temporary_ = temporary_beside(target_);
+  const fs::path& opened = temporary_.empty() ? target_ : temporary_;
+  descriptor_ = ::open(opened.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) fail(Code::io, path.string(), "a writable path", reason());
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::append(std::string_view bytes) {
+  write_all(descriptor_, bytes, target_.string());
+}
+
+void AtomicFile::commit() {
+  if (temporary_.empty()) return;
+  if (::fsync(descriptor_) != 0) fail(Code::io, target_.string(), "a successful sync", reason());
+  rename_over(temporary_, target_);
+  temporary_.clear();
+  sync_path(parent_of(target_), O_RDONLY | O_DIRECTORY);
 }
 
 void require_writable_folder(const fs::path& path) {
@@ -149,11 +172,13 @@ void AtomicFolder::commit() {
   for (const auto& entry : fs::recursive_directory_iterator(temporary_))
     sync_path(entry.path(), entry.is_directory() ? O_RDONLY | O_DIRECTORY : O_RDONLY);
   sync_path(temporary_, O_RDONLY | O_DIRECTORY);
-  const fs::path old = parent_of(target_) / str(".", target_.filename().string(), ".old-", ::getpid());
+  // An existing target changes places with the new folder in one step, so that at each moment one whole folder has the name.
   std::error_code ignored;
-  if (fs::exists(target_)) rename_over(target_, old);
-  rename_over(temporary_, target_);
-  fs::remove_all(old, ignored);
+  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) != 0) {
+    if (errno != ENOENT) fs::remove_all(target_, ignored);  // a file system that cannot exchange
+    rename_over(temporary_, target_);
+  }
+  fs::remove_all(temporary_, ignored);
   sync_path(parent_of(target_), O_RDONLY | O_DIRECTORY);
 }
 

@@ -30,14 +30,14 @@ void warn(std::string_view message) {
   logger().warn(spdlog::string_view_t(message.data(), message.size()));
 }
 
-void to_stderr(bool colour) {
+void to_stderr(bool colour, bool terminal) {
   spdlog::sink_ptr sink;
   if (colour) {
     sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
   } else {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   }
-  sink->set_pattern("%^%v%$");
+  sink->set_pattern(terminal ? "\r\x1b[K%^%v%$" : "%v");
   logger().sinks().push_back(std::move(sink));
 }
 

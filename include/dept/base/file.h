@@ -18,6 +18,27 @@ std::string read_file(const fs::path& path, uint64_t max_bytes = uint64_t{1} << 
 /// Writes to a temporary name beside `path`, syncs, renames over `path`, syncs the folder. Throws io.
 void write_atomic(const fs::path& path, std::string_view bytes);
 
+/// Writes all of `bytes` to an open descriptor; `where` names it in errors. Throws io.
+void write_all(int descriptor, std::string_view bytes, std::string_view where);
+
+/// A file written piece by piece under a temporary name beside `path` and renamed to it by commit(); without commit nothing is
+/// left. A device or a pipe is written directly, and a symbolic link is followed.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const fs::path& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void append(std::string_view bytes);
+  void commit();
+
+ private:
+  fs::path target_;
+  fs::path temporary_;  // empty: the target itself is open
+  int descriptor_ = -1;
+};
+
 /// Creates the folder (and parents) if need be and proves that a file can be written in it. Throws io.
 void require_writable_folder(const fs::path& path);
 

@@ -10,8 +10,8 @@ namespace dept::log {
 void info(std::string_view message);
 void warn(std::string_view message);
 
-/// Sends lines to stderr (plain, or coloured when `colour`).
-void to_stderr(bool colour);
+/// Sends lines to stderr: plain, or coloured when `colour`; on a terminal a line takes the place of a progress line.
+void to_stderr(bool colour, bool terminal = false);
 /// Sends lines, with time stamps, to a file as well (appending). Throws io.
 void to_file(const fs::path& path);
 /// Stops writing to the file of to_file.

@@ -25,6 +25,34 @@ TEST(File, WritesAndReadsBack) {
   EXPECT_EQ(read_file(scratch.write("empty", "")), "");
 }
 
+TEST(File, PiecesAppearOnCommitOnly) {
+  const Scratch scratch;
+  {
+    AtomicFile file(scratch / "a");
+    file.append("x");
+    EXPECT_FALSE(fs::exists(scratch / "a"));
+  }
+  EXPECT_EQ(entries(scratch.path()), 0u);
+  AtomicFile file(scratch / "a");
+  file.append("x");
+  file.append("y");
+  file.commit();
+  EXPECT_EQ(read_file(scratch / "a"), "xy");
+  EXPECT_EQ(entries(scratch.path()), 1u);
+}
+
+TEST(File, WritesThroughLinksAndIntoDevices) {
+  const Scratch scratch;
+  scratch.write("a", "1");
+  fs::create_symlink(scratch / "a", scratch / "link");
+  write_atomic(scratch / "link", "2");
+  EXPECT_EQ(read_file(scratch / "a"), "2");
+  EXPECT_TRUE(fs::is_symlink(scratch / "link"));
+  write_atomic("/dev/null", "x");
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  EXPECT_THAT(error_of(Code::io, [] { write_atomic("/dev/full", "x"); }), HasSubstr("No space left"));
+}
+
 TEST(File, ReadErrorsNameTheFile) {
   const Scratch scratch;
   EXPECT_THAT(error_of(Code::io, [&] { read_file(scratch / "none"); }),
@@ -83,9 +111,10 @@ TEST(AtomicFolder, TargetBelowAFileIsAnIoError) {
   error_of(Code::io, [&] { AtomicFolder folder(file / "out"); });
 }
 
-// A process that replaces a folder over and over dies at some moment; whatever is under the target's name is whole.
+// A process that replaces a folder over and over dies at some moment; once there, a whole folder has the target's name.
 TEST(AtomicFolder, KilledWriterLeavesAWholeFolder) {
   const Scratch scratch;
+  bool seen = false;
   for (int round = 0; round < 10; ++round) {
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
@@ -100,7 +129,11 @@ TEST(AtomicFolder, KilledWriterLeavesAWholeFolder) {
     ::usleep(3000 + round * 1700);
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
-    if (!fs::exists(scratch / "out")) continue;
+    if (!fs::exists(scratch / "out")) {
+      EXPECT_FALSE(seen);
+      continue;
+    }
+    seen = true;
     EXPECT_EQ(read_file(scratch / "out" / "a"), read_file(scratch / "out" / "b"));
   }
 }

@@ -1,0 +1,12 @@
+#include "cli/command.h"
+
+namespace dept {
+
+std::span<const Command> commands() {
+  static constexpr Command table[] = {
+      {"doctor", "what this machine offers: CPU, memory, disk, measured speed", run_doctor},
+  };
+  return table;
+}
+
+}  // namespace dept

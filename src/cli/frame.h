@@ -1,0 +1,40 @@
+// What every command needs from the program around it: its flags, its streams, and a way to stop.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dept/base/options.h"
+
+namespace dept {
+
+struct Usage {
+  std::string_view text;   ///< first lines of --help: "Usage: dept ...", and what the command does
+  bool recipe = false;     ///< the first positional argument is a .yaml or .json file of options
+  size_t positionals = 0;  ///< how many others are taken
+};
+
+/// Reads flags and recipe into the options behind `set`. --help and --dump_config print on stdout; then nothing is returned and
+/// the command is to end with 0. Else returns the positional arguments without the recipe. Throws usage.
+std::optional<std::vector<std::string>> read_command_line(OptionSet& set, const std::vector<std::string>& arguments,
+                                                          const Usage& usage);
+
+/// Writes results. Throws io when the reader is gone or the disk is full.
+void write_stdout(std::string_view bytes);
+
+/// Runs a command; what it throws becomes one line on stderr and the exit code.
+int run_guarded(const std::function<int()>& command);
+
+/// Log lines and progress on stderr, broken pipes as errors, Ctrl-C as exit code 130.
+void set_up_streams();
+
+/// From here the first Ctrl-C only sets interrupted(); the second still ends the program.
+void finish_on_interrupt();
+bool interrupted();
+
+constexpr int interrupted_exit_code = 130;
+
+}  // namespace dept
