@@ -1,0 +1,36 @@
+// What a run leaves in output_dir, each file whole or not at all.
+#pragma once
+
+#include <string>
+
+#include "dept/adapter/adapter_file.h"
+#include "dept/base/json.h"
+#include "dept/train/evaluate.h"
+#include "dept/train/loop.h"
+
+namespace dept {
+
+class Outputs {
+ public:
+  explicit Outputs(fs::path folder) : folder_(std::move(folder)) {}
+
+  /// adapter_config.json, adapter_model.safetensors, the tokenizer's files.
+  void adapter(const AdapterConfig& config, const Pipeline& pipeline) const;
+  void trainer_state(const TrainState& state, int64_t max_steps) const;
+  /// NAME_results.json; every result goes into all_results too.
+  void results(const std::string& name, const OrderedJson& results);
+  /// generated_predictions.jsonl: {"index", "prediction", "target"} in the data's order.
+  void predictions(const Evaluation& evaluation) const;
+  /// README.md.
+  void model_card(const AdapterConfig& config, const TaskData& task) const;
+  /// all_results.json.
+  void all_results() const;
+
+  const OrderedJson& all() const { return all_; }
+
+ private:
+  fs::path folder_;
+  OrderedJson all_ = OrderedJson::object();
+};
+
+}  // namespace dept

@@ -1,0 +1,37 @@
+// What train, eval and predict do before their work: checks, an adapter's settings, model and tokenizer bound together.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "dept/train/options.h"
+#include "dept/train/pipeline.h"
+
+namespace dept {
+
+/// Runs all checks and throws what they found as one error with the first one's code.
+void check_all(const std::vector<std::function<void()>>& checks);
+
+/// From an adapter's config: the base model when the options name none, and max_seq_length.
+void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& data);
+
+/// From an adapter's config: template, suffix and labels it was trained with, where `set` says that they were not given.
+void adopt_task(const AdapterConfig& config, DataOptions& data, const OptionSet& set);
+
+/// The model that the options name, its tokenizer and the adapter's width, from their heads alone.
+/// Throws usage for no model at all, io or bad_input.
+ModelInfo check_model(const ModelOptions& options);
+
+/// Throws io unless the folder, or the nearest one above it that is there, can be written in. Makes nothing.
+void check_output_folder(const fs::path& folder);
+
+/// Reads the tokenizer of the model, or the one named besides.
+std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options);
+
+/// How text becomes ids for this model.
+EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment);
+
+/// The model with the adapter that options.peft_model_id names, else as it is. The rules' sources are cut to A's rows.
+Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const DataOptions& data);
+
+}  // namespace dept

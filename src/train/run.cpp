@@ -1,0 +1,163 @@
+#include "dept/train/run.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "dept/adapter/init.h"
+#include "dept/base/error.h"
+#include "dept/base/log.h"
+#include "dept/base/text.h"
+#include "dept/train/loop.h"
+#include "dept/train/marker.h"
+#include "dept/train/outputs.h"
+#include "dept/train/setup.h"
+
+namespace dept {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The options that say what a run computes: where it is written and how it is restarted do not.
+OrderedJson identity(const OptionSet& set) {
+  OrderedJson options = set.dump_json();
+  for (const char* name : {"output_dir", "overwrite_output_dir"}) options.erase(name);
+  return options;
+}
+
+void check_positions(const ModelInfo& info, const TrainOptions& o) {
+  const int64_t needed = o.adapter.prefix_length + o.data.max_seq_length;
+  if (info.max_positions > 0 && needed > info.max_positions)
+    fail(Code::usage, "prefix_length + max_seq_length", str("at most the model's ", info.max_positions, " positions"),
+         str(needed));
+}
+
+// All that can be known before the model is loaded, all problems at once.
+void check(TrainOptions& o, const OrderedJson& options) {
+  check_all({[&] { check_file_task(o.data.task); }, [&] { check_positions(check_model(o.model), o); },
+             [&] { parse_dtype(o.model.dtype); },
+             [&] {
+               if (o.output.do_train) check_claim(o.output.output_dir, options, o.output.overwrite_output_dir);
+             },
+             [&] { check_output_folder(o.output.output_dir); }});
+}
+
+void check_metrics(const TrainOptions& o, const TaskData& task) {
+  std::string name = o.evaluation.metric_for_best_model;
+  if (name.rfind("eval_", 0) == 0) name.erase(0, 5);
+  if (!name.empty() && name != "loss" && std::find(task.metrics.begin(), task.metrics.end(), name) == task.metrics.end())
+    fail(Code::usage, "metric_for_best_model", str("loss, ", join(task.metrics, ", ")), quote(name));
+  if (o.evaluation.predict_by == "score" && task.free_text())
+    fail(Code::usage, "predict_by", "generate, as answers are free text", "score");
+}
+
+Split make_split(std::vector<TextExample> texts, std::optional<int64_t> limit, const Pipeline& pipeline, int threads) {
+  if (limit && *limit < static_cast<int64_t>(texts.size())) texts.resize(*limit);
+  std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, texts, threads);
+  return {std::move(texts), std::move(examples)};
+}
+
+AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
+  AdapterConfig config;
+  config.peft_type = parse_peft_type(o.adapter.peft_type);
+  config.r = o.adapter.r;
+  config.lora_alpha = o.adapter.lora_alpha;
+  config.max_length = o.data.max_seq_length;
+  config.num_virtual_tokens = o.adapter.prefix_length;
+  config.token_dim = model.hidden;
+  config.prompt_tuning_init = o.adapter.prompt_tuning_init;
+  config.prompt_tuning_init_text = o.adapter.prompt_tuning_init_text;
+  config.base_model_name_or_path = o.model.model_name_or_path;
+  config.tokenizer_name_or_path = o.model.tokenizer_name.empty() ? o.model.model_name_or_path : o.model.tokenizer_name;
+  config.task_type = model.encoder_decoder ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
+  config.delta_alignment = parse_delta_alignment(o.adapter.delta_alignment);
+  return config;
+}
+
+// New weights, or those of --peft_model_id, whose config then decides type, rank and prompt.
+Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer) {
+  const int64_t hidden = backbone.info().hidden;
+  if (!o.model.peft_model_id.empty()) return load_adapter(o.model.peft_model_id, hidden);
+  const AdapterConfig config = new_config(o, backbone.info());
+  const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
+  const at::Tensor prompt =
+      config.prompt_tuning_init == "RANDOM"
+          ? init_prompt_random(config.num_virtual_tokens, hidden, generator)
+          : init_prompt_text(backbone, tokenizer, config.prompt_tuning_init_text, config.num_virtual_tokens);
+  return {config, init_dept(prompt, config.max_length, config.r, generator)};
+}
+
+OrderedJson train_results(const TrainingLoop& loop, const Split& train) {
+  OrderedJson results = loop.state().log.back();
+  results.erase("step");
+  results["train_samples"] = train.examples.size();
+  return results;
+}
+
+}  // namespace
+
+RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<bool()>& interrupted) {
+  const OrderedJson options = identity(set);
+  if (!o.model.peft_model_id.empty()) adopt_model(read_adapter_config(o.model.peft_model_id), o.model, o.data);
+  if (!o.output.do_train && !o.model.peft_model_id.empty()) adopt_task(read_adapter_config(o.model.peft_model_id), o.data, set);
+  check(o, options);
+  if (o.output.do_train && claim_output(o.output.output_dir, options, o.output.overwrite_output_dir) == Claim::finished) {
+    log::info(str(o.output.output_dir, " holds this very run, finished: nothing to do (--overwrite_output_dir runs it again)"));
+    return RunEnd::done_before;
+  }
+  log::to_file(fs::path(o.output.output_dir) / "output.log");
+  if (o.optimizer.weight_decay != 0 && !o.optimizer.apply_weight_decay)
+    log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
+
+  const TaskData task = load_file_task(o.data.task);
+  check_metrics(o, task);
+  Context ctx = make_context(o.model, o.schedule.seed);
+  Pipeline pipeline;
+  pipeline.tokenizer = load_model_tokenizer(o.model);
+  pipeline.rules = encode_rules(read_model_info(o.model.model_name_or_path), *pipeline.tokenizer, o.data,
+                                parse_delta_alignment(o.adapter.delta_alignment));
+  if (task.free_text()) pipeline.rules.max_target = o.evaluation.generation_max_length;
+  const Split train = make_split(task.train, o.data.max_train_samples, pipeline, ctx.threads);
+  const Split validation = make_split(task.validation, o.data.max_eval_samples, pipeline, ctx.threads);
+  const Split test = make_split(task.test, o.data.max_predict_samples, pipeline, ctx.threads);
+
+  pipeline.backbone = load_backbone(o.model.model_name_or_path, ctx);
+  Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer);
+  adapter.config.task = {o.data.task.source_template, o.data.causal_suffix, task.labels, task.label_words};
+  pipeline.weights = adapter.weights;
+  pipeline.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
+  pipeline.rules.alignment = adapter.config.delta_alignment;
+  const PredictRules rules = predict_rules(o.evaluation, task, pipeline, ctx.threads);
+
+  Outputs outputs(o.output.output_dir);
+  if (o.output.do_train) {
+    TrainingLoop loop({ctx, o, task, adapter.config, pipeline, rules, train, validation, interrupted});
+    log::info(str(train.examples.size(), " examples, ", loop.total_steps(), " steps, ", loop.parameters(), " trainable numbers"));
+    if (!loop.run()) return RunEnd::interrupted;
+    outputs.adapter(adapter.config, pipeline);
+    outputs.trainer_state(loop.state(), loop.total_steps());
+    outputs.results("train", train_results(loop, train));
+  }
+  const auto judge = [&](const std::string& name, const Split& split) {
+    const auto start = Clock::now();
+    Evaluation evaluation = evaluate(ctx, pipeline, rules, task, split.texts, split.examples, name);
+    OrderedJson results =
+        evaluation_json(evaluation, name, std::chrono::duration<double>(Clock::now() - start).count(), rules.batch_size);
+    results[name + "_samples"] = split.examples.size();
+    outputs.results(name, results);
+    log::info(results.dump());
+    return evaluation;
+  };
+  if (o.output.do_eval) judge("eval", validation);
+  if (o.output.do_predict) outputs.predictions(judge("test", test));
+  outputs.all_results();
+  if (o.output.do_train) {
+    outputs.model_card(adapter.config, task);
+    mark_finished(o.output.output_dir, options);
+  }
+  log::close_file();
+  return RunEnd::done;
+}
+
+}  // namespace dept
