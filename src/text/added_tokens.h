@@ -1,0 +1,63 @@
+// Tokens that are found in the text itself, before the model: specials and other additions.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "dept/base/json.h"
+#include "text/normalizer.h"
+#include "text/trie.h"
+#include "text/vocabulary.h"
+
+namespace dept {
+
+struct AddedToken {
+  std::string content;
+  int32_t id = -1;
+  bool special = false, single_word = false, lstrip = false, rstrip = false, normalized = false;
+};
+
+/// A stretch of text, or an added token (index >= 0) that stands in its place.
+struct Segment {
+  std::string_view text;
+  int32_t index = -1;
+};
+
+class AddedTokens {
+ public:
+  /// From "added_tokens"; ids are those of the model's vocabulary where it has the token, else they go on behind it.
+  /// Throws bad_input naming `where`.
+  AddedTokens(const Json& json, const Vocabulary& model, const Normalizer* normalizer, const std::string& where);
+
+  const std::vector<AddedToken>& tokens() const { return tokens_; }
+  /// Cuts raw text at the tokens that match it as it stands, and normalised text at the others; appends to `out`.
+  void cut_raw(std::string_view text, std::vector<Segment>& out) const { cut(raw_, text, out); }
+  void cut_normalized(std::string_view text, std::vector<Segment>& out) const { cut(normalized_, text, out); }
+
+  const AddedToken* find(std::string_view content) const;
+  const AddedToken* find(int64_t id) const;
+  /// As it goes into decoding: the normalised form where there is one.
+  std::string_view spelling(int64_t id) const;
+  bool is_special(std::string_view spelling) const;
+
+ private:
+  struct Matcher {
+    Trie trie;
+    bool starts[256] = {};  // bytes that begin a token
+    bool empty = true;
+  };
+  void cut(const Matcher& matcher, std::string_view text, std::vector<Segment>& out) const;
+  void read(const Json& entry, const Vocabulary& model, const std::string& where);
+  void index(const Normalizer* normalizer);
+
+  std::vector<AddedToken> tokens_;
+  Vocabulary by_content_;  // content -> index
+  std::unordered_map<int64_t, int32_t> by_id_;
+  std::vector<std::string> spellings_;
+  int64_t next_id_ = 0;
+  Matcher raw_, normalized_;
+};
+
+}  // namespace dept
