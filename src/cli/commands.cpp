@@ -4,6 +4,7 @@ namespace dept {
 
 std::span<const Command> commands() {
   static constexpr Command table[] = {
+      {"tokenize", "text to ids, and ids to text", run_tokenize},
       {"doctor", "what this machine offers: CPU, memory, disk, measured speed", run_doctor},
   };
   return table;
