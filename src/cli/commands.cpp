@@ -5,6 +5,7 @@ namespace dept {
 std::span<const Command> commands() {
   static constexpr Command table[] = {
       {"tokenize", "text to ids, and ids to text", run_tokenize},
+      {"model", "what a model, an adapter, a safetensors or GGUF file holds", run_model},
       {"doctor", "what this machine offers: CPU, memory, disk, measured speed", run_doctor},
   };
   return table;

@@ -1,35 +1,13 @@
-// Builds the bytes of weight files, right or wrong, and puts them where a reader finds them.
+// Builds the bytes of weight files, right or wrong.
 #pragma once
-
-#include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
-#include "dept/base/error.h"
-#include "dept/base/file.h"
+#include "unit/base/scratch.h"
 
 namespace dept {
-
-/// A folder for one test's files, gone with it.
-class Scratch {
- public:
-  Scratch() : path_(fs::temp_directory_path() / ("dept-tensorio-" + std::to_string(::getpid()))) {
-    fs::create_directories(path_);
-  }
-  ~Scratch() { fs::remove_all(path_); }
-  fs::path operator/(std::string_view name) const { return path_ / name; }
-  const fs::path& path() const { return path_; }
-  fs::path put(std::string_view name, std::string_view bytes) const {
-    write_atomic(path_ / name, bytes);
-    return path_ / name;
-  }
-
- private:
-  fs::path path_;
-};
 
 template <class T>
 std::string raw(T value) {
@@ -58,19 +36,6 @@ inline std::string gguf_tensor(std::string_view name, std::initializer_list<uint
 inline std::string gguf_file(std::string front, std::string_view data, size_t alignment = 32) {
   front.resize((front.size() + alignment - 1) / alignment * alignment, '\0');
   return front + std::string(data);
-}
-
-/// The message of the Error that `action` throws.
-template <class Action>
-std::string message_of(const Action& action, Code code = Code::bad_input) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return {};
 }
 
 }  // namespace dept

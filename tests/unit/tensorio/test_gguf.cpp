@@ -25,10 +25,10 @@ TEST(Gguf, ReadsBothVersionsWithTorchsOrderOfDimensions) {
   for (int i = 0; i < 6; ++i) data += raw(static_cast<float>(i));
   for (const uint32_t version : {2u, 3u}) {
     const auto file =
-        open_gguf(folder.put("a.gguf", gguf_file(gguf_front(1, 0, version) + gguf_tensor("w", {3, 2}, f32, 0), data)));
+        open_gguf(folder.write("a.gguf", gguf_file(gguf_front(1, 0, version) + gguf_tensor("w", {3, 2}, f32, 0), data)));
     EXPECT_EQ(file->tensors().front().shape, (std::vector<int64_t>{2, 3}));
     EXPECT_EQ(file->read("w", {2, 3}, at::kFloat)[1][0].item<float>(), 3);
-    EXPECT_THAT(message_of([&] { file->read("v"); }), HasSubstr("a.gguf: v] expected this tensor"));
+    EXPECT_THAT(error_of(Code::bad_input, [&] { file->read("v"); }), HasSubstr("a.gguf: v] expected this tensor"));
   }
 }
 
@@ -36,7 +36,7 @@ TEST(Gguf, ReadsBothVersionsWithTorchsOrderOfDimensions) {
 TEST(Gguf, DequantisesAsTheFormulaSays) {
   const Scratch folder;
   const std::string block = raw<uint16_t>(0x3800) + std::string(16, '\x81');
-  const auto file = open_gguf(folder.put("a.gguf", gguf_file(gguf_front(1, 0) + gguf_tensor("w", {32}, q4_0, 0), block)));
+  const auto file = open_gguf(folder.write("a.gguf", gguf_file(gguf_front(1, 0) + gguf_tensor("w", {32}, q4_0, 0), block)));
   const at::Tensor values = file->read("w");
   EXPECT_EQ(values[0].item<float>(), -3.5f);
   EXPECT_EQ(values[16].item<float>(), 0.0f);
@@ -48,15 +48,15 @@ TEST(Gguf, HonoursItsAlignment) {
   const Scratch folder;
   const std::string front =
       gguf_front(1, 1) + value("general.alignment", type_u32, raw<uint32_t>(128)) + gguf_tensor("w", {1}, f32, 0);
-  const auto file = open_gguf(folder.put("a.gguf", gguf_file(front, raw(2.5f), 128)));
+  const auto file = open_gguf(folder.write("a.gguf", gguf_file(front, raw(2.5f), 128)));
   EXPECT_EQ(file->read("w", {1}, at::kFloat).item<float>(), 2.5f);
 }
 
 TEST(Gguf, RefusesNotANumber) {
   const Scratch folder;
   const std::string block = raw<uint16_t>(0x7E00) + std::string(16, '\1');
-  const auto file = open_gguf(folder.put("a.gguf", gguf_file(gguf_front(1, 0) + gguf_tensor("w", {32}, q4_0, 0), block)));
-  EXPECT_THAT(message_of([&] { file->read("w", {32}, at::kFloat); }), HasSubstr("w] expected finite numbers"));
+  const auto file = open_gguf(folder.write("a.gguf", gguf_file(gguf_front(1, 0) + gguf_tensor("w", {32}, q4_0, 0), block)));
+  EXPECT_THAT(error_of(Code::bad_input, [&] { file->read("w", {32}, at::kFloat); }), HasSubstr("w] expected finite numbers"));
 }
 
 struct Refusal {
@@ -70,8 +70,8 @@ class RefusedGguf : public testing::TestWithParam<Refusal> {};
 
 TEST_P(RefusedGguf, InOneLine) {
   const Scratch folder;
-  const fs::path path = folder.put("bad.gguf", GetParam().bytes);
-  const std::string message = message_of([&] { open_gguf(path); });
+  const fs::path path = folder.write("bad.gguf", GetParam().bytes);
+  const std::string message = error_of(Code::bad_input, [&] { open_gguf(path); });
   EXPECT_THAT(message, HasSubstr(GetParam().message));
   EXPECT_THAT(message, HasSubstr("bad.gguf"));
   EXPECT_EQ(message.find('\n'), std::string::npos);

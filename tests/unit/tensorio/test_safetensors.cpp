@@ -66,28 +66,31 @@ TEST(Safetensors, TypedReadChecksShapeTypeAndValues) {
   EXPECT_EQ(file->read("good", {2, 3}, at::kBFloat16).scalar_type(), at::kBFloat16);
   EXPECT_EQ(file->read("large", {1}, at::kDouble).item<double>(), 1e39);
   EXPECT_TRUE(at::equal(file->read("whole", {3}, at::kInt), numbers(at::kInt, {3})));
-  EXPECT_THAT(message_of([&] {
-                file->read("good", {3, 2}, at::kFloat);
-              }),
+  EXPECT_THAT(error_of(Code::bad_input,
+                       [&] {
+                         file->read("good", {3, 2}, at::kFloat);
+                       }),
               testing::EndsWith("a.safetensors: good] expected the shape [3, 2], received [2, 3]"));
-  EXPECT_THAT(message_of([&] { file->read("nan", {40}, at::kFloat); }), HasSubstr("nan] expected finite numbers"));
-  EXPECT_THAT(message_of([&] { file->read("inf", {1}, at::kFloat); }), HasSubstr("inf] expected finite numbers"));
-  EXPECT_THAT(message_of([&] { file->read("large", {1}, at::kFloat); }), HasSubstr("large] expected finite numbers"));
-  EXPECT_THAT(message_of([&] { file->read("whole", {3}, at::kFloat); }),
+  EXPECT_THAT(error_of(Code::bad_input, [&] { file->read("nan", {40}, at::kFloat); }), HasSubstr("nan] expected finite numbers"));
+  EXPECT_THAT(error_of(Code::bad_input, [&] { file->read("inf", {1}, at::kFloat); }), HasSubstr("inf] expected finite numbers"));
+  EXPECT_THAT(error_of(Code::bad_input, [&] { file->read("large", {1}, at::kFloat); }),
+              HasSubstr("large] expected finite numbers"));
+  EXPECT_THAT(error_of(Code::bad_input, [&] { file->read("whole", {3}, at::kFloat); }),
               HasSubstr("whole] expected a floating-point type, received I64"));
-  EXPECT_THAT(message_of([&] { file->read("absent", {3}, at::kFloat); }), HasSubstr("absent] expected this tensor"));
-  EXPECT_THAT(message_of([&] { file->read("absent"); }), HasSubstr("absent] expected this tensor"));
+  EXPECT_THAT(error_of(Code::bad_input, [&] { file->read("absent", {3}, at::kFloat); }),
+              HasSubstr("absent] expected this tensor"));
+  EXPECT_THAT(error_of(Code::bad_input, [&] { file->read("absent"); }), HasSubstr("absent] expected this tensor"));
 }
 
 TEST(Safetensors, WriterRefusesItsCallersMistakes) {
   const Scratch folder;
   const auto save = [&](const NamedTensors& tensors) { save_safetensors(folder / "a.safetensors", tensors); };
-  message_of([&] { save({{"x", at::ones(1)}, {"x", at::ones(1)}}); }, Code::bug);
-  message_of([&] { save({{"__metadata__", at::ones(1)}}); }, Code::bug);
-  message_of([&] { save({{"\xff", at::ones(1)}}); }, Code::bug);
-  message_of([&] { save({{"x", at::Tensor()}}); }, Code::bug);
+  error_of(Code::bug, [&] { save({{"x", at::ones(1)}, {"x", at::ones(1)}}); });
+  error_of(Code::bug, [&] { save({{"__metadata__", at::ones(1)}}); });
+  error_of(Code::bug, [&] { save({{"\xff", at::ones(1)}}); });
+  error_of(Code::bug, [&] { save({{"x", at::Tensor()}}); });
   EXPECT_FALSE(fs::exists(folder / "a.safetensors"));
-  message_of([&] { save_safetensors(folder / "no/such/folder", {}); }, Code::io);
+  error_of(Code::io, [&] { save_safetensors(folder / "no/such/folder", {}); });
 }
 
 struct Refusal {
@@ -101,8 +104,8 @@ class RefusedSafetensors : public testing::TestWithParam<Refusal> {};
 
 TEST_P(RefusedSafetensors, InOneLine) {
   const Scratch folder;
-  const fs::path path = folder.put("bad.safetensors", GetParam().bytes);
-  const std::string message = message_of([&] { open_safetensors(path); });
+  const fs::path path = folder.write("bad.safetensors", GetParam().bytes);
+  const std::string message = error_of(Code::bad_input, [&] { open_safetensors(path); });
   EXPECT_THAT(message, HasSubstr(GetParam().message));
   EXPECT_THAT(message, HasSubstr("bad.safetensors"));
   EXPECT_EQ(message.find('\n'), std::string::npos);
@@ -193,14 +196,14 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Safetensors, BooleansAreZeroOrOne) {
   const Scratch folder;
   const auto file = open_safetensors(
-      folder.put("a.safetensors", safetensors_bytes(R"({"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}})", "\2")));
-  EXPECT_THAT(message_of([&] { file->read("a"); }), HasSubstr("expected booleans stored as 0 or 1, received 2"));
+      folder.write("a.safetensors", safetensors_bytes(R"({"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}})", "\2")));
+  EXPECT_THAT(error_of(Code::bad_input, [&] { file->read("a"); }), HasSubstr("expected booleans stored as 0 or 1, received 2"));
 }
 
 TEST(Safetensors, FolderAndMissingFiles) {
   const Scratch folder;
-  EXPECT_THAT(message_of([&] { open_safetensors(folder.path()); }, Code::io), HasSubstr("none of them"));
-  message_of([&] { open_safetensors(folder / "absent.safetensors"); }, Code::io);
+  EXPECT_THAT(error_of(Code::io, [&] { open_safetensors(folder.path()); }), HasSubstr("none of them"));
+  error_of(Code::io, [&] { open_safetensors(folder / "absent.safetensors"); });
   save_safetensors(folder / "adapter_model.safetensors", {{"p", at::ones(1)}});
   EXPECT_NE(open_safetensors(folder.path())->find("p"), nullptr);
   save_safetensors(folder / "model.safetensors", {{"w", at::ones(1)}});
@@ -213,9 +216,9 @@ class Shards : public testing::Test {
     save_safetensors(folder / "model-1.safetensors", {{"a", at::zeros({2})}, {"b", at::ones({3})}});
     save_safetensors(folder / "model-2.safetensors", {{"c", at::full({1}, 5.0)}});
   }
-  void index(std::string_view weight_map) { folder.put("model.safetensors.index.json", weight_map); }
+  void index(std::string_view weight_map) { folder.write("model.safetensors.index.json", weight_map); }
   std::string refusal(Code code = Code::bad_input) {
-    return message_of([&] { open_safetensors(folder.path()); }, code);
+    return error_of(code, [&] { open_safetensors(folder.path()); });
   }
   Scratch folder;
 };
@@ -228,7 +231,7 @@ TEST_F(Shards, AreOneSource) {
   for (const TensorInfo& info : model->tensors()) names += info.name;
   EXPECT_EQ(names, "abc");
   EXPECT_EQ(model->read("c", {1}, at::kFloat).item<float>(), 5);
-  EXPECT_THAT(message_of([&] { model->read("d"); }), HasSubstr("d] expected this tensor"));
+  EXPECT_THAT(error_of(Code::bad_input, [&] { model->read("d"); }), HasSubstr("d] expected this tensor"));
 }
 
 TEST_F(Shards, RefuseWhatDoesNotFit) {
