@@ -7,6 +7,7 @@ transformers computes) and in fp64 (its casts to fp32 patched away); greedy cont
     OMP_NUM_THREADS=1 python tests/parity/make/models.py [--smollm2 FILE.gguf TOKENIZER.json]
 """
 import argparse
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -24,7 +25,7 @@ VOCAB, WIDTH = 96, 32
 
 # --- the same formulas without the casts to fp32 ---------------------------------------------------------------------
 
-class Fp64:
+class Plain:
     """Inside this context transformers' norms, rotary angles and softmax stay in the tensors' own type."""
 
     def __enter__(self):
@@ -146,10 +147,12 @@ def llama_golden(model, name, seed):
            "cotangent": cotangents(len(ids), generator)}
     for kind, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
         model.to(dtype)
+        plain = Plain() if kind == "fp64" else contextlib.nullcontext()
         logits, gradient = [], []
         for x, p, c in zip(embeds.split(lengths), position.split(lengths), out["cotangent"].split(lengths)):
             x = x.to(dtype).requires_grad_()
-            y = model(inputs_embeds=x[None], position_ids=p[None], attention_mask=torch.ones(1, len(x), dtype=torch.long)).logits[0]
+            with plain:
+                y = model(inputs_embeds=x[None], position_ids=p[None], attention_mask=torch.ones(1, len(x), dtype=torch.long)).logits[0]
             (y * c).sum().backward()
             logits.append(y.detach())
             gradient.append(x.grad)
@@ -170,10 +173,12 @@ def t5_golden(model, name, seed):
            "target_ids": target_ids, "target": target, "cotangent": cotangents(len(target_ids), generator)}
     for kind, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
         model.to(dtype)
+        plain = Plain() if kind == "fp64" else contextlib.nullcontext()
         logits, d_source, d_target = [], [], []
         for x, z, c in zip(source.split(sources), target.split(targets), out["cotangent"].split(targets)):
             x, z = x.to(dtype).requires_grad_(), z.to(dtype).requires_grad_()
-            y = model(inputs_embeds=x[None], decoder_inputs_embeds=z[None]).logits[0]
+            with plain:
+                y = model(inputs_embeds=x[None], decoder_inputs_embeds=z[None]).logits[0]
             (y * c).sum().backward()
             logits.append(y.detach())
             d_source.append(x.grad)

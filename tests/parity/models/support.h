@@ -1,0 +1,162 @@
+// What the parity tests of the backbones share: golden files, ragged streams, relative errors.
+#pragma once
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "dept/base/error.h"
+#include "dept/models/backbone.h"
+#include "dept/models/generation.h"
+#include "dept/tensorio/tensor_source.h"
+
+namespace dept::parity {
+
+using Lengths = std::vector<int64_t>;
+
+inline fs::path data(const std::string& name) {
+  return fs::path(DEPT_TEST_DATA) / "parity/data/models" / name;
+}
+
+inline std::unique_ptr<TensorSource> golden(const std::string& name) {
+  return open_safetensors(data(name + ".golden.safetensors"));
+}
+
+inline Context context(c10::ScalarType compute) {
+  Context ctx;
+  ctx.compute = compute;
+  return ctx;
+}
+
+inline Lengths as_lengths(const at::Tensor& tensor) {
+  const at::Tensor flat = tensor.to(at::kLong).contiguous();
+  return {flat.data_ptr<int64_t>(), flat.data_ptr<int64_t>() + flat.numel()};
+}
+
+/// max|a-b| / max|b|.
+inline double relative_error(const at::Tensor& a, const at::Tensor& b) {
+  if (a.sizes() != b.sizes()) return std::numeric_limits<double>::infinity();
+  return ((a.to(at::kDouble) - b.to(at::kDouble)).abs().max() / b.to(at::kDouble).abs().max()).item<double>();
+}
+
+/// |a-b| / |b| in the 2-norm: for bf16, whose single elements may be far off.
+inline double relative_distance(const at::Tensor& a, const at::Tensor& b) {
+  return ((a.to(at::kDouble) - b.to(at::kDouble)).norm() / b.to(at::kDouble).norm()).item<double>();
+}
+
+/// Sequences of the given lengths, positions from `first_position`, examples numbered from 7.
+inline Stream stream(const Lengths& lengths, const at::Tensor& embeds, int64_t first_position = 0) {
+  Stream out;
+  std::vector<at::Tensor> positions{at::empty({0}, at::kLong)};
+  for (const int64_t length : lengths) {
+    out.tokens.append(length, 7 + out.tokens.batch());
+    positions.push_back(at::arange(first_position, first_position + length, at::kLong));
+  }
+  out.tokens.position = at::cat(positions);
+  out.embeds = embeds;
+  return out;
+}
+
+/// Sequence b of a stream alone, still the same example.
+inline Stream only(const Stream& all, int64_t b) {
+  Stream out;
+  out.tokens.append(all.tokens.length(b), all.tokens.example[b], all.tokens.config[b]);
+  out.tokens.position = all.tokens.position.slice(0, all.tokens.offsets[b], all.tokens.offsets[b + 1]);
+  out.embeds = all.embeds.slice(0, all.tokens.offsets[b], all.tokens.offsets[b + 1]);
+  return out;
+}
+
+inline at::Tensor rows(const at::Tensor& tensor, const Ragged& tokens, int64_t b) {
+  return tensor.slice(0, tokens.offsets[b], tokens.offsets[b + 1]);
+}
+
+/// Normal noise that is the same in every run.
+inline at::Tensor noise(at::IntArrayRef shape, c10::ScalarType dtype, unsigned seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<double> normal;
+  at::Tensor out = at::empty(shape, at::kDouble);
+  for (int64_t i = 0; i < out.numel(); ++i) out.data_ptr<double>()[i] = normal(engine);
+  return out.to(dtype);
+}
+
+struct Pass {
+  at::Tensor logits;
+  InputGradients gradients;
+};
+
+/// Logits of all tokens and the gradients of sum(cotangent * logits).
+inline Pass run(const Context& ctx, const Backbone& model, const Stream& source, const Stream* target,
+                const at::Tensor& cotangent) {
+  std::unique_ptr<Saved> saved;
+  const at::Tensor hidden = model.forward(ctx, source, target, &saved);
+  Pass out;
+  out.logits = model.logits(ctx, hidden);
+  out.gradients = model.backward(ctx, std::move(saved), model.logits_backward(ctx, cotangent.to(ctx.residual())));
+  return out;
+}
+
+inline std::vector<std::vector<int64_t>> id_lists(const Json& json) {
+  return json.get<std::vector<std::vector<int64_t>>>();
+}
+
+/// Continuations of all prompts in one ragged batch, under the options that NAME.greedy.json calls `key`.
+inline std::vector<Generated> continuations(const Backbone& model, const Json& file, const std::string& key, bool all_at_once) {
+  const auto prompts = id_lists(file["prompts"]);
+  GenerationOptions options;
+  options.max_new_tokens = file["max_new_tokens"];
+  options.eos_ids = file["eos_ids"].get<std::vector<int64_t>>();
+  const Json& given = file["options"][key];
+  options.min_new_tokens = given.value("min_new_tokens", int64_t{0});
+  options.repetition_penalty = given.value("repetition_penalty", 1.0);
+  options.no_repeat_ngram_size = given.value("no_repeat_ngram_size", int64_t{0});
+
+  std::vector<Generated> out;
+  const size_t batch = all_at_once ? prompts.size() : 1;
+  for (size_t begin = 0; begin < prompts.size(); begin += batch) {
+    Lengths lengths, ids;
+    std::vector<std::vector<int64_t>> counted;
+    for (size_t i = begin; i < begin + batch; ++i) {
+      lengths.push_back(static_cast<int64_t>(prompts[i].size()));
+      ids.insert(ids.end(), prompts[i].begin(), prompts[i].end());
+      // transformers counts the decoder's start id too.
+      counted.push_back(model.info().encoder_decoder ? Lengths{*model.info().decoder_start_id} : prompts[i]);
+    }
+    for (Generated& row : generate_greedy(context(at::kFloat), model, stream(lengths, model.embed(at::tensor(ids, at::kLong))),
+                                          options, counted)) {
+      out.push_back(std::move(row));
+    }
+  }
+  return out;
+}
+
+inline void expect_greedy(const Backbone& model, const std::string& name) {
+  const Json file = read_json(data(name + ".greedy.json"));
+  const Lengths eos = file["eos_ids"].get<Lengths>();
+  for (const auto& [key, expected_json] : file["continuations"].items()) {
+    const auto expected = id_lists(expected_json);
+    for (const bool all_at_once : {true, false}) {
+      const auto actual = continuations(model, file, key, all_at_once);
+      ASSERT_EQ(actual.size(), expected.size());
+      for (size_t i = 0; i < expected.size(); ++i) {
+        EXPECT_EQ(actual[i].ids, expected[i]) << key << ", prompt " << i << (all_at_once ? " in the batch" : " alone");
+        const bool stopped = std::find(eos.begin(), eos.end(), expected[i].back()) != eos.end();
+        EXPECT_STREQ(finish_name(actual[i].finish), stopped ? "stop" : "length");
+      }
+    }
+  }
+}
+
+/// (f(x + h v) - f(x - h v)) / 2h against <gradient, v> for f = sum(cotangent * logits), relative. fp64.
+template <class Value>
+double directional_error(const Value& value, const at::Tensor& x, const at::Tensor& gradient, unsigned seed) {
+  const double h = 1e-6;
+  const at::Tensor v = noise(x.sizes(), at::kDouble, seed);
+  const double numeric = (value(x + h * v) - value(x - h * v)) / (2 * h), exact = (gradient * v).sum().template item<double>();
+  return std::abs(numeric - exact) / std::abs(exact);
+}
+
+}  // namespace dept::parity
