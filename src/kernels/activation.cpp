@@ -55,15 +55,20 @@ DEPT_INLINE void relu_backward_row(C* d, const uint8_t* flags, arithmetic_t<C> s
   for (int64_t i = 0; i < f; ++i) store(d[i], flags[i] != 0 ? load(d[i]) * scale : T(0));
 }
 
-#define DEPT_ACTIVATIONS(C)                                                                                              \
-  DEPT_CLONES void swiglu_rows(const C* gate, const C* up, C* out, int64_t f) { swiglu_row(gate, up, out, f); }           \
-  DEPT_CLONES void swiglu_backward_rows(const C* d, const C* gate, const C* up, C* d_gate, C* d_up, int64_t f) {          \
-    swiglu_backward_row(d, gate, up, d_gate, d_up, f);                                                                   \
-  }                                                                                                                      \
-  DEPT_CLONES void relu_rows(C* x, const uint16_t* numbers, uint32_t threshold, arithmetic_t<C> scale, uint8_t* flags, int64_t f) { \
-    relu_row(x, numbers, threshold, scale, flags, f);                                                                    \
-  }                                                                                                                      \
-  DEPT_CLONES void relu_backward_rows(C* d, const uint8_t* flags, arithmetic_t<C> scale, int64_t f) { relu_backward_row(d, flags, scale, f); }
+#define DEPT_ACTIVATIONS(C)                                                                                            \
+  DEPT_CLONES void swiglu_rows(const C* gate, const C* up, C* out, int64_t f) {                                        \
+    swiglu_row(gate, up, out, f);                                                                                      \
+  }                                                                                                                    \
+  DEPT_CLONES void swiglu_backward_rows(const C* d, const C* gate, const C* up, C* d_gate, C* d_up, int64_t f) {       \
+    swiglu_backward_row(d, gate, up, d_gate, d_up, f);                                                                 \
+  }                                                                                                                    \
+  DEPT_CLONES void relu_rows(C* x, const uint16_t* numbers, uint32_t threshold, arithmetic_t<C> scale, uint8_t* flags, \
+                             int64_t f) {                                                                              \
+    relu_row(x, numbers, threshold, scale, flags, f);                                                                  \
+  }                                                                                                                    \
+  DEPT_CLONES void relu_backward_rows(C* d, const uint8_t* flags, arithmetic_t<C> scale, int64_t f) {                  \
+    relu_backward_row(d, flags, scale, f);                                                                             \
+  }
 DEPT_ACTIVATIONS(float)
 DEPT_ACTIVATIONS(c10::BFloat16)
 DEPT_ACTIVATIONS(double)
@@ -81,7 +86,9 @@ void unpack_bits(const uint8_t* bits, int64_t f, uint8_t* flags) {
   for (int64_t i = 0; i < f; ++i) flags[i] = bits[i / 8] >> (i % 8) & 1;
 }
 
-double kept_scale(const Dropout& dropout) { return dropout ? dropout_scale(dropout.p) : 1.0; }
+double kept_scale(const Dropout& dropout) {
+  return dropout ? dropout_scale(dropout.p) : 1.0;
+}
 
 }  // namespace
 
@@ -140,8 +147,8 @@ void relu_dropout(at::Tensor& x, const Dropout& dropout, at::Tensor* kept) {
 }
 
 void relu_dropout_backward(at::Tensor& d, const Dropout& dropout, const at::Tensor& kept) {
-  expect(d.dim() == 2 && d.is_contiguous() && kept.sizes() == at::IntArrayRef({d.size(0), (d.size(1) + 7) / 8}), "relu_dropout_backward",
-         "contiguous [N, F] with kept [N, F/8]", d);
+  expect(d.dim() == 2 && d.is_contiguous() && kept.sizes() == at::IntArrayRef({d.size(0), (d.size(1) + 7) / 8}),
+         "relu_dropout_backward", "contiguous [N, F] with kept [N, F/8]", d);
   const int64_t n = d.size(0), f = d.size(1), bytes = kept.size(1);
   dispatch(d.scalar_type(), "relu_dropout_backward", [&]<class C>(C) {
     C* data = d.mutable_data_ptr<C>();

@@ -11,29 +11,30 @@
 
 // The BLAS that LibTorch carries; column-major, Fortran's calling convention.
 extern "C" {
-void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*, const float*, const int*, const float*, const int*,
-            const float*, float*, const int*);
-void dgemm_(const char*, const char*, const int*, const int*, const int*, const double*, const double*, const int*, const double*, const int*,
-            const double*, double*, const int*);
+void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*, const float*, const int*, const float*,
+            const int*, const float*, float*, const int*);
+void dgemm_(const char*, const char*, const int*, const int*, const int*, const double*, const double*, const int*, const double*,
+            const int*, const double*, double*, const int*);
 }
 
 namespace dept::kernels {
 namespace {
 
-void blas_gemm(const char* ta, const char* tb, int m, int n, int k, float alpha, const float* a, int lda, const float* b, int ldb, float beta,
-               float* c, int ldc) {
+void blas_gemm(const char* ta, const char* tb, int m, int n, int k, float alpha, const float* a, int lda, const float* b, int ldb,
+               float beta, float* c, int ldc) {
   sgemm_(ta, tb, &m, &n, &k, &alpha, a, &lda, b, &ldb, &beta, c, &ldc);
 }
-void blas_gemm(const char* ta, const char* tb, int m, int n, int k, double alpha, const double* a, int lda, const double* b, int ldb,
-               double beta, double* c, int ldc) {
+void blas_gemm(const char* ta, const char* tb, int m, int n, int k, double alpha, const double* a, int lda, const double* b,
+               int ldb, double beta, double* c, int ldc) {
   dgemm_(ta, tb, &m, &n, &k, &alpha, a, &lda, b, &ldb, &beta, c, &ldc);
 }
 
 // Row-major contiguous products: c[m, n] = alpha * a b, with a [m, k] or its transpose stored, b [k, n] or its transpose stored.
 template <class T>
 void product(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, T alpha, const T* a, const T* b, T* c) {
-  blas_gemm(b_transposed ? "T" : "N", a_transposed ? "T" : "N", static_cast<int>(n), static_cast<int>(m), static_cast<int>(k), alpha, b,
-            static_cast<int>(b_transposed ? k : n), a, static_cast<int>(a_transposed ? m : k), T(0), c, static_cast<int>(n));
+  blas_gemm(b_transposed ? "T" : "N", a_transposed ? "T" : "N", static_cast<int>(n), static_cast<int>(m), static_cast<int>(k),
+            alpha, b, static_cast<int>(b_transposed ? k : n), a, static_cast<int>(a_transposed ? m : k), T(0), c,
+            static_cast<int>(n));
 }
 
 template <class C, class T>
@@ -86,20 +87,34 @@ DEPT_INLINE void mask_row(T* x, const uint16_t* numbers, uint32_t threshold, T s
   for (int64_t j = 0; j < count; ++j) x[j] = numbers[j] >= threshold ? x[j] * scale : T(0);
 }
 
-#define DEPT_CONVERSIONS(C, T)                                                                       \
-  DEPT_CLONES void convert_in(const C* from, T* to, int64_t count) { to_arithmetic(from, to, count); } \
-  DEPT_CLONES void convert_out(const T* from, C* to, int64_t count) { to_storage(from, to, count); }
+#define DEPT_CONVERSIONS(C, T)                                        \
+  DEPT_CLONES void convert_in(const C* from, T* to, int64_t count) {  \
+    to_arithmetic(from, to, count);                                   \
+  }                                                                   \
+  DEPT_CLONES void convert_out(const T* from, C* to, int64_t count) { \
+    to_storage(from, to, count);                                      \
+  }
 DEPT_CONVERSIONS(float, float)
 DEPT_CONVERSIONS(c10::BFloat16, float)
 DEPT_CONVERSIONS(double, double)
 #undef DEPT_CONVERSIONS
 
-#define DEPT_ROW_FUNCTIONS(T)                                                                                                          \
-  DEPT_CLONES T softmax_row(T* s, int64_t visible, int64_t total) { return softmax_visible(s, visible, total); }                        \
-  DEPT_CLONES void probability_row(T* s, T lse, int64_t visible, int64_t total) { probabilities_from_lse(s, lse, visible, total); }     \
-  DEPT_CLONES void score_gradient_row(T* dp, const T* p, T delta, int64_t total) { score_gradient(dp, p, delta, total); }               \
-  DEPT_CLONES T dot(const T* a, const T* b, int64_t count) { return inner(a, b, count); }                                               \
-  DEPT_CLONES void drop_row(T* x, const uint16_t* numbers, uint32_t threshold, T scale, int64_t count) { mask_row(x, numbers, threshold, scale, count); }
+#define DEPT_ROW_FUNCTIONS(T)                                                                            \
+  DEPT_CLONES T softmax_row(T* s, int64_t visible, int64_t total) {                                      \
+    return softmax_visible(s, visible, total);                                                           \
+  }                                                                                                      \
+  DEPT_CLONES void probability_row(T* s, T lse, int64_t visible, int64_t total) {                        \
+    probabilities_from_lse(s, lse, visible, total);                                                      \
+  }                                                                                                      \
+  DEPT_CLONES void score_gradient_row(T* dp, const T* p, T delta, int64_t total) {                       \
+    score_gradient(dp, p, delta, total);                                                                 \
+  }                                                                                                      \
+  DEPT_CLONES T dot(const T* a, const T* b, int64_t count) {                                             \
+    return inner(a, b, count);                                                                           \
+  }                                                                                                      \
+  DEPT_CLONES void drop_row(T* x, const uint16_t* numbers, uint32_t threshold, T scale, int64_t count) { \
+    mask_row(x, numbers, threshold, scale, count);                                                       \
+  }
 DEPT_ROW_FUNCTIONS(float)
 DEPT_ROW_FUNCTIONS(double)
 #undef DEPT_ROW_FUNCTIONS
@@ -113,9 +128,13 @@ struct Heads {
   C* at(int64_t row, int64_t head) const { return data + row * stride + head * k; }
 };
 template <class C>
-Heads<const C> heads_of(const at::Tensor& x) { return {x.const_data_ptr<C>(), x.stride(0), x.size(2)}; }
+Heads<const C> heads_of(const at::Tensor& x) {
+  return {x.const_data_ptr<C>(), x.stride(0), x.size(2)};
+}
 template <class C>
-Heads<C> mutable_heads_of(at::Tensor& x) { return {x.mutable_data_ptr<C>(), x.stride(0), x.size(2)}; }
+Heads<C> mutable_heads_of(at::Tensor& x) {
+  return {x.mutable_data_ptr<C>(), x.stride(0), x.size(2)};
+}
 
 struct Shape {
   int64_t heads, kv_heads, k, queries;
@@ -126,10 +145,12 @@ Shape check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const
   for (const at::Tensor* x : {&q, &k, &v})
     expect(x->dim() == 3 && x->stride(2) == 1 && x->stride(1) == x->size(2) && x->scalar_type() == q.scalar_type(), "attention",
            "[N, heads, K] with contiguous heads, one dtype", *x);
-  expect(k.sizes() == v.sizes() && k.size(2) == q.size(2) && q.size(1) % k.size(1) == 0, "attention", "k and v alike, heads a multiple", k);
+  expect(k.sizes() == v.sizes() && k.size(2) == q.size(2) && q.size(1) % k.size(1) == 0, "attention",
+         "k and v alike, heads a multiple", k);
   if (options.relative_bias.defined())
-    expect(options.relative_bias.dim() == 2 && options.relative_bias.size(0) == q.size(1) && options.relative_bias.is_contiguous(), "attention",
-           "relative_bias [H, 2R + 1]", options.relative_bias);
+    expect(
+        options.relative_bias.dim() == 2 && options.relative_bias.size(0) == q.size(1) && options.relative_bias.is_contiguous(),
+        "attention", "relative_bias [H, 2R + 1]", options.relative_bias);
   return {q.size(1), k.size(1), q.size(2), q.size(0)};
 }
 
@@ -159,23 +180,25 @@ class Tile {
     gather(q, query);
   }
 
-  int64_t key_row(int64_t j) const { return j < span_.prefix_length ? span_.prefix_begin + j : span_.k_begin + j - span_.prefix_length; }
+  int64_t key_row(int64_t j) const {
+    return j < span_.prefix_length ? span_.prefix_begin + j : span_.k_begin + j - span_.prefix_length;
+  }
   int64_t keys() const { return keys_; }
   int64_t rows() const { return rows_; }
   int64_t head(int64_t row) const { return kv_head_ * shape_.group() + row / span_.q_length; }
   int64_t query_row(int64_t row) const { return span_.q_begin + row % span_.q_length; }
   /// Keys that a row sees.
-  int64_t visible(int64_t row) const {
-    return options_.causal ? keys_ - span_.q_length + row % span_.q_length + 1 : keys_;
-  }
+  int64_t visible(int64_t row) const { return options_.causal ? keys_ - span_.q_length + row % span_.q_length + 1 : keys_; }
 
   /// Rows of this tile's heads out of [N, H, K] into contiguous scratch.
   void gather(Heads<const C> from, std::vector<T>& to) const {
     to.resize(rows_ * shape_.k);
-    for (int64_t row = 0; row < rows_; ++row) convert_in(from.at(query_row(row), head(row)), to.data() + row * shape_.k, shape_.k);
+    for (int64_t row = 0; row < rows_; ++row)
+      convert_in(from.at(query_row(row), head(row)), to.data() + row * shape_.k, shape_.k);
   }
   void scatter(const std::vector<T>& from, Heads<C> to) const {
-    for (int64_t row = 0; row < rows_; ++row) convert_out(from.data() + row * shape_.k, to.at(query_row(row), head(row)), shape_.k);
+    for (int64_t row = 0; row < rows_; ++row)
+      convert_out(from.data() + row * shape_.k, to.at(query_row(row), head(row)), shape_.k);
   }
 
   /// scores = scale * q k^T + bias
@@ -215,8 +238,8 @@ class Tile {
 };
 
 template <class C>
-void forward_tiles(const Shape& shape, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::vector<AttentionSpan>& spans,
-                   const AttentionOptions& options, at::Tensor& out, at::Tensor& lse) {
+void forward_tiles(const Shape& shape, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                   const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& out, at::Tensor& lse) {
   using T = arithmetic_t<C>;
   at::Tensor out_heads = out.view({shape.queries, shape.heads, shape.k});
   T* statistics = lse.mutable_data_ptr<T>();
@@ -305,10 +328,11 @@ void write_key_gradients(const Tile<C>& tile, const AttentionSpan& span, int64_t
 
 template <class C>
 void backward_tiles(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                    const at::Tensor& out, const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
-                    const Gradients<C>& gradients) {
+                    const at::Tensor& out, const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
+                    const AttentionOptions& options, const Gradients<C>& gradients) {
   using T = arithmetic_t<C>;
-  const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k}), out_heads = out.view({shape.queries, shape.heads, shape.k});
+  const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k}),
+                   out_heads = out.view({shape.queries, shape.heads, shape.k});
   const T* statistics = lse.const_data_ptr<T>();
   PrefixSums<T> prefix(spans, shape.kv_heads * shape.k);
   at::parallel_for(0, static_cast<int64_t>(spans.size()) * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
@@ -321,7 +345,8 @@ void backward_tiles(const Shape& shape, const at::Tensor& d_out, const at::Tenso
       const int64_t rows = tile.rows(), keys = tile.keys();
       tile.compute_scores();
       for (int64_t row = 0; row < rows; ++row)
-        probability_row(tile.scores.data() + row * keys, statistics[tile.head(row) * shape.queries + tile.query_row(row)], tile.visible(row), keys);
+        probability_row(tile.scores.data() + row * keys, statistics[tile.head(row) * shape.queries + tile.query_row(row)],
+                        tile.visible(row), keys);
       tile.gather(heads_of<C>(d_heads), d);
       tile.gather(heads_of<C>(out_heads), o);
       p_dropped = tile.scores;
@@ -332,7 +357,8 @@ void backward_tiles(const Shape& shape, const at::Tensor& d_out, const at::Tenso
       product<T>(false, true, rows, keys, rows_k, T(1), d.data(), tile.value.data(), dp.data());
       tile.drop(dp);
       for (int64_t row = 0; row < rows; ++row)
-        score_gradient_row(dp.data() + row * keys, tile.scores.data() + row * keys, dot(d.data() + row * rows_k, o.data() + row * rows_k, rows_k), keys);
+        score_gradient_row(dp.data() + row * keys, tile.scores.data() + row * keys,
+                           dot(d.data() + row * rows_k, o.data() + row * rows_k, rows_k), keys);
       const T scale = static_cast<T>(options.scale);
       dq.resize(rows * rows_k);
       dk.resize(keys * rows_k);
@@ -375,19 +401,22 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
                      const AttentionOptions& options, at::Tensor* lse) {
   const Shape shape = check(q, k, v, options);
   at::Tensor out = at::empty({shape.queries, shape.heads * shape.k}, q.options());
-  at::Tensor statistics = at::empty({shape.heads, shape.queries}, q.options().dtype(q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
+  at::Tensor statistics =
+      at::empty({shape.heads, shape.queries}, q.options().dtype(q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
   dispatch(q.scalar_type(), "attention", [&]<class C>(C) { forward_tiles<C>(shape, q, k, v, spans, options, out, statistics); });
   if (lse != nullptr) *lse = statistics;
   return out;
 }
 
-void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& out,
-                        const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& dq,
-                        at::Tensor& dk, at::Tensor& dv) {
+void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                        const at::Tensor& out, const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
+                        const AttentionOptions& options, at::Tensor& dq, at::Tensor& dk, at::Tensor& dv) {
   const Shape shape = check(q, k, v, options);
-  expect(d_out.sizes() == out.sizes() && d_out.is_contiguous() && d_out.scalar_type() == q.scalar_type(), "attention_backward", "d_out like out", d_out);
+  expect(d_out.sizes() == out.sizes() && d_out.is_contiguous() && d_out.scalar_type() == q.scalar_type(), "attention_backward",
+         "d_out like out", d_out);
   dispatch(q.scalar_type(), "attention_backward", [&]<class C>(C) {
-    backward_tiles<C>(shape, d_out, q, k, v, out, lse, spans, options, {mutable_heads_of<C>(dq), mutable_heads_of<C>(dk), mutable_heads_of<C>(dv)});
+    backward_tiles<C>(shape, d_out, q, k, v, out, lse, spans, options,
+                      {mutable_heads_of<C>(dq), mutable_heads_of<C>(dk), mutable_heads_of<C>(dv)});
   });
 }
 

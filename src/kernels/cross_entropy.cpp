@@ -27,15 +27,20 @@ DEPT_INLINE T softmax_row(const T* logits, T* d, int64_t v) {
   }
   return top + std::log(sum);
 }
-DEPT_CLONES float softmax_rows(const float* logits, float* d, int64_t v) { return softmax_row(logits, d, v); }
-DEPT_CLONES double softmax_rows(const double* logits, double* d, int64_t v) { return softmax_row(logits, d, v); }
+DEPT_CLONES float softmax_rows(const float* logits, float* d, int64_t v) {
+  return softmax_row(logits, d, v);
+}
+DEPT_CLONES double softmax_rows(const double* logits, double* d, int64_t v) {
+  return softmax_row(logits, d, v);
+}
 
 }  // namespace
 
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, at::Tensor* d_logits) {
-  expect(logits.dim() == 2 && logits.is_contiguous() && logits.scalar_type() != at::kBFloat16, "cross_entropy", "fp32 or fp64 logits [n, V]", logits);
-  expect(labels.dim() == 1 && labels.size(0) == logits.size(0) && labels.scalar_type() == at::kLong && labels.is_contiguous(), "cross_entropy",
-         "labels int64 [n]", labels);
+  expect(logits.dim() == 2 && logits.is_contiguous() && logits.scalar_type() != at::kBFloat16, "cross_entropy",
+         "fp32 or fp64 logits [n, V]", logits);
+  expect(labels.dim() == 1 && labels.size(0) == logits.size(0) && labels.scalar_type() == at::kLong && labels.is_contiguous(),
+         "cross_entropy", "labels int64 [n]", labels);
   const int64_t n = logits.size(0), v = logits.size(1);
   const int64_t* label = labels.const_data_ptr<int64_t>();
   for (int64_t i = 0; i < n; ++i)

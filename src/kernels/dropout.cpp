@@ -14,8 +14,10 @@ namespace {
 constexpr int lanes = 16;  // Philox blocks made at once
 constexpr int numbers_per_block = 8;
 
-// philox() of base over `lanes` consecutive counters, written so that the compiler vectorises it. out: 8 numbers a block, in order.
-DEPT_CLONES void philox_blocks(const uint32_t* counter0, const uint32_t* counter3, uint32_t c1, uint32_t c2, uint64_t key, uint16_t* out) {
+// philox() of base over `lanes` consecutive counters, written so that the compiler vectorises it. out: 8 numbers a block, in
+// order.
+DEPT_CLONES void philox_blocks(const uint32_t* counter0, const uint32_t* counter3, uint32_t c1, uint32_t c2, uint64_t key,
+                               uint16_t* out) {
   uint32_t a[lanes], b[lanes], c[lanes], d[lanes];
   for (int i = 0; i < lanes; ++i) {
     a[i] = counter0[i];
@@ -47,7 +49,8 @@ DEPT_CLONES void philox_blocks(const uint32_t* counter0, const uint32_t* counter
 
 // out = x + mask * scale * branch; x null: without it.
 template <class X, class C, class O, class T>
-DEPT_INLINE void masked_row(const X* x, const C* branch, const uint16_t* numbers, uint32_t threshold, T scale, O* out, int64_t d) {
+DEPT_INLINE void masked_row(const X* x, const C* branch, const uint16_t* numbers, uint32_t threshold, T scale, O* out,
+                            int64_t d) {
 #pragma omp simd
   for (int64_t i = 0; i < d; ++i) {
     const T kept = numbers[i] >= threshold ? scale * static_cast<T>(load(branch[i])) : T(0);
@@ -60,9 +63,10 @@ DEPT_INLINE void added_row(const X* x, const C* branch, T* out, int64_t d) {
   for (int64_t i = 0; i < d; ++i) out[i] = static_cast<T>(x[i]) + static_cast<T>(load(branch[i]));
 }
 
-#define DEPT_MASKED(C, O, T)                                                                                              \
-  DEPT_CLONES void masked(const T* x, const C* branch, const uint16_t* numbers, uint32_t threshold, T scale, O* out, int64_t d) { \
-    masked_row(x, branch, numbers, threshold, scale, out, d);                                                             \
+#define DEPT_MASKED(C, O, T)                                                                                         \
+  DEPT_CLONES void masked(const T* x, const C* branch, const uint16_t* numbers, uint32_t threshold, T scale, O* out, \
+                          int64_t d) {                                                                               \
+    masked_row(x, branch, numbers, threshold, scale, out, d);                                                        \
   }
 DEPT_MASKED(float, float, float)
 DEPT_MASKED(c10::BFloat16, float, float)
@@ -71,8 +75,10 @@ DEPT_MASKED(c10::BFloat16, c10::BFloat16, float)
 DEPT_MASKED(double, double, double)
 #undef DEPT_MASKED
 
-#define DEPT_ADDED(C, T) \
-  DEPT_CLONES void added(const T* x, const C* branch, T* out, int64_t d) { added_row(x, branch, out, d); }
+#define DEPT_ADDED(C, T)                                                   \
+  DEPT_CLONES void added(const T* x, const C* branch, T* out, int64_t d) { \
+    added_row(x, branch, out, d);                                          \
+  }
 DEPT_ADDED(float, float)
 DEPT_ADDED(c10::BFloat16, float)
 DEPT_ADDED(double, double)
@@ -148,7 +154,8 @@ at::Tensor add_dropout(const at::Tensor& x, const at::Tensor& branch, const Drop
     if (dropout) return masked_rows<C, T>(&x, branch, dropout, out);
     const int64_t d = x.size(1);
     at::parallel_for(0, x.size(0), row_grain(d), [&](int64_t begin, int64_t end) {
-      added(x.const_data_ptr<T>() + begin * d, branch.const_data_ptr<C>() + begin * d, out.mutable_data_ptr<T>() + begin * d, (end - begin) * d);
+      added(x.const_data_ptr<T>() + begin * d, branch.const_data_ptr<C>() + begin * d, out.mutable_data_ptr<T>() + begin * d,
+            (end - begin) * d);
     });
   });
   return out;
@@ -158,9 +165,12 @@ at::Tensor add_dropout_backward(const at::Tensor& d, const Dropout& dropout, at:
   check_rows(d, dropout);
   if (!dropout) return d.to(dtype);
   at::Tensor out = at::empty(d.sizes(), d.options().dtype(dtype));
-  if (d.scalar_type() == at::kDouble) masked_rows<double, double>(nullptr, d, dropout, out);
-  else if (dtype == at::kFloat) masked_rows<float, float>(nullptr, d, dropout, out);
-  else masked_rows<float, c10::BFloat16>(nullptr, d, dropout, out);
+  if (d.scalar_type() == at::kDouble)
+    masked_rows<double, double>(nullptr, d, dropout, out);
+  else if (dtype == at::kFloat)
+    masked_rows<float, float>(nullptr, d, dropout, out);
+  else
+    masked_rows<float, c10::BFloat16>(nullptr, d, dropout, out);
   return out;
 }
 

@@ -12,7 +12,8 @@ FrozenLinear::FrozenLinear(at::Tensor weight, at::Tensor bias) : weight_(std::mo
 }
 
 at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
-  expect(x.dim() == 2 && x.size(1) == in() && x.scalar_type() == dtype(), "FrozenLinear.forward", dept::str(dtype(), " [N, ", in(), "]"), x);
+  expect(x.dim() == 2 && x.size(1) == in() && x.scalar_type() == dtype(), "FrozenLinear.forward",
+         dept::str(dtype(), " [N, ", in(), "]"), x);
   at::Tensor y = bias_.defined() ? at::linear(x, weight_, bias_) : at::linear(x, weight_);
   if (delta != nullptr) delta->add_forward(x, y);
   return y;

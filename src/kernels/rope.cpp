@@ -21,9 +21,10 @@ DEPT_INLINE void rotate_head(C* x, const T* cosine, const T* sine, T direction, 
   }
 }
 
-#define DEPT_ROTATE(C, T)                                                                                                   \
-  DEPT_CLONES void rotate_heads(C* x, const T* cosine, const T* sine, T direction, int64_t heads, int64_t stride, int64_t half) { \
-    for (int64_t h = 0; h < heads; ++h) rotate_head(x + h * stride, cosine, sine, direction, half);                         \
+#define DEPT_ROTATE(C, T)                                                                                         \
+  DEPT_CLONES void rotate_heads(C* x, const T* cosine, const T* sine, T direction, int64_t heads, int64_t stride, \
+                                int64_t half) {                                                                   \
+    for (int64_t h = 0; h < heads; ++h) rotate_head(x + h * stride, cosine, sine, direction, half);               \
   }
 DEPT_ROTATE(float, float)
 DEPT_ROTATE(c10::BFloat16, float)
@@ -49,7 +50,8 @@ void rope(at::Tensor& x, const RopeAngles& angles, bool inverse) {
     const T *cosine = angles.cosine.const_data_ptr<T>(), *sine = angles.sine.const_data_ptr<T>();
     at::parallel_for(0, x.size(0), row_grain(x.size(1) * x.size(2)), [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n)
-        rotate_heads(data + n * x.stride(0), cosine + n * half, sine + n * half, T(inverse ? -1 : 1), x.size(1), x.stride(1), half);
+        rotate_heads(data + n * x.stride(0), cosine + n * half, sine + n * half, T(inverse ? -1 : 1), x.size(1), x.stride(1),
+                     half);
     });
   });
 }

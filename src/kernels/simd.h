@@ -33,12 +33,22 @@ struct Arithmetic<double> {
 template <class T>
 using arithmetic_t = typename Arithmetic<T>::type;
 
-DEPT_INLINE float load(float x) { return x; }
-DEPT_INLINE double load(double x) { return x; }
-DEPT_INLINE float load(c10::BFloat16 x) { return std::bit_cast<float>(static_cast<uint32_t>(x.x) << 16); }
+DEPT_INLINE float load(float x) {
+  return x;
+}
+DEPT_INLINE double load(double x) {
+  return x;
+}
+DEPT_INLINE float load(c10::BFloat16 x) {
+  return std::bit_cast<float>(static_cast<uint32_t>(x.x) << 16);
+}
 
-DEPT_INLINE void store(float& to, float x) { to = x; }
-DEPT_INLINE void store(double& to, double x) { to = x; }
+DEPT_INLINE void store(float& to, float x) {
+  to = x;
+}
+DEPT_INLINE void store(double& to, double x) {
+  to = x;
+}
 /// Rounds to nearest, ties to even.
 DEPT_INLINE void store(c10::BFloat16& to, float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
@@ -62,8 +72,12 @@ DEPT_INLINE float fast_exp(float x) {
   const int32_t exponent = (std::bit_cast<int32_t>(shifted) - 0x4B400000 + 127) << 23;
   return p * std::bit_cast<float>(exponent);
 }
-DEPT_INLINE float exponential(float x) { return fast_exp(x); }
-DEPT_INLINE double exponential(double x) { return __builtin_exp(x); }
+DEPT_INLINE float exponential(float x) {
+  return fast_exp(x);
+}
+DEPT_INLINE double exponential(double x) {
+  return __builtin_exp(x);
+}
 
 inline void expect(bool good, std::string_view where, std::string_view expected, const at::Tensor& received) {
   if (!good) fail(Code::bug, where, expected, dept::str(received.scalar_type(), " ", received.sizes()));
@@ -73,14 +87,20 @@ inline void expect(bool good, std::string_view where, std::string_view expected,
 template <class F>
 void dispatch(at::ScalarType dtype, std::string_view where, F&& f) {
   switch (dtype) {
-    case at::kFloat: return f(float{});
-    case at::kBFloat16: return f(c10::BFloat16{});
-    case at::kDouble: return f(double{});
-    default: fail(Code::bug, where, "fp32, bf16 or fp64", dept::str(dtype));
+    case at::kFloat:
+      return f(float{});
+    case at::kBFloat16:
+      return f(c10::BFloat16{});
+    case at::kDouble:
+      return f(double{});
+    default:
+      fail(Code::bug, where, "fp32, bf16 or fp64", dept::str(dtype));
   }
 }
 
 /// Rows handled by one thread at least: small tensors stay on one.
-inline int64_t row_grain(int64_t columns) { return columns > 0 ? 1 + 16384 / columns : 1; }
+inline int64_t row_grain(int64_t columns) {
+  return columns > 0 ? 1 + 16384 / columns : 1;
+}
 
 }  // namespace dept::kernels

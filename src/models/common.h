@@ -18,7 +18,8 @@ namespace dept {
 /// A size of a model: an integer within sane bounds, so that products of sizes cannot overflow.
 inline int64_t require_size(const Json& config, std::string_view key, const std::string& where) {
   const int64_t value = require<int64_t>(config, key, where);
-  if (value < 1 || value > (int64_t{1} << 24)) fail(Code::bad_input, dept::str(where, ": ", key), "a size from 1 to 2^24", dept::str(value));
+  if (value < 1 || value > (int64_t{1} << 24))
+    fail(Code::bad_input, dept::str(where, ": ", key), "a size from 1 to 2^24", dept::str(value));
   return value;
 }
 

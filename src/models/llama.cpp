@@ -29,8 +29,8 @@ struct Block {
     nn::SwiGlu::Saved feed_forward;
 
     int64_t bytes() const {
-      return bytes_of({attention_norm.x, attention_norm.rstd, attention.qkv, attention.attended, attention.lse, feed_forward_norm.x,
-                       feed_forward_norm.rstd, feed_forward.gate_up});
+      return bytes_of({attention_norm.x, attention_norm.rstd, attention.qkv, attention.attended, attention.lse,
+                       feed_forward_norm.x, feed_forward_norm.rstd, feed_forward.gate_up});
     }
   };
 
@@ -89,25 +89,30 @@ class Llama : public Backbone {
     const int64_t d = config_.hidden, q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim;
     for (int64_t i = 0; i < config_.layers; ++i) {
       const std::string layer = str("model.layers.", i, ".");
-      const auto weight = [&](const std::string& name, int64_t out, int64_t in) { return load(layer + name + ".weight", {out, in}); };
+      const auto weight = [&](const std::string& name, int64_t out, int64_t in) {
+        return load(layer + name + ".weight", {out, in});
+      };
       Block block;
       block.attention_norm = norm(layer + "input_layernorm.weight");
       block.attention = {FrozenLinear(nn::fuse_rows({weight("self_attn.q_proj", q, d), weight("self_attn.k_proj", kv, d),
                                                      weight("self_attn.v_proj", kv, d)})),
                          FrozenLinear(weight("self_attn.o_proj", d, q)), config_.heads, config_.kv_heads, config_.head_dim};
       block.feed_forward_norm = norm(layer + "post_attention_layernorm.weight");
-      block.feed_forward = {FrozenLinear(nn::fuse_rows({weight("mlp.gate_proj", config_.intermediate, d), weight("mlp.up_proj", config_.intermediate, d)})),
+      block.feed_forward = {FrozenLinear(nn::fuse_rows({weight("mlp.gate_proj", config_.intermediate, d),
+                                                        weight("mlp.up_proj", config_.intermediate, d)})),
                             FrozenLinear(weight("mlp.down_proj", d, config_.intermediate))};
       blocks_.push_back(std::move(block));
     }
-    frequency_ = at::pow(config_.theta, at::arange(0, config_.head_dim, 2, at::TensorOptions(at::kDouble)) / static_cast<double>(-config_.head_dim));
+    frequency_ = at::pow(config_.theta, at::arange(0, config_.head_dim, 2, at::TensorOptions(at::kDouble)) /
+                                            static_cast<double>(-config_.head_dim));
     if (files.weights != nullptr) files.weights->drop_pages();
   }
 
   const ModelInfo& info() const override { return info_; }
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_.forward(ids); }
 
-  at::Tensor forward(const Context& ctx, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const override {
+  at::Tensor forward(const Context& ctx, const Stream& source, const Stream* target,
+                     std::unique_ptr<Saved>* saved) const override {
     check(ctx, source, target);
     auto kept = std::make_unique<LlamaSaved>();
     kept->plan = plan(ctx, source.tokens, kernels::self_attention_spans(source.tokens));
@@ -149,8 +154,12 @@ class Llama : public Backbone {
     return final_norm_.forward(h, dtype_, nullptr);
   }
 
-  int64_t length(const KvCache& cache, int64_t slot) const override { return dynamic_cast<const LlamaCache&>(cache).slots.length.at(slot); }
-  void rewind(KvCache& cache, int64_t slot, int64_t length) const override { dynamic_cast<LlamaCache&>(cache).slots.rewind(slot, length); }
+  int64_t length(const KvCache& cache, int64_t slot) const override {
+    return dynamic_cast<const LlamaCache&>(cache).slots.length.at(slot);
+  }
+  void rewind(KvCache& cache, int64_t slot, int64_t length) const override {
+    dynamic_cast<LlamaCache&>(cache).slots.rewind(slot, length);
+  }
   void copy_slots(KvCache& cache, const std::vector<int64_t>& from, const std::vector<int64_t>& to) const override {
     dynamic_cast<LlamaCache&>(cache).slots.copy(from, to);
   }
@@ -158,7 +167,8 @@ class Llama : public Backbone {
  private:
   void check(const Context& ctx, const Stream& stream, const Stream* target) const {
     if (target != nullptr) fail(Code::bug, "Llama", "no target stream", "one");
-    if (ctx.compute != dtype_) fail(Code::bug, "Llama", str("a context of the weights' type ", info_.storage), storage_name(ctx.compute));
+    if (ctx.compute != dtype_)
+      fail(Code::bug, "Llama", str("a context of the weights' type ", info_.storage), storage_name(ctx.compute));
     check_stream(ctx, stream, config_.hidden, "Llama");
   }
 
@@ -188,7 +198,8 @@ double read_theta(const Json& config, const std::string& where) {
     const auto found = config.find(key);
     if (found == config.end() || found->is_null()) continue;
     const std::string inner = str(where, ": ", key);
-    const std::string type = value_or<std::string>(*found, "rope_type", value_or<std::string>(*found, "type", "default", inner), inner);
+    const std::string type =
+        value_or<std::string>(*found, "rope_type", value_or<std::string>(*found, "type", "default", inner), inner);
     if (type != "default") fail(Code::bad_input, inner, "rope_type default", quote(type));
     theta = value_or<double>(*found, "rope_theta", theta, inner);
   }
@@ -205,13 +216,15 @@ LlamaConfig read_llama_config(const Json& config, const std::string& where) {
   c.layers = require_size(config, "num_hidden_layers", where);
   c.heads = require_size(config, "num_attention_heads", where);
   c.kv_heads = config.contains("num_key_value_heads") ? require_size(config, "num_key_value_heads", where) : c.heads;
-  c.head_dim = config.contains("head_dim") && !config["head_dim"].is_null() ? require_size(config, "head_dim", where) : c.hidden / c.heads;
+  c.head_dim =
+      config.contains("head_dim") && !config["head_dim"].is_null() ? require_size(config, "head_dim", where) : c.hidden / c.heads;
   c.vocab = require_size(config, "vocab_size", where);
   c.max_positions = value_or<int64_t>(config, "max_position_embeddings", 2048, where);
   c.eps = value_or<double>(config, "rms_norm_eps", 1e-6, where);
   c.theta = read_theta(config, where);
   c.tied = value_or<bool>(config, "tie_word_embeddings", false, where);
-  if (c.heads % c.kv_heads != 0) fail(Code::bad_input, where + ": num_key_value_heads", str("a divisor of ", c.heads), str(c.kv_heads));
+  if (c.heads % c.kv_heads != 0)
+    fail(Code::bad_input, where + ": num_key_value_heads", str("a divisor of ", c.heads), str(c.kv_heads));
   if (c.head_dim % 2 != 0) fail(Code::bad_input, where + ": head_dim", "an even number", str(c.head_dim));
   for (const char* key : {"attention_bias", "mlp_bias"})
     if (value_or<bool>(config, key, false, where)) fail(Code::bad_input, str(where, ": ", key), "false", "true");
@@ -237,6 +250,8 @@ ModelInfo llama_info(const Json& config, const std::string& where) {
   return info;
 }
 
-std::unique_ptr<Backbone> make_llama(const ModelFiles& files, const Context& ctx) { return std::make_unique<Llama>(files, ctx); }
+std::unique_ptr<Backbone> make_llama(const ModelFiles& files, const Context& ctx) {
+  return std::make_unique<Llama>(files, ctx);
+}
 
 }  // namespace dept

@@ -19,7 +19,8 @@ std::vector<int64_t> read_eos(const Json& config, const std::string& where) {
 
 Json config_of_gguf(const GgufFile& file) {
   const std::string architecture = file.string("general.architecture");
-  if (architecture != "llama") fail(Code::bad_input, file.path().string() + ": general.architecture", "llama", quote(architecture));
+  if (architecture != "llama")
+    fail(Code::bad_input, file.path().string() + ": general.architecture", "llama", quote(architecture));
   const auto key = [&](std::string_view name) { return str("llama.", name); };
   Json config = {{"model_type", "llama"},
                  {"hidden_size", file.integer(key("embedding_length"))},
@@ -33,11 +34,14 @@ Json config_of_gguf(const GgufFile& file) {
   if (file.has(key("rope.freq_base"))) config["rope_theta"] = file.number(key("rope.freq_base"));
   if (file.has(key("rope.dimension_count"))) config["head_dim"] = file.integer(key("rope.dimension_count"));
   const TensorInfo* embedding = file.find("token_embd.weight");
-  if (embedding == nullptr || embedding->shape.size() != 2) fail(Code::bad_input, file.path().string(), "a tensor token_embd.weight [V, D]", "none");
+  if (embedding == nullptr || embedding->shape.size() != 2)
+    fail(Code::bad_input, file.path().string(), "a tensor token_embd.weight [V, D]", "none");
   config["vocab_size"] = embedding->shape[0];
   if (file.find("rope_freqs.weight") != nullptr || file.has(key("rope.scaling.type")))
-    config["rope_scaling"] = {{"rope_type", file.has(key("rope.scaling.type")) ? file.string(key("rope.scaling.type")) : "llama3"}};
-  for (const auto& [ours, theirs] : std::map<std::string, std::string>{{"bos_token_id", "bos"}, {"eos_token_id", "eos"}, {"pad_token_id", "padding"}}) {
+    config["rope_scaling"] = {
+        {"rope_type", file.has(key("rope.scaling.type")) ? file.string(key("rope.scaling.type")) : "llama3"}};
+  for (const auto& [ours, theirs] :
+       std::map<std::string, std::string>{{"bos_token_id", "bos"}, {"eos_token_id", "eos"}, {"pad_token_id", "padding"}}) {
     const std::string name = str("tokenizer.ggml.", theirs, "_token_id");
     if (file.has(name)) config[ours] = file.integer(name);
   }
@@ -46,12 +50,13 @@ Json config_of_gguf(const GgufFile& file) {
 
 // Hugging Face's name of a Llama tensor -> GGUF's.
 std::string gguf_name(const std::string& name) {
-  static const std::map<std::string, std::string, std::less<>> whole = {
-      {"model.embed_tokens.weight", "token_embd.weight"}, {"model.norm.weight", "output_norm.weight"}, {"lm_head.weight", "output.weight"}};
+  static const std::map<std::string, std::string, std::less<>> whole = {{"model.embed_tokens.weight", "token_embd.weight"},
+                                                                        {"model.norm.weight", "output_norm.weight"},
+                                                                        {"lm_head.weight", "output.weight"}};
   static const std::map<std::string, std::string, std::less<>> in_block = {
-      {"self_attn.q_proj", "attn_q"},      {"self_attn.k_proj", "attn_k"},       {"self_attn.v_proj", "attn_v"},
-      {"self_attn.o_proj", "attn_output"}, {"input_layernorm", "attn_norm"},     {"post_attention_layernorm", "ffn_norm"},
-      {"mlp.gate_proj", "ffn_gate"},       {"mlp.up_proj", "ffn_up"},            {"mlp.down_proj", "ffn_down"}};
+      {"self_attn.q_proj", "attn_q"},      {"self_attn.k_proj", "attn_k"},   {"self_attn.v_proj", "attn_v"},
+      {"self_attn.o_proj", "attn_output"}, {"input_layernorm", "attn_norm"}, {"post_attention_layernorm", "ffn_norm"},
+      {"mlp.gate_proj", "ffn_gate"},       {"mlp.up_proj", "ffn_up"},        {"mlp.down_proj", "ffn_down"}};
   if (const auto found = whole.find(name); found != whole.end()) return found->second;
   const size_t layer = std::string("model.layers.").size(), dot = name.find('.', layer), end = name.rfind(".weight");
   return str("blk.", name.substr(layer, dot - layer), ".", in_block.at(name.substr(dot + 1, end - dot - 1)), ".weight");

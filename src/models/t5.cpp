@@ -41,7 +41,7 @@ struct T5Saved : Saved {
 
 struct T5Cache : KvCache {
   nn::SlotCache slots;
-  std::vector<at::Tensor> memory_kv;  // a layer's keys and values of the encoder's output [Ns, 2 H K]
+  std::vector<at::Tensor> memory_kv;                 // a layer's keys and values of the encoder's output [Ns, 2 H K]
   std::vector<int64_t> memory_begin, memory_length;  // [slots]
 };
 
@@ -71,7 +71,8 @@ class T5 : public Backbone {
   const ModelInfo& info() const override { return info_; }
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_.forward(ids); }
 
-  at::Tensor forward(const Context& ctx, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const override {
+  at::Tensor forward(const Context& ctx, const Stream& source, const Stream* target,
+                     std::unique_ptr<Saved>* saved) const override {
     if (target == nullptr) fail(Code::bug, "T5", "a target stream", "none");
     check(ctx, source);
     check(ctx, *target);
@@ -122,7 +123,8 @@ class T5 : public Backbone {
     T5Plan plan = plan_of(decoder_, fresh.tokens, cache.slots.longest());
     plan.self.spans = cache.slots.spans(fresh.tokens, slots);
     for (int64_t b = 0; b < fresh.tokens.batch(); ++b) {
-      kernels::AttentionSpan span{fresh.tokens.offsets[b], fresh.tokens.length(b), cache.memory_begin[slots[b]], cache.memory_length[slots[b]]};
+      kernels::AttentionSpan span{fresh.tokens.offsets[b], fresh.tokens.length(b), cache.memory_begin[slots[b]],
+                                  cache.memory_length[slots[b]]};
       span.sequence = b;
       if (span.q_length > 0) plan.cross.spans.push_back(span);
     }
@@ -132,8 +134,12 @@ class T5 : public Backbone {
     return decoder_.final_norm.forward(h, dtype_, nullptr);
   }
 
-  int64_t length(const KvCache& cache, int64_t slot) const override { return dynamic_cast<const T5Cache&>(cache).slots.length.at(slot); }
-  void rewind(KvCache& cache, int64_t slot, int64_t length) const override { dynamic_cast<T5Cache&>(cache).slots.rewind(slot, length); }
+  int64_t length(const KvCache& cache, int64_t slot) const override {
+    return dynamic_cast<const T5Cache&>(cache).slots.length.at(slot);
+  }
+  void rewind(KvCache& cache, int64_t slot, int64_t length) const override {
+    dynamic_cast<T5Cache&>(cache).slots.rewind(slot, length);
+  }
   void copy_slots(KvCache& state, const std::vector<int64_t>& from, const std::vector<int64_t>& to) const override {
     auto& cache = dynamic_cast<T5Cache&>(state);
     cache.slots.copy(from, to);
@@ -146,14 +152,17 @@ class T5 : public Backbone {
 
  private:
   void check(const Context& ctx, const Stream& stream) const {
-    if (ctx.compute != dtype_) fail(Code::bug, "T5", str("a context of the weights' type ", info_.storage), storage_name(ctx.compute));
+    if (ctx.compute != dtype_)
+      fail(Code::bug, "T5", str("a context of the weights' type ", info_.storage), storage_name(ctx.compute));
     check_stream(ctx, stream, config_.hidden, "T5");
   }
 
   Stack load_stack(const ModelFiles& files, const Context& ctx, const std::string& name, int64_t layers) const {
     const int64_t d = config_.hidden, hk = config_.heads * config_.head_dim, f = config_.intermediate;
     const auto norm = [&](const std::string& key) { return nn::RmsNorm{files.loader(key, {d}, ctx.residual()), config_.eps}; };
-    const auto weight = [&](const std::string& key, int64_t out, int64_t in) { return files.loader(key + ".weight", {out, in}, dtype_); };
+    const auto weight = [&](const std::string& key, int64_t out, int64_t in) {
+      return files.loader(key + ".weight", {out, in}, dtype_);
+    };
     Stack stack;
     stack.decoder = name == "decoder";
     for (int64_t i = 0; i < layers; ++i) {
@@ -162,20 +171,26 @@ class T5 : public Backbone {
       const std::string last = block_name + (stack.decoder ? "2." : "1.");
       T5Block block;
       block.attention_norm = norm(block_name + "0.layer_norm.weight");
-      block.attention = {FrozenLinear(nn::fuse_rows({weight(self + "q", hk, d), weight(self + "k", hk, d), weight(self + "v", hk, d)})),
-                         FrozenLinear(weight(self + "o", d, hk)), config_.heads, config_.heads, config_.head_dim};
+      block.attention = {
+          FrozenLinear(nn::fuse_rows({weight(self + "q", hk, d), weight(self + "k", hk, d), weight(self + "v", hk, d)})),
+          FrozenLinear(weight(self + "o", d, hk)), config_.heads, config_.heads, config_.head_dim};
       if (stack.decoder) {
         block.cross_norm = norm(block_name + "1.layer_norm.weight");
-        block.cross = {FrozenLinear(weight(cross + "q", hk, d)), FrozenLinear(nn::fuse_rows({weight(cross + "k", hk, d), weight(cross + "v", hk, d)})),
+        block.cross = {FrozenLinear(weight(cross + "q", hk, d)),
+                       FrozenLinear(nn::fuse_rows({weight(cross + "k", hk, d), weight(cross + "v", hk, d)})),
                        FrozenLinear(weight(cross + "o", d, hk)), config_.heads, config_.head_dim};
       }
       block.feed_forward_norm = norm(last + "layer_norm.weight");
-      block.feed_forward = {FrozenLinear(weight(last + "DenseReluDense.wi", f, d)), FrozenLinear(weight(last + "DenseReluDense.wo", d, f))};
+      block.feed_forward = {FrozenLinear(weight(last + "DenseReluDense.wi", f, d)),
+                            FrozenLinear(weight(last + "DenseReluDense.wo", d, f))};
       stack.blocks.push_back(std::move(block));
     }
     stack.final_norm = norm(name + ".final_layer_norm.weight");
-    stack.bias = files.loader(name + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight", {config_.buckets, config_.heads}, ctx.residual())
-                     .t().contiguous();
+    stack.bias = files
+                     .loader(name + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+                             {config_.buckets, config_.heads}, ctx.residual())
+                     .t()
+                     .contiguous();
     return stack;
   }
 
@@ -191,8 +206,8 @@ class T5 : public Backbone {
   }
 
   // dropout(final_norm(blocks(dropout(embeds))))
-  at::Tensor run(const Stack& stack, const Context& ctx, const Stream& stream, const at::Tensor& memory, const Ragged* memory_tokens,
-                 StackSaved& kept, bool keep) const {
+  at::Tensor run(const Stack& stack, const Context& ctx, const Stream& stream, const at::Tensor& memory,
+                 const Ragged* memory_tokens, StackSaved& kept, bool keep) const {
     kept.tokens = stream.tokens;
     kept.plan = plan_of(stack, kept.tokens, stream.tokens.max_length());
     kept.plan.ctx = &ctx;
@@ -210,7 +225,8 @@ class T5 : public Backbone {
   at::Tensor run_backward(const Stack& stack, StackSaved& kept, const at::Tensor& d_out, at::Tensor& d_memory) const {
     const auto layers = static_cast<int64_t>(stack.blocks.size());
     at::Tensor d = at::zeros_like(kept.final_norm.x);
-    stack.final_norm.backward(kernels::apply_dropout(d_out.to(dtype_).contiguous(), kept.plan.dropout(layers, Site::final_output)), kept.final_norm, d);
+    stack.final_norm.backward(
+        kernels::apply_dropout(d_out.to(dtype_).contiguous(), kept.plan.dropout(layers, Site::final_output)), kept.final_norm, d);
     for (int64_t i = layers; i-- > 0;) {
       stack.blocks[i].backward(d, d_memory, kept.plan, i, kept.blocks[i]);
       kept.blocks[i] = {};
@@ -257,8 +273,8 @@ T5Config read_t5_config(const Json& config, const std::string& where) {
   c.eps = value_or<double>(config, "layer_norm_epsilon", 1e-6, where);
   c.scaled_output = value_or<bool>(config, "tie_word_embeddings", true, where);
   if (c.buckets < 4 || c.buckets > 4096 || c.max_distance <= c.buckets / 2)
-    fail(Code::bad_input, where + ": relative_attention_num_buckets", "4 to 4096, half of it below relative_attention_max_distance",
-         str(c.buckets, " and ", c.max_distance));
+    fail(Code::bad_input, where + ": relative_attention_num_buckets",
+         "4 to 4096, half of it below relative_attention_max_distance", str(c.buckets, " and ", c.max_distance));
   if (!(c.dropout >= 0 && c.dropout < 1)) fail(Code::bad_input, where + ": dropout_rate", "0 to below 1", str(c.dropout));
   if (const auto act = value_or<std::string>(config, "feed_forward_proj", "relu", where); act != "relu")
     fail(Code::bad_input, where + ": feed_forward_proj", "relu", quote(act));
@@ -277,7 +293,8 @@ ModelInfo t5_info(const Json& config, const std::string& where) {
   info.dropout = c.dropout;
   info.tied = c.scaled_output;
   const int64_t attention = 4 * c.hidden * c.heads * c.head_dim, feed_forward = 2 * c.hidden * c.intermediate;
-  info.parameters = c.vocab * c.hidden * (c.scaled_output ? 1 : 2) + c.encoder_layers * (attention + feed_forward + 2 * c.hidden) +
+  info.parameters = c.vocab * c.hidden * (c.scaled_output ? 1 : 2) +
+                    c.encoder_layers * (attention + feed_forward + 2 * c.hidden) +
                     c.decoder_layers * (2 * attention + feed_forward + 3 * c.hidden) + 2 * c.hidden + 2 * c.buckets * c.heads;
   info.pad_id = optional_id(config, "pad_token_id", where);
   info.decoder_start_id = optional_id(config, "decoder_start_token_id", where);
@@ -285,6 +302,8 @@ ModelInfo t5_info(const Json& config, const std::string& where) {
   return info;
 }
 
-std::unique_ptr<Backbone> make_t5(const ModelFiles& files, const Context& ctx) { return std::make_unique<T5>(files, ctx); }
+std::unique_ptr<Backbone> make_t5(const ModelFiles& files, const Context& ctx) {
+  return std::make_unique<T5>(files, ctx);
+}
 
 }  // namespace dept

@@ -15,8 +15,9 @@ nn::AttentionPlan T5Plan::cross_of(int64_t layer) const {
 }
 
 int64_t T5Block::Saved::bytes() const {
-  return bytes_of({attention_norm.x, attention_norm.rstd, attention.qkv, attention.attended, attention.lse, cross_norm.x, cross_norm.rstd,
-                   cross.q, cross.kv, cross.attended, cross.lse, feed_forward_norm.x, feed_forward_norm.rstd, feed_forward.kept});
+  return bytes_of({attention_norm.x, attention_norm.rstd, attention.qkv, attention.attended, attention.lse, cross_norm.x,
+                   cross_norm.rstd, cross.q, cross.kv, cross.attended, cross.lse, feed_forward_norm.x, feed_forward_norm.rstd,
+                   feed_forward.kept});
 }
 
 at::Tensor T5Block::forward(at::Tensor h, const at::Tensor& memory, const T5Plan& plan, int64_t layer, Saved* saved) const {
@@ -39,13 +40,16 @@ void T5Block::backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, 
       feed_forward.backward(branch(Site::feed_forward_output), plan.dropout(layer, Site::feed_forward_inner), saved.feed_forward),
       saved.feed_forward_norm, d);
   if (cross)
-    cross_norm.backward(cross->backward(branch(Site::cross_attention_output), plan.cross_of(layer), saved.cross, d_memory), saved.cross_norm, d);
-  attention_norm.backward(attention.backward(branch(Site::self_attention_output), plan.self_of(layer), saved.attention), saved.attention_norm, d);
+    cross_norm.backward(cross->backward(branch(Site::cross_attention_output), plan.cross_of(layer), saved.cross, d_memory),
+                        saved.cross_norm, d);
+  attention_norm.backward(attention.backward(branch(Site::self_attention_output), plan.self_of(layer), saved.attention),
+                          saved.attention_norm, d);
 }
 
 at::Tensor T5Block::extend(at::Tensor h, const at::Tensor& memory_kv, const T5Plan& plan, nn::SlotCache& cache, int64_t layer,
                            const at::Tensor& rows) const {
-  h = kernels::add_dropout(h, attention.extend(attention_norm.forward(h, plan.dtype, nullptr), plan.self, cache, layer, rows), {});
+  h = kernels::add_dropout(h, attention.extend(attention_norm.forward(h, plan.dtype, nullptr), plan.self, cache, layer, rows),
+                           {});
   h = kernels::add_dropout(h, cross->forward(cross_norm.forward(h, plan.dtype, nullptr), memory_kv, plan.cross, nullptr), {});
   return kernels::add_dropout(h, feed_forward.forward(feed_forward_norm.forward(h, plan.dtype, nullptr), {}, nullptr), {});
 }

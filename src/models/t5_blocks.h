@@ -27,7 +27,7 @@ struct T5Plan {
 struct T5Block {
   nn::RmsNorm attention_norm;
   nn::SelfAttention attention;
-  nn::RmsNorm cross_norm;                  // decoder only
+  nn::RmsNorm cross_norm;                   // decoder only
   std::optional<nn::CrossAttention> cross;  // decoder only
   nn::RmsNorm feed_forward_norm;
   nn::ReluFeedForward feed_forward;
@@ -45,7 +45,8 @@ struct T5Block {
   /// d becomes the gradient of the block's input; the memory's is added to d_memory.
   void backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved) const;
   /// forward of new decoder tokens over a cache and the memory's keys and values.
-  at::Tensor extend(at::Tensor h, const at::Tensor& memory_kv, const T5Plan& plan, nn::SlotCache& cache, int64_t layer, const at::Tensor& rows) const;
+  at::Tensor extend(at::Tensor h, const at::Tensor& memory_kv, const T5Plan& plan, nn::SlotCache& cache, int64_t layer,
+                    const at::Tensor& rows) const;
 };
 
 }  // namespace dept

@@ -51,7 +51,8 @@ at::Tensor SelfAttention::backward(const at::Tensor& d, const AttentionPlan& pla
   return qkv.backward_input(d_fused);
 }
 
-at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan, SlotCache& cache, size_t layer, const at::Tensor& rows) const {
+at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan, SlotCache& cache, size_t layer,
+                                 const at::Tensor& rows) const {
   const auto [q, k, v] = split(project(x, plan));
   SlotCache::Layer& kept = cache.layers.at(layer);
   kept.k.index_copy_(0, rows, k);
@@ -59,7 +60,8 @@ at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan,
   return out.forward(kernels::attention(q, kept.k, kept.v, plan.spans, plan.options, nullptr));
 }
 
-at::Tensor CrossAttention::forward(const at::Tensor& x, const at::Tensor& memory_kv, const AttentionPlan& plan, Saved* saved) const {
+at::Tensor CrossAttention::forward(const at::Tensor& x, const at::Tensor& memory_kv, const AttentionPlan& plan,
+                                   Saved* saved) const {
   const at::Tensor projected = q.forward(x);
   const at::Tensor both = memory_kv.view({memory_kv.size(0), 2 * heads, head_dim});
   at::Tensor lse;
@@ -69,15 +71,17 @@ at::Tensor CrossAttention::forward(const at::Tensor& x, const at::Tensor& memory
   return out.forward(attended);
 }
 
-at::Tensor CrossAttention::backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const {
+at::Tensor CrossAttention::backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
+                                    at::Tensor& d_memory) const {
   const at::Tensor d_attended = out.backward_input(d);
   const int64_t queries = d.size(0), keys = saved.kv.size(0);
   const at::Tensor both = saved.kv.view({keys, 2 * heads, head_dim});
   at::Tensor dq = at::empty_like(saved.q), d_kv = at::empty_like(saved.kv);
   at::Tensor dq_heads = dq.view({queries, heads, head_dim}), d_both = d_kv.view({keys, 2 * heads, head_dim});
   at::Tensor dk = d_both.slice(1, 0, heads), dv = d_both.slice(1, heads, 2 * heads);
-  kernels::attention_backward(d_attended, saved.q.view({queries, heads, head_dim}), both.slice(1, 0, heads), both.slice(1, heads, 2 * heads),
-                              saved.attended, saved.lse, plan.spans, with_dropout(plan), dq_heads, dk, dv);
+  kernels::attention_backward(d_attended, saved.q.view({queries, heads, head_dim}), both.slice(1, 0, heads),
+                              both.slice(1, heads, 2 * heads), saved.attended, saved.lse, plan.spans, with_dropout(plan),
+                              dq_heads, dk, dv);
   d_memory += kv.backward_input(d_kv);
   return q.backward_input(dq);
 }

@@ -12,12 +12,15 @@
 namespace dept::nn {
 namespace {
 
-at::ScalarType arithmetic_type(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
+at::ScalarType arithmetic_type(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
 
 }  // namespace
 
 at::Tensor Embedding::forward(const at::Tensor& ids) const {
-  if (ids.dim() != 1 || ids.scalar_type() != at::kLong) fail(Code::bug, "Embedding", "ids as int64 [N]", dept::str(ids.scalar_type(), " ", ids.sizes()));
+  if (ids.dim() != 1 || ids.scalar_type() != at::kLong)
+    fail(Code::bug, "Embedding", "ids as int64 [N]", dept::str(ids.scalar_type(), " ", ids.sizes()));
   const at::Tensor flat = ids.contiguous();
   const int64_t* id = flat.const_data_ptr<int64_t>();
   for (int64_t n = 0; n < flat.size(0); ++n)

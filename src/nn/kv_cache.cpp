@@ -10,7 +10,8 @@
 
 namespace dept::nn {
 
-SlotCache::SlotCache(int64_t slots, int64_t capacity, int64_t layer_count, int64_t kv_heads, int64_t head_dim, at::ScalarType dtype)
+SlotCache::SlotCache(int64_t slots, int64_t capacity, int64_t layer_count, int64_t kv_heads, int64_t head_dim,
+                     at::ScalarType dtype)
     : capacity(capacity), length(slots, 0), prefix(slots, -1) {
   for (int64_t i = 0; i < layer_count; ++i) {
     const auto room = [&] { return at::empty({slots * capacity, kv_heads, head_dim}, at::TensorOptions(dtype)); };
@@ -24,7 +25,8 @@ at::Tensor SlotCache::append(const Ragged& fresh, const std::vector<int64_t>& sl
   for (int64_t b = 0; b < fresh.batch(); ++b) {
     const int64_t slot = slots.at(b);
     if (fresh.prefix[b] >= 0) {
-      if (length.at(slot) != 0) fail(Code::bug, "SlotCache", "a prefix on an empty slot only", dept::str(length[slot], " tokens in it"));
+      if (length.at(slot) != 0)
+        fail(Code::bug, "SlotCache", "a prefix on an empty slot only", dept::str(length[slot], " tokens in it"));
       prefix[slot] = slots.at(fresh.prefix[b]);
     }
     if (length.at(slot) + fresh.length(b) > capacity)
@@ -50,13 +52,15 @@ std::vector<kernels::AttentionSpan> SlotCache::spans(const Ragged& fresh, const 
 }
 
 void SlotCache::rewind(int64_t slot, int64_t kept) {
-  if (kept < 0 || kept > length.at(slot)) fail(Code::bug, "SlotCache.rewind", dept::str("0 to ", length[slot], " tokens"), dept::str(kept));
+  if (kept < 0 || kept > length.at(slot))
+    fail(Code::bug, "SlotCache.rewind", dept::str("0 to ", length[slot], " tokens"), dept::str(kept));
   length[slot] = kept;
 }
 
 void SlotCache::copy(const std::vector<int64_t>& from, const std::vector<int64_t>& to) {
   const auto slots = static_cast<int64_t>(length.size());
-  at::Tensor source = at::empty({static_cast<int64_t>(from.size())}, at::TensorOptions(at::kLong)), target = at::empty_like(source);
+  at::Tensor source = at::empty({static_cast<int64_t>(from.size())}, at::TensorOptions(at::kLong)),
+             target = at::empty_like(source);
   std::copy(from.begin(), from.end(), source.mutable_data_ptr<int64_t>());
   std::copy(to.begin(), to.end(), target.mutable_data_ptr<int64_t>());
   for (Layer& layer : layers) {

@@ -24,7 +24,8 @@ void Ragged::check() const {
   const auto require = [](bool good, std::string_view what, std::string_view received) {
     if (!good) fail(Code::bug, "Ragged", what, received);
   };
-  require(!offsets.empty() && offsets.front() == 0 && std::is_sorted(offsets.begin(), offsets.end()), "offsets ascending from 0", "others");
+  require(!offsets.empty() && offsets.front() == 0 && std::is_sorted(offsets.begin(), offsets.end()), "offsets ascending from 0",
+          "others");
   const size_t count = static_cast<size_t>(batch());
   require(config.size() == count && prefix.size() == count && example.size() == count, str(count, " entries a sequence vector"),
           str(config.size(), ", ", prefix.size(), ", ", example.size()));

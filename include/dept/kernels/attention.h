@@ -34,15 +34,15 @@ std::vector<AttentionSpan> self_attention_spans(const Ragged& tokens);
 /// Spans of cross-attention: sequence b of `queries` to sequence b of `keys`.
 std::vector<AttentionSpan> cross_attention_spans(const Ragged& queries, const Ragged& keys);
 
-/// q [Nq, H, K], k and v [Nk, Hkv, K], H a multiple of Hkv, in one of fp32, bf16, fp64; strided views with contiguous heads allowed.
-/// Returns [Nq, H * K]; `lse` (not null) receives [H, Nq] in fp32 (fp64). Throws bug for other shapes or dtypes.
+/// q [Nq, H, K], k and v [Nk, Hkv, K], H a multiple of Hkv, in one of fp32, bf16, fp64; strided views with contiguous heads
+/// allowed. Returns [Nq, H * K]; `lse` (not null) receives [H, Nq] in fp32 (fp64). Throws bug for other shapes or dtypes.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::vector<AttentionSpan>& spans,
                      const AttentionOptions& options, at::Tensor* lse);
 
 /// Writes dq, dk, dv (views shaped like q, k, v; every row that a span names). Gradients of keys shared by several spans as a
 /// prefix are summed over them.
-void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& out,
-                        const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
-                        at::Tensor& dq, at::Tensor& dk, at::Tensor& dv);
+void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                        const at::Tensor& out, const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
+                        const AttentionOptions& options, at::Tensor& dq, at::Tensor& dk, at::Tensor& dv);
 
 }  // namespace dept::kernels

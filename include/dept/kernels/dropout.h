@@ -15,8 +15,8 @@ namespace dept::kernels {
 /// The dropout of one site of one layer over a ragged batch. p = 0 (and any p outside training) does nothing.
 struct Dropout {
   double p = 0;
-  std::vector<DropoutStream> streams;    ///< [B], empty when p = 0
-  std::vector<int64_t> first_token;      ///< [B] offsets of the batch, then N
+  std::vector<DropoutStream> streams;  ///< [B], empty when p = 0
+  std::vector<int64_t> first_token;    ///< [B] offsets of the batch, then N
 
   Dropout() = default;
   Dropout(const Context& ctx, const Ragged& tokens, double p, int64_t layer, Site site);

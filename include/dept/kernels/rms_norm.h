@@ -11,6 +11,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, a
 
 /// Adds the gradient of x to dx [N, D] (x's dtype), in place:
 /// dx += rstd * (w dy - x rstd^2 mean(w dy x)), dy [N, D] in the branch's dtype.
-void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd, at::Tensor& dx);
+void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd,
+                       at::Tensor& dx);
 
 }  // namespace dept::kernels

@@ -13,8 +13,8 @@ struct RopeAngles {
 /// position int64 [N], frequency fp64 [K/2] -> angles position[n] * frequency[i], in `dtype` (fp32 or fp64).
 RopeAngles rope_angles(const at::Tensor& position, const at::Tensor& frequency, at::ScalarType dtype);
 
-/// Rotates x [N, heads, K] in place; `inverse` rotates back (its own gradient). x may be a view whose last dimension is contiguous;
-/// fp32, bf16 or fp64. Throws bug for other shapes or dtypes.
+/// Rotates x [N, heads, K] in place; `inverse` rotates back (its own gradient). x may be a view whose last dimension is
+/// contiguous; fp32, bf16 or fp64. Throws bug for other shapes or dtypes.
 void rope(at::Tensor& x, const RopeAngles& angles, bool inverse);
 
 }  // namespace dept::kernels

@@ -64,7 +64,8 @@ class Backbone {
   /// Decoder-only: hidden states [N, D] of `source` after the final norm; `target` is null.
   /// T5: of `target` (the decoder), `source` being the encoder's input. Returned in ctx.compute.
   /// `saved` null: nothing is kept.
-  virtual at::Tensor forward(const Context& ctx, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const = 0;
+  virtual at::Tensor forward(const Context& ctx, const Stream& source, const Stream* target,
+                             std::unique_ptr<Saved>* saved) const = 0;
 
   /// d_hidden [N, D] (of what forward returned) -> gradients of the embeddings given to forward. Consumes `saved`.
   virtual InputGradients backward(const Context& ctx, std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const = 0;

@@ -23,8 +23,8 @@ struct SlotCache {
   SlotCache() = default;
   SlotCache(int64_t slots, int64_t capacity, int64_t layers, int64_t kv_heads, int64_t head_dim, at::ScalarType dtype);
 
-  /// Makes room for the tokens of `fresh` behind slots[b] and takes over prefixes. Returns the cache row of each token, int64 [N].
-  /// Throws bug when a slot overflows or a prefix is set on a slot that holds tokens.
+  /// Makes room for the tokens of `fresh` behind slots[b] and takes over prefixes. Returns the cache row of each token, int64
+  /// [N]. Throws bug when a slot overflows or a prefix is set on a slot that holds tokens.
   at::Tensor append(const Ragged& fresh, const std::vector<int64_t>& slots);
   /// Spans of the fresh tokens over all that their slots now hold.
   std::vector<kernels::AttentionSpan> spans(const Ragged& fresh, const std::vector<int64_t>& slots) const;

@@ -46,7 +46,8 @@ bool cpu_has_bf16();
 /// Physical cores available to this process.
 int physical_cores();
 
-/// Sets the number of threads of ATen and ours, and keeps freed memory in the process (page faults cost more than small products).
+/// Sets the number of threads of ATen and ours, and keeps freed memory in the process (page faults cost more than small
+/// products).
 void configure_process(int threads);
 
 }  // namespace dept

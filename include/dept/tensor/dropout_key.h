@@ -1,4 +1,5 @@
-// In-step random numbers: a dropout bit is a pure function of (config seed, micro-step, example, layer, site, element in the example).
+// In-step random numbers: a dropout bit is a pure function of (config seed, micro-step, example, layer, site, element in the
+// example).
 #pragma once
 
 #include <cstdint>
@@ -27,23 +28,27 @@ struct DropoutStream {
   uint32_t layer_site;
 
   DropoutStream(uint64_t seed, uint32_t micro_step, int64_t example, int64_t layer, Site site)
-      : seed(seed), micro_step(micro_step), example(static_cast<uint32_t>(example)),
+      : seed(seed),
+        micro_step(micro_step),
+        example(static_cast<uint32_t>(example)),
         layer_site(static_cast<uint32_t>(layer) << 4 | static_cast<uint32_t>(site)) {}
 
   /// The eight 16-bit numbers of elements 8*block .. 8*block+7, packed low half first.
   Philox4 block(uint64_t index) const {
-    return philox({static_cast<uint32_t>(index), example, micro_step,
-                   layer_site ^ static_cast<uint32_t>(index >> 32) << 24}, seed);
+    return philox({static_cast<uint32_t>(index), example, micro_step, layer_site ^ static_cast<uint32_t>(index >> 32) << 24},
+                  seed);
   }
-  uint32_t number(uint64_t element) const {
-    return block(element / 8)[element % 8 / 2] >> (element % 2 * 16) & 0xFFFF;
-  }
+  uint32_t number(uint64_t element) const { return block(element / 8)[element % 8 / 2] >> (element % 2 * 16) & 0xFFFF; }
 };
 
 /// An element is dropped when its number is below this; p is realised in steps of 2^-16.
-constexpr uint32_t dropout_threshold(double p) { return static_cast<uint32_t>(p * 65536.0 + 0.5); }
+constexpr uint32_t dropout_threshold(double p) {
+  return static_cast<uint32_t>(p * 65536.0 + 0.5);
+}
 /// What kept elements are multiplied with: 1 / (1 - realised p).
-constexpr double dropout_scale(double p) { return 65536.0 / (65536.0 - dropout_threshold(p)); }
+constexpr double dropout_scale(double p) {
+  return 65536.0 / (65536.0 - dropout_threshold(p));
+}
 
 /// Encoder layers count from 0, decoder layers from here.
 constexpr int64_t decoder_layer_base = 4096;

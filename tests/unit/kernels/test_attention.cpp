@@ -1,0 +1,131 @@
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tril.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "dept/kernels/attention.h"
+#include "unit/kernels/support.h"
+
+namespace dept::kernels {
+namespace {
+
+using test::difference;
+using test::leaf;
+
+// softmax(scale q k^T + bias + mask) v of one span, head by head, with the probabilities' dropout applied from its stream.
+at::Tensor reference_span(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionSpan& span,
+                          const AttentionOptions& options) {
+  const int64_t heads = q.size(1), group = heads / k.size(1), own = span.k_length, keys = span.prefix_length + own;
+  const auto rows = [&](const at::Tensor& x) {
+    return at::cat(
+        {x.slice(0, span.prefix_begin, span.prefix_begin + span.prefix_length), x.slice(0, span.k_begin, span.k_begin + own)});
+  };
+  const at::Tensor queries = q.slice(0, span.q_begin, span.q_begin + span.q_length), all_k = rows(k), all_v = rows(v);
+  std::vector<at::Tensor> results;
+  for (int64_t h = 0; h < heads; ++h) {
+    at::Tensor scores = at::matmul(queries.select(1, h), all_k.select(1, h / group).t()) * options.scale;
+    at::Tensor hidden = at::zeros({span.q_length, keys}, scores.options());
+    at::Tensor kept = at::ones({span.q_length, keys}, scores.options());
+    for (int64_t i = 0; i < span.q_length; ++i) {
+      for (int64_t j = 0; j < keys; ++j) {
+        const int64_t position = options.causal ? keys - span.q_length + i : i;
+        if (options.causal && j > position) hidden[i][j] = -INFINITY;
+        if (options.relative_bias.defined())
+          hidden[i][j] += options.relative_bias[h][j - position + options.relative_bias.size(1) / 2];
+        if (options.dropout > 0) {
+          const uint32_t number =
+              options.streams[span.sequence].number(static_cast<uint64_t>((h * span.q_length + i) * keys + j));
+          kept[i][j] = number >= dropout_threshold(options.dropout) ? dropout_scale(options.dropout) : 0.0;
+        }
+      }
+    }
+    results.push_back(at::matmul(at::softmax(scores + hidden, -1) * kept, all_v.select(1, h / group)));
+  }
+  return at::stack(results, 1).reshape({span.q_length, -1});
+}
+
+struct Case {
+  int64_t heads, kv_heads, k;
+  std::vector<AttentionSpan> spans;
+  AttentionOptions options;
+  int64_t queries, keys;
+};
+
+void expect_equal_to_reference(const Case& c) {
+  const at::Tensor q = leaf({c.queries, c.heads, c.k}), k = leaf({c.keys, c.kv_heads, c.k}), v = leaf({c.keys, c.kv_heads, c.k});
+  std::vector<at::Tensor> parts;
+  for (const AttentionSpan& span : c.spans) parts.push_back(reference_span(q, k, v, span, c.options));
+  const at::Tensor wanted = at::cat(parts), d = at::randn(wanted.sizes(), wanted.options());
+  (wanted * d).sum().backward();
+
+  for (const auto [dtype, tolerance] : {std::pair{at::kDouble, 1e-12}, {at::kFloat, 2e-6}, {at::kBFloat16, 3e-2}}) {
+    AttentionOptions options = c.options;
+    if (options.relative_bias.defined())
+      options.relative_bias = options.relative_bias.to(dtype == at::kDouble ? at::kDouble : at::kFloat);
+    const auto cast = [&](const at::Tensor& x) { return x.detach().to(dtype).contiguous(); };
+    at::Tensor lse;
+    const at::Tensor out = attention(cast(q), cast(k), cast(v), c.spans, options, &lse);
+    EXPECT_LT(difference(out, wanted), tolerance);
+    at::Tensor dq = at::zeros_like(cast(q)), dk = at::zeros_like(cast(k)), dv = at::zeros_like(cast(v));
+    attention_backward(cast(d), cast(q), cast(k), cast(v), out, lse, c.spans, options, dq, dk, dv);
+    EXPECT_LT(difference(dq, q.grad()), tolerance);
+    EXPECT_LT(difference(dk, k.grad()), tolerance);
+    EXPECT_LT(difference(dv, v.grad()), tolerance);
+  }
+}
+
+TEST(Attention, CausalWithGroupedHeadsEqualsAutograd) {
+  at::manual_seed(1);
+  const Ragged tokens = test::ragged({5, 1, 9});
+  expect_equal_to_reference({4, 2, 8, self_attention_spans(tokens), {.scale = 0.3, .causal = true}, 15, 15});
+}
+
+TEST(Attention, SharedPrefixEqualsAutogradAndSumsItsGradient) {
+  at::manual_seed(2);
+  const Ragged tokens = test::ragged({3, 2, 4, 6, 1}, {-1, -1, 0, 0, 1});
+  expect_equal_to_reference({6, 3, 4, self_attention_spans(tokens), {.scale = 0.5, .causal = true}, 16, 16});
+}
+
+TEST(Attention, RelativeBiasAndDropoutEqualAutograd) {
+  at::manual_seed(3);
+  const Ragged tokens = test::ragged({7, 3});
+  AttentionOptions options;
+  options.relative_bias = at::randn({2, 21}, at::TensorOptions(at::kDouble));
+  options.dropout = 0.3;
+  for (int64_t example : {7, 8}) options.streams.emplace_back(42, 5, example, 2, Site::self_attention_probabilities);
+  expect_equal_to_reference({2, 2, 8, self_attention_spans(tokens), options, 10, 10});
+  options.causal = true;
+  expect_equal_to_reference({2, 2, 8, self_attention_spans(tokens), options, 10, 10});
+}
+
+TEST(Attention, CrossAttentionEqualsAutograd) {
+  at::manual_seed(4);
+  const Ragged queries = test::ragged({2, 1, 3}), keys = test::ragged({6, 9, 1});
+  expect_equal_to_reference({3, 3, 4, cross_attention_spans(queries, keys), {.scale = 1}, 6, 16});
+}
+
+TEST(Attention, LastQueryAloneSeesAllKeysOfItsCache) {
+  at::manual_seed(5);
+  const at::Tensor q = at::randn({6, 2, 4}, at::kDouble), k = at::randn({6, 2, 4}, at::kDouble),
+                   v = at::randn({6, 2, 4}, at::kDouble);
+  const AttentionOptions causal{.scale = 0.5, .causal = true};
+  const at::Tensor whole = attention(q, k, v, {{0, 6, 0, 6}}, causal, nullptr);
+  const at::Tensor last = attention(q.slice(0, 5, 6), k, v, {{0, 1, 0, 6}}, causal, nullptr);
+  EXPECT_LT(difference(last, whole.slice(0, 5, 6)), 1e-14);
+}
+
+TEST(Attention, RefusesOtherShapes) {
+  const at::Tensor q = at::randn({4, 3, 8}), k = at::randn({4, 2, 8});
+  EXPECT_THROW(attention(q, k, k, {{0, 4, 0, 4}}, {}, nullptr), Error);
+  EXPECT_THROW(attention(q, q.to(at::kDouble), q, {{0, 4, 0, 4}}, {}, nullptr), Error);
+}
+
+}  // namespace
+}  // namespace dept::kernels
