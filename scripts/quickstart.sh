@@ -18,8 +18,8 @@ if ! cpu_has_bf16; then
   shorter=(--max_steps 60 --warmup_steps 10)
 fi
 
-# metric FILE NAME: a figure of a JSON file of metrics, in percent.
-metric() { sed -n "s/.*\"[a-z]*_*$2\": *\([0-9.e-]*\).*/\1/p" "$1" | head -n 1 | awk '{printf "%.1f %%", 100 * $1}'; }
+# metric FILE NAME: a figure of a JSON file of metrics, all in percent.
+metric() { printf '%.1f %%' "$(grep -oE "\"(test_)?$2\": ?[0-9.e-]+" "$1" | head -n 1 | sed 's/.*: *//')"; }
 
 untrained=runs/quickstart-untrained.json
 if [ ! -e "$untrained" ]; then
