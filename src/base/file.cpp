@@ -37,6 +37,9 @@ class Descriptor {
   int fd_;
 };
 
+// Without waiting for the other end of a named pipe, which is refused as soon as it is open.
+constexpr int read_only = O_RDONLY | O_NONBLOCK;
+
 uint64_t regular_size(const Descriptor& file, const fs::path& path) {
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) fail(Code::io, path.string(), "a readable file", reason());
@@ -65,7 +68,7 @@ fs::path temporary_beside(const fs::path& path) {
 }  // namespace
 
 std::string read_file(const fs::path& path, uint64_t max_bytes) {
-  const Descriptor file(path, O_RDONLY, "a readable file");
+  const Descriptor file(path, read_only, "a readable file");
   const uint64_t size = regular_size(file, path);
   if (size > max_bytes) fail(Code::bad_input, path.string(), str("at most ", max_bytes, " bytes"), str(size));
   std::string bytes(size, '\0');
@@ -135,7 +138,7 @@ void require_writable_folder(const fs::path& path) {
 
 void require_readable_file(const fs::path& path, std::string_view what) {
   try {
-    const Descriptor file(path, O_RDONLY, "a readable file");
+    const Descriptor file(path, read_only, "a readable file");
     regular_size(file, path);
   } catch (const Error& error) {
     throw Error(error.code(), str(what, ": ", error.what()));
@@ -156,7 +159,8 @@ std::string sha256_hex(std::span<const std::byte> bytes) {
   return text;
 }
 
-AtomicFolder::AtomicFolder(fs::path target) : target_(std::move(target)), temporary_(temporary_beside(target_)) {
+AtomicFolder::AtomicFolder(fs::path target)
+    : target_(target.has_filename() ? std::move(target) : target.parent_path()), temporary_(temporary_beside(target_)) {
   std::error_code error;
   fs::remove_all(temporary_, error);
   fs::create_directories(temporary_, error);
@@ -174,16 +178,20 @@ void AtomicFolder::commit() {
   sync_path(temporary_, O_RDONLY | O_DIRECTORY);
   // An existing target changes places with the new folder in one step, so that at each moment one whole folder has the name.
   std::error_code ignored;
+  fs::path old = temporary_;
   if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) != 0) {
-    if (errno != ENOENT) fs::remove_all(target_, ignored);  // a file system that cannot exchange
+    const bool cannot_exchange = errno == EINVAL || errno == ENOSYS || errno == ENOTSUP;  // a file system without it
+    if (!cannot_exchange && errno != ENOENT) fail(Code::io, target_.string(), "a folder that can be replaced", reason());
+    old += ".old";
+    if (cannot_exchange && fs::exists(target_)) rename_over(target_, old);
     rename_over(temporary_, target_);
   }
-  fs::remove_all(temporary_, ignored);
+  fs::remove_all(old, ignored);
   sync_path(parent_of(target_), O_RDONLY | O_DIRECTORY);
 }
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
-  const Descriptor file(path, O_RDONLY, "a readable file");
+  const Descriptor file(path, read_only, "a readable file");
   size_ = regular_size(file, path);
   if (size_ == 0) return;
   void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);

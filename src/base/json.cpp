@@ -73,9 +73,10 @@ Json parse_json(std::string_view text, std::string_view where) {
   try {
     return Json::parse(text, check);
   } catch (const Json::exception& error) {
-    const std::string_view what = error.what();
+    const std::string_view what = error.what();  // "[json.exception...] detail", with what was read last, however long
     const size_t detail = what.find("] ");
-    fail(Code::bad_input, where, "valid JSON", what.substr(detail == std::string_view::npos ? 0 : detail + 2));
+    const std::string quoted = quote(what.substr(detail == std::string_view::npos ? 0 : detail + 2), 200);
+    fail(Code::bad_input, where, "valid JSON", quoted.substr(1, quoted.size() - 2));
   }
 }
 

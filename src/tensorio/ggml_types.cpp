@@ -149,11 +149,11 @@ void dequantise(const std::byte* stored, float* out, size_t blocks) {
 
 template <class Type>
 constexpr GgmlType quantised(uint32_t id, std::string_view name) {
-  return {id, name, Type::values, Type::bytes, dequantise<Type>, std::nullopt};
+  return {name, Type::values, Type::bytes, dequantise<Type>, id, std::nullopt};
 }
 
 constexpr GgmlType plain(uint32_t id, std::string_view name, uint64_t bytes, at::ScalarType scalar) {
-  return {id, name, 1, bytes, nullptr, scalar};
+  return {name, 1, bytes, nullptr, id, scalar};
 }
 
 constexpr GgmlType ggml_types[] = {

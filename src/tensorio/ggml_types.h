@@ -16,10 +16,10 @@ namespace dept {
 using Dequantise = void (*)(const std::byte* stored, float* out, size_t blocks);
 
 struct GgmlType {
-  uint32_t id;  // in the file
   std::string_view name;
   uint64_t block_values, block_bytes;
   Dequantise dequantise;                // null for types that torch has itself
+  uint32_t id;                          // in the file
   std::optional<at::ScalarType> plain;  // empty for blocks
 };
 

@@ -236,6 +236,7 @@ GgufEntry read_entry(Cursor& in, uint64_t alignment, const std::string& where) {
 
 void check_places(const std::vector<GgufEntry>& entries, const std::string& where) {
   std::vector<const GgufEntry*> by_place;
+  by_place.reserve(entries.size());
   for (const GgufEntry& entry : entries) by_place.push_back(&entry);
   std::sort(by_place.begin(), by_place.end(),
             [](const GgufEntry* a, const GgufEntry* b) { return std::pair(a->begin, a->bytes) < std::pair(b->begin, b->bytes); });

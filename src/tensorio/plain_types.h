@@ -1,6 +1,7 @@
 // What safetensors and GGUF share: element types stored as torch stores them, and checked sizes.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <c10/core/ScalarType.h>
 
 #include <cstddef>
@@ -10,10 +11,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-namespace at {
-class Tensor;
-}
 
 namespace dept {
 

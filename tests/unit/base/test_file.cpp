@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <cstring>
@@ -87,6 +88,15 @@ TEST(File, Sha256KnownAnswers) {
   EXPECT_EQ(digest("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+TEST(ReadFile, RefusesANamedPipeWithoutWaiting) {
+  const Scratch scratch;
+  const fs::path pipe = scratch / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  error_of(Code::io, [&] { read_file(pipe); });
+  error_of(Code::io, [&] { MappedFile map(pipe); });
+  error_of(Code::io, [&] { require_readable_file(pipe, "train_file"); });
+}
+
 TEST(AtomicFolder, AppearsWholeOnCommitOnly) {
   const Scratch scratch;
   {
@@ -101,6 +111,17 @@ TEST(AtomicFolder, AppearsWholeOnCommitOnly) {
     write_atomic(folder.path() / "inner" / "a", text);
     folder.commit();
     EXPECT_EQ(read_file(scratch / "out" / "inner" / "a"), text);
+    EXPECT_EQ(entries(scratch.path()), 1u);
+  }
+}
+
+TEST(AtomicFolder, TargetMayEndInASlash) {
+  const Scratch scratch;
+  for (const char* text : {"1", "2"}) {
+    AtomicFolder folder(scratch / "out/");
+    write_atomic(folder.path() / "a", text);
+    folder.commit();
+    EXPECT_EQ(read_file(scratch / "out" / "a"), text);
     EXPECT_EQ(entries(scratch.path()), 1u);
   }
 }

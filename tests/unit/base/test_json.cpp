@@ -27,6 +27,7 @@ TEST(Json, RefusesDeepAndBrokenText) {
 }
 
 TEST(Json, ErrorsAreOneLine) {
+  EXPECT_LT(parse_error("\"" + std::string(100000, 'a')).size(), 300u);
   EXPECT_EQ(parse_error("{\n\"a\": \n oops}").find('\n'), std::string::npos);
 }
 
