@@ -1,0 +1,100 @@
+#include "cli/loaded_model.h"
+
+#include <ATen/ops/tensor.h>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+#include "dept/train/pipeline.h"
+#include "dept/train/setup.h"
+
+namespace dept {
+namespace {
+
+bool has_tokenizer(const fs::path& path) {
+  return !fs::is_directory(path) || fs::exists(path / "tokenizer.json");
+}
+
+}  // namespace
+
+LoadedModel load_model(ModelOptions options) {
+  if (!options.peft_model_id.empty()) {
+    DataOptions unused;
+    adopt_model(read_adapter_config(options.peft_model_id), options, unused);
+  }
+  const ModelInfo info = check_model(options);
+  LoadedModel model;
+  model.ctx = make_context(options, 0);
+  configure_process(model.ctx.threads);
+  model.weights = no_adapter(info.hidden);
+  if (!options.peft_model_id.empty()) {
+    const Adapter adapter = load_adapter(options.peft_model_id, info.hidden);
+    model.weights = adapter.weights;
+    model.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
+    if (!info.encoder_decoder) model.alignment = adapter.config.delta_alignment;
+  }
+  if (!options.tokenizer_name.empty() || has_tokenizer(options.model_name_or_path))
+    model.tokenizer = load_model_tokenizer(options);
+  model.backbone = load_backbone(options.model_name_or_path, model.ctx);
+  return model;
+}
+
+Ids encode_text(const LoadedModel& model, const std::string& text, bool special_tokens, const std::string& where) {
+  if (!model.tokenizer) fail(Code::bad_input, where, "ids, as the model has no tokenizer.json", "text");
+  EncodeOptions options;
+  options.add_special_tokens = special_tokens;
+  return model.tokenizer->encode(text, options);
+}
+
+Ids require_ids(const LoadedModel& model, const Json& value, const std::string& key, const std::string& where, bool ignored) {
+  const Ids ids = require<std::vector<int64_t>>(value, key, where);
+  const int64_t vocab = model.backbone->info().vocab;
+  for (const int64_t id : ids) {
+    if ((id >= 0 && id < vocab) || (ignored && id == -100)) continue;
+    fail(Code::bad_input, str(where, ": ", key), str("ids from 0 to ", vocab - 1, ignored ? ", or -100" : ""), str(id));
+  }
+  return ids;
+}
+
+void InputBatch::add(const Ids& ids, int64_t sources, const std::string& where) {
+  const int64_t S = model_->weights.A.size(1), length = static_cast<int64_t>(ids.size());
+  const bool has_rows = model_->weights.A.size(2) > 0;
+  if (length == 0 && model_->prompt_length() == 0) fail(Code::bad_input, where, "at least one token", "none");
+  if (has_rows && sources > S)
+    fail(Code::bad_input, where, str("at most ", S, " source tokens (the adapter's max_length)"), str(sources));
+  const int64_t first_row = model_->alignment == DeltaAlignment::end ? S - sources : 0;
+  tokens_.append(length, tokens_.batch());
+  for (int64_t i = 0; i < length; ++i) {
+    ids_.push_back(ids[i]);
+    positions_.push_back(i);
+    rows_.push_back(has_rows && i < sources ? first_row + i : -1);
+  }
+}
+
+Stream InputBatch::stream() const {
+  Ragged tokens = tokens_;
+  tokens.position = at::tensor(positions_, at::kLong);
+  tokens.row = at::tensor(rows_, at::kLong);
+  const at::Tensor embeds = model_->backbone->embed(at::tensor(ids_, at::kLong));
+  return apply_dept(model_->weights, model_->scale, tokens, embeds, model_->shares_prompt());
+}
+
+void for_each_line(LineReader& reader, int64_t batch_size, const std::function<void(const Json&, const std::string&)>& on_line,
+                   const std::function<void()>& on_batch) {
+  int64_t held = 0;
+  const auto flush = [&] {
+    if (held > 0) on_batch();
+    held = 0;
+  };
+  try {
+    while (const std::optional<Json> value = reader.next_json()) {
+      on_line(*value, reader.where());
+      if (++held == batch_size) flush();
+    }
+  } catch (const Error&) {
+    flush();
+    throw;
+  }
+  flush();
+}
+
+}  // namespace dept

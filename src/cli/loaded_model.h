@@ -1,0 +1,68 @@
+// What generate and score share: a model, perhaps with an adapter in front, and batches of ids for it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/lines.h"
+#include "dept/adapter/adapter_file.h"
+#include "dept/adapter/dept.h"
+#include "dept/models/backbone.h"
+#include "dept/text/tokenizer.h"
+#include "dept/train/options.h"
+
+namespace dept {
+
+struct LoadedModel {
+  Context ctx;
+  std::unique_ptr<Backbone> backbone;
+  std::shared_ptr<const Tokenizer> tokenizer;  ///< null where the model has none
+  DeptWeights weights;                         ///< M = 0 and R = 0 without adapter
+  double scale = 0;
+  DeltaAlignment alignment = DeltaAlignment::start;
+
+  bool encoder_decoder() const { return backbone->info().encoder_decoder; }
+  int64_t prompt_length() const { return weights.P.size(1); }
+  /// Whether the prompt stands once, as the first sequence of a stream.
+  bool shares_prompt() const { return !encoder_decoder() && prompt_length() > 0; }
+};
+
+/// The model (the adapter's own when the options name none), its tokenizer and the adapter; what can be checked before the
+/// weights are read is. Throws usage, io or bad_input.
+LoadedModel load_model(ModelOptions options);
+
+/// Ids of text. Throws bad_input naming `where` for a model without tokenizer.
+Ids encode_text(const LoadedModel& model, const std::string& text, bool special_tokens, const std::string& where);
+
+/// The list of ids at `key` of a line's object, each in the vocabulary or, where `ignored` is allowed, -100.
+Ids require_ids(const LoadedModel& model, const Json& value, const std::string& key, const std::string& where,
+                bool ignored = false);
+
+/// Inputs of a batch before the embedding.
+class InputBatch {
+ public:
+  explicit InputBatch(const LoadedModel& model) : model_(&model) {}
+
+  /// The first `sources` of the ids get their rows of A·B, as the adapter aligns them. Throws bad_input naming `where` when
+  /// there are more than A has rows, or nothing at all to start from.
+  void add(const Ids& ids, int64_t sources, const std::string& where);
+  /// Word embeddings with prompt and delta.
+  Stream stream() const;
+  /// Text tokens only.
+  const Ragged& tokens() const { return tokens_; }
+  void clear() { *this = InputBatch(*model_); }
+
+ private:
+  const LoadedModel* model_;
+  Ragged tokens_;
+  Ids ids_, positions_, rows_;
+};
+
+/// Calls `on_line(value, where)` for every line and `on_batch()` behind each `batch_size` of them and behind the last one, also
+/// the last before a line that cannot be used.
+void for_each_line(LineReader& reader, int64_t batch_size, const std::function<void(const Json&, const std::string&)>& on_line,
+                   const std::function<void()>& on_batch);
+
+}  // namespace dept

@@ -1,0 +1,198 @@
+// dept score: the likelihood of given text, JSON lines in and out.
+#include <ATen/ops/cat.h>
+#include <ATen/ops/tensor.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "cli/command.h"
+#include "cli/frame.h"
+#include "cli/loaded_model.h"
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+#include "dept/kernels/cross_entropy.h"
+
+namespace dept {
+namespace {
+
+constexpr int64_t ignored = -100;
+constexpr int64_t head_tokens = 256;  // logits of so many tokens stand in memory at once
+
+struct ScoreOptions {
+  ModelOptions model;
+  std::string input, output;
+  int64_t batch_size = 8;
+};
+
+void describe(ScoreOptions& o, OptionSet& set) {
+  describe(o.model, set);
+  set.section("Input and output");
+  set.add("input", o.input, "file of JSON lines (default: standard input)");
+  set.add("output", o.output, "file of JSON lines (default: standard output)");
+  set.add("batch_size", o.batch_size, "lines that run together").min(1).max(1 << 16);
+}
+
+/// Encoder-decoder: the encoder's input and the decoder's labels. Decoder-only: labels as long as the input.
+struct Line {
+  Ids input, labels;
+};
+
+Line labelled_ids(const LoadedModel& model, const Json& line, const std::string& where) {
+  Line out{require_ids(model, line, "input_ids", where), require_ids(model, line, "labels", where, true)};
+  if (!model.encoder_decoder() && out.labels.size() != out.input.size()) {
+    fail(Code::bad_input, str(where, ": labels"), str(out.input.size(), " labels, as many as input_ids"), str(out.labels.size()));
+  }
+  if (out.labels.empty()) fail(Code::bad_input, str(where, ": labels"), "at least one", "none");
+  return out;
+}
+
+Line text_ids(const LoadedModel& model, const std::string& text, const std::string& where) {
+  if (model.encoder_decoder()) fail(Code::bad_input, where, "source and target, as the model is an encoder-decoder", "text");
+  const Ids ids = encode_text(model, text, true, where);
+  return {ids, ids};
+}
+
+Line source_and_target(const LoadedModel& model, const Json& line, const std::string& where) {
+  Line out;
+  out.input = encode_text(model, require<std::string>(line, "source", where), true, where);
+  const Ids target = encode_text(model, require<std::string>(line, "target", where), model.encoder_decoder(), where);
+  if (model.encoder_decoder()) {
+    out.labels = target;
+    return out;
+  }
+  out.labels.assign(out.input.size(), ignored);
+  out.labels.insert(out.labels.end(), target.begin(), target.end());
+  out.input.insert(out.input.end(), target.begin(), target.end());
+  return out;
+}
+
+Line read_line(const LoadedModel& model, const Json& line, const std::string& where) {
+  const auto has = [&](const char* key) { return line.is_object() && line.contains(key); };
+  if (has("input_ids") + has("text") + has("source") != 1) {
+    fail(Code::bad_input, where, "an object with source and target, input_ids and labels, or text", quote(line.dump()));
+  }
+  if (has("input_ids")) return labelled_ids(model, line, where);
+  if (has("text")) return text_ids(model, require<std::string>(line, "text", where), where);
+  return source_and_target(model, line, where);
+}
+
+/// nll of labels[i] from hidden[i], a stretch of tokens at a time.
+std::vector<double> label_nll(const LoadedModel& model, const at::Tensor& hidden, const Ids& tokens, const Ids& labels) {
+  std::vector<double> out;
+  for (size_t begin = 0; begin < labels.size(); begin += head_tokens) {
+    const size_t end = std::min(labels.size(), begin + head_tokens);
+    const at::Tensor at = at::tensor(at::ArrayRef(tokens).slice(begin, end - begin), at::kLong);
+    const at::Tensor logits = model.backbone->logits(model.ctx, hidden.index_select(0, at));
+    const at::Tensor nll =
+        kernels::cross_entropy(logits, at::tensor(at::ArrayRef(labels).slice(begin, end - begin), at::kLong)).to(at::kDouble);
+    out.insert(out.end(), nll.data_ptr<double>(), nll.data_ptr<double>() + nll.numel());
+  }
+  return out;
+}
+
+class Scorer {
+ public:
+  explicit Scorer(const LoadedModel& model) : model_(model), batch_(model) {}
+
+  void add(const Json& json, const std::string& where) {
+    Line line = read_line(model_, json, where);
+    const auto first_counted = std::find_if(line.labels.begin(), line.labels.end(), [](int64_t id) { return id != ignored; });
+    const int64_t sources =
+        model_.encoder_decoder() ? static_cast<int64_t>(line.input.size()) : first_counted - line.labels.begin();
+    batch_.add(line.input, sources, where);
+    lines_.push_back(std::move(line));
+  }
+
+  void run(LineWriter& writer) {
+    const Stream source = batch_.stream();
+    counts_.clear();
+    tokens_.clear();
+    labels_.clear();
+    const at::Tensor hidden = model_.encoder_decoder() ? decode(source) : decoder_only(source);
+    const std::vector<double> nll = label_nll(model_, hidden, tokens_, labels_);
+    auto at = nll.begin();
+    for (const int64_t count : counts_) {
+      OrderedJson line;
+      line["loss"] = count > 0 ? OrderedJson(std::accumulate(at, at + count, 0.0) / static_cast<double>(count)) : OrderedJson();
+      line["nll"] = std::vector<double>(at, at + count);
+      line["tokens"] = count;
+      writer.write(line);
+      at += count;
+    }
+    batch_.clear();
+    lines_.clear();
+  }
+
+ private:
+  /// Notes every counted label of a line; label i is predicted by token first + i of the hidden states, or not at all (-1).
+  template <class Predictor>
+  void count(const Line& line, const Predictor& predictor) {
+    const size_t before = labels_.size();
+    for (size_t i = 0; i < line.labels.size(); ++i) {
+      const int64_t token = predictor(static_cast<int64_t>(i));
+      if (line.labels[i] == ignored || token < 0) continue;
+      tokens_.push_back(token);
+      labels_.push_back(line.labels[i]);
+    }
+    counts_.push_back(static_cast<int64_t>(labels_.size() - before));
+  }
+
+  at::Tensor decode(const Stream& source) {
+    const ModelInfo& info = model_.backbone->info();
+    if (!info.decoder_start_id) fail(Code::bad_input, "config.json", "decoder_start_token_id", "none");
+    Stream target;
+    Ids ids, positions;
+    for (const Line& line : lines_) {
+      const int64_t first = target.tokens.tokens(), length = static_cast<int64_t>(line.labels.size());
+      target.tokens.append(length, target.tokens.batch());
+      for (int64_t i = 0; i < length; ++i) {
+        const int64_t before = i == 0 ? *info.decoder_start_id : line.labels[i - 1];
+        ids.push_back(before == ignored ? info.pad_id.value_or(*info.decoder_start_id) : before);
+        positions.push_back(i);
+      }
+      count(line, [&](int64_t i) { return first + i; });
+    }
+    target.tokens.position = at::tensor(positions, at::kLong);
+    target.embeds = model_.backbone->embed(at::tensor(ids, at::kLong));
+    return model_.backbone->forward(model_.ctx, source, &target, nullptr);
+  }
+
+  /// Token i predicts label i + 1; the first label is the prompt's to predict.
+  at::Tensor decoder_only(const Stream& source) {
+    const int64_t M = model_.prompt_length();
+    for (size_t b = 0; b < lines_.size(); ++b) {
+      const int64_t first = M + batch_.tokens().offsets[b];
+      count(lines_[b], [&](int64_t i) { return i == 0 ? M - 1 : first + i - 1; });
+    }
+    return model_.backbone->forward(model_.ctx, source, nullptr, nullptr);
+  }
+
+  const LoadedModel& model_;
+  InputBatch batch_;
+  std::vector<Line> lines_;
+  Ids tokens_, labels_;          // of the batch: what predicts, and what
+  std::vector<int64_t> counts_;  // by line
+};
+
+}  // namespace
+
+int run_score(const std::vector<std::string>& arguments) {
+  ScoreOptions options;
+  OptionSet set;
+  describe(options, set);
+  if (!read_command_line(set, arguments,
+                         {"Usage: dept score --model_name_or_path DIR [--peft_model_id DIR] [--flags] < LINES\nHow likely the "
+                          "model finds given text: JSON lines in, JSON lines out.\n"}))
+    return 0;
+  LineReader reader(options.input);
+  LineWriter writer(options.output);
+  const LoadedModel model = load_model(options.model);
+  Scorer scorer(model);
+  for_each_line(
+      reader, options.batch_size, [&](const Json& line, const std::string& where) { scorer.add(line, where); },
+      [&] { scorer.run(writer); });
+  writer.commit();
+  return 0;
+}
+
+}  // namespace dept
