@@ -125,7 +125,7 @@ void prune_checkpoints(const fs::path& output_dir, int64_t limit, const std::str
   for (size_t i = 0; i + limit < folders.size(); ++i) {
     if (folders[i].filename() == best) continue;
     // Renamed first, so that a half-removed folder is never taken for a checkpoint.
-    const fs::path doomed = output_dir / ("." + folders[i].filename().string() + ".removed");
+    const fs::path doomed = output_dir / str(".", folders[i].filename().string(), ".removed");
     std::error_code error;
     fs::remove_all(doomed, error);
     fs::rename(folders[i], doomed, error);

@@ -8,15 +8,17 @@
 namespace dept {
 namespace {
 
-// Cuts ids(source + suffix) to the limit without touching the suffix: its ids are those that ids(source) does not share.
-void truncate_source(Ids& ids, const Ids& text, const EncodeRules& rules, int64_t index) {
+// Cuts ids(source + suffix) to the limit without touching the suffix, whose ids are those that ids(source) does not share, or the
+// <s> in front.
+void truncate_source(Ids& ids, const Ids& text, std::optional<int64_t> bos, const EncodeRules& rules, int64_t index) {
   const int64_t excess = static_cast<int64_t>(ids.size()) - rules.max_source;
   if (excess <= 0) return;
-  int64_t shared = std::mismatch(ids.begin(), ids.end(), text.begin(), text.end()).first - ids.begin();
-  if (shared < excess)
-    fail(Code::bad_input, str("row ", index), str("max_seq_length above the ", ids.size() - shared, " tokens behind the text"),
-         str(rules.max_source));
-  const auto first = rules.truncate_head ? ids.begin() : ids.begin() + (shared - excess);
+  const int64_t head = bos && !ids.empty() && ids.front() == *bos ? 1 : 0;
+  const int64_t shared = std::mismatch(ids.begin(), ids.end(), text.begin(), text.end()).first - ids.begin();
+  if (shared < head + excess)
+    fail(Code::bad_input, str("row ", index),
+         str("max_seq_length above the ", ids.size() - shared + head, " tokens around the text"), str(rules.max_source));
+  const auto first = ids.begin() + (rules.truncate_head ? head : shared - excess);
   ids.erase(first, first + excess);
 }
 
@@ -27,7 +29,7 @@ std::vector<Ids> encode_causal_sources(const Tokenizer& tokenizer, const EncodeR
   std::vector<Ids> ids = tokenizer.encode_batch(whole, {}, threads);
   for (size_t i = 0; i < ids.size(); ++i)
     if (static_cast<int64_t>(ids[i].size()) > rules.max_source)
-      truncate_source(ids[i], tokenizer.encode(sources[i]), rules, texts[i].index);
+      truncate_source(ids[i], tokenizer.encode(sources[i]), tokenizer.bos_id, rules, texts[i].index);
   return ids;
 }
 

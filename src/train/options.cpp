@@ -177,6 +177,7 @@ void settle(TrainOptions& o, const OptionSet& set) {
   require(!o.output.do_eval || task.validation_file, "--do_eval needs --validation_file");
   require(!o.output.do_predict || task.test_file, "--do_predict needs --test_file");
   require(o.schedule.max_steps != 0, "--max_steps is 0");
+  require(o.schedule.max_steps > 0 || o.schedule.num_train_epochs > 0, "--num_train_epochs is 0");
   require(task.label_words.empty() || task.label_words.size() == task.labels.size(),
           "--label_words needs --labels, one word a label");
   if (e.load_best_model_at_end) {

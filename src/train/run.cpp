@@ -27,7 +27,9 @@ OrderedJson identity(const OptionSet& set) {
 }
 
 void check_positions(const ModelInfo& info, const TrainOptions& o) {
-  const int64_t needed = o.adapter.prefix_length + o.data.max_seq_length;
+  const std::string& adapter = o.model.peft_model_id;
+  const int64_t prompt = adapter.empty() ? o.adapter.prefix_length : read_adapter_config(adapter).num_virtual_tokens;
+  const int64_t needed = prompt + o.data.max_seq_length;
   if (info.max_positions > 0 && needed > info.max_positions)
     fail(Code::usage, "prefix_length + max_seq_length", str("at most the model's ", info.max_positions, " positions"),
          str(needed));
@@ -48,6 +50,9 @@ void check_metrics(const TrainOptions& o, const TaskData& task) {
   if (name.rfind("eval_", 0) == 0) name.erase(0, 5);
   if (!name.empty() && name != "loss" && std::find(task.metrics.begin(), task.metrics.end(), name) == task.metrics.end())
     fail(Code::usage, "metric_for_best_model", str("loss, ", join(task.metrics, ", ")), quote(name));
+  const bool predicts = o.evaluation.predict_by == "score" || o.evaluation.predict_with_generate;
+  if (!name.empty() && name != "loss" && !predicts)
+    fail(Code::usage, "metric_for_best_model", "loss, as --predict_with_generate false makes no predictions", quote(name));
   if (o.evaluation.predict_by == "score" && task.free_text())
     fail(Code::usage, "predict_by", "generate, as answers are free text", "score");
 }
@@ -78,7 +83,11 @@ AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
 // New weights, or those of --peft_model_id, whose config then decides type, rank and prompt.
 Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer) {
   const int64_t hidden = backbone.info().hidden;
-  if (!o.model.peft_model_id.empty()) return load_adapter(o.model.peft_model_id, hidden);
+  if (!o.model.peft_model_id.empty()) {
+    Adapter adapter = load_adapter(o.model.peft_model_id, hidden);
+    adapter.config.base_model_name_or_path = o.model.model_name_or_path;  // given with it, another one than it was trained with
+    return adapter;
+  }
   const AdapterConfig config = new_config(o, backbone.info());
   const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
   const at::Tensor prompt =

@@ -5,7 +5,11 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <cmath>
+
 #include "dept/adapter/adapter_file.h"
+#include "dept/base/error.h"
+#include "dept/base/text.h"
 
 namespace dept {
 namespace {
@@ -73,7 +77,9 @@ void Step::accumulate(std::span<const Example> examples) {
 }
 
 at::Tensor Step::update(const std::vector<Rates>& rates) {
-  clip_gradients(trainables_, max_grad_norm_);
+  // Before the weights move, so that none that are not finite are ever saved.
+  for (double norm : clip_gradients(trainables_, max_grad_norm_))
+    if (!std::isfinite(norm)) fail(Code::bad_input, "training", "finite gradients (a smaller learning rate may help)", str(norm));
   optimizer_.step(rates);
   zero_gradients(trainables_);
   return std::exchange(loss_, at::zeros_like(loss_));

@@ -22,7 +22,8 @@ class Step {
   void accumulate(std::span<const Example> examples);
 
   /// Clips each configuration's gradients, moves the weights by rates[k] and forgets the gradients.
-  /// Returns the step's loss of each configuration, fp64 [K]; reading it one step late keeps a device busy.
+  /// Throws bad_input, before anything moves, when a gradient is not finite. Returns the step's loss of each configuration, fp64
+  /// [K]; reading it one step late keeps a device busy.
   at::Tensor update(const std::vector<Rates>& rates);
 
   int64_t micro_steps() const { return ctx_.micro_step; }

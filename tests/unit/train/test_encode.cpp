@@ -1,0 +1,93 @@
+#include <gtest/gtest.h>
+
+#include "dept/base/error.h"
+#include "dept/train/encode.h"
+
+namespace dept {
+namespace {
+
+constexpr int64_t bos = 1, end = 2;
+
+// One id a byte behind an optional <s>; "ab" in a row is one token, so that source and suffix can merge.
+class Bytes : public Tokenizer {
+ public:
+  explicit Bytes(bool starts_with_bos) {
+    if (starts_with_bos) bos_id = bos;
+  }
+  Ids encode(std::string_view text, const EncodeOptions& options = {}) const override {
+    Ids ids;
+    if (bos_id) ids.push_back(*bos_id);
+    for (size_t i = 0; i < text.size(); ++i) {
+      const bool pair = text.substr(i, 2) == "ab";
+      ids.push_back(pair ? 300 : static_cast<uint8_t>(text[i]));
+      i += pair;
+    }
+    if (options.max_length > 0 && static_cast<int64_t>(ids.size()) > options.max_length) ids.resize(options.max_length);
+    return ids;
+  }
+  Ids encode_pair(std::string_view text, std::string_view, const EncodeOptions& options = {}) const override {
+    return encode(text, options);
+  }
+  std::string decode(std::span<const int64_t>, bool) const override { return ""; }
+  int64_t vocab_size() const override { return 301; }
+  std::optional<int64_t> token_to_id(std::string_view) const override { return std::nullopt; }
+  std::string id_to_token(int64_t) const override { return ""; }
+  std::vector<std::pair<std::string, std::string>> files() const override { return {}; }
+};
+
+EncodeRules causal(int64_t max_source, bool truncate_head) {
+  EncodeRules rules;
+  rules.max_source = max_source;
+  rules.causal_suffix = "->";
+  rules.truncate_head = truncate_head;
+  rules.end_id = end;
+  return rules;
+}
+
+Ids source_of(const Bytes& tokenizer, const EncodeRules& rules, const std::string& text) {
+  const std::vector<TextExample> texts{{4, text, "y"}};
+  const std::vector<Example> examples = encode_examples(tokenizer, rules, texts, 1);
+  EXPECT_EQ(examples.at(0).index, 4);
+  return examples.at(0).source;
+}
+
+TEST(Encode, CausalSourceHasTheSuffixAndTargetTheEnd) {
+  const std::vector<TextExample> texts{{0, "xy", "no"}};
+  const Example example = encode_examples(Bytes(false), causal(9, false), texts, 1).at(0);
+  EXPECT_EQ(example.source, (Ids{'x', 'y', '-', '>'}));
+  EXPECT_EQ(example.target, (Ids{'n', 'o', end}));
+}
+
+TEST(Encode, LongSourcesLoseTextNeverTheSuffix) {
+  EXPECT_EQ(source_of(Bytes(false), causal(4, false), "uvwxy"), (Ids{'u', 'v', '-', '>'}));
+  EXPECT_EQ(source_of(Bytes(false), causal(4, true), "uvwxy"), (Ids{'x', 'y', '-', '>'}));
+  EXPECT_THROW(source_of(Bytes(false), causal(1, false), "uvwxy"), Error);
+}
+
+TEST(Encode, TheStartTokenStaysInFront) {
+  EXPECT_EQ(source_of(Bytes(true), causal(5, false), "uvwxy"), (Ids{bos, 'u', 'v', '-', '>'}));
+  EXPECT_EQ(source_of(Bytes(true), causal(5, true), "uvwxy"), (Ids{bos, 'x', 'y', '-', '>'}));
+  EXPECT_EQ(source_of(Bytes(true), causal(3, true), "uvwxy"), (Ids{bos, '-', '>'}));
+  EXPECT_THROW(source_of(Bytes(true), causal(2, true), "uvwxy"), Error);
+  EXPECT_THROW(source_of(Bytes(true), causal(2, false), "uvwxy"), Error);
+}
+
+TEST(Encode, ATokenThatJoinsTextAndSuffixCountsAsSuffix) {
+  EncodeRules rules = causal(3, false);
+  rules.causal_suffix = "b>";
+  EXPECT_EQ(source_of(Bytes(false), rules, "uvwa"), (Ids{'u', 300, '>'}));
+}
+
+TEST(Encode, EncoderDecoderIsCutByTheTokenizer) {
+  EncodeRules rules;
+  rules.encoder_decoder = true;
+  rules.max_source = 3;
+  rules.max_target = 2;
+  const std::vector<TextExample> texts{{0, "uvwxy", "nope"}};
+  const Example example = encode_examples(Bytes(false), rules, texts, 1).at(0);
+  EXPECT_EQ(example.source, (Ids{'u', 'v', 'w'}));
+  EXPECT_EQ(example.target, (Ids{'n', 'o'}));
+}
+
+}  // namespace
+}  // namespace dept

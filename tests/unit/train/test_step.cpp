@@ -1,0 +1,31 @@
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "dept/base/error.h"
+#include "dept/train/step.h"
+
+namespace dept {
+namespace {
+
+TEST(Step, RefusesGradientsThatAreNotFiniteBeforeAnythingMoves) {
+  Context ctx;
+  Pipeline pipeline;
+  pipeline.backbone = load_backbone(DEPT_TEST_DATA "/parity/data/models/llama-gqa-tied", ctx);
+  const int64_t D = pipeline.backbone->info().hidden;
+  pipeline.rules.max_source = 4;
+  pipeline.weights = {at::full({1, 2, D}, 0.1), at::full({1, 4, 1}, 0.1), at::zeros({1, 1, D})};
+  pipeline.scale = std::numeric_limits<double>::infinity();  // A·B = inf * 0
+  const at::Tensor before = pipeline.weights.P.clone();
+  Step step(ctx, pipeline, {}, 1.0, 1);
+  const std::vector<Example> examples{{0, {5, 6, 7}, {8}}};
+  step.accumulate(examples);
+  EXPECT_THROW(step.update({{0.1, 0.1}}), Error);
+  EXPECT_TRUE(at::equal(pipeline.weights.P, before));
+}
+
+}  // namespace
+}  // namespace dept
