@@ -256,7 +256,7 @@ std::string option_range(const Option& option) {
 }
 
 std::string option_expects(const Option& option) {
-  const std::string kind = std::visit([](auto* target) { return std::string(kind_names(target).message); }, option.target);
+  std::string kind = std::visit([](auto* target) { return std::string(kind_names(target).message); }, option.target);
   std::string choices;
   for (size_t i = 0; i < option.allowed.size(); ++i)
     choices += (i == 0 ? "" : i + 1 == option.allowed.size() ? " or " : ", ") + option.allowed[i];

@@ -13,7 +13,7 @@ constexpr int64_t control = 3, user_defined = 4;
 
 // llama.cpp's names of pre-tokenizers -> what cuts the text before the bytes are spelled.
 Json pre_tokenizer(const std::string& name, const std::string& where) {
-  const Json gpt2 = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  Json gpt2 = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
   if (name == "gpt-2") return gpt2;
   if (name == "smollm")
     return {{"type", "Sequence"}, {"pretokenizers", {{{"type", "Digits"}, {"individual_digits", true}}, gpt2}}};

@@ -143,7 +143,7 @@ void truncate(Ids& a, Ids* b, int64_t room, Truncation how) {
     return;
   }
   if (how == Truncation::only_second && !b) fail(Code::usage, "truncation", "a pair of texts for only_second", "one text");
-  Ids& target = how == Truncation::only_first ? a : *b;
+  Ids& target = how == Truncation::only_second ? *b : a;
   if (room == 0) return cut(a, 0), b ? cut(*b, 0) : void();
   if (size(target) <= excess)
     fail(Code::usage, "truncation", str("a text of more than ", excess, " ids to cut"), str(size(target)));
