@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """Writes src/text/unicode_tables.cpp: the character classes that the `tokenizers` library sees.
 
-Its parts follow different Unicode versions, so each class is read off the library itself, one code point at a time;
-only the classes of grapheme clusters (UAX #29) come from the `regex` module. Needs: pip install tokenizers==0.23.* regex
+Its parts follow different Unicode versions, so each class is read off the library itself, one code point at a time. For the
+classes of grapheme clusters (UAX #29) the `regex` module gives the candidates, which the library then confirms.
+Needs: pip install tokenizers==0.23.* regex sentencepiece
 """
+import io
+import os
 import sys
+import tempfile
 import unicodedata
 
 import regex
+import sentencepiece
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 POINTS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
@@ -48,6 +53,70 @@ def bert(**options):
     return normalizers.BertNormalizer(**{**base, **options})
 
 
+def varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if byte < 0x80:
+            return value, at
+
+
+def fields(data):
+    """(number, bytes) of the length-delimited fields of a protobuf message."""
+    at = 0
+    while at < len(data):
+        tag, at = varint(data, at)
+        if tag & 7 == 2:
+            size, at = varint(data, at)
+            yield tag >> 3, data[at : at + size]
+            at += size
+        elif tag & 7 == 0:
+            _, at = varint(data, at)
+        else:
+            at += 4 if tag & 7 == 5 else 8
+
+
+def sentencepiece_charsmap(model):
+    """ModelProto.normalizer_spec (3) .precompiled_charsmap (2)."""
+    return dict(fields(dict(fields(model))[3]))[2]
+
+
+def charsmap_normalizer(rules):
+    """The library's normaliser of a SentencePiece model with these replacements of single characters."""
+    model = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "rules.tsv")
+        with open(path, "w") as file:
+            file.writelines("%X\t%X\n" % (ord(key), ord(value)) for key, value in sorted(rules.items()))
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(["a b"] * 9), model_writer=model, vocab_size=9, minloglevel=2,
+                                                 hard_vocab_limit=False, normalization_rule_tsv=path)
+    return normalizers.Precompiled(sentencepiece_charsmap(model.getvalue()))
+
+
+def cluster_classes():
+    """Candidates that the library confirms: a short cluster whose first character has a replacement becomes it as a whole."""
+    found = {name: unicode_property("GCB=" + name) for name in CLUSTERS}
+    found["Control"] -= {"\r", "\n"}
+    conjuncts = {name: unicode_property("InCB=" + name) for name in CONJUNCTS}
+    names = (found["Control"] - {"\0"}) | found["Prepend"] | conjuncts["Consonant"] | {"a"}
+    normalize = charsmap_normalizer({c: "X" for c in names}).normalize_str
+    attached = {c for c in POINTS if normalize("a" + c) == "X"}
+    marks = found["Extend"] | found["SpacingMark"] | found["ZWJ"]
+    print("marks not confirmed", len(marks - attached), "added", len(attached - marks), file=sys.stderr)
+    for name in ["Extend", "SpacingMark"]:
+        found[name] &= attached
+    found["Extend"] |= attached - marks
+    found["Prepend"] = {c for c in found["Prepend"] if normalize(c + "-") == "X"}
+    found["Control"] = {c for c in found["Control"] if normalize(c + "\u0301") != "X"}
+    virama, consonant = "\u094d", "\u0915"
+    conjuncts["Consonant"] = {c for c in conjuncts["Consonant"] if len(c.encode()) > 3 or normalize(consonant + virama + c + "\u0301")[-1] == "\u0301"}
+    conjuncts["Linker"] = {c for c in conjuncts["Linker"] if normalize(consonant + c + consonant + "\u0301")[-1] == "\u0301"}
+    conjuncts["Extend"] &= attached
+    return found, conjuncts
+
+
 FLAGS = {
     "letter": lambda: matched(r"\p{L}"),
     "number": lambda: matched(r"\p{N}"),
@@ -85,11 +154,12 @@ def character_classes():
         found = members()
         print(name, len(found), file=sys.stderr)
         put(found, 1 << bit)
-    for index, name in enumerate(CLUSTERS, 1):
-        put(unicode_property("GCB=" + name) - ({"\r", "\n"} if name == "Control" else set()), index << 16)
-    put(unicode_property("ExtPict") - unicode_property("GCB=Extend"), (len(CLUSTERS) + 1) << 16)
-    for index, name in enumerate(CONJUNCTS, 1):
-        put(unicode_property("InCB=" + name), index << 24)
+    clusters, conjuncts = cluster_classes()
+    clusters["Pictographic"] = unicode_property("ExtPict") - set().union(*clusters.values())
+    for shift, classes in [(16, clusters), (24, conjuncts)]:
+        for index, (name, members) in enumerate(classes.items(), 1):
+            print(name, len(members), file=sys.stderr)
+            put(members, index << shift)
     return ranges(values)
 
 
