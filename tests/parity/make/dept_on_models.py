@@ -1,0 +1,95 @@
+"""Golden values for DePT on whole models: loss, gradients of P, A, B and the losses of ten optimiser steps.
+
+OMP_NUM_THREADS=1 python tests/parity/make/dept_on_models.py  ->  tests/parity/data/adapter/MODEL.dept.{safetensors,json}
+The models are those of make/models.py. Every example runs alone and unpadded through transformers with autograd, in fp32 as
+transformers computes and in fp64 with its casts to fp32 patched away. AdamW is written out after transformers 4.28.
+"""
+import json
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from models import DATA as MODELS, Fp64, VOCAB, WIDTH
+from safetensors.torch import save_file
+from transformers import LlamaForCausalLM, T5ForConditionalGeneration
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "adapter"
+M, S, R, ALPHA = 5, 16, 3, 8
+STEPS, WARMUP, RATES = 10, 2, {"P": 0.1, "A": 0.02, "B": 0.02}
+LENGTHS = [[(3, 2), (16, 1), (7, 3), (1, 2)], [(9, 1), (2, 4), (11, 2)]]  # two batches of (source, target)
+
+
+def nll(model, example, P, A, B):
+    """Sum of the negative log likelihoods of an example's target under the prompted model."""
+    source, target = (torch.tensor(example[key]) for key in ("source", "target"))
+    table = model.get_input_embeddings().weight.detach()
+    delta = ALPHA / math.sqrt(R) * (A @ B)
+    if model.config.is_encoder_decoder:
+        x = torch.cat([P, table[source] + delta[: len(source)]])
+        start = torch.tensor([model.config.decoder_start_token_id])
+        logits = model(inputs_embeds=x[None], decoder_inputs_embeds=table[torch.cat([start, target[:-1]])][None]).logits[0]
+    else:
+        x = torch.cat([P, table[source] + delta[S - len(source):], table[target[:-1]]])
+        logits = model(inputs_embeds=x[None]).logits[0, M + len(source) - 1:]
+    return F.cross_entropy(logits, target, reduction="sum")
+
+
+def batch_loss(model, batch, weights):
+    return sum(nll(model, e, *weights) for e in batch) / sum(len(e["target"]) for e in batch)
+
+
+def train(model, batches, start):
+    """The losses before each of ten steps: linear schedule with warm-up, clipping at 1, AdamW with eps before bias correction."""
+    p = [t.clone().requires_grad_() for t in start]
+    m, v = [torch.zeros_like(t) for t in p], [torch.zeros_like(t) for t in p]
+    losses = []
+    for step in range(STEPS):
+        loss = batch_loss(model, batches[step % 2], p)
+        losses.append(loss.item())
+        grads = torch.autograd.grad(loss, p)
+        norm = torch.sqrt(sum((g.double() ** 2).sum() for g in grads)).item()
+        factor = step / WARMUP if step < WARMUP else (STEPS - step) / (STEPS - WARMUP)
+        with torch.no_grad():
+            for i, name in enumerate("PAB"):
+                g = grads[i] * min(1.0, 1.0 / (norm + 1e-6))
+                m[i] = 0.9 * m[i] + 0.1 * g
+                v[i] = 0.999 * v[i] + 0.001 * g * g
+                rate = RATES[name] * factor * math.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
+                p[i] -= rate * m[i] / (v[i].sqrt() + 1e-6)
+    return losses
+
+
+def golden(name, model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=generator)
+    ids = lambda n: torch.randint(3, VOCAB, (n,), generator=generator).tolist()
+    batches = [[{"source": ids(s), "target": ids(t)} for s, t in lengths] for lengths in LENGTHS]
+    table = model.get_input_embeddings().weight.detach()
+    P = table[torch.tensor(ids(M))] + 0.2 * draw(M, WIDTH)
+    A = (2 * torch.rand(S, R, generator=generator) - 1) / math.sqrt(R)
+    B = 0.1 * draw(R, WIDTH)
+    tensors, losses = {"P": P, "A": A, "B": B}, {}
+    for kind, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
+        model.to(dtype).requires_grad_(False)
+        weights = [t.detach().clone().to(dtype).requires_grad_() for t in (P, A, B)]
+        with torch.enable_grad() if kind == "fp32" else Fp64():
+            loss = batch_loss(model, batches[0], weights)
+            loss.backward()
+            steps = train(model, batches, [P.to(dtype), A.to(dtype), torch.zeros_like(B, dtype=dtype)])
+        assert loss.dtype == dtype
+        losses[kind] = {"loss": loss.item(), "steps": steps}
+        tensors |= {f"d{n}.{kind}": w.grad for n, w in zip("PAB", weights)}
+    for n in "PAB":
+        a, b = tensors[f"d{n}.fp32"].double(), tensors[f"d{n}.fp64"]
+        print(name, f"d{n}: fp32 against fp64", f"{((a - b).abs().max() / b.abs().max()).item():.1e}")
+    a, b = losses["fp32"]["steps"], losses["fp64"]["steps"]
+    print(name, "losses", [round(x, 4) for x in b], "apart", f"{max(abs(x - y) / y for x, y in zip(a, b)):.1e}")
+    save_file(tensors, DATA / f"{name}.dept.safetensors")
+    (DATA / f"{name}.dept.json").write_text(json.dumps({"batches": batches, "losses": losses}) + "\n")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for name, family, seed in (("llama-gqa-tied", LlamaForCausalLM, 21), ("t5-v1.0", T5ForConditionalGeneration, 22)):
+        golden(name, family.from_pretrained(MODELS / name, attn_implementation="eager").eval(), seed)
