@@ -1,0 +1,103 @@
+// DePT on whole models against transformers with autograd (make/dept_on_models.py): loss, gradients, ten optimiser steps.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros_like.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+
+#include "dept/base/json.h"
+#include "dept/tensorio/tensor_source.h"
+#include "dept/train/schedule.h"
+#include "dept/train/step.h"
+
+namespace dept {
+namespace {
+
+const fs::path data = fs::path(DEPT_TEST_DATA) / "parity" / "data";
+constexpr int64_t steps = 10, warmup = 2;
+constexpr double prompt_rate = 0.1, delta_rate = 0.02;
+
+/// The model without dropout: a folder that differs from the committed one in config.json alone.
+fs::path without_dropout(const std::string& model) {
+  const fs::path folder = fs::path(testing::TempDir()) / ("dept_without_dropout_" + model + "_" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  fs::copy_file(data / "models" / model / "model.safetensors", folder / "model.safetensors",
+                fs::copy_options::overwrite_existing);
+  Json config = read_json(data / "models" / model / "config.json");
+  config["dropout_rate"] = 0;
+  write_atomic(folder / "config.json", config.dump());
+  return folder;
+}
+
+class DeptOnModels : public testing::TestWithParam<std::tuple<const char*, at::ScalarType>> {
+ protected:
+  void SetUp() override {
+    const auto [model, dtype] = GetParam();
+    kind_ = dtype == at::kDouble ? "fp64" : "fp32";
+    tolerance_ = dtype == at::kDouble ? 1e-9 : 1e-4;
+    ctx_.compute = dtype;
+    golden_ = read_json(data / "adapter" / (std::string(model) + ".dept.json"));
+    tensors_ = open_safetensors(data / "adapter" / (std::string(model) + ".dept.safetensors"));
+    const fs::path folder = without_dropout(model);
+    pipeline_.backbone = load_backbone(folder, ctx_);
+    fs::remove_all(folder);
+    pipeline_.rules.encoder_decoder = pipeline_.backbone->info().encoder_decoder;
+    pipeline_.rules.max_source = 16;
+    pipeline_.weights = {tensor("P"), tensor("A"), tensor("B")};
+    pipeline_.scale = delta_scale(8, 3);
+  }
+
+  at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(ctx_.compute).unsqueeze(0); }
+  std::vector<Example> batch(size_t number) const {
+    std::vector<Example> examples;
+    for (const Json& one : golden_["batches"][number]) {
+      const auto index = static_cast<int64_t>(examples.size());
+      examples.push_back({index, one["source"].get<Ids>(), one["target"].get<Ids>()});
+    }
+    return examples;
+  }
+  void expect_near(double got, double want, const std::string& what) const {
+    EXPECT_LE(std::abs(got - want) / std::abs(want), tolerance_) << what << ": " << got << ", not " << want;
+  }
+
+  Context ctx_;
+  std::string kind_;
+  double tolerance_ = 0;
+  Json golden_;
+  std::unique_ptr<TensorSource> tensors_;
+  Pipeline pipeline_;
+};
+
+TEST_P(DeptOnModels, LossAndGradients) {
+  DeptWeights sums;
+  const BatchLoss loss = pipeline_.loss(ctx_, collate(pipeline_.rules, batch(0)), &sums);
+  expect_near((loss.nll / loss.tokens).item<double>(), golden_["losses"][kind_]["loss"].get<double>(), "loss");
+  for (const auto& [name, sum] : {std::pair{"dP", sums.P}, {"dA", sums.A}, {"dB", sums.B}}) {
+    const at::Tensor want = tensor(std::string(name) + "." + kind_);
+    const at::Tensor error = (sum / loss.tokens.item<double>() - want).abs().max() / want.abs().max();
+    EXPECT_LE(error.item<double>(), tolerance_) << name;
+  }
+}
+
+TEST_P(DeptOnModels, TenOptimiserSteps) {
+  pipeline_.weights.B = at::zeros_like(pipeline_.weights.B);
+  Step step(ctx_, pipeline_, {}, 1.0, 1);
+  const Schedule schedule("linear", warmup, steps, prompt_rate);
+  for (int64_t t = 0; t < steps; ++t) {
+    step.accumulate(batch(t % 2));
+    const double factor = schedule.factor(t);
+    const double loss = step.update({{prompt_rate * factor, delta_rate * factor}}).item<double>();
+    expect_near(loss, golden_["losses"][kind_]["steps"][t].get<double>(), "step " + std::to_string(t + 1));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, DeptOnModels,
+                         testing::Combine(testing::Values("llama-gqa-tied", "t5-v1.0"), testing::Values(at::kFloat, at::kDouble)),
+                         [](const auto& info) {
+                           const std::string model = std::get<0>(info.param);
+                           return model.substr(0, model.find('-')) + (std::get<1>(info.param) == at::kDouble ? "Fp64" : "Fp32");
+                         });
+
+}  // namespace
+}  // namespace dept
