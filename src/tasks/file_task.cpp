@@ -237,6 +237,11 @@ TaskData load_file_task(const FileTaskOptions& options) {
   return task;
 }
 
+void check_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled) {
+  check_template(options);
+  RowReader(options, read_table_head(path), labelled);
+}
+
 std::vector<TextExample> load_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled,
                                             const std::vector<std::string>& labels) {
   if (!labels.empty()) check_labels(labels, options.label_words, options.metrics);

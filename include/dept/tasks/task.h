@@ -50,6 +50,9 @@ void check_file_task(const FileTaskOptions& options);
 /// metric is exact_match); else each must be a label: an unknown or empty one throws bad_input with file and line.
 TaskData load_file_task(const FileTaskOptions& options);
 
+/// What load_file_examples would throw that the file's head and the template show: for checks before a model is loaded.
+void check_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled);
+
 /// One unlabelled or labelled file for `predict` and `eval`; without `labels` answers are free text.
 std::vector<TextExample> load_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled,
                                             const std::vector<std::string>& labels);

@@ -111,6 +111,8 @@ TEST_F(FileTask, TemplateAndPair) {
 
 TEST_F(FileTask, UnlabelledFile) {
   const std::string path = file("in.csv", "text\na\nb\n");
+  check_file_examples(options, path, false);
+  EXPECT_THAT(refusal([&] { check_file_examples(options, path, true); }).what, HasSubstr("expected a column \"label\""));
   const auto examples = load_file_examples(options, path, false, {"0", "1"});
   ASSERT_EQ(examples.size(), 2u);
   EXPECT_EQ(examples[1].source, "b");
