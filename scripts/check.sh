@@ -46,7 +46,7 @@ check_long() {
   ctest --test-dir build/release --output-on-failure --no-tests=error -L long
 }
 
-timed "set-up" scripts/setup.sh build check
+timed "set-up" scripts/setup.sh build check model
 sections=("$@")
 [ $# -gt 0 ] || sections=("${all_sections[@]}")
 for section in "${sections[@]}"; do

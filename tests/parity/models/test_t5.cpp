@@ -1,4 +1,6 @@
 // T5 v1.0 against transformers, and against itself in other forms: ragged, dropout, cached, finite differences.
+#include "dept/base/text.h"
+#include "models/t5.h"
 #include "support.h"
 
 namespace dept::parity {
@@ -41,6 +43,20 @@ TEST(T5, ConfigIsRead) {
   EXPECT_EQ(info.decoder_start_id, 0);
   EXPECT_EQ(info.pad_id, 0);
   EXPECT_EQ(info.eos_ids, (std::vector<int64_t>{1, 30, 31, 57}));
+}
+
+TEST(T5, BucketsEqualTransformersAtEveryDistance) {
+  const auto file = golden(name);
+  for (const auto& [buckets, far] : {std::pair{8, 20}, {32, 128}}) {
+    for (const bool both : {true, false}) {
+      const Lengths expected = as_lengths(file->read(str("bucket.", buckets, ".", far, ".", both ? "both" : "causal")));
+      ASSERT_EQ(expected.size(), 601u);
+      for (int64_t distance = -300; distance <= 300; ++distance) {
+        EXPECT_EQ(t5_bucket(distance, both, buckets, far), expected[distance + 300])
+            << distance << " of " << buckets << (both ? "" : ", causal");
+      }
+    }
+  }
 }
 
 TEST(T5, EqualsTransformersInFp32) {
