@@ -131,7 +131,7 @@ void check_labels(const std::vector<std::string>& labels, const std::vector<std:
 void check_metric(const std::string& name) {
   const std::vector<std::string>& known = metric_names();
   if (std::find(known.begin(), known.end(), name) == known.end())
-    fail(Code::usage, "metrics", str("of ", join(known, ", ")), quote(name));
+    fail(Code::usage, "metrics", str("one of ", join(known, ", ")), quote(name));
 }
 
 void check_template(const FileTaskOptions& options) {
