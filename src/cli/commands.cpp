@@ -4,10 +4,13 @@ namespace dept {
 
 std::span<const Command> commands() {
   static constexpr Command table[] = {
+      {"train", "train, evaluate, predict", run_train},
+      {"eval", "metrics of an adapter, or the untrained model, on a file", run_eval},
+      {"predict", "text in, predictions and label scores out", run_predict},
       {"generate", "free continuations of prompts, by lines", run_generate},
       {"score", "how likely a model finds given text, by lines", run_score},
-      {"tokenize", "text to ids, and ids to text", run_tokenize},
       {"model", "what a model, an adapter, a safetensors or GGUF file holds", run_model},
+      {"tokenize", "text to ids, and ids to text", run_tokenize},
       {"doctor", "what this machine offers: CPU, memory, disk, measured speed", run_doctor},
   };
   return table;
