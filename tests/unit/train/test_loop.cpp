@@ -1,0 +1,193 @@
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/equal.h>
+
+#include <barrier>
+#include <cmath>
+#include <thread>
+
+#include "dept/train/loop.h"
+#include "unit/base/scratch.h"
+#include "unit/train/tiny.h"
+
+namespace dept {
+namespace {
+
+// Two ranks as two threads.
+class Threads {
+ public:
+  class Rank : public Collective {
+   public:
+    Rank(Threads& threads, int64_t rank) : threads_(threads), rank_(rank) {}
+    int64_t rank() const override { return rank_; }
+    int64_t size() const override { return 2; }
+    void all_reduce_sum(at::Tensor& tensor) override {
+      threads_.slot_[rank_] = tensor.clone();
+      threads_.barrier_.arrive_and_wait();
+      tensor.copy_(threads_.slot_[0] + threads_.slot_[1]);
+      threads_.barrier_.arrive_and_wait();
+    }
+    void broadcast(at::Tensor&, int64_t) override {}
+    void barrier() override { threads_.barrier_.arrive_and_wait(); }
+
+   private:
+    Threads& threads_;
+    int64_t rank_;
+  };
+
+ private:
+  std::barrier<> barrier_{2};
+  at::Tensor slot_[2];
+};
+
+struct Run {
+  TrainOptions options;
+  Pipeline pipeline = tiny_pipeline("llama-gqa-tied");
+  AdapterConfig config;
+  TaskData task;
+  PredictRules rules;
+  Split train, validation;
+  Context ctx;
+  std::function<bool()> interrupted;
+
+  explicit Run(const fs::path& output_dir, int64_t examples = 11) {
+    options.output.output_dir = output_dir.string();
+    options.output.save_steps = options.output.logging_steps = 2;
+    options.evaluation.eval_steps = 2;
+    options.evaluation.eval_strategy = "steps";
+    options.schedule.max_steps = 8;
+    options.schedule.per_device_train_batch_size = 4;
+    options.schedule.gradient_accumulation_steps = 2;
+    options.optimizer.learning_rate = 0.05;
+    const DeptWeights& w = pipeline.weights;
+    config.r = w.A.size(2);
+    config.max_length = w.A.size(1);
+    config.num_virtual_tokens = w.P.size(1);
+    config.token_dim = w.P.size(2);
+    config.base_model_name_or_path = "model";
+    config.task_type = "CAUSAL_LM";
+    task.labels = task.label_words = {"no", "yes"};
+    task.metrics = {"accuracy"};
+    rules.by = PredictBy::score;
+    rules.labels = task.labels;
+    rules.label_ids = {{5, 1}, {6, 1}};
+    train = split(examples, 20);
+    validation = split(6, 30);
+  }
+  static Split split(int64_t count, uint64_t seed) {
+    Split split;
+    split.examples = random_examples(count, seed);
+    for (Example& example : split.examples) {
+      const bool yes = example.source[0] % 2 == 0;
+      example.target = {yes ? 6 : 5, 1};
+      split.texts.push_back({example.index, "", yes ? "yes" : "no"});
+    }
+    return split;
+  }
+  LoopInputs inputs() { return {ctx, options, task, config, pipeline, rules, train, validation, interrupted}; }
+};
+
+// The log without what time decides.
+std::string timeless(const OrderedJson& log) {
+  std::string text;
+  for (const auto& entry : log)
+    for (const auto& [key, value] : entry.items())
+      if (key.find("_runtime") == std::string::npos && key.find("_per_second") == std::string::npos)
+        text += key + " " + value.dump() + "\n";
+  return text;
+}
+
+TEST(Loop, AnInterruptedRunGoesOnToTheSameBits) {
+  const Scratch scratch;
+  Run whole(scratch / "whole"), broken(scratch / "broken");
+  TrainingLoop unbroken(whole.inputs());
+  ASSERT_TRUE(unbroken.run());
+
+  int asked = 0;
+  broken.interrupted = [&] { return ++asked == 3; };  // between two checkpoints
+  EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
+  Run again(scratch / "broken");
+  TrainingLoop resumed(again.inputs());
+  ASSERT_TRUE(resumed.run());
+  EXPECT_EQ(resumed.state().step, 8);
+  EXPECT_EQ(timeless(resumed.state().log), timeless(unbroken.state().log));
+  EXPECT_TRUE(at::equal(again.pipeline.weights.P, whole.pipeline.weights.P));
+  EXPECT_TRUE(at::equal(again.pipeline.weights.A, whole.pipeline.weights.A));
+  EXPECT_TRUE(at::equal(again.pipeline.weights.B, whole.pipeline.weights.B));
+}
+
+TEST(Loop, LogsTransformersKeys) {
+  const Scratch scratch;
+  Run run(scratch / "run");
+  run.options.optimizer.learning_rate = 0.08;
+  TrainingLoop loop(run.inputs());
+  ASSERT_TRUE(loop.run());
+  const OrderedJson& log = loop.state().log;
+  ASSERT_EQ(log.size(), 9u) << "4 losses, 4 evaluations, 1 summary";
+  EXPECT_EQ(log[0]["step"], 2);
+  EXPECT_NEAR(log[0]["learning_rate"].get<double>(), 0.08 * 6 / 8, 1e-12) << "the next step's";
+  EXPECT_EQ(log[0]["epoch"], 1.33) << "4 micro-batches of 3 an epoch";
+  EXPECT_EQ(log[0]["loss"].get<double>(), std::round(log[0]["loss_exact"].get<double>() * 1e4) / 1e4);
+  EXPECT_TRUE(log[1].contains("eval_accuracy"));
+  double sum = 0;
+  for (size_t i : {0, 2, 4, 6}) sum += log[i]["loss_exact"].get<double>();
+  EXPECT_NEAR(log[8]["train_loss"].get<double>(), sum / 4, 1e-9);
+  EXPECT_LT(log[6]["loss"].get<double>(), log[0]["loss"].get<double>());
+}
+
+TEST(Loop, EndsWithTheBestCheckpoint) {
+  const Scratch scratch;
+  Run run(scratch / "run");
+  run.options.evaluation.load_best_model_at_end = true;
+  run.options.evaluation.metric_for_best_model = "eval_loss";
+  run.options.optimizer.learning_rate = 5;  // so that later is worse
+  run.options.output.save_total_limit = 1;
+  TrainingLoop loop(run.inputs());
+  ASSERT_TRUE(loop.run());
+  double best = 1e9;
+  int64_t best_step = 0;
+  for (const auto& entry : loop.state().log)
+    if (entry.contains("eval_loss") && entry["eval_loss"].get<double>() < best) {
+      best = entry["eval_loss"];
+      best_step = entry["step"];
+    }
+  EXPECT_EQ(loop.state().best_checkpoint, checkpoint_name(best_step));
+  EXPECT_EQ(*loop.state().best_metric, best);
+  const Adapter saved = load_adapter(scratch / "run" / checkpoint_name(best_step), 32);
+  EXPECT_TRUE(at::equal(run.pipeline.weights.P, saved.weights.P));
+}
+
+TEST(Loop, TwoRanksTakeOneRanksSteps) {
+  const Scratch scratch;
+  Run one(scratch / "one");
+  one.options.evaluation.eval_strategy = one.options.output.save_strategy = "no";
+  TrainingLoop single(one.inputs());
+  ASSERT_TRUE(single.run());
+
+  Threads threads;
+  Threads::Rank ranks[2] = {{threads, 0}, {threads, 1}};
+  Run runs[2] = {Run(scratch / "zero"), Run(scratch / "first")};
+  std::vector<std::thread> workers;
+  for (int rank = 0; rank < 2; ++rank)
+    workers.emplace_back([&, rank] {
+      Run& run = runs[rank];
+      run.ctx.group = &ranks[rank];
+      run.options.evaluation.eval_strategy = run.options.output.save_strategy = "no";
+      run.options.schedule.per_device_train_batch_size = 2;
+      TrainingLoop(run.inputs()).run();
+    });
+  for (std::thread& worker : workers) worker.join();
+  EXPECT_TRUE(at::equal(runs[0].pipeline.weights.P, runs[1].pipeline.weights.P));
+  const at::Tensor difference = (runs[0].pipeline.weights.P - one.pipeline.weights.P).abs().max();
+  EXPECT_LT(difference.item<double>(), 2e-4) << "the last batch of an epoch leaves one rank without examples";
+}
+
+TEST(Loop, ALossThatIsNotFiniteEndsTheRun) {
+  const Scratch scratch;
+  Run run(scratch / "run");
+  run.pipeline.weights.P.fill_(NAN);
+  run.options.evaluation.eval_strategy = "no";
+  error_of(Code::bad_input, [&] { TrainingLoop(run.inputs()).run(); });
+}
+
+}  // namespace
+}  // namespace dept

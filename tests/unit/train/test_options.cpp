@@ -1,0 +1,110 @@
+#include "dept/train/loop.h"
+#include "dept/train/options.h"
+#include "unit/base/scratch.h"
+
+namespace dept {
+namespace {
+
+struct Parsed {
+  TrainOptions options;
+  OptionSet set;
+  explicit Parsed(std::vector<std::string> more) {
+    describe(options, set);
+    std::vector<std::string> flags = {"--model_name_or_path", "model",     "--output_dir", "out",
+                                      "--train_file",         "train.csv", "--do_train"};
+    flags.insert(flags.end(), more.begin(), more.end());
+    set.parse_flags(flags);
+  }
+  TrainOptions& settled() {
+    settle(options, set);
+    return options;
+  }
+};
+
+TEST(TrainOptions, HaveTheOriginalsDefaults) {
+  TrainOptions& o = Parsed({}).settled();
+  EXPECT_EQ(o.data.max_seq_length, 256);
+  EXPECT_EQ(o.adapter.prefix_length, 100);
+  EXPECT_EQ(o.adapter.r, 30);
+  EXPECT_EQ(o.adapter.lora_alpha, 8);
+  EXPECT_EQ(o.optimizer.adam_epsilon, 1e-6);
+  EXPECT_EQ(o.schedule.seed, 42);
+  EXPECT_EQ(*o.evaluation.eval_steps, 500) << "logging_steps";
+}
+
+TEST(TrainOptions, TakeTheOriginalsCommand) {
+  Parsed parsed({"--validation_file",
+                 "v.csv",
+                 "--test_file",
+                 "t.csv",
+                 "--peft_type",
+                 "PROMPT_TUNING_LORA",
+                 "--lora_embedding_lr",
+                 "5e-3",
+                 "--learning_rate",
+                 "3e-1",
+                 "--prefix_length",
+                 "40",
+                 "--r",
+                 "45",
+                 "--dataset_config_name",
+                 "en",
+                 "--do_eval",
+                 "--do_predict",
+                 "--per_device_train_batch_size",
+                 "32",
+                 "--per_device_eval_batch_size",
+                 "32",
+                 "--max_seq_length",
+                 "256",
+                 "--save_strategy",
+                 "steps",
+                 "--evaluation_strategy",
+                 "steps",
+                 "--max_steps",
+                 "40000",
+                 "--eval_steps",
+                 "1000",
+                 "--save_steps",
+                 "1000",
+                 "--warmup_steps",
+                 "500",
+                 "--weight_decay",
+                 "1e-5",
+                 "--load_best_model_at_end",
+                 "--save_total_limit",
+                 "1"});
+  TrainOptions& o = parsed.settled();
+  EXPECT_EQ(*o.optimizer.lora_embedding_lr, 5e-3);
+  EXPECT_EQ(o.evaluation.eval_strategy, "steps");
+  EXPECT_EQ(*o.evaluation.eval_steps, 1000);
+  EXPECT_EQ(*o.output.save_total_limit, 1);
+  EXPECT_FALSE(o.optimizer.apply_weight_decay);
+}
+
+TEST(TrainOptions, SayAllContradictionsAtOnce) {
+  Parsed parsed(
+      {"--task_name", "sst2", "--do_predict", "--load_best_model_at_end", "--eval_strategy", "steps", "--eval_steps", "300"});
+  const std::string message = error_of(Code::usage, [&] { parsed.settled(); });
+  for (const char* part : {"--task_name", "--test_file", "--validation_file", "multiple of --eval_steps"})
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+}
+
+TEST(TrainOptions, VanillaPromptTuningHasNoRank) {
+  EXPECT_EQ(Parsed({"--peft_type", "PROMPT_TUNING"}).settled().adapter.r, 0);
+}
+
+TEST(TrainOptions, EpochsBecomeSteps) {
+  ScheduleOptions schedule;
+  schedule.num_train_epochs = 3;
+  EXPECT_EQ(total_steps(schedule, 7), 21);
+  schedule.gradient_accumulation_steps = 2;
+  EXPECT_EQ(total_steps(schedule, 7), 9) << "transformers counts whole steps of an epoch";
+  schedule.num_train_epochs = 0.5;
+  EXPECT_EQ(total_steps(schedule, 7), 2) << "rounded up";
+  schedule.max_steps = 5;
+  EXPECT_EQ(total_steps(schedule, 7), 5);
+}
+
+}  // namespace
+}  // namespace dept

@@ -1,0 +1,47 @@
+// A tiny model with a random adapter, and random examples for it.
+#pragma once
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/randn.h>
+
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "dept/train/pipeline.h"
+
+namespace dept {
+
+inline at::Tensor noise(at::IntArrayRef shape, uint64_t seed) {
+  return 0.3 * at::randn(shape, at::detail::createCPUGenerator(seed));
+}
+
+/// The models of tests/parity/make/models.py: "llama-gqa-tied", "llama-untied", "t5-v1.0". No tokenizer.
+inline Pipeline tiny_pipeline(const std::string& name, int64_t M = 3, int64_t S = 12, int64_t R = 2) {
+  Pipeline pipeline;
+  pipeline.backbone = load_backbone(std::string(DEPT_TEST_DATA) + "/parity/data/models/" + name, Context{});
+  const ModelInfo& info = pipeline.backbone->info();
+  pipeline.rules.encoder_decoder = info.encoder_decoder;
+  pipeline.rules.max_source = S;
+  pipeline.rules.end_id = 1;
+  pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
+  pipeline.weights = {noise({1, M, info.hidden}, 1), noise({1, S, R}, 2), noise({1, R, info.hidden}, 3)};
+  pipeline.scale = 2;
+  return pipeline;
+}
+
+inline std::vector<Example> random_examples(int64_t count, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<Example> examples(count);
+  for (int64_t i = 0; i < count; ++i) {
+    examples[i].index = i;
+    examples[i].source.resize(1 + random() % 9);
+    for (int64_t& id : examples[i].source) id = static_cast<int64_t>(random() % 96);
+    examples[i].target = {static_cast<int64_t>(random() % 96), static_cast<int64_t>(random() % 96), 1};
+    examples[i].target.resize(1 + random() % 3);
+  }
+  return examples;
+}
+
+}  // namespace dept
