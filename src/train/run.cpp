@@ -36,13 +36,15 @@ void check_positions(const ModelInfo& info, const TrainOptions& o) {
 }
 
 // All that can be known before the model is loaded, all problems at once.
-void check(TrainOptions& o, const OrderedJson& options) {
+Claim check(const TrainOptions& o, const OrderedJson& options) {
+  Claim claim = Claim::fresh;
   check_all({[&] { check_file_task(o.data.task); }, [&] { check_positions(check_model(o.model), o); },
              [&] { parse_dtype(o.model.dtype); },
              [&] {
-               if (o.output.do_train) check_claim(o.output.output_dir, options, o.output.overwrite_output_dir);
+               if (o.output.do_train) claim = check_claim(o.output.output_dir, options, o.output.overwrite_output_dir);
              },
              [&] { check_output_folder(o.output.output_dir); }});
+  return claim;
 }
 
 void check_metrics(const TrainOptions& o, const TaskData& task) {
@@ -57,10 +59,29 @@ void check_metrics(const TrainOptions& o, const TaskData& task) {
     fail(Code::usage, "predict_by", "generate, as answers are free text", "score");
 }
 
+struct Data {
+  TaskData task;
+  Split train, validation, test;
+};
+
 Split make_split(std::vector<TextExample> texts, std::optional<int64_t> limit, const Pipeline& pipeline, int threads) {
   if (limit && *limit < static_cast<int64_t>(texts.size())) texts.resize(*limit);
   std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, texts, threads);
   return {std::move(texts), std::move(examples)};
+}
+
+// Every row is read and tokenised before the model is: a bad one is found now. Sets the pipeline's tokenizer and rules.
+Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
+  Data data{load_file_task(o.data.task), {}, {}, {}};
+  check_metrics(o, data.task);
+  pipeline.tokenizer = load_model_tokenizer(o.model);
+  pipeline.rules = encode_rules(read_model_info(o.model.model_name_or_path), *pipeline.tokenizer, o.data,
+                                parse_delta_alignment(o.adapter.delta_alignment));
+  if (data.task.free_text()) pipeline.rules.max_target = o.evaluation.generation_max_length;
+  data.train = make_split(data.task.train, o.data.max_train_samples, pipeline, threads);
+  data.validation = make_split(data.task.validation, o.data.max_eval_samples, pipeline, threads);
+  data.test = make_split(data.task.test, o.data.max_predict_samples, pipeline, threads);
+  return data;
 }
 
 AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
@@ -104,65 +125,71 @@ OrderedJson train_results(const TrainingLoop& loop, const Split& train) {
   return results;
 }
 
+// Evaluation on one split, its results under `name`.
+Evaluation judge(const LoopInputs& in, const std::string& name, const Split& split, Outputs& outputs) {
+  const auto start = Clock::now();
+  Evaluation evaluation = evaluate(in.ctx, in.pipeline, in.rules, in.task, split.texts, split.examples, name);
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  OrderedJson results = evaluation_json(evaluation, name, seconds, in.rules.batch_size);
+  results[name + "_samples"] = split.examples.size();
+  outputs.results(name, results);
+  log::info(results.dump());
+  return evaluation;
+}
+
+// False: interrupted.
+bool train(const LoopInputs& in, Outputs& outputs) {
+  TrainingLoop loop(in);
+  log::info(str(in.train.examples.size(), " examples, ", loop.total_steps(), " steps, ", loop.parameters(), " trained numbers"));
+  if (!loop.run()) return false;
+  outputs.adapter(in.config, in.pipeline);
+  outputs.trainer_state(loop.state(), loop.total_steps());
+  outputs.results("train", train_results(loop, in.train));
+  return true;
+}
+
+void adopt(TrainOptions& o, const OptionSet& set) {
+  if (o.model.peft_model_id.empty()) return;
+  const AdapterConfig config = read_adapter_config(o.model.peft_model_id);
+  adopt_model(config, o.model, o.data);
+  if (!o.output.do_train) adopt_task(config, o.data, set);
+}
+
 }  // namespace
 
 RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<bool()>& interrupted) {
   const OrderedJson options = identity(set);
-  if (!o.model.peft_model_id.empty()) adopt_model(read_adapter_config(o.model.peft_model_id), o.model, o.data);
-  if (!o.output.do_train && !o.model.peft_model_id.empty()) adopt_task(read_adapter_config(o.model.peft_model_id), o.data, set);
-  check(o, options);
-  if (o.output.do_train && claim_output(o.output.output_dir, options, o.output.overwrite_output_dir) == Claim::finished) {
+  adopt(o, set);
+  if (check(o, options) == Claim::finished) {
     log::info(str(o.output.output_dir, " holds this very run, finished: nothing to do (--overwrite_output_dir runs it again)"));
     return RunEnd::done_before;
   }
+  const Context ctx = make_context(o.model, o.schedule.seed);
+  Pipeline pipeline;
+  const Data data = read_data(o, ctx.threads, pipeline);
+
+  if (o.output.do_train) claim_output(o.output.output_dir, options, o.output.overwrite_output_dir);
+  require_writable_folder(o.output.output_dir);
   log::to_file(fs::path(o.output.output_dir) / "output.log");
   if (o.optimizer.weight_decay != 0 && !o.optimizer.apply_weight_decay)
     log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
 
-  const TaskData task = load_file_task(o.data.task);
-  check_metrics(o, task);
-  Context ctx = make_context(o.model, o.schedule.seed);
-  Pipeline pipeline;
-  pipeline.tokenizer = load_model_tokenizer(o.model);
-  pipeline.rules = encode_rules(read_model_info(o.model.model_name_or_path), *pipeline.tokenizer, o.data,
-                                parse_delta_alignment(o.adapter.delta_alignment));
-  if (task.free_text()) pipeline.rules.max_target = o.evaluation.generation_max_length;
-  const Split train = make_split(task.train, o.data.max_train_samples, pipeline, ctx.threads);
-  const Split validation = make_split(task.validation, o.data.max_eval_samples, pipeline, ctx.threads);
-  const Split test = make_split(task.test, o.data.max_predict_samples, pipeline, ctx.threads);
-
   pipeline.backbone = load_backbone(o.model.model_name_or_path, ctx);
   Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer);
-  adapter.config.task = {o.data.task.source_template, o.data.causal_suffix, task.labels, task.label_words};
+  adapter.config.task = {o.data.task.source_template, o.data.causal_suffix, data.task.labels, data.task.label_words};
   pipeline.weights = adapter.weights;
   pipeline.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
   pipeline.rules.alignment = adapter.config.delta_alignment;
-  const PredictRules rules = predict_rules(o.evaluation, task, pipeline, ctx.threads);
+  const PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);
 
+  const LoopInputs in{ctx, o, data.task, adapter.config, pipeline, rules, data.train, data.validation, interrupted};
   Outputs outputs(o.output.output_dir);
-  if (o.output.do_train) {
-    TrainingLoop loop({ctx, o, task, adapter.config, pipeline, rules, train, validation, interrupted});
-    log::info(str(train.examples.size(), " examples, ", loop.total_steps(), " steps, ", loop.parameters(), " trainable numbers"));
-    if (!loop.run()) return RunEnd::interrupted;
-    outputs.adapter(adapter.config, pipeline);
-    outputs.trainer_state(loop.state(), loop.total_steps());
-    outputs.results("train", train_results(loop, train));
-  }
-  const auto judge = [&](const std::string& name, const Split& split) {
-    const auto start = Clock::now();
-    Evaluation evaluation = evaluate(ctx, pipeline, rules, task, split.texts, split.examples, name);
-    OrderedJson results =
-        evaluation_json(evaluation, name, std::chrono::duration<double>(Clock::now() - start).count(), rules.batch_size);
-    results[name + "_samples"] = split.examples.size();
-    outputs.results(name, results);
-    log::info(results.dump());
-    return evaluation;
-  };
-  if (o.output.do_eval) judge("eval", validation);
-  if (o.output.do_predict) outputs.predictions(judge("test", test));
+  if (o.output.do_train && !train(in, outputs)) return RunEnd::interrupted;
+  if (o.output.do_eval) judge(in, "eval", data.validation, outputs);
+  if (o.output.do_predict) outputs.predictions(judge(in, "test", data.test, outputs));
   outputs.all_results();
   if (o.output.do_train) {
-    outputs.model_card(adapter.config, task);
+    outputs.model_card(adapter.config, data.task);
     mark_finished(o.output.output_dir, options);
   }
   log::close_file();

@@ -4,6 +4,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/tensorio/tensor_source.h"
 
 namespace dept {
 
@@ -41,6 +42,7 @@ ModelInfo check_model(const ModelOptions& options) {
   if (!fs::exists(path))
     fail(Code::io, "model_name_or_path", "a model's folder or a .gguf file", quote(path) + ", which is not there");
   const ModelInfo info = read_model_info(path);
+  if (fs::is_directory(path)) open_safetensors(path);  // the headers of the weights
   if (!options.peft_model_id.empty()) {
     const AdapterConfig config = read_adapter_config(options.peft_model_id);
     if (config.token_dim != info.hidden)
