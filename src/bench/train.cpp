@@ -16,6 +16,7 @@
 #include "dept/adapter/init.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/train/options.h"
 #include "dept/train/step.h"
 
 namespace dept {

@@ -38,9 +38,9 @@ void take_specials(const Json& json, Tokenizer& tokenizer, const std::string& wh
 }
 
 // `sides` are the parsed side files that go with files[1], files[2], ...
-std::shared_ptr<const Tokenizer> build(const Json& json, const std::vector<Json>& sides, Pipeline::Files files,
+std::shared_ptr<const Tokenizer> build(const Json& json, const std::vector<Json>& sides, TokenizerPipeline::Files files,
                                        const std::string& where) {
-  auto tokenizer = std::make_shared<Pipeline>(json, files, where);
+  auto tokenizer = std::make_shared<TokenizerPipeline>(json, files, where);
   const auto model_unk = std::exchange(tokenizer->unk_id, std::nullopt);
   for (size_t i = 0; i < sides.size(); ++i) take_specials(sides[i], *tokenizer, str(where, ": ", files[i + 1].first));
   if (!tokenizer->unk_id) tokenizer->unk_id = model_unk;
@@ -48,7 +48,7 @@ std::shared_ptr<const Tokenizer> build(const Json& json, const std::vector<Json>
 }
 
 std::shared_ptr<const Tokenizer> load_json(const fs::path& path) {
-  Pipeline::Files files{{"tokenizer.json", read_file(path, max_file_bytes)}};
+  TokenizerPipeline::Files files{{"tokenizer.json", read_file(path, max_file_bytes)}};
   std::vector<Json> sides;
   for (const char* name : side_files) {
     const fs::path side = path.parent_path() / name;
@@ -62,7 +62,7 @@ std::shared_ptr<const Tokenizer> load_json(const fs::path& path) {
 
 std::shared_ptr<const Tokenizer> load_gguf(const fs::path& path) {
   const GgufTokenizer read = read_gguf_tokenizer(path);
-  Pipeline::Files files{{"tokenizer.json", read.tokenizer.dump()}, {"tokenizer_config.json", read.config.dump()}};
+  TokenizerPipeline::Files files{{"tokenizer.json", read.tokenizer.dump()}, {"tokenizer_config.json", read.config.dump()}};
   return build(read.tokenizer, {read.config}, std::move(files), path.string());
 }
 

@@ -38,9 +38,9 @@ void require_utf8(std::string_view text) {
 }  // namespace
 
 // Scratch space taken for a call and given back after it, so that encode() may run on many threads.
-class Pipeline::Lease {
+class TokenizerPipeline::Lease {
  public:
-  explicit Lease(const Pipeline& owner) : owner_(owner) {
+  explicit Lease(const TokenizerPipeline& owner) : owner_(owner) {
     const std::lock_guard lock(owner.mutex_);
     if (owner.idle_.empty()) return;
     scratch_ = std::move(owner.idle_.back());
@@ -57,11 +57,11 @@ class Pipeline::Lease {
   }
 
  private:
-  const Pipeline& owner_;
+  const TokenizerPipeline& owner_;
   std::unique_ptr<Scratch> scratch_;
 };
 
-Pipeline::Pipeline(const Json& json, Files files, const std::string& where) : files_(std::move(files)) {
+TokenizerPipeline::TokenizerPipeline(const Json& json, Files files, const std::string& where) : files_(std::move(files)) {
   if (!json.is_object()) fail(Code::bad_input, where, "an object", kind_of(json));
   normalizer_ = make_normalizer(optional_member(json, "normalizer"), where + ": normalizer");
   pre_tokenizers_ = make_pre_tokenizers(optional_member(json, "pre_tokenizer"), where + ": pre_tokenizer");
@@ -79,7 +79,7 @@ Pipeline::Pipeline(const Json& json, Files files, const std::string& where) : fi
   for (const AddedToken& token : added_->tokens()) vocab_size_ += model_->vocabulary().find(token.content) == Vocabulary::absent;
 }
 
-void Pipeline::encode_words(std::string_view text, bool at_start, Scratch& scratch, Ids& out) const {
+void TokenizerPipeline::encode_words(std::string_view text, bool at_start, Scratch& scratch, Ids& out) const {
   scratch.pieces.assign(1, {text, at_start});
   for (const auto& step : pre_tokenizers_) {
     scratch.next.clear();
@@ -102,7 +102,7 @@ void Pipeline::encode_words(std::string_view text, bool at_start, Scratch& scrat
   }
 }
 
-void Pipeline::encode_text(std::string_view text, Scratch& scratch, Ids& out) const {
+void TokenizerPipeline::encode_text(std::string_view text, Scratch& scratch, Ids& out) const {
   require_utf8(text);
   scratch.raw.clear();
   added_->cut_raw(text, scratch.raw);
@@ -126,7 +126,7 @@ void Pipeline::encode_text(std::string_view text, Scratch& scratch, Ids& out) co
   }
 }
 
-Ids Pipeline::finish(Ids a, Ids* b, const EncodeOptions& options) const {
+Ids TokenizerPipeline::finish(Ids a, Ids* b, const EncodeOptions& options) const {
   const Template& frame = b ? post_processor_.pair : post_processor_.single;
   if (options.max_length > 0) {
     const int64_t room = options.max_length - (options.add_special_tokens ? frame.specials() : 0);
@@ -138,14 +138,14 @@ Ids Pipeline::finish(Ids a, Ids* b, const EncodeOptions& options) const {
   return frame.fill(a, b ? *b : Ids(), options.add_special_tokens);
 }
 
-Ids Pipeline::encode(std::string_view text, const EncodeOptions& options) const {
+Ids TokenizerPipeline::encode(std::string_view text, const EncodeOptions& options) const {
   Lease lease(*this);
   Ids ids;
   encode_text(text, *lease, ids);
   return finish(std::move(ids), nullptr, options);
 }
 
-Ids Pipeline::encode_pair(std::string_view text, std::string_view pair, const EncodeOptions& options) const {
+Ids TokenizerPipeline::encode_pair(std::string_view text, std::string_view pair, const EncodeOptions& options) const {
   Lease lease(*this);
   Ids first, second;
   encode_text(text, *lease, first);
@@ -153,7 +153,7 @@ Ids Pipeline::encode_pair(std::string_view text, std::string_view pair, const En
   return finish(std::move(first), &second, options);
 }
 
-std::string Pipeline::decode(std::span<const int64_t> ids, bool skip_special_tokens) const {
+std::string TokenizerPipeline::decode(std::span<const int64_t> ids, bool skip_special_tokens) const {
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
   for (const int64_t id : ids) {
@@ -171,13 +171,13 @@ std::string Pipeline::decode(std::span<const int64_t> ids, bool skip_special_tok
   return out;
 }
 
-std::optional<int64_t> Pipeline::token_to_id(std::string_view token) const {
+std::optional<int64_t> TokenizerPipeline::token_to_id(std::string_view token) const {
   if (const AddedToken* added = added_->find(token)) return added->id;
   const int32_t id = model_->vocabulary().find(token);
   return id == Vocabulary::absent ? std::nullopt : std::optional<int64_t>(id);
 }
 
-std::string Pipeline::id_to_token(int64_t id) const {
+std::string TokenizerPipeline::id_to_token(int64_t id) const {
   if (const AddedToken* added = added_->find(id)) return added->content;
   if (!model_->vocabulary().contains(id)) fail(Code::bad_input, "id_to_token", str("ids below ", vocab_size_), str(id));
   return std::string(model_->vocabulary().token(id));

@@ -17,12 +17,12 @@
 
 namespace dept {
 
-class Pipeline : public Tokenizer {
+class TokenizerPipeline : public Tokenizer {
  public:
   using Files = std::vector<std::pair<std::string, std::string>>;
 
   /// `json` is a tokenizer.json; `files` what files() answers.
-  Pipeline(const Json& json, Files files, const std::string& where);
+  TokenizerPipeline(const Json& json, Files files, const std::string& where);
 
   Ids encode(std::string_view text, const EncodeOptions& options) const override;
   Ids encode_pair(std::string_view text, std::string_view pair, const EncodeOptions& options) const override;

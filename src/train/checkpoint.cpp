@@ -122,15 +122,18 @@ std::vector<fs::path> list_checkpoints(const fs::path& output_dir) {
 
 void prune_checkpoints(const fs::path& output_dir, int64_t limit, const std::string& best) {
   const std::vector<fs::path> folders = list_checkpoints(output_dir);
-  for (size_t i = 0; i + limit < folders.size(); ++i) {
-    if (folders[i].filename() == best) continue;
+  int64_t excess = static_cast<int64_t>(folders.size()) - limit;
+  for (const fs::path& folder : folders) {
+    if (excess <= 0) return;
+    if (limit > 0 && (folder.filename() == best || folder == folders.back())) continue;
+    --excess;
     // Renamed first, so that a half-removed folder is never taken for a checkpoint.
-    const fs::path doomed = output_dir / str(".", folders[i].filename().string(), ".removed");
+    const fs::path doomed = output_dir / str(".", folder.filename().string(), ".removed");
     std::error_code error;
     fs::remove_all(doomed, error);
-    fs::rename(folders[i], doomed, error);
+    fs::rename(folder, doomed, error);
     if (!error) fs::remove_all(doomed, error);
-    if (error) fail(Code::io, folders[i].string(), "a checkpoint that can be removed", error.message());
+    if (error) fail(Code::io, folder.string(), "a checkpoint that can be removed", error.message());
   }
 }
 

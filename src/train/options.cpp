@@ -142,7 +142,7 @@ void describe(OutputOptions& o, OptionSet& set) {
   set.add("logging_first_step", &o.logging_first_step, "log the first step too");
   set.add("save_strategy", &o.save_strategy, "when to write checkpoints").choices(when);
   set.add("save_steps", &o.save_steps, "steps between checkpoints").min(1);
-  set.add("save_total_limit", &o.save_total_limit, "keep so many checkpoints (the best one besides)").min(1);
+  set.add("save_total_limit", &o.save_total_limit, "keep so many checkpoints; the best and the newest always stay").min(1);
 }
 
 void describe(TrainOptions& o, OptionSet& set) {

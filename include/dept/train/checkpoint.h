@@ -53,7 +53,7 @@ Checkpoint load_checkpoint(const fs::path& folder, int64_t hidden);
 /// The checkpoints of a run, oldest first.
 std::vector<fs::path> list_checkpoints(const fs::path& output_dir);
 
-/// Removes the oldest but `limit`, keeping the best one besides.
+/// Removes the oldest until `limit` are left; the newest and the best one always stay (so they may be two where limit is 1).
 void prune_checkpoints(const fs::path& output_dir, int64_t limit, const std::string& best);
 
 }  // namespace dept
