@@ -38,6 +38,7 @@ check_tokenizers() {
     say "no tokenizer files at $folder (DEPT_TOKENIZERS names them): left out"
     return
   fi
+  scripts/build.sh release --target parity_text
   DEPT_TOKENIZERS=$(realpath "$folder") ctest --test-dir build/release --output-on-failure --no-tests=error -L tokenizers
 }
 
