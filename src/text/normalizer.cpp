@@ -21,6 +21,7 @@ class Sequence : public Normalizer {
     for (const auto& step : steps_) {
       if (!step->apply(changed ? std::string_view(out) : text, made)) continue;
       out.swap(made);
+      require_bounded(text.size(), out.size());
       changed = true;
     }
     return changed;

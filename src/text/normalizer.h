@@ -22,10 +22,4 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& json, const std::string&
 /// SentencePiece's compiled character map ("Precompiled"), from its base64 text.
 std::unique_ptr<Normalizer> make_charsmap(std::string_view base64, const std::string& where);
 
-/// BERT's: clean_text, handle_chinese_chars, strip_accents, lowercase.
-std::unique_ptr<Normalizer> make_bert_normalizer(const Json& json, const std::string& where);
-
-/// Unicode's normal forms; `name` is NFC, NFD, NFKC or NFKD.
-std::unique_ptr<Normalizer> make_unicode_form(std::string_view name);
-
 }  // namespace dept

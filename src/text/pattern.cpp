@@ -1,5 +1,7 @@
 #include "text/pattern.h"
 
+#include "dept/base/error.h"
+#include "dept/base/text.h"
 #include "text/json_fields.h"
 #include "text/unicode.h"
 
@@ -47,6 +49,13 @@ size_t gpt2_match_end(std::string_view text, size_t at) {
   return last > at ? last : end;
 }
 
+void require_bounded(size_t before, size_t after) {
+  constexpr size_t most = 1000;
+  if (after > most * (before + most))
+    fail(Code::bad_input, "text", str("rules that make it at most ", most, " times as long"),
+         str(before, " bytes that became ", after));
+}
+
 Pattern::Pattern(const Json& json, const std::string& where) {
   PatternField field = read_pattern(json, where);
   if (!field.regex)
@@ -72,6 +81,7 @@ bool Pattern::replace_all(std::string_view text, std::string_view content, std::
   std::vector<Match> matches;
   find_all(text, matches);
   if (matches.empty()) return false;
+  require_bounded(text.size(), text.size() + matches.size() * content.size());
   out.clear();
   size_t at = 0;
   for (const Match& match : matches) {

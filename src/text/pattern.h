@@ -17,6 +17,9 @@ inline constexpr std::string_view gpt2_pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p
 /// The end of the match of gpt2_pattern that begins at `at` (it matches everywhere), found without a regex engine.
 size_t gpt2_match_end(std::string_view text, size_t at);
 
+/// Throws bad_input when rewriting makes a text of `before` bytes absurdly long: a file could otherwise eat all memory.
+void require_bounded(size_t before, size_t after);
+
 class Pattern {
  public:
   /// From {"pattern": {"String": text} or {"Regex": text}}.

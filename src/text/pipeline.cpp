@@ -9,6 +9,7 @@ namespace {
 
 // Old files have no model.type: they are told apart by their fields.
 std::unique_ptr<Model> make_model(const Json& json, bool byte_level, const std::string& where) {
+  if (!json.is_object()) fail(Code::bad_input, where, "an object", kind_of(json));
   std::string type = value_or<std::string>(json, "type", "", where);
   if (type.empty()) {
     if (json.contains("merges"))
@@ -128,6 +129,7 @@ void TokenizerPipeline::encode_text(std::string_view text, Scratch& scratch, Ids
 
 Ids TokenizerPipeline::finish(Ids a, Ids* b, const EncodeOptions& options) const {
   const Template& frame = b ? post_processor_.pair : post_processor_.single;
+  if (options.max_length < 0) fail(Code::usage, "max_length", "0 or more", str(options.max_length));
   if (options.max_length > 0) {
     const int64_t room = options.max_length - (options.add_special_tokens ? frame.specials() : 0);
     if (room < 0)

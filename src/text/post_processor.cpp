@@ -43,7 +43,10 @@ PostProcessor read_fixed(const Json& json, bool roberta, const std::string& wher
 Template read_template(const Json& json, const char* key, const Json& specials, const std::string& where) {
   const Json& parts = member(json, key, where);
   const std::string here = str(where, ": ", key);
-  if (!parts.is_array()) fail(Code::bad_input, here, "a list", kind_of(parts));
+  constexpr size_t most_parts = 64;
+  constexpr int64_t most_ids = 1024;
+  if (!parts.is_array() || parts.size() > most_parts)
+    fail(Code::bad_input, here, str("a list of at most ", most_parts), kind_of(parts));
   Template out;
   for (const Json& part : parts) {
     if (part.is_object() && part.contains("Sequence")) {
@@ -57,6 +60,7 @@ Template read_template(const Json& json, const char* key, const Json& specials, 
            require<std::vector<int64_t>>(specials[id], "ids", str(where, ": special_tokens: ", quote(id)))) {
         if (token < 0 || token > INT32_MAX)
           fail(Code::bad_input, str(where, ": special_tokens: ", quote(id)), "token ids", str(token));
+        if (out.specials() == most_ids) fail(Code::bad_input, here, str("at most ", most_ids, " ids"), "more");
         out.add_special(token);
       }
     } else {

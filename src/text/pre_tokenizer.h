@@ -26,7 +26,7 @@ class TextArena {
 
 struct Piece {
   std::string_view text;
-  bool at_start;  // begins where the whole text begins
+  bool at_start;  // begins where the whole text begins (what a normaliser took away there does not count)
 };
 
 class PreTokenizer {

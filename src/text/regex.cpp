@@ -37,6 +37,13 @@ std::string category_ranges(std::string_view name) {
   return out;
 }
 
+// Oniguruma's \w: letters, marks, decimal digits, letter numbers, connectors, circled letters and Latin-1's other numbers.
+std::string word_ranges() {
+  std::string out;
+  for (const char* name : {"L", "M", "Nd", "Nl", "Pc"}) out += category_ranges(name);
+  return out + R"(\xb2\xb3\xb9\xbc-\xbe\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
+}
+
 // Rewrites the escapes that PCRE2 reads otherwise; refuses what it has no words for.
 class Translator {
  public:
@@ -99,6 +106,13 @@ class Translator {
         break;
       case 'S':
         put_class(nonspace_ranges, false);
+        break;
+      case 'w':
+        put_class(word_ranges(), false);
+        break;
+      case 'W':
+        if (in_class_) refuse("\\W in a class");
+        put_class(word_ranges(), true);
         break;
       case 'd':
         put_class(category_ranges("Nd"), false);

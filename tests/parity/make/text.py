@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from text_strings import BLOCKS, FRAGMENTS, WORDS, digest, string  # noqa: E402
 
 OUT = os.path.join(os.path.dirname(__file__), "..", "data", "text")
-FULL, HASHED = 100, 3000
+FULL, HASHED = 60, 2000
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
@@ -152,6 +152,54 @@ def t5():
     return tokenizer
 
 
+def llama2():
+    """BPE with byte fallback over whole texts, as SentencePiece's BPE models are told in tokenizer.json."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    words = Tokenizer(models.BPE())
+    words.normalizer = tokenizer.normalizer
+    words.pre_tokenizer = pre_tokenizers.Metaspace()
+    specials = ["<unk>", "<s>", "</s>", *("<0x%02X>" % byte for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=800, show_progress=False, special_tokens=specials)
+    words.train_from_iterator(corpus(strings=10), trainer)
+    state, trained = json.loads(tokenizer.to_str()), json.loads(words.to_str())
+    state["model"].update({key: trained["model"][key] for key in ["vocab", "merges"]})
+    state["added_tokens"] = [token for token in trained["added_tokens"] if token["id"] < 3]
+    tokenizer = Tokenizer.from_str(json.dumps(state))
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s>:1 $B:1", special_tokens=[("<s>", 1)])
+    return tokenizer
+
+
+def wordpiece():
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(vocab_size=900, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    tokenizer.train_from_iterator(corpus(strings=100), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return tokenizer
+
+
+def mixed():
+    """The remaining parts, all in one: stripping, replacing, splitting in every way."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([
+        normalizers.Nmt(), normalizers.StripAccents(),
+        normalizers.Replace(Regex(r"\s{2,}"), " "), normalizers.Replace("--", "\u2014"), normalizers.Strip()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split("n", "merged_with_previous"), pre_tokenizers.Split(Regex(r"[st]"), "merged_with_next"),
+        pre_tokenizers.Split(Regex(r"\w+"), "contiguous", invert=True), pre_tokenizers.Digits(), pre_tokenizers.Punctuation("merged_with_next"),
+        pre_tokenizers.CharDelimiterSplit("q"), pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace(split=False)])
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
+    trainer = trainers.UnigramTrainer(vocab_size=700, show_progress=False, special_tokens=["<unk>"], unk_token="<unk>")
+    tokenizer.train_from_iterator(corpus(strings=10), trainer)
+    tokenizer.add_tokens(added("Hello", normalized=True) + added("world", normalized=True, single_word=True, lstrip=True))
+    tokenizer.post_processor = processors.BertProcessing(("sep", 4), ("cls", 5))
+    return tokenizer
+
+
 def encoded(tokenizer, *texts, **options):
     return tokenizer.encode(*texts, **options).ids
 
@@ -198,6 +246,6 @@ def write_strings():
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
     write_strings()
-    makers = {"gpt2": gpt2, "smollm": smollm, "roberta": roberta, "llama3": llama3, "t5": t5}
+    makers = {"gpt2": gpt2, "smollm": smollm, "roberta": roberta, "llama3": llama3, "t5": t5, "llama2": llama2, "wordpiece": wordpiece, "mixed": mixed}
     for name in sys.argv[1:] or makers:
         write(name, makers[name]())

@@ -43,7 +43,7 @@ Json ids_or_null(const std::function<Ids()>& encode) {
 
 TEST_P(Family, AgreesInEveryRespect) {
   const auto cases = lines(".jsonl");
-  ASSERT_EQ(cases.size(), 100u);
+  ASSERT_EQ(cases.size(), 60u);
   for (size_t i = 0; i < cases.size(); ++i) {
     const Json expected = parse_json(cases[i], str(GetParam(), ": line ", i + 1));
     const std::string text = strings()[i], pair = strings()[i + 1];
@@ -62,13 +62,12 @@ TEST_P(Family, AgreesInEveryRespect) {
 
 TEST_P(Family, AgreesOnManyStrings) {
   const auto digests = lines(".hash");
-  ASSERT_EQ(digests.size(), 2900u);
+  ASSERT_EQ(digests.size(), 1940u);
   std::vector<std::string> texts;
-  for (size_t i = 0; i < digests.size(); ++i) texts.push_back(strings()[100 + i]);
+  for (size_t i = 0; i < digests.size(); ++i) texts.push_back(strings()[60 + i]);
   const auto ids = tokenizer_->encode_batch(texts, {}, 2);
   for (size_t i = 0; i < digests.size(); ++i)
-    EXPECT_EQ(digest(ids[i]), std::stoul(digests[i], nullptr, 16))
-        << GetParam() << " " << 100 + i << ": " << quote(texts[i], 500);
+    EXPECT_EQ(digest(ids[i]), std::stoul(digests[i], nullptr, 16)) << GetParam() << " " << 60 + i << ": " << quote(texts[i], 500);
 }
 
 TEST_P(Family, FilesRebuildIt) {
@@ -78,7 +77,8 @@ TEST_P(Family, FilesRebuildIt) {
   EXPECT_EQ(files[0].second, read_file(text_data() / GetParam() / "tokenizer.json"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Text, Family, testing::Values("gpt2", "smollm", "roberta", "llama3", "t5"),
+INSTANTIATE_TEST_SUITE_P(Text, Family,
+                         testing::Values("gpt2", "smollm", "roberta", "llama3", "t5", "llama2", "wordpiece", "mixed"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
