@@ -105,7 +105,7 @@ int run_predict(const std::vector<std::string>& arguments) {
   }
   check_all({[&] { check_model(options.model); },
              [&] {
-               if (is_table(options.input)) require_readable_file(options.input, "input");
+               if (is_table(options.input)) check_file_examples(options.data.task, options.input, false);
              }});
   TaskData task;
   task.labels = options.data.task.labels;

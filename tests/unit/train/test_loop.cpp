@@ -39,7 +39,7 @@ class Threads {
   at::Tensor slot_[2];
 };
 
-struct Run {
+struct TinyRun {
   TrainOptions options;
   Pipeline pipeline = tiny_pipeline("llama-gqa-tied");
   AdapterConfig config;
@@ -49,7 +49,7 @@ struct Run {
   Context ctx;
   std::function<bool()> interrupted;
 
-  explicit Run(const fs::path& output_dir, int64_t examples = 11) {
+  explicit TinyRun(const fs::path& output_dir, int64_t examples = 11) {
     options.output.output_dir = output_dir.string();
     options.output.save_steps = options.output.logging_steps = 2;
     options.evaluation.eval_steps = 2;
@@ -98,14 +98,14 @@ std::string timeless(const OrderedJson& log) {
 
 TEST(Loop, AnInterruptedRunGoesOnToTheSameBits) {
   const Scratch scratch;
-  Run whole(scratch / "whole"), broken(scratch / "broken");
+  TinyRun whole(scratch / "whole"), broken(scratch / "broken");
   TrainingLoop unbroken(whole.inputs());
   ASSERT_TRUE(unbroken.run());
 
   int asked = 0;
   broken.interrupted = [&] { return ++asked == 3; };  // between two checkpoints
   EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
-  Run again(scratch / "broken");
+  TinyRun again(scratch / "broken");
   TrainingLoop resumed(again.inputs());
   ASSERT_TRUE(resumed.run());
   EXPECT_EQ(resumed.state().step, 8);
@@ -117,7 +117,7 @@ TEST(Loop, AnInterruptedRunGoesOnToTheSameBits) {
 
 TEST(Loop, LogsTransformersKeys) {
   const Scratch scratch;
-  Run run(scratch / "run");
+  TinyRun run(scratch / "run");
   run.options.optimizer.learning_rate = 0.08;
   TrainingLoop loop(run.inputs());
   ASSERT_TRUE(loop.run());
@@ -136,7 +136,7 @@ TEST(Loop, LogsTransformersKeys) {
 
 TEST(Loop, EndsWithTheBestCheckpoint) {
   const Scratch scratch;
-  Run run(scratch / "run");
+  TinyRun run(scratch / "run");
   run.options.evaluation.load_best_model_at_end = true;
   run.options.evaluation.metric_for_best_model = "eval_loss";
   run.options.optimizer.learning_rate = 5;  // so that later is worse
@@ -158,18 +158,18 @@ TEST(Loop, EndsWithTheBestCheckpoint) {
 
 TEST(Loop, TwoRanksTakeOneRanksSteps) {
   const Scratch scratch;
-  Run one(scratch / "one");
+  TinyRun one(scratch / "one");
   one.options.evaluation.eval_strategy = one.options.output.save_strategy = "no";
   TrainingLoop single(one.inputs());
   ASSERT_TRUE(single.run());
 
   Threads threads;
   Threads::Rank ranks[2] = {{threads, 0}, {threads, 1}};
-  Run runs[2] = {Run(scratch / "zero"), Run(scratch / "first")};
+  TinyRun runs[2] = {TinyRun(scratch / "zero"), TinyRun(scratch / "first")};
   std::vector<std::thread> workers;
   for (int rank = 0; rank < 2; ++rank)
     workers.emplace_back([&, rank] {
-      Run& run = runs[rank];
+      TinyRun& run = runs[rank];
       run.ctx.group = &ranks[rank];
       run.options.evaluation.eval_strategy = run.options.output.save_strategy = "no";
       run.options.schedule.per_device_train_batch_size = 2;
@@ -183,7 +183,7 @@ TEST(Loop, TwoRanksTakeOneRanksSteps) {
 
 TEST(Loop, ALossThatIsNotFiniteEndsTheRun) {
   const Scratch scratch;
-  Run run(scratch / "run");
+  TinyRun run(scratch / "run");
   run.pipeline.weights.P.fill_(NAN);
   run.options.evaluation.eval_strategy = "no";
   error_of(Code::bad_input, [&] { TrainingLoop(run.inputs()).run(); });
