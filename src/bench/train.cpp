@@ -117,8 +117,7 @@ double step_flop(const ModelInfo& info, const std::vector<Example>& batch, int64
     target += static_cast<double>(example.target.size());
   }
   // Of T5 v1.0's weights the encoder has 3/7, and 1/14 make keys and values of cross-attention, also from source tokens.
-  const double tokens =
-      info.encoder_decoder ? (source + target) / 2 : source + target - static_cast<double>(batch.size());
+  const double tokens = info.encoder_decoder ? (source + target) / 2 : source + target - static_cast<double>(batch.size());
   return 4 * (weights * tokens + embedding * target);
 }
 
