@@ -22,7 +22,7 @@ struct Parsed {
 };
 
 TEST(TrainOptions, HaveTheOriginalsDefaults) {
-  TrainOptions& o = Parsed({}).settled();
+  const TrainOptions o = Parsed({}).settled();
   EXPECT_EQ(o.data.max_seq_length, 256);
   EXPECT_EQ(o.adapter.prefix_length, 100);
   EXPECT_EQ(o.adapter.r, 30);
