@@ -15,7 +15,7 @@ struct Parsed {
     flags.insert(flags.end(), more.begin(), more.end());
     set.parse_flags(flags);
   }
-  TrainOptions& settled() {
+  TrainOptions settled() {
     settle(options, set);
     return options;
   }
@@ -74,7 +74,7 @@ TEST(TrainOptions, TakeTheOriginalsCommand) {
                  "--load_best_model_at_end",
                  "--save_total_limit",
                  "1"});
-  TrainOptions& o = parsed.settled();
+  const TrainOptions o = parsed.settled();
   EXPECT_EQ(*o.optimizer.lora_embedding_lr, 5e-3);
   EXPECT_EQ(o.evaluation.eval_strategy, "steps");
   EXPECT_EQ(*o.evaluation.eval_steps, 1000);
