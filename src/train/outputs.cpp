@@ -11,6 +11,11 @@ void write_json(const fs::path& path, const OrderedJson& json) {
 
 }  // namespace
 
+Outputs::Outputs(fs::path folder, bool add) : folder_(std::move(folder)) {
+  const fs::path all = folder_ / "all_results.json";
+  if (add && fs::exists(all)) all_.update(OrderedJson::parse(read_file(all)));
+}
+
 void Outputs::adapter(const AdapterConfig& config, const Pipeline& pipeline) const {
   save_adapter(folder_, config, pipeline.weights);
   for (const auto& [name, bytes] : pipeline.tokenizer->files()) write_atomic(folder_ / name, bytes);

@@ -183,7 +183,7 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<b
   const PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);
 
   const LoopInputs in{ctx, o, data.task, adapter.config, pipeline, rules, data.train, data.validation, interrupted};
-  Outputs outputs(o.output.output_dir);
+  Outputs outputs(o.output.output_dir, !o.output.do_train);
   if (o.output.do_train && !train(in, outputs)) return RunEnd::interrupted;
   if (o.output.do_eval) judge(in, "eval", data.validation, outputs);
   if (o.output.do_predict) outputs.predictions(judge(in, "test", data.test, outputs));

@@ -13,7 +13,8 @@ class BadInput : public ::testing::Test {
   BadInput() {
     const fs::path data = DEPT_TEST_DATA;
     fs::copy(data / "parity/data/models/llama-gqa-tied", model_);
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) fs::copy(data / "recipe/tiny" / name, model_ / name);
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
+      fs::copy(data / "recipe/tiny" / name, model_ / name, fs::copy_options::overwrite_existing);
     scratch_.write("good.csv", "text,label\na fine film,yes\na dull film,no\n");
   }
   std::vector<std::string> train(std::vector<std::string> more) const {

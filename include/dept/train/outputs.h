@@ -12,7 +12,8 @@ namespace dept {
 
 class Outputs {
  public:
-  explicit Outputs(fs::path folder) : folder_(std::move(folder)) {}
+  /// `add`: to the all_results.json that an earlier run left.
+  Outputs(fs::path folder, bool add);
 
   /// adapter_config.json, adapter_model.safetensors, the tokenizer's files.
   void adapter(const AdapterConfig& config, const Pipeline& pipeline) const;
