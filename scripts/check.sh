@@ -26,9 +26,9 @@ check_tidy() {
     xargs -0 -n 4 -P "$(nproc)" clang-tidy --quiet -p build/asan 2>/dev/null  # its count of warnings in headers of others
 }
 
-# Compiles and links the CUDA kernels and their tests; running them needs a GPU: ctest --test-dir build/cuda -L gpu.
+# Compiles and links the program with the CUDA kernels, and their tests; running those needs a GPU: ctest --test-dir build/cuda -L gpu.
 check_cuda() {
-  if have nvcc; then scripts/build.sh cuda; else say "no nvcc here: left out"; fi
+  if have nvcc; then scripts/build.sh cuda --target dept_program gpu_kernels; else say "no nvcc here: left out"; fi
 }
 
 # 100,000 strings against the tokenizers library's ids, where the tokenizer files are.
