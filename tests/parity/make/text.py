@@ -13,7 +13,8 @@ import unicodedata
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-sys.path.insert(0, os.path.dirname(__file__))
+sys.path[:0] = [os.path.dirname(__file__), os.path.join(os.path.dirname(__file__), "..", "..", "..", "scripts")]
+from make_unicode_tables import sentencepiece_charsmap  # noqa: E402
 from text_strings import BLOCKS, FRAGMENTS, WORDS, digest, string  # noqa: E402
 
 OUT = os.path.join(os.path.dirname(__file__), "..", "data", "text")
@@ -106,38 +107,7 @@ def charsmap():
         model = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(WORDS * 50), model_writer=model, vocab_size=60, hard_vocab_limit=False,
                                                  normalization_rule_tsv=path, minloglevel=2)
-    return normalizer_spec(model.getvalue())
-
-
-def varint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, at
-
-
-def fields(data):
-    at = 0
-    while at < len(data):
-        tag, at = varint(data, at)
-        if tag & 7 == 2:
-            size, at = varint(data, at)
-            yield tag >> 3, data[at : at + size]
-            at += size
-        elif tag & 7 == 0:
-            _, at = varint(data, at)
-        else:
-            at += 4 if tag & 7 == 5 else 8
-
-
-def normalizer_spec(model):
-    """ModelProto.normalizer_spec (3) .precompiled_charsmap (2)."""
-    spec = dict(fields(model))[3]
-    return dict(fields(spec))[2]
+    return sentencepiece_charsmap(model.getvalue())
 
 
 def t5():
