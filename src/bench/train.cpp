@@ -97,7 +97,7 @@ Pipeline make_pipeline(const BenchOptions& o, const Context& ctx) {
   pipeline.backbone =
       o.shape.empty() ? load_backbone(o.model.model_name_or_path, ctx) : random_backbone(shape_config(o.shape), ctx, 0);
   const ModelInfo& info = pipeline.backbone->info();
-  pipeline.rules.encoder_decoder = info.encoder_decoder;
+  pipeline.rules.encoder_decoder = info.encoder_decoder();
   pipeline.rules.max_source = o.max_seq_length;
   pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
   const at::Generator generator = at::detail::createCPUGenerator(0);
@@ -117,7 +117,7 @@ double step_flop(const ModelInfo& info, const std::vector<Example>& batch, int64
     target += static_cast<double>(example.target.size());
   }
   // Of T5 v1.0's weights the encoder has 3/7, and 1/14 make keys and values of cross-attention, also from source tokens.
-  const double tokens = info.encoder_decoder ? (source + target) / 2 : source + target - static_cast<double>(batch.size());
+  const double tokens = info.encoder_decoder() ? (source + target) / 2 : source + target - static_cast<double>(batch.size());
   return 4 * (weights * tokens + embedding * target);
 }
 
@@ -169,7 +169,7 @@ OrderedJson measure(const BenchOptions& o, Clock::time_point start) {
     if (i < o.warmup) continue;
     times.push_back(seconds_since(began));
     for (const Example& example : batch) tokens += static_cast<double>(example.source.size());
-    flop += step_flop(info, batch, o.m, !info.encoder_decoder && info.dropout == 0);
+    flop += step_flop(info, batch, o.m, !info.encoder_decoder() && info.dropout == 0);
   }
   double total = 0;
   for (double time : times) total += time;

@@ -30,7 +30,7 @@ LoadedModel load_model(ModelOptions options) {
     const Adapter adapter = load_adapter(options.peft_model_id, info.hidden);
     model.weights = adapter.weights;
     model.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
-    if (!info.encoder_decoder) model.alignment = adapter.config.delta_alignment;
+    if (!info.encoder_decoder()) model.alignment = adapter.config.delta_alignment;
   }
   if (!options.tokenizer_name.empty() || has_tokenizer(options.model_name_or_path))
     model.tokenizer = load_model_tokenizer(options);

@@ -23,7 +23,7 @@ struct LoadedModel {
   double scale = 0;
   DeltaAlignment alignment = DeltaAlignment::start;
 
-  bool encoder_decoder() const { return backbone->info().encoder_decoder; }
+  bool encoder_decoder() const { return backbone->info().encoder_decoder(); }
   int64_t prompt_length() const { return weights.P.size(1); }
   /// Whether the prompt stands once, as the first sequence of a stream.
   bool shares_prompt() const { return !encoder_decoder() && prompt_length() > 0; }

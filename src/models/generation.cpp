@@ -39,7 +39,7 @@ class Decoding {
   Decoding(const Context& ctx, const Backbone& model, const Stream& source, int64_t max_new_tokens) : ctx_(ctx), model_(model) {
     ctx_.training = false;
     source.tokens.check();
-    if (model.info().encoder_decoder) {
+    if (model.info().encoder_decoder()) {
       encode(source, max_new_tokens);
     } else {
       prefill(source, max_new_tokens);
@@ -50,7 +50,7 @@ class Decoding {
 
   /// Logits [rows, V] of every row's first new token.
   at::Tensor first_logits() {
-    if (!model_.info().encoder_decoder) return model_.logits(ctx_, last_hidden_);
+    if (!model_.info().encoder_decoder()) return model_.logits(ctx_, last_hidden_);
     std::vector<size_t> all(rows());
     std::iota(all.begin(), all.end(), size_t{0});
     return extend(all, IdList(rows(), *model_.info().decoder_start_id));

@@ -13,8 +13,6 @@
 namespace dept {
 namespace {
 
-using kernels::FrozenLinear;
-
 // h += attention(norm(h)); h += feed_forward(norm(h))
 struct Block {
   nn::RmsNorm attention_norm;
@@ -89,18 +87,17 @@ class Llama : public Backbone {
     const int64_t d = config_.hidden, q = config_.heads * config_.head_dim, kv = config_.kv_heads * config_.head_dim;
     for (int64_t i = 0; i < config_.layers; ++i) {
       const std::string layer = str("model.layers.", i, ".");
-      const auto weight = [&](const std::string& name, int64_t out, int64_t in) {
-        return load(layer + name + ".weight", {out, in});
+      const auto linear = [&](std::vector<nn::LinearSpec::Part> parts, int64_t in) {
+        for (nn::LinearSpec::Part& part : parts) part.name = layer + part.name;
+        return files.loader.linear({std::move(parts), in}, dtype_);
       };
       Block block;
       block.attention_norm = norm(layer + "input_layernorm.weight");
-      block.attention = {FrozenLinear(nn::fuse_rows({weight("self_attn.q_proj", q, d), weight("self_attn.k_proj", kv, d),
-                                                     weight("self_attn.v_proj", kv, d)})),
-                         FrozenLinear(weight("self_attn.o_proj", d, q)), config_.heads, config_.kv_heads, config_.head_dim};
+      block.attention = {linear({{"self_attn.q_proj", q}, {"self_attn.k_proj", kv}, {"self_attn.v_proj", kv}}, d),
+                         linear({{"self_attn.o_proj", d}}, q), config_.heads, config_.kv_heads, config_.head_dim};
       block.feed_forward_norm = norm(layer + "post_attention_layernorm.weight");
-      block.feed_forward = {FrozenLinear(nn::fuse_rows({weight("mlp.gate_proj", config_.intermediate, d),
-                                                        weight("mlp.up_proj", config_.intermediate, d)})),
-                            FrozenLinear(weight("mlp.down_proj", d, config_.intermediate))};
+      block.feed_forward = {linear({{"mlp.gate_proj", config_.intermediate}, {"mlp.up_proj", config_.intermediate}}, d),
+                            linear({{"mlp.down_proj", d}}, config_.intermediate)};
       blocks_.push_back(std::move(block));
     }
     frequency_ = at::pow(config_.theta, at::arange(0, config_.head_dim, 2, at::TensorOptions(at::kDouble)) /

@@ -35,14 +35,14 @@ std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx
 }
 
 std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx, uint64_t seed) {
-  ModelFiles files{config, "config", {}, nullptr, nullptr};
+  ModelFiles files{config, "config", {}, nullptr, {}};
   const at::Generator generator = at::detail::createCPUGenerator(seed);
-  files.loader = [generator](const std::string&, at::IntArrayRef shape, at::ScalarType dtype) {
+  files.loader = nn::WeightLoader([generator](const std::string&, at::IntArrayRef shape, at::ScalarType dtype) {
     if (shape.size() == 1) return at::ones(shape, at::TensorOptions(dtype));
     return at::empty(shape, at::TensorOptions(at::kFloat))
         .normal_(0, 1 / std::sqrt(static_cast<double>(shape.back())), generator)
         .to(dtype);
-  };
+  });
   return family_of(files.config, files.where).make(files, ctx);
 }
 

@@ -69,17 +69,17 @@ at::Tensor unpermute(const at::Tensor& weight, int64_t heads) {
 }
 
 nn::WeightLoader gguf_loader(std::shared_ptr<const TensorSource> weights, int64_t heads, int64_t kv_heads) {
-  return [=](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
+  return nn::WeightLoader([=](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
     const at::Tensor stored = weights->read(gguf_name(name), shape, dtype);
     if (name.ends_with(".q_proj.weight")) return unpermute(stored, heads);
     if (name.ends_with(".k_proj.weight")) return unpermute(stored, kv_heads);
     return stored;
-  };
+  });
 }
 
 ModelFiles open_gguf_model(const fs::path& path, bool with_weights) {
   const std::shared_ptr<const GgufFile> file = open_gguf(path);
-  ModelFiles model{config_of_gguf(*file), path.string(), {}, nullptr, nullptr};
+  ModelFiles model{config_of_gguf(*file), path.string(), {}, nullptr, {}};
   model.eos_ids = read_eos(model.config, model.where);
   if (!with_weights) return model;
   const int64_t heads = require<int64_t>(model.config, "num_attention_heads", model.where);
@@ -98,7 +98,7 @@ ModelFiles open_model(const fs::path& path, bool with_weights) {
   if (!fs::is_directory(path, ignored))
     fail(Code::io, "model_name_or_path", "a folder with config.json or a .gguf file", quote(path.string()));
   const fs::path config = path / "config.json", generation = path / "generation_config.json";
-  ModelFiles model{read_json(config), config.string(), {}, nullptr, nullptr};
+  ModelFiles model{read_json(config), config.string(), {}, nullptr, {}};
   model.eos_ids = read_eos(model.config, model.where);
   if (fs::exists(generation)) {
     const std::vector<int64_t> ids = read_eos(read_json(generation), generation.string());
@@ -106,9 +106,8 @@ ModelFiles open_model(const fs::path& path, bool with_weights) {
   }
   if (!with_weights) return model;
   model.weights = open_safetensors(path);
-  model.loader = [weights = model.weights](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
-    return weights->read(name, shape, dtype);
-  };
+  model.loader = nn::WeightLoader([weights = model.weights](const std::string& name, at::IntArrayRef shape,
+                                                            at::ScalarType dtype) { return weights->read(name, shape, dtype); });
   return model;
 }
 

@@ -11,8 +11,6 @@
 namespace dept {
 namespace {
 
-using kernels::FrozenLinear;
-
 struct Stack {
   std::vector<T5Block> blocks;
   nn::RmsNorm final_norm;
@@ -160,8 +158,8 @@ class T5 : public Backbone {
   Stack load_stack(const ModelFiles& files, const Context& ctx, const std::string& name, int64_t layers) const {
     const int64_t d = config_.hidden, hk = config_.heads * config_.head_dim, f = config_.intermediate;
     const auto norm = [&](const std::string& key) { return nn::RmsNorm{files.loader(key, {d}, ctx.residual()), config_.eps}; };
-    const auto weight = [&](const std::string& key, int64_t out, int64_t in) {
-      return files.loader(key + ".weight", {out, in}, dtype_);
+    const auto linear = [&](std::vector<nn::LinearSpec::Part> parts, int64_t in) {
+      return files.loader.linear({std::move(parts), in}, dtype_);
     };
     Stack stack;
     stack.decoder = name == "decoder";
@@ -171,18 +169,15 @@ class T5 : public Backbone {
       const std::string last = block_name + (stack.decoder ? "2." : "1.");
       T5Block block;
       block.attention_norm = norm(block_name + "0.layer_norm.weight");
-      block.attention = {
-          FrozenLinear(nn::fuse_rows({weight(self + "q", hk, d), weight(self + "k", hk, d), weight(self + "v", hk, d)})),
-          FrozenLinear(weight(self + "o", d, hk)), config_.heads, config_.heads, config_.head_dim};
+      block.attention = {linear({{self + "q", hk}, {self + "k", hk}, {self + "v", hk}}, d), linear({{self + "o", d}}, hk),
+                         config_.heads, config_.heads, config_.head_dim};
       if (stack.decoder) {
         block.cross_norm = norm(block_name + "1.layer_norm.weight");
-        block.cross = {FrozenLinear(weight(cross + "q", hk, d)),
-                       FrozenLinear(nn::fuse_rows({weight(cross + "k", hk, d), weight(cross + "v", hk, d)})),
-                       FrozenLinear(weight(cross + "o", d, hk)), config_.heads, config_.head_dim};
+        block.cross = {linear({{cross + "q", hk}}, d), linear({{cross + "k", hk}, {cross + "v", hk}}, d),
+                       linear({{cross + "o", d}}, hk), config_.heads, config_.head_dim};
       }
       block.feed_forward_norm = norm(last + "layer_norm.weight");
-      block.feed_forward = {FrozenLinear(weight(last + "DenseReluDense.wi", f, d)),
-                            FrozenLinear(weight(last + "DenseReluDense.wo", d, f))};
+      block.feed_forward = {linear({{last + "DenseReluDense.wi", f}}, d), linear({{last + "DenseReluDense.wo", d}}, f)};
       stack.blocks.push_back(std::move(block));
     }
     stack.final_norm = norm(name + ".final_layer_norm.weight");
@@ -285,7 +280,7 @@ ModelInfo t5_info(const Json& config, const std::string& where) {
   const T5Config c = read_t5_config(config, where);
   ModelInfo info;
   info.model_type = "t5";
-  info.encoder_decoder = true;
+  info.architecture = Architecture::encoder_decoder;
   info.hidden = c.hidden;
   info.layers = c.encoder_layers + c.decoder_layers;
   info.heads = c.heads;

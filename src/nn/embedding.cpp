@@ -47,16 +47,4 @@ at::Tensor Head::backward(const at::Tensor& d_logits) const {
   return at::mm((d_logits * scale).to(table.scalar_type()), table);
 }
 
-at::Tensor fuse_rows(const std::vector<at::Tensor>& weights) {
-  int64_t rows = 0;
-  for (const at::Tensor& weight : weights) rows += weight.size(0);
-  at::Tensor fused = at::empty({rows, weights.front().size(1)}, weights.front().options());
-  rows = 0;
-  for (const at::Tensor& weight : weights) {
-    fused.slice(0, rows, rows + weight.size(0)).copy_(weight);
-    rows += weight.size(0);
-  }
-  return fused;
-}
-
 }  // namespace dept::nn

@@ -96,7 +96,7 @@ AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
   config.prompt_tuning_init_text = o.adapter.prompt_tuning_init_text;
   config.base_model_name_or_path = o.model.model_name_or_path;
   config.tokenizer_name_or_path = o.model.tokenizer_name.empty() ? o.model.model_name_or_path : o.model.tokenizer_name;
-  config.task_type = model.encoder_decoder ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
+  config.task_type = model.encoder_decoder() ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
   config.delta_alignment = parse_delta_alignment(o.adapter.delta_alignment);
   return config;
 }

@@ -66,7 +66,7 @@ std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& option
 
 EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment) {
   EncodeRules rules;
-  rules.encoder_decoder = model.encoder_decoder;
+  rules.encoder_decoder = model.encoder_decoder();
   rules.max_source = data.max_seq_length;
   rules.causal_suffix = data.causal_suffix;
   rules.truncate_head = data.truncate_head;

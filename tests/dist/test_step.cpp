@@ -39,7 +39,7 @@ Pipeline make_pipeline(const std::string& model, const Context& ctx) {
   Pipeline pipeline;
   pipeline.backbone = load_backbone(fs::path(DEPT_TEST_DATA) / "parity/data/models" / model, ctx);
   const ModelInfo& info = pipeline.backbone->info();
-  pipeline.rules.encoder_decoder = info.encoder_decoder;
+  pipeline.rules.encoder_decoder = info.encoder_decoder();
   pipeline.rules.max_source = rows;
   pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
   at::manual_seed(7);

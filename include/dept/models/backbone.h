@@ -16,9 +16,15 @@
 
 namespace dept {
 
+enum class Architecture {
+  decoder,          ///< GPT-2, Llama: causal, text continues
+  encoder_decoder,  ///< T5: text to text
+  encoder,          ///< BERT and relatives: hidden states only, for a classification head
+};
+
 struct ModelInfo {
-  std::string model_type;  ///< "llama", "t5"
-  bool encoder_decoder = false;
+  std::string model_type;  ///< as config.json has it
+  Architecture architecture = Architecture::decoder;
   int64_t hidden = 0, layers = 0, heads = 0, vocab = 0;
   int64_t max_positions = 0;  ///< 0: no limit
   double dropout = 0;
@@ -27,6 +33,8 @@ struct ModelInfo {
   std::optional<int64_t> bos_id, pad_id, decoder_start_id;
   std::vector<int64_t> eos_ids;
   std::string storage;  ///< how weights are held: "fp32", "bf16"
+
+  bool encoder_decoder() const { return architecture == Architecture::encoder_decoder; }
 };
 
 /// One ragged batch and its embeddings, fp32 (fp64 in the reference) [N, D].

@@ -121,7 +121,4 @@ struct ReluFeedForward {
   at::Tensor backward(const at::Tensor& d, const kernels::Dropout& dropout, const Saved& saved) const;
 };
 
-/// Several [out_i, in] weights as one [sum out_i, in].
-at::Tensor fuse_rows(const std::vector<at::Tensor>& weights);
-
 }  // namespace dept::nn

@@ -123,7 +123,7 @@ inline std::vector<Generated> continuations(const Backbone& model, const Json& f
       lengths.push_back(static_cast<int64_t>(prompts[i].size()));
       ids.insert(ids.end(), prompts[i].begin(), prompts[i].end());
       // transformers counts the decoder's start id too.
-      counted.push_back(model.info().encoder_decoder ? Lengths{*model.info().decoder_start_id} : prompts[i]);
+      counted.push_back(model.info().encoder_decoder() ? Lengths{*model.info().decoder_start_id} : prompts[i]);
     }
     for (Generated& row : generate_greedy(context(at::kFloat), model, stream(lengths, model.embed(at::tensor(ids, at::kLong))),
                                           options, counted)) {

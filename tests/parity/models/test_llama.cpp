@@ -19,7 +19,7 @@ class Llama : public testing::TestWithParam<std::string> {
 TEST_P(Llama, ConfigIsRead) {
   const ModelInfo info = read_model_info(data(GetParam()));
   EXPECT_EQ(info.model_type, "llama");
-  EXPECT_FALSE(info.encoder_decoder);
+  EXPECT_FALSE(info.encoder_decoder());
   EXPECT_EQ(info.hidden, 32);
   EXPECT_EQ(info.layers, 2);
   EXPECT_EQ(info.heads, 4);

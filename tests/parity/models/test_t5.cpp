@@ -33,7 +33,7 @@ Context training(c10::ScalarType dtype, uint32_t micro_step = 3) {
 TEST(T5, ConfigIsRead) {
   const ModelInfo info = read_model_info(data(name));
   EXPECT_EQ(info.model_type, "t5");
-  EXPECT_TRUE(info.encoder_decoder);
+  EXPECT_TRUE(info.encoder_decoder());
   EXPECT_EQ(info.hidden, 32);
   EXPECT_EQ(info.heads, 4);
   EXPECT_EQ(info.vocab, 96);

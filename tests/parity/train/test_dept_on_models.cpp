@@ -42,7 +42,7 @@ class DeptOnModels : public testing::TestWithParam<std::tuple<const char*, at::S
     const fs::path folder = without_dropout(model);
     pipeline_.backbone = load_backbone(folder, ctx_);
     fs::remove_all(folder);
-    pipeline_.rules.encoder_decoder = pipeline_.backbone->info().encoder_decoder;
+    pipeline_.rules.encoder_decoder = pipeline_.backbone->info().encoder_decoder();
     pipeline_.rules.max_source = 16;
     pipeline_.weights = {tensor("P"), tensor("A"), tensor("B")};
     pipeline_.scale = delta_scale(8, 3);

@@ -31,7 +31,7 @@ class Padded : public testing::TestWithParam<std::tuple<const char*, bool>> {
     ctx_.seeds = {42, 1234567890123456789u};
     reference_ = std::make_unique<PaddedReference>(model);
     pipeline_.backbone = load_backbone(model, ctx_);
-    pipeline_.rules.encoder_decoder = pipeline_.backbone->info().encoder_decoder;
+    pipeline_.rules.encoder_decoder = pipeline_.backbone->info().encoder_decoder();
     pipeline_.rules.max_source = S;
     pipeline_.scale = delta_scale(8, R);
     for (int64_t k = 0; k < 2; ++k)
