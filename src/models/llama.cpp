@@ -18,13 +18,13 @@ struct Block {
   nn::RmsNorm attention_norm;
   nn::SelfAttention attention;
   nn::RmsNorm feed_forward_norm;
-  nn::SwiGlu feed_forward;
+  nn::GatedFeedForward feed_forward;
 
   struct Saved {
     nn::RmsNorm::Saved attention_norm;
     nn::SelfAttention::Saved attention;
     nn::RmsNorm::Saved feed_forward_norm;
-    nn::SwiGlu::Saved feed_forward;
+    nn::GatedFeedForward::Saved feed_forward;
 
     int64_t bytes() const {
       return bytes_of({attention_norm.x, attention_norm.rstd, attention.qkv, attention.attended, attention.lse,
@@ -34,7 +34,7 @@ struct Block {
 
   at::Tensor feed(const at::Tensor& h, at::ScalarType dtype, Saved* saved) const {
     const at::Tensor x = feed_forward_norm.forward(h, dtype, saved ? &saved->feed_forward_norm : nullptr);
-    return kernels::add_dropout(h, feed_forward.forward(x, saved ? &saved->feed_forward : nullptr), {});
+    return kernels::add_dropout(h, feed_forward.forward(x, {}, saved ? &saved->feed_forward : nullptr), {});
   }
 
   at::Tensor forward(const at::Tensor& h, at::ScalarType dtype, const nn::AttentionPlan& plan, Saved* saved) const {
@@ -50,7 +50,7 @@ struct Block {
 
   /// d is the gradient of the block's output and becomes that of its input.
   void backward(at::Tensor& d, at::ScalarType dtype, const nn::AttentionPlan& plan, const Saved& saved) const {
-    feed_forward_norm.backward(feed_forward.backward(d.to(dtype), saved.feed_forward), saved.feed_forward_norm, d);
+    feed_forward_norm.backward(feed_forward.backward(d.to(dtype), {}, saved.feed_forward), saved.feed_forward_norm, d);
     attention_norm.backward(attention.backward(d.to(dtype), plan, saved.attention), saved.attention_norm, d);
   }
 };

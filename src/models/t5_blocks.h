@@ -30,13 +30,13 @@ struct T5Block {
   nn::RmsNorm cross_norm;                   // decoder only
   std::optional<nn::CrossAttention> cross;  // decoder only
   nn::RmsNorm feed_forward_norm;
-  nn::ReluFeedForward feed_forward;
+  nn::FeedForward feed_forward;
 
   struct Saved {
     nn::RmsNorm::Saved attention_norm, cross_norm, feed_forward_norm;
     nn::SelfAttention::Saved attention;
     nn::CrossAttention::Saved cross;
-    nn::ReluFeedForward::Saved feed_forward;
+    nn::FeedForward::Saved feed_forward;
     int64_t bytes() const;
   };
 

@@ -47,6 +47,19 @@ struct RmsNorm {
   void backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const;
 };
 
+struct LayerNorm {
+  at::Tensor weight, bias;  ///< [D] fp32 (fp64)
+  double eps = 1e-5;
+
+  struct Saved {
+    at::Tensor x, statistics;
+  };
+  /// x residual [N, D] -> [N, D] in `dtype`: C, or the residual's type where the norm's output goes on as the residual stream.
+  at::Tensor forward(const at::Tensor& x, at::ScalarType dtype, Saved* saved) const;
+  /// dx += gradient through the norm
+  void backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const;
+};
+
 /// What self-attention needs to know of a batch, the same in every layer.
 struct AttentionPlan {
   std::vector<kernels::AttentionSpan> spans;
@@ -97,25 +110,27 @@ struct CrossAttention {
   at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;
 };
 
-/// down(silu(gate x) * up x)
-struct SwiGlu {
+/// wo(dropout(activation(wi x)))
+struct FeedForward {
+  kernels::FrozenLinear wi;  ///< [F, D]
+  kernels::FrozenLinear wo;  ///< [D, F]
+  kernels::Activation activation = kernels::Activation::relu;
+
+  struct Saved {
+    at::Tensor kept;  ///< relu: one bit a unit; else wi x
+  };
+  at::Tensor forward(const at::Tensor& x, const kernels::Dropout& dropout, Saved* saved) const;
+  at::Tensor backward(const at::Tensor& d, const kernels::Dropout& dropout, const Saved& saved) const;
+};
+
+/// down(dropout(activation(gate x) * up x))
+struct GatedFeedForward {
   kernels::FrozenLinear gate_up;  ///< [2F, D]
   kernels::FrozenLinear down;     ///< [D, F]
+  kernels::Activation activation = kernels::Activation::silu;
 
   struct Saved {
     at::Tensor gate_up;
-  };
-  at::Tensor forward(const at::Tensor& x, Saved* saved) const;
-  at::Tensor backward(const at::Tensor& d, const Saved& saved) const;
-};
-
-/// wo(dropout(relu(wi x)))
-struct ReluFeedForward {
-  kernels::FrozenLinear wi;  ///< [F, D]
-  kernels::FrozenLinear wo;  ///< [D, F]
-
-  struct Saved {
-    at::Tensor kept;  ///< one bit a unit
   };
   at::Tensor forward(const at::Tensor& x, const kernels::Dropout& dropout, Saved* saved) const;
   at::Tensor backward(const at::Tensor& d, const kernels::Dropout& dropout, const Saved& saved) const;

@@ -78,5 +78,19 @@ TEST(ReluDropout, ForwardAndBackwardAgreeWithTheStream) {
   }
 }
 
+TEST(ActivationDropout, IsTheActivationThenTheStreamsMask) {
+  at::manual_seed(2);
+  const Dropout dropout(test::training_context(), test::ragged({3, 2}), 0.25, 2, Site::feed_forward_inner);
+  const at::Tensor x = at::randn({5, 27}, at::kDouble), both = at::randn({5, 54}, at::kDouble),
+                   d = at::randn({5, 27}, at::kDouble), masked = apply_dropout(d, dropout);
+  for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_new, Activation::silu}) {
+    EXPECT_LT(test::difference(activation(f, x, dropout), apply_dropout(activation(f, x, {}), dropout)), 1e-14);
+    EXPECT_LT(test::difference(activation_backward(f, d, x, dropout), activation_backward(f, masked, x, {})), 1e-14);
+    EXPECT_LT(test::difference(gated_activation(f, both, dropout), apply_dropout(gated_activation(f, both, {}), dropout)), 1e-14);
+    EXPECT_LT(test::difference(gated_activation_backward(f, d, both, dropout), gated_activation_backward(f, masked, both, {})),
+              1e-14);
+  }
+}
+
 }  // namespace
 }  // namespace dept::kernels

@@ -1,4 +1,6 @@
 #include <ATen/ops/cat.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/rsqrt.h>
@@ -10,6 +12,7 @@
 #include "dept/kernels/activation.h"
 #include "dept/kernels/cross_entropy.h"
 #include "dept/kernels/frozen_linear.h"
+#include "dept/kernels/layer_norm.h"
 #include "dept/kernels/rms_norm.h"
 #include "dept/kernels/rope.h"
 #include "unit/kernels/support.h"
@@ -42,22 +45,78 @@ TEST(RmsNorm, EqualsAutograd) {
   }
 }
 
-TEST(Swiglu, EqualsAutograd) {
-  at::manual_seed(2);
-  const at::Tensor gate = leaf({3, 19}), up = leaf({3, 19}), d = at::randn({3, 19}, at::kDouble);
-  const at::Tensor y = at::silu(gate * 4) * up;
-  (y * d).sum().backward();
+TEST(LayerNorm, EqualsAutograd) {
+  at::manual_seed(6);
+  const at::Tensor x = leaf({5, 37}), w = at::rand({37}, at::kDouble) + 0.5, b = at::randn({37}, at::kDouble),
+                   dy = at::randn({5, 37}, at::kDouble), before = at::randn({5, 37}, at::kDouble);
+  const at::Tensor y = at::layer_norm(x * 2 + 3, {37}, w, b, 1e-3);
+  (y * dy).sum().backward();
   for (const auto& [dtype, tolerance] : precisions) {
-    const at::Tensor both = at::cat({gate.detach() * 4, up.detach()}, 1).to(dtype);
-    EXPECT_LT(difference(swiglu(both), y), tolerance);
-    EXPECT_LT(difference(swiglu_backward(d.to(dtype), both), at::cat({gate.grad() / 4, up.grad()}, 1)), tolerance);
+    const at::ScalarType type = residual(dtype);
+    const at::Tensor xs = (x.detach() * 2 + 3).to(type), ws = w.to(type), bs = b.to(type);
+    at::Tensor statistics, dx = before.to(type).clone();
+    EXPECT_LT(difference(layer_norm(xs, ws, bs, 1e-3, dtype, &statistics), y), tolerance);
+    EXPECT_EQ(layer_norm(xs, ws, bs, 1e-3, type, nullptr).scalar_type(), type);
+    layer_norm_backward(dy.to(dtype), xs, ws, statistics, dx);
+    EXPECT_LT(difference(dx, before + x.grad() / 2), tolerance);
+  }
+  EXPECT_THROW(layer_norm(x.detach(), w, b, 1e-3, at::kFloat, nullptr), Error);
+  EXPECT_THROW(layer_norm(x.detach(), w, b.slice(0, 1), 1e-3, at::kDouble, nullptr), Error);
+}
+
+// A constant row: the variance is 0, eps alone keeps it finite.
+TEST(LayerNorm, OfAConstantRowIsTheBias) {
+  const at::Tensor x = at::full({2, 8}, 1e4F), w = at::ones({8}), b = at::full({8}, 0.25F);
+  at::Tensor statistics, dx = at::zeros({2, 8});
+  EXPECT_LT(difference(layer_norm(x, w, b, 1e-5, at::kFloat, &statistics), at::full({2, 8}, 0.25F)), 1e-6);
+  layer_norm_backward(at::ones({2, 8}), x, w, statistics, dx);
+  EXPECT_TRUE(dx.isfinite().all().item<bool>());
+}
+
+const std::vector<std::pair<Activation, at::Tensor (*)(const at::Tensor&)>> activations = {
+    {Activation::relu, [](const at::Tensor& x) { return at::relu(x); }},
+    {Activation::gelu, [](const at::Tensor& x) { return at::gelu(x); }},
+    {Activation::gelu_new, [](const at::Tensor& x) { return at::gelu(x, "tanh"); }},
+    {Activation::silu, [](const at::Tensor& x) { return at::silu(x); }}};
+
+TEST(Activation, EqualsAutograd) {
+  at::manual_seed(2);
+  for (const auto& [f, reference] : activations) {
+    const at::Tensor x = leaf({3, 19}), d = at::randn({3, 19}, at::kDouble);
+    for (const auto& [dtype, tolerance] : precisions) {
+      const at::Tensor rounded = (x.detach() * 3).to(dtype), exact = rounded.to(at::kDouble).requires_grad_();
+      const at::Tensor y = reference(exact);
+      (y * d).sum().backward();
+      EXPECT_LT(difference(activation(f, rounded, {}), y), tolerance) << static_cast<int>(f);
+      EXPECT_LT(difference(activation_backward(f, d.to(dtype), rounded, {}), exact.grad()), tolerance) << static_cast<int>(f);
+    }
   }
 }
 
-TEST(Swiglu, StaysFiniteForLargeGates) {
-  const at::Tensor both = at::cat({at::full({1, 2}, -300.0F), at::full({1, 2}, 300.0F)}, 1);
-  EXPECT_LT(swiglu(both).abs().max().item<float>(), 1e-30F);
-  EXPECT_TRUE(swiglu_backward(at::ones({1, 2}), both).isfinite().all().item<bool>());
+TEST(Activation, GatedEqualsAutograd) {
+  at::manual_seed(2);
+  for (const auto& [f, reference] : activations) {
+    const at::Tensor gate = leaf({3, 19}), up = leaf({3, 19}), d = at::randn({3, 19}, at::kDouble);
+    for (const auto& [dtype, tolerance] : precisions) {
+      const at::Tensor rounded = at::cat({gate.detach() * 4, up.detach()}, 1).to(dtype);
+      const at::Tensor exact = rounded.to(at::kDouble).requires_grad_();
+      const at::Tensor y = reference(exact.slice(1, 0, 19)) * exact.slice(1, 19);
+      (y * d).sum().backward();
+      EXPECT_LT(difference(gated_activation(f, rounded, {}), y), tolerance) << static_cast<int>(f);
+      EXPECT_LT(difference(gated_activation_backward(f, d.to(dtype), rounded, {}), exact.grad()), tolerance)
+          << static_cast<int>(f);
+    }
+  }
+}
+
+TEST(Activation, StaysFiniteForLargeInputs) {
+  for (const auto& [f, reference] : activations) {
+    const at::Tensor x = at::tensor({-1e4F, -300.0F, -20.0F, 0.0F, 20.0F, 300.0F, 1e4F}).reshape({1, 7});
+    EXPECT_LT(difference(activation(f, x, {}), reference(x)), 1e-6) << static_cast<int>(f);
+    const at::Tensor slope = activation_backward(f, at::ones({1, 7}), x, {}), wanted = (x > 0).to(at::kFloat);
+    EXPECT_LT((slope - wanted).abs().slice(1, 0, 3).max().item<float>(), 1e-6F) << static_cast<int>(f);
+    EXPECT_LT((slope - wanted).abs().slice(1, 4).max().item<float>(), 1e-6F) << static_cast<int>(f);
+  }
 }
 
 TEST(Rope, RotatesPairsAndItsInverseUndoesIt) {

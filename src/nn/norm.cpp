@@ -1,0 +1,29 @@
+#include "dept/kernels/layer_norm.h"
+#include "dept/kernels/rms_norm.h"
+#include "dept/nn/modules.h"
+
+namespace dept::nn {
+
+at::Tensor RmsNorm::forward(const at::Tensor& x, at::ScalarType dtype, Saved* saved) const {
+  at::Tensor rstd;
+  at::Tensor y = kernels::rms_norm(x, weight, eps, dtype, &rstd);
+  if (saved != nullptr) *saved = {x, rstd};
+  return y;
+}
+
+void RmsNorm::backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const {
+  kernels::rms_norm_backward(dy, saved.x, weight, saved.rstd, dx);
+}
+
+at::Tensor LayerNorm::forward(const at::Tensor& x, at::ScalarType dtype, Saved* saved) const {
+  at::Tensor statistics;
+  at::Tensor y = kernels::layer_norm(x, weight, bias, eps, dtype, &statistics);
+  if (saved != nullptr) *saved = {x, statistics};
+  return y;
+}
+
+void LayerNorm::backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const {
+  kernels::layer_norm_backward(dy, saved.x, weight, saved.statistics, dx);
+}
+
+}  // namespace dept::nn
