@@ -6,20 +6,19 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/kernels/rms_norm.h"
 
 namespace dept::kernels {
 
 namespace cpu {
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, at::Tensor* rstd);
-void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd,
-                       at::Tensor& dx);
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved);
+void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx);
 }  // namespace cpu
 
 // Shapes and dtypes are checked before the choice; these rely on it.
 namespace cuda {
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, at::Tensor* rstd);
-void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd,
-                       at::Tensor& dx);
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved);
+void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx);
 }  // namespace cuda
 
 /// The sibling for the device that `tensor` is on. Throws bug for a device without kernels.

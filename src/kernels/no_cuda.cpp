@@ -10,11 +10,11 @@ namespace {
 
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double, at::ScalarType, at::Tensor*) {
+at::Tensor rms_norm(const at::Tensor&, const at::Tensor&, double, at::ScalarType, RmsNormSaved*) {
   no_cuda("rms_norm");
 }
 
-void rms_norm_backward(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, at::Tensor&) {
+void rms_norm_backward(const at::Tensor&, const RmsNormSaved&, const at::Tensor&, at::Tensor&) {
   no_cuda("rms_norm_backward");
 }
 

@@ -27,26 +27,28 @@ __device__ T block_sum(T value) {
 
 // C: branch type, T: residual type. Row n is block n.
 template <class C, class T>
-__global__ void forward_rows(const T* x, const T* weight, C* y, T* rstd, int64_t d, T eps) {
+__global__ void forward_rows(const T* x, const T* weight, C* y, C* normalised, T* rstd, int64_t d, T eps) {
   x += blockIdx.x * d;
   y += blockIdx.x * d;
   T squares = 0;
   for (int64_t i = threadIdx.x; i < d; i += threads) squares += x[i] * x[i];
   const T scale = T(1) / sqrt(block_sum(squares) / static_cast<T>(d) + eps);
-  if (threadIdx.x == 0) rstd[blockIdx.x] = scale;
   for (int64_t i = threadIdx.x; i < d; i += threads) y[i] = static_cast<C>(x[i] * scale * weight[i]);
+  if (normalised == nullptr) return;
+  if (threadIdx.x == 0) rstd[blockIdx.x] = scale;
+  for (int64_t i = threadIdx.x; i < d; i += threads) normalised[blockIdx.x * d + i] = static_cast<C>(x[i] * scale);
 }
 
 template <class C, class T>
-__global__ void backward_rows(const C* dy, const T* x, const T* weight, const T* rstd, T* dx, int64_t d) {
+__global__ void backward_rows(const C* dy, const C* normalised, const T* weight, const T* rstd, T* dx, int64_t d) {
   dy += blockIdx.x * d;
-  x += blockIdx.x * d;
+  normalised += blockIdx.x * d;
   dx += blockIdx.x * d;
   T dot = 0;
-  for (int64_t i = threadIdx.x; i < d; i += threads) dot += static_cast<T>(dy[i]) * weight[i] * x[i];
-  const T scale = rstd[blockIdx.x];
-  const T shared = block_sum(dot) * scale * scale / static_cast<T>(d);
-  for (int64_t i = threadIdx.x; i < d; i += threads) dx[i] += scale * (static_cast<T>(dy[i]) * weight[i] - x[i] * shared);
+  for (int64_t i = threadIdx.x; i < d; i += threads) dot += static_cast<T>(dy[i]) * weight[i] * static_cast<T>(normalised[i]);
+  const T mean = block_sum(dot) / static_cast<T>(d);
+  for (int64_t i = threadIdx.x; i < d; i += threads)
+    dx[i] += rstd[blockIdx.x] * (static_cast<T>(dy[i]) * weight[i] - static_cast<T>(normalised[i]) * mean);
 }
 
 // Calls f(C{}, T{}): branch type fp32 or bf16 with an fp32 residual, or fp64 with fp64.
@@ -59,34 +61,33 @@ void with_types(at::ScalarType dtype, F&& f) {
 
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, at::Tensor* rstd) {
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved) {
   const c10::cuda::CUDAGuard guard(x.device());
   const int64_t n = x.size(0), d = x.size(1);
   at::Tensor y = at::empty({n, d}, x.options().dtype(dtype));
-  at::Tensor statistics = at::empty({n}, x.options());
+  if (saved != nullptr) *saved = {at::empty({n, d}, y.options()), at::empty({n}, x.options())};
   with_types(dtype, [&](auto branch, auto residual) {
     using C = decltype(branch);
     using T = decltype(residual);
     if (n == 0) return;
     forward_rows<C, T><<<n, threads, 0, c10::cuda::getCurrentCUDAStream()>>>(
-        x.const_data_ptr<T>(), weight.const_data_ptr<T>(), y.mutable_data_ptr<C>(), statistics.mutable_data_ptr<T>(), d,
-        static_cast<T>(eps));
+        x.const_data_ptr<T>(), weight.const_data_ptr<T>(), y.mutable_data_ptr<C>(),
+        saved != nullptr ? saved->normalised.mutable_data_ptr<C>() : nullptr,
+        saved != nullptr ? saved->rstd.mutable_data_ptr<T>() : nullptr, d, static_cast<T>(eps));
     C10_CUDA_KERNEL_LAUNCH_CHECK();
   });
-  if (rstd != nullptr) *rstd = statistics;
   return y;
 }
 
-void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd,
-                       at::Tensor& dx) {
-  const c10::cuda::CUDAGuard guard(x.device());
-  const int64_t n = x.size(0), d = x.size(1);
+void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx) {
+  const c10::cuda::CUDAGuard guard(dx.device());
+  const int64_t n = dx.size(0), d = dx.size(1);
   with_types(dy.scalar_type(), [&](auto branch, auto residual) {
     using C = decltype(branch);
     using T = decltype(residual);
     if (n == 0) return;
     backward_rows<C, T><<<n, threads, 0, c10::cuda::getCurrentCUDAStream()>>>(
-        dy.const_data_ptr<C>(), x.const_data_ptr<T>(), weight.const_data_ptr<T>(), rstd.const_data_ptr<T>(),
+        dy.const_data_ptr<C>(), saved.normalised.const_data_ptr<C>(), weight.const_data_ptr<T>(), saved.rstd.const_data_ptr<T>(),
         dx.mutable_data_ptr<T>(), d);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
   });

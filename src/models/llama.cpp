@@ -3,7 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/pow.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
 
@@ -27,8 +27,8 @@ struct Block {
     nn::GatedFeedForward::Saved feed_forward;
 
     int64_t bytes() const {
-      return bytes_of({attention_norm.x, attention_norm.rstd, attention.qkv, attention.attended, attention.lse,
-                       feed_forward_norm.x, feed_forward_norm.rstd, feed_forward.gate_up});
+      return bytes_of({attention_norm.normalised, attention_norm.rstd, attention.qkv, attention.attended, attention.lse,
+                       feed_forward_norm.normalised, feed_forward_norm.rstd, feed_forward.gate_up});
     }
   };
 
@@ -61,7 +61,7 @@ struct LlamaSaved : Saved {
   nn::RmsNorm::Saved final_norm;
 
   int64_t bytes() const override {
-    int64_t total = bytes_of({final_norm.x, final_norm.rstd});
+    int64_t total = bytes_of({final_norm.normalised, final_norm.rstd});
     for (const Block::Saved& block : blocks) total += block.bytes();
     return total;
   }
@@ -123,7 +123,7 @@ class Llama : public Backbone {
 
   InputGradients backward(const Context& ctx, std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<LlamaSaved&>(*saved);
-    at::Tensor d = at::zeros_like(kept.final_norm.x);
+    at::Tensor d = at::zeros(d_hidden.sizes(), d_hidden.options().dtype(ctx.residual()));
     final_norm_.backward(d_hidden.to(dtype_).contiguous(), kept.final_norm, d);
     for (size_t i = blocks_.size(); i-- > 0;) {
       blocks_[i].backward(d, dtype_, kept.plan, kept.blocks[i]);

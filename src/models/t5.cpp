@@ -1,7 +1,7 @@
 #include "models/t5.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
@@ -25,7 +25,7 @@ struct StackSaved {
   nn::RmsNorm::Saved final_norm;
 
   int64_t bytes() const {
-    int64_t total = bytes_of({final_norm.x, final_norm.rstd});
+    int64_t total = bytes_of({final_norm.normalised, final_norm.rstd});
     for (const T5Block::Saved& block : blocks) total += block.bytes();
     return total;
   }
@@ -39,7 +39,7 @@ struct T5Saved : Saved {
 
 struct T5Cache : KvCache {
   nn::SlotCache slots;
-  std::vector<at::Tensor> memory_kv;                 // a layer's keys and values of the encoder's output [Ns, 2 H K]
+  std::vector<nn::CrossAttention::Memory> memory;    // the encoder's output as each layer reads it
   std::vector<int64_t> memory_begin, memory_length;  // [slots]
 };
 
@@ -85,7 +85,7 @@ class T5 : public Backbone {
 
   InputGradients backward(const Context&, std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<T5Saved&>(*saved);
-    at::Tensor d_memory = at::zeros_like(kept.encoder.final_norm.x);
+    at::Tensor d_memory = at::zeros(kept.encoder.final_norm.normalised.sizes(), d_hidden.options().dtype(kept.ctx.residual()));
     InputGradients gradients;
     gradients.target = run_backward(decoder_, kept.decoder, d_hidden, d_memory);
     at::Tensor none;
@@ -104,7 +104,8 @@ class T5 : public Backbone {
     const at::Tensor memory = run(encoder_, still, source, {}, nullptr, unused, false);
     auto cache = std::make_unique<T5Cache>();
     cache->slots = nn::SlotCache(slots, capacity, config_.decoder_layers, config_.heads, config_.head_dim, dtype_);
-    for (const T5Block& block : decoder_.blocks) cache->memory_kv.push_back(block.cross->project_memory(memory));
+    const bool absorbed = decoder_.blocks.front().cross->absorbs(capacity);
+    for (const T5Block& block : decoder_.blocks) cache->memory.push_back(block.cross->prepare(memory, absorbed));
     cache->memory_begin.resize(slots);
     cache->memory_length.resize(slots);
     for (int64_t b = 0; b < std::min(slots, source.tokens.batch()); ++b) {
@@ -128,7 +129,7 @@ class T5 : public Backbone {
     }
     at::Tensor h = fresh.embeds.contiguous();
     for (size_t i = 0; i < decoder_.blocks.size(); ++i)
-      h = decoder_.blocks[i].extend(h, cache.memory_kv[i], plan, cache.slots, static_cast<int64_t>(i), rows);
+      h = decoder_.blocks[i].extend(h, cache.memory[i], plan, cache.slots, static_cast<int64_t>(i), rows);
     return decoder_.final_norm.forward(h, dtype_, nullptr);
   }
 
@@ -207,7 +208,10 @@ class T5 : public Backbone {
     kept.plan = plan_of(stack, kept.tokens, stream.tokens.max_length());
     kept.plan.ctx = &ctx;
     kept.plan.self.spans = kernels::self_attention_spans(kept.tokens);
-    if (memory_tokens != nullptr) kept.plan.cross.spans = kernels::cross_attention_spans(kept.tokens, *memory_tokens);
+    if (memory_tokens != nullptr) {
+      kept.plan.cross.spans = kernels::cross_attention_spans(kept.tokens, *memory_tokens);
+      kept.plan.absorbed = stack.blocks.front().cross->absorbs(kept.tokens.max_length());
+    }
     kept.blocks.resize(keep ? stack.blocks.size() : 0);
     const auto layers = static_cast<int64_t>(stack.blocks.size());
     at::Tensor h = kernels::apply_dropout(stream.embeds.contiguous(), kept.plan.dropout(0, Site::embedding));
@@ -219,7 +223,7 @@ class T5 : public Backbone {
   // d: gradient of what run returned. Returns that of the embeddings; the memory's is added to d_memory.
   at::Tensor run_backward(const Stack& stack, StackSaved& kept, const at::Tensor& d_out, at::Tensor& d_memory) const {
     const auto layers = static_cast<int64_t>(stack.blocks.size());
-    at::Tensor d = at::zeros_like(kept.final_norm.x);
+    at::Tensor d = at::zeros(d_out.sizes(), d_out.options().dtype(kept.plan.ctx->residual()));
     stack.final_norm.backward(
         kernels::apply_dropout(d_out.to(dtype_).contiguous(), kept.plan.dropout(layers, Site::final_output)), kept.final_norm, d);
     for (int64_t i = layers; i-- > 0;) {

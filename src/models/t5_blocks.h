@@ -15,6 +15,7 @@ struct T5Plan {
   const Context* ctx = nullptr;  ///< null: no dropout (generation)
   const Ragged* tokens = nullptr;
   double p = 0;
+  bool absorbed = false;    ///< cross-attention's weights of keys and values
   int64_t first_layer = 0;  ///< in dropout keys
 
   kernels::Dropout dropout(int64_t layer, Site site) const {
@@ -44,9 +45,9 @@ struct T5Block {
   at::Tensor forward(at::Tensor h, const at::Tensor& memory, const T5Plan& plan, int64_t layer, Saved* saved) const;
   /// d becomes the gradient of the block's input; the memory's is added to d_memory.
   void backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved) const;
-  /// forward of new decoder tokens over a cache and the memory's keys and values.
-  at::Tensor extend(at::Tensor h, const at::Tensor& memory_kv, const T5Plan& plan, nn::SlotCache& cache, int64_t layer,
-                    const at::Tensor& rows) const;
+  /// forward of new decoder tokens over a cache and the memory as this layer reads it.
+  at::Tensor extend(at::Tensor h, const nn::CrossAttention::Memory& memory, const T5Plan& plan, nn::SlotCache& cache,
+                    int64_t layer, const at::Tensor& rows) const;
 };
 
 }  // namespace dept

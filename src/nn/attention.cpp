@@ -1,18 +1,9 @@
 #include <ATen/ops/empty_like.h>
 
 #include "dept/nn/modules.h"
+#include "nn/attention_options.h"
 
 namespace dept::nn {
-namespace {
-
-kernels::AttentionOptions with_dropout(const AttentionPlan& plan) {
-  kernels::AttentionOptions options = plan.options;
-  options.dropout = plan.dropout.p;
-  options.streams = plan.dropout.streams;
-  return options;
-}
-
-}  // namespace
 
 SelfAttention::Views SelfAttention::split(const at::Tensor& fused) const {
   const int64_t n = fused.size(0);
@@ -58,32 +49,6 @@ at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan,
   kept.k.index_copy_(0, rows, k);
   kept.v.index_copy_(0, rows, v);
   return out.forward(kernels::attention(q, kept.k, kept.v, plan.spans, plan.options, nullptr));
-}
-
-at::Tensor CrossAttention::forward(const at::Tensor& x, const at::Tensor& memory_kv, const AttentionPlan& plan,
-                                   Saved* saved) const {
-  const at::Tensor projected = q.forward(x);
-  const at::Tensor both = memory_kv.view({memory_kv.size(0), 2 * heads, head_dim});
-  at::Tensor lse;
-  const at::Tensor attended = kernels::attention(projected.view({x.size(0), heads, head_dim}), both.slice(1, 0, heads),
-                                                 both.slice(1, heads, 2 * heads), plan.spans, with_dropout(plan), &lse);
-  if (saved != nullptr) *saved = {projected, memory_kv, attended, lse};
-  return out.forward(attended);
-}
-
-at::Tensor CrossAttention::backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
-                                    at::Tensor& d_memory) const {
-  const at::Tensor d_attended = out.backward_input(d);
-  const int64_t queries = d.size(0), keys = saved.kv.size(0);
-  const at::Tensor both = saved.kv.view({keys, 2 * heads, head_dim});
-  at::Tensor dq = at::empty_like(saved.q), d_kv = at::empty_like(saved.kv);
-  at::Tensor dq_heads = dq.view({queries, heads, head_dim}), d_both = d_kv.view({keys, 2 * heads, head_dim});
-  at::Tensor dk = d_both.slice(1, 0, heads), dv = d_both.slice(1, heads, 2 * heads);
-  kernels::attention_backward(d_attended, saved.q.view({queries, heads, head_dim}), both.slice(1, 0, heads),
-                              both.slice(1, heads, 2 * heads), saved.attended, saved.lse, plan.spans, with_dropout(plan),
-                              dq_heads, dk, dv);
-  d_memory += kv.backward_input(d_kv);
-  return q.backward_input(dq);
 }
 
 }  // namespace dept::nn

@@ -1,18 +1,14 @@
 #include "dept/kernels/layer_norm.h"
-#include "dept/kernels/rms_norm.h"
 #include "dept/nn/modules.h"
 
 namespace dept::nn {
 
 at::Tensor RmsNorm::forward(const at::Tensor& x, at::ScalarType dtype, Saved* saved) const {
-  at::Tensor rstd;
-  at::Tensor y = kernels::rms_norm(x, weight, eps, dtype, &rstd);
-  if (saved != nullptr) *saved = {x, rstd};
-  return y;
+  return kernels::rms_norm(x, weight, eps, dtype, saved);
 }
 
 void RmsNorm::backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const {
-  kernels::rms_norm_backward(dy, saved.x, weight, saved.rstd, dx);
+  kernels::rms_norm_backward(dy, saved, weight, dx);
 }
 
 at::Tensor LayerNorm::forward(const at::Tensor& x, at::ScalarType dtype, Saved* saved) const {

@@ -1,17 +1,22 @@
-// RMSNorm (Zhang & Sennrich 2019): y = w * x / sqrt(mean(x^2) + eps), statistics in the residual's type.
+// RMSNorm (Zhang & Sennrich 2019): y = w * n, n = x / sqrt(mean(x^2) + eps), statistics in the residual's type.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 namespace dept::kernels {
 
-/// x fp32 or fp64 [N, D], weight [D] of x's dtype -> y [N, D] in `dtype`; `rstd` (not null) receives [N] of x's dtype.
+/// What the backward pass needs: half of what x itself would take where branches are bf16.
+struct RmsNormSaved {
+  at::Tensor normalised;  ///< n [N, D] in the branch's type
+  at::Tensor rstd;        ///< 1 / sqrt(mean(x^2) + eps), [N] in x's type
+};
+
+/// x fp32 or fp64 [N, D], weight [D] of x's dtype -> y [N, D] in `dtype`; `saved` may be null.
 /// Throws bug for other shapes or dtypes.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, at::Tensor* rstd);
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved);
 
 /// Adds the gradient of x to dx [N, D] (x's dtype), in place:
-/// dx += rstd * (w dy - x rstd^2 mean(w dy x)), dy [N, D] in the branch's dtype.
-void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& rstd,
-                       at::Tensor& dx);
+/// dx += rstd * (w dy - n mean(w dy n)), dy [N, D] in the branch's type.
+void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx);
 
 }  // namespace dept::kernels

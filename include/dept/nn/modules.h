@@ -9,6 +9,7 @@
 #include "dept/kernels/activation.h"
 #include "dept/kernels/attention.h"
 #include "dept/kernels/frozen_linear.h"
+#include "dept/kernels/rms_norm.h"
 #include "dept/kernels/rope.h"
 #include "dept/nn/kv_cache.h"
 #include "dept/nn/weights.h"
@@ -38,9 +39,7 @@ struct RmsNorm {
   at::Tensor weight;  ///< [D] fp32 (fp64)
   double eps = 1e-6;
 
-  struct Saved {
-    at::Tensor x, rstd;
-  };
+  using Saved = kernels::RmsNormSaved;
   /// x residual [N, D] -> C [N, D]
   at::Tensor forward(const at::Tensor& x, at::ScalarType dtype, Saved* saved) const;
   /// dx += gradient through the norm
@@ -92,22 +91,41 @@ struct SelfAttention {
   at::Tensor project(const at::Tensor& x, const AttentionPlan& plan) const;
 };
 
-/// Attention of decoder tokens to the encoder's output.
+/// Attention of decoder tokens to the encoder's output, in either of two orders of the same products.
+/// Projected: every token of the memory gets a key W_K x and a value W_V x, as everywhere.
+/// Absorbed: the query takes over W_K and the result W_V, since q . (W_K x) = (W_K^T q) . x and sum p (W_V x) = W_V (sum p x).
+/// That costs H D a query and token in place of 2 K H D a token, so it is for short targets, and keeps nothing a memory token.
 struct CrossAttention {
   kernels::FrozenLinear q;    ///< [H K, D]
   kernels::FrozenLinear kv;   ///< [2 H K, D]: rows of K, then V
   kernels::FrozenLinear out;  ///< [D, H K]
   int64_t heads = 0, head_dim = 0;
 
-  struct Saved {
-    at::Tensor q, kv, attended, lse;
+  /// The encoder's output as this layer reads it.
+  struct Memory {
+    at::Tensor hidden;  ///< C [Ns, D]
+    at::Tensor kv;      ///< its keys and values [Ns, 2 H K]; undefined: absorbed
   };
-  /// memory C [Ns, D] -> its keys and values [Ns, 2 H K]
-  at::Tensor project_memory(const at::Tensor& memory) const { return kv.forward(memory); }
+  struct Saved {
+    Memory memory;
+    at::Tensor q;         ///< [Nt, H K]; absorbed: W_K^T q [Nt, H D]
+    at::Tensor attended;  ///< [Nt, H K]; absorbed: sum p x [Nt, H D]
+    at::Tensor lse;
+  };
+  /// Whether targets of up to `longest` tokens are cheaper absorbed.
+  bool absorbs(int64_t longest) const { return 4 * longest <= head_dim; }
+  Memory prepare(const at::Tensor& hidden, bool absorbed) const { return {hidden, absorbed ? at::Tensor() : kv.forward(hidden)}; }
   /// x C [Nt, D] -> C [Nt, D]
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& memory_kv, const AttentionPlan& plan, Saved* saved) const;
+  at::Tensor forward(const at::Tensor& x, const Memory& memory, const AttentionPlan& plan, Saved* saved) const;
   /// Returns dx C [Nt, D]; adds the memory's gradient to d_memory (residual type) [Ns, D].
   at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;
+
+ private:
+  at::Tensor head_weights(bool values) const;
+  at::Tensor forward_projected(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const;
+  at::Tensor forward_absorbed(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const;
+  at::Tensor backward_projected(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;
+  at::Tensor backward_absorbed(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;
 };
 
 /// wo(dropout(activation(wi x)))

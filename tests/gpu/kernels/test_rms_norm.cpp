@@ -26,15 +26,17 @@ TEST_P(RmsNormOnGpu, EqualsTheCpu) {
   const auto [residual, branch, tolerance] = GetParam();
   const at::Tensor x = at::randn({37, 576}, at::kDouble).to(residual), weight = at::randn({576}, at::kDouble).to(residual);
   const at::Tensor dy = at::randn({37, 576}, at::kDouble).to(branch);
-  at::Tensor rstd, gpu_rstd, dx = at::randn({37, 576}, at::kDouble).to(residual), gpu_dx = dx.cuda();
-  const at::Tensor y = rms_norm(x, weight, 1e-5, branch, &rstd);
-  const at::Tensor gpu_y = rms_norm(x.cuda(), weight.cuda(), 1e-5, branch, &gpu_rstd);
-  rms_norm_backward(dy, x, weight, rstd, dx);
-  rms_norm_backward(dy.cuda(), x.cuda(), weight.cuda(), gpu_rstd, gpu_dx);
+  RmsNormSaved saved, gpu_saved;
+  at::Tensor dx = at::randn({37, 576}, at::kDouble).to(residual), gpu_dx = dx.cuda();
+  const at::Tensor y = rms_norm(x, weight, 1e-5, branch, &saved);
+  const at::Tensor gpu_y = rms_norm(x.cuda(), weight.cuda(), 1e-5, branch, &gpu_saved);
+  rms_norm_backward(dy, saved, weight, dx);
+  rms_norm_backward(dy.cuda(), gpu_saved, weight.cuda(), gpu_dx);
   EXPECT_EQ(gpu_y.scalar_type(), branch);
   EXPECT_LT(distance(gpu_y, y), tolerance);
-  EXPECT_LT(distance(gpu_rstd, rstd), 1e-6);
-  EXPECT_LT(distance(gpu_dx, dx), 1e-5);
+  EXPECT_LT(distance(gpu_saved.normalised, saved.normalised), tolerance);
+  EXPECT_LT(distance(gpu_saved.rstd, saved.rstd), 1e-6);
+  EXPECT_LT(distance(gpu_dx, dx), tolerance);
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, RmsNormOnGpu,
