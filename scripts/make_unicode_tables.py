@@ -175,6 +175,21 @@ def newer_categories():
     return ranges(values)
 
 
+def newer_lower():
+    """(first, last, distance) to the lower case of characters that have none in Unicode 14 (the oldest ICU we meet)."""
+    lower, runs = normalizers.Lowercase().normalize_str, []
+    for c in POINTS:
+        made = lower(c)
+        if made == c.lower():
+            continue
+        distance = ord(made) - ord(c)
+        if runs and runs[-1][1] == ord(c) - 1 and runs[-1][2] == distance:
+            runs[-1][1] = ord(c)
+        else:
+            runs.append([ord(c), ord(c), distance])
+    return runs
+
+
 def rows(items, width=126):
     line = "   "
     for item in items:
@@ -192,7 +207,9 @@ def main():
     out += ["};", "const size_t class_range_count = sizeof(class_ranges) / sizeof(class_ranges[0]);", "",
             "const CategoryRange newer_ranges[] = {"]
     out += rows('{0x%X,0x%X,"%s"},' % (a, b, v) for a, b, v in newer_categories())
-    out += ["};", "const size_t newer_range_count = sizeof(newer_ranges) / sizeof(newer_ranges[0]);", "// clang-format on", "",
+    out += ["};", "const size_t newer_range_count = sizeof(newer_ranges) / sizeof(newer_ranges[0]);", "", "const LowerRange newer_lower[] = {"]
+    out += rows("{0x%X,0x%X,%d}," % tuple(run) for run in newer_lower())
+    out += ["};", "const size_t newer_lower_count = sizeof(newer_lower) / sizeof(newer_lower[0]);", "// clang-format on", "",
             "}  // namespace dept::unicode", ""]
     with open(sys.argv[1] if len(sys.argv) > 1 else "src/text/unicode_tables.cpp", "w") as file:
         file.write("\n".join(out))

@@ -6,6 +6,7 @@
 #include "dept/base/text.h"
 #include "text/json_fields.h"
 #include "text/model.h"
+#include "text/normal_form.h"
 #include "text/pattern.h"
 #include "text/unicode.h"
 
@@ -70,6 +71,22 @@ class Strip : public Normalizer {
  private:
   bool left_, right_;
 };
+
+class NormalForm : public Normalizer {
+ public:
+  explicit NormalForm(unicode::Form form) : form_(form) {}
+  bool apply(std::string_view text, std::string& out) const override { return unicode::to_form(form_, text, out); }
+
+ private:
+  unicode::Form form_;
+};
+
+std::unique_ptr<Normalizer> make_normal_form(std::string_view name) {
+  using unicode::Form;
+  for (const auto& [known, form] : {std::pair("NFC", Form::nfc), {"NFD", Form::nfd}, {"NFKC", Form::nfkc}, {"NFKD", Form::nfkd}})
+    if (name == known) return std::make_unique<NormalForm>(form);
+  return nullptr;
+}
 
 // Character by character: `map` appends what becomes of each.
 template <class Map>
@@ -141,6 +158,9 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& json, const std::string&
   if (type == "Replace") return std::make_unique<Replace>(Pattern(json, where), require<std::string>(json, "content", where));
   if (type == "Strip")
     return std::make_unique<Strip>(require<bool>(json, "strip_left", where), require<bool>(json, "strip_right", where));
+  if (auto form = make_normal_form(type)) return form;
+  if (type == "Lowercase") return by_character(unicode::append_lower);
+  if (type == "BertNormalizer") return make_bert_normalizer(json, where);
   if (type == "ByteLevel") return make_byte_level();
   if (type == "Nmt") return make_nmt();
   if (type == "StripAccents") return make_strip_accents();

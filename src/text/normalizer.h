@@ -22,4 +22,7 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& json, const std::string&
 /// SentencePiece's compiled character map ("Precompiled"), from its base64 text.
 std::unique_ptr<Normalizer> make_charsmap(std::string_view base64, const std::string& where);
 
+/// BERT's clean-up ("BertNormalizer").
+std::unique_ptr<Normalizer> make_bert_normalizer(const Json& json, const std::string& where);
+
 }  // namespace dept

@@ -32,10 +32,16 @@ struct CategoryRange {
   uint32_t first, last;
   char category[3];
 };
+struct LowerRange {
+  uint32_t first, last;
+  int32_t distance;  // to the lower case
+};
 extern const ClassRange class_ranges[];
 extern const size_t class_range_count;
 extern const CategoryRange newer_ranges[];
 extern const size_t newer_range_count;
+extern const LowerRange newer_lower[];
+extern const size_t newer_lower_count;
 
 /// Two-level table over all code points.
 class ClassTable {

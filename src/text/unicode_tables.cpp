@@ -646,6 +646,12 @@ const CategoryRange newer_ranges[] = {
     {0x31350,0x323AF,"Lo"},
 };
 const size_t newer_range_count = sizeof(newer_ranges) / sizeof(newer_ranges[0]);
+
+const LowerRange newer_lower[] = {
+    {0x1C89,0x1C89,1}, {0xA7CB,0xA7CB,-42343}, {0xA7CC,0xA7CC,1}, {0xA7CE,0xA7CE,1}, {0xA7D2,0xA7D2,1}, {0xA7D4,0xA7D4,1},
+    {0xA7DA,0xA7DA,1}, {0xA7DC,0xA7DC,-42561}, {0x10D50,0x10D65,32}, {0x16EA0,0x16EB8,27},
+};
+const size_t newer_lower_count = sizeof(newer_lower) / sizeof(newer_lower[0]);
 // clang-format on
 
 }  // namespace dept::unicode

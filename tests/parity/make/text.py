@@ -2,7 +2,9 @@
 """Trains small tokenizers with the Python libraries and writes what they make of many strings to tests/parity/data/text.
 
 NAME/tokenizer.json; NAME.jsonl: one line a string with ids, decoded text, pair and truncation in full; NAME.hash: digests for many more.
+normalizers.json: digests of what each normaliser of Unicode makes of every character.
 """
+import hashlib
 import io
 import json
 import os
@@ -141,12 +143,37 @@ def llama2():
     return tokenizer
 
 
-def wordpiece():
+def wordpiece(normalizer=None):
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     trainer = trainers.WordPieceTrainer(vocab_size=900, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
     tokenizer.train_from_iterator(corpus(strings=100), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return tokenizer
+
+
+def bert():
+    tokenizer = wordpiece(normalizers.BertNormalizer())
+    tokenizer.add_tokens(added("New Word", normalized=True) + added("\u00c9t\u00e9", normalized=True, single_word=True))
+    tokenizer.enable_truncation(16)  # a file's own truncation and padding do not count
+    tokenizer.enable_padding(length=16)
+    return tokenizer
+
+
+def albert():
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([
+        normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase(),
+        normalizers.Precompiled(charsmap()), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    tokenizer.decoder = decoders.Metaspace()
+    specials = ["<pad>", "<unk>", "[CLS]", "[SEP]"]
+    trainer = trainers.UnigramTrainer(vocab_size=700, show_progress=False, special_tokens=specials, unk_token="<unk>")
+    tokenizer.train_from_iterator(corpus(strings=10), trainer)
+    tokenizer.add_special_tokens(added("[MASK]", lstrip=True, normalized=False))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     return tokenizer
@@ -168,6 +195,28 @@ def mixed():
     tokenizer.add_tokens(added("Hello", normalized=True) + added("world", normalized=True, single_word=True, lstrip=True))
     tokenizer.post_processor = processors.BertProcessing(("sep", 4), ("cls", 5))
     return tokenizer
+
+
+NORMALIZERS = [normalizers.NFC(), normalizers.NFD(), normalizers.NFKC(), normalizers.NFKD(), normalizers.Lowercase(), normalizers.StripAccents(),
+               normalizers.BertNormalizer(), normalizers.BertNormalizer(strip_accents=False), normalizers.BertNormalizer(lowercase=False),
+               normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=False, lowercase=False, strip_accents=True)]
+
+
+def write_normalizers():
+    """Every character, alone among letters and between marks; the first 32 bits of sha256 for each 4,096 of them."""
+    out = []
+    for normalizer in NORMALIZERS:
+        bare = Tokenizer(models.BPE())
+        bare.normalizer = normalizer
+        blocks = []
+        for start in range(0, 0x110000, 0x1000):
+            points = [chr(c) for c in range(start, start + 0x1000) if not 0xD800 <= c < 0xE000]
+            texts = "\n".join("a%s\u0301\u0334B%s" % (c, c) for c in points)
+            blocks.append(hashlib.sha256(normalizer.normalize_str(texts).encode()).hexdigest()[:8])
+        out.append({"normalizer": json.loads(bare.to_str())["normalizer"], "blocks": " ".join(blocks)})
+    with open(os.path.join(OUT, "normalizers.json"), "w") as file:
+        json.dump(out, file, indent=0)
+        file.write("\n")
 
 
 def encoded(tokenizer, *texts, **options):
@@ -197,6 +246,8 @@ def case(tokenizer, index):
 def write(name, tokenizer):
     os.makedirs(os.path.join(OUT, name), exist_ok=True)
     state = json.loads(tokenizer.to_str())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     with open(os.path.join(OUT, name, "tokenizer.json"), "w") as file:
         json.dump(state, file, ensure_ascii=False, separators=(",", ":"))
     with open(os.path.join(OUT, name + ".jsonl"), "w") as file:
@@ -216,6 +267,8 @@ def write_strings():
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
     write_strings()
-    makers = {"gpt2": gpt2, "smollm": smollm, "roberta": roberta, "llama3": llama3, "t5": t5, "llama2": llama2, "wordpiece": wordpiece, "mixed": mixed}
+    write_normalizers()
+    makers = {"gpt2": gpt2, "smollm": smollm, "roberta": roberta, "llama3": llama3, "t5": t5, "llama2": llama2, "wordpiece": wordpiece,
+              "bert": bert, "albert": albert, "mixed": mixed}
     for name in sys.argv[1:] or makers:
         write(name, makers[name]())

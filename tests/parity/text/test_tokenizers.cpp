@@ -78,7 +78,8 @@ TEST_P(Family, FilesRebuildIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Text, Family,
-                         testing::Values("gpt2", "smollm", "roberta", "llama3", "t5", "llama2", "wordpiece", "mixed"),
+                         testing::Values("gpt2", "smollm", "roberta", "llama3", "t5", "llama2", "wordpiece", "bert", "albert",
+                                         "mixed"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
