@@ -1,18 +1,30 @@
-// dept generate: free continuations, JSON lines in and out.
+// dept generate: free continuations, JSON lines in and out; the text as it comes when one prompt is answered on a terminal.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
 
 #include "cli/command.h"
 #include "cli/frame.h"
 #include "cli/loaded_model.h"
+#include "cli/text_stream.h"
 #include "dept/base/error.h"
+#include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/models/generation.h"
 
 namespace dept {
 namespace {
 
+/// What is given takes the place of the model's own defaults.
 struct GenerateOptions {
   ModelOptions model;
-  GenerationOptions generation;
+  std::optional<int64_t> max_new_tokens, min_new_tokens, no_repeat_ngram_size, num_beams, num_return_sequences, top_k;
+  std::optional<double> repetition_penalty, length_penalty, temperature, top_p;
+  std::optional<bool> do_sample;
+  std::optional<std::string> early_stopping;
+  int64_t seed = 42;
   std::vector<std::string> eos_token_id;
   std::optional<std::string> stop;
   std::string input, output;
@@ -21,31 +33,74 @@ struct GenerateOptions {
 
 void describe(GenerateOptions& o, OptionSet& set) {
   describe(o.model, set);
-  set.section("Generation");
-  set.add("max_new_tokens", o.generation.max_new_tokens, "longest answer").min(0).max(1 << 20);
-  set.add("min_new_tokens", o.generation.min_new_tokens, "no end before so many tokens").min(0);
-  set.add("repetition_penalty", o.generation.repetition_penalty, "above 1: tokens that were there become less likely").min(1e-6);
-  set.add("no_repeat_ngram_size", o.generation.no_repeat_ngram_size, "no sequence of so many tokens twice; 0: off").min(0);
-  set.add("eos_token_id", o.eos_token_id, "ids that end an answer, by commas (default: the model's)");
-  set.add("stop", o.stop, "a text that ends an answer and is cut from it");
+  set.section("Generation (defaults: the model's generation_config.json, then transformers')");
+  set.add("max_new_tokens", o.max_new_tokens, "longest answer [20]").min(0).max(1 << 20);
+  set.add("min_new_tokens", o.min_new_tokens, "no end before so many tokens [0]").min(0);
+  set.add("num_beams", o.num_beams, "beams of the search; 1: none [1]").min(1).max(1 << 10);
+  set.add("length_penalty", o.length_penalty, "beams are ranked by log p / length^penalty; above 0 favours long answers [1]");
+  set.add("early_stopping", o.early_stopping, "end a beam search as soon as num_beams answers are there [false]")
+      .choices({"true", "false", "never"});
+  set.add("num_return_sequences", o.num_return_sequences, "answers to each prompt: beams or samples [1]").min(1).max(1 << 16);
+  set.add("do_sample", o.do_sample, "draw each token [false: the likeliest]");
+  set.add("temperature", o.temperature, "of the draw; below 1 sharpens [1]").min(1e-6);
+  set.add("top_k", o.top_k, "draw from the k likeliest; 0: from all [50]").min(0);
+  set.add("top_p", o.top_p, "draw from the likeliest that together have this probability [1]").min(0).max(1);
+  set.add("seed", o.seed, "of the draws").min(0);
+  set.add("repetition_penalty", o.repetition_penalty, "above 1: tokens that were there become less likely [1]").min(1e-6);
+  set.add("no_repeat_ngram_size", o.no_repeat_ngram_size, "no sequence of so many tokens twice; 0: off [0]").min(0);
+  set.add("eos_token_id", o.eos_token_id, "ids that end an answer, by commas [the model's]");
+  set.add("stop", o.stop, "a text that ends an answer and is cut from it, or several as a JSON list");
   set.section("Input and output");
   set.add("input", o.input, "file of JSON lines (default: standard input)");
   set.add("output", o.output, "file of JSON lines (default: standard output)");
   set.add("batch_size", o.batch_size, "lines that run together").min(1).max(1 << 16);
 }
 
-/// The ids that end an answer: those given, else the model's, else the tokenizer's.
-Ids eos_ids(const GenerateOptions& options, const LoadedModel& model) {
+Ids given_eos_ids(const GenerateOptions& options) {
   Ids ids;
   for (const std::string& text : options.eos_token_id) {
     const Json parsed = Json::parse(text, nullptr, false);
     if (!parsed.is_number_integer()) fail(Code::usage, "--eos_token_id", "ids by commas", quote(text));
     ids.push_back(parsed.get<int64_t>());
   }
-  if (!ids.empty()) return ids;
-  ids = model.backbone->info().eos_ids;
-  if (ids.empty() && model.tokenizer && model.tokenizer->eos_id) ids = {*model.tokenizer->eos_id};
   return ids;
+}
+
+GenerationOptions generation_options(const GenerateOptions& given, const LoadedModel& model) {
+  GenerationOptions o = generation_defaults(model.path, model.backbone->info());
+  const auto set = [](auto& field, const auto& value) {
+    if (value) field = *value;
+  };
+  set(o.max_new_tokens, given.max_new_tokens);
+  set(o.min_new_tokens, given.min_new_tokens);
+  set(o.num_beams, given.num_beams);
+  set(o.length_penalty, given.length_penalty);
+  set(o.num_return_sequences, given.num_return_sequences);
+  set(o.do_sample, given.do_sample);
+  set(o.temperature, given.temperature);
+  set(o.top_k, given.top_k);
+  set(o.top_p, given.top_p);
+  set(o.repetition_penalty, given.repetition_penalty);
+  set(o.no_repeat_ngram_size, given.no_repeat_ngram_size);
+  if (given.early_stopping)
+    o.early_stopping = *given.early_stopping == "never"  ? EarlyStopping::never
+                       : *given.early_stopping == "true" ? EarlyStopping::yes
+                                                         : EarlyStopping::no;
+  o.seed = static_cast<uint64_t>(given.seed);
+  if (const Ids ids = given_eos_ids(given); !ids.empty()) o.eos_ids = ids;
+  if (o.eos_ids.empty() && model.tokenizer && model.tokenizer->eos_id) o.eos_ids = {*model.tokenizer->eos_id};
+  return o;
+}
+
+std::vector<std::string> stop_texts(const GenerateOptions& options, const LoadedModel& model) {
+  if (!options.stop) return {};
+  const Json list = Json::parse(*options.stop, nullptr, false);
+  const bool several = list.is_array() && std::all_of(list.begin(), list.end(), [](const Json& x) { return x.is_string(); });
+  const auto stops = several ? list.get<std::vector<std::string>>() : std::vector<std::string>{*options.stop};
+  for (const std::string& stop : stops)
+    if (stop.empty() || !model.tokenizer)
+      fail(Code::usage, "--stop", "texts, and a model with a tokenizer", quote(*options.stop));
+  return stops;
 }
 
 /// {"prompt": text}, {"input_ids": [..]} or a text.
@@ -60,12 +115,8 @@ Ids input_ids(const LoadedModel& model, const Json& line, const std::string& whe
 
 class Generator {
  public:
-  Generator(const GenerateOptions& options, const LoadedModel& model) : options_(options), model_(model), batch_(model) {
-    options_.generation.eos_ids = eos_ids(options, model);
-    if (options.stop && (options.stop->empty() || !model.tokenizer)) {
-      fail(Code::usage, "--stop", "a text, and a model with a tokenizer", quote(*options.stop));
-    }
-  }
+  Generator(const GenerateOptions& given, const LoadedModel& model)
+      : options_(generation_options(given, model)), stops_(stop_texts(given, model)), model_(model), batch_(model) {}
 
   void add(const Json& line, const std::string& where) {
     const Ids ids = input_ids(model_, line, where);
@@ -74,34 +125,67 @@ class Generator {
   }
 
   void run(LineWriter& writer) {
-    std::vector<Ids> said(counted_.size());
-    const auto reached_stop = [&](size_t row, int64_t id) {
-      said[row].push_back(id);
-      return model_.tokenizer->decode(said[row]).find(*options_.stop) != std::string::npos;
+    const auto ends = [&](size_t, std::span<const int64_t> ids) {
+      return find_stop(model_.tokenizer->decode(ids), stops_) != std::string::npos;
     };
-    const auto answers = generate_greedy(model_.ctx, *model_.backbone, batch_.stream(), options_.generation, counted_,
-                                         options_.stop ? TokenSink(reached_stop) : TokenSink());
-    for (const Generated& answer : answers) {
-      OrderedJson line;
-      line["text"] = model_.tokenizer ? OrderedJson(text(answer.ids)) : OrderedJson();
-      line["ids"] = answer.ids;
-      line["finish_reason"] = finish_name(answer.finish);
-      writer.write(line);
+    for (const auto& choices : answers(stops_.empty() ? TokenSink() : TokenSink(ends))) {
+      OrderedJson line = OrderedJson::array();
+      for (const Generated& choice : choices) line.push_back(choice_json(choice));
+      writer.write(choices.size() == 1 ? line[0] : OrderedJson{{"choices", line}});
     }
-    batch_.clear();
-    counted_.clear();
+  }
+
+  void report() const { log::info(str("[generate] answers ", answers_, ", tokens ", tokens_, ", seconds ", seconds_)); }
+
+  /// Whether an answer may be shown as it comes: one prompt, one answer, text, and no search that changes its mind.
+  bool streams() const {
+    return counted_.size() == 1 && model_.tokenizer && options_.num_return_sequences == 1 && options_.num_beams == 1;
+  }
+
+  /// The text of the one answer on standard output, as its tokens come, and a line's end.
+  void stream() {
+    TextStream text(*model_.tokenizer, stops_);
+    answers([&](size_t, std::span<const int64_t> ids) {
+      write_stdout(text.add(ids.back()));
+      return text.stopped();
+    });
+    write_stdout(text.finish() + "\n");
   }
 
  private:
-  std::string text(const Ids& ids) const {
-    const std::string whole = model_.tokenizer->decode(ids);
-    return options_.stop ? whole.substr(0, whole.find(*options_.stop)) : whole;
+  std::vector<std::vector<Generated>> answers(const TokenSink& sink) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto made = generate(model_.ctx, *model_.backbone, {batch_.stream(), std::move(counted_), {}}, options_, sink);
+    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    for (const auto& choices : made) {
+      for (const Generated& choice : choices) tokens_ += choice.ids.size();
+      answers_ += choices.size();
+    }
+    batch_.clear();
+    counted_.clear();
+    return made;
   }
 
-  GenerateOptions options_;
+  OrderedJson choice_json(const Generated& choice) const {
+    OrderedJson line;
+    line["text"] = model_.tokenizer ? OrderedJson(text(choice.ids)) : OrderedJson();
+    line["ids"] = choice.ids;
+    line["finish_reason"] = finish_name(choice.finish);
+    return line;
+  }
+
+  std::string text(const Ids& ids) const {
+    const std::string whole = model_.tokenizer->decode(ids);
+    return whole.substr(0, find_stop(whole, stops_));
+  }
+
+  GenerationOptions options_;
+  std::vector<std::string> stops_;
   const LoadedModel& model_;
   InputBatch batch_;
   std::vector<Ids> counted_;
+  size_t answers_ = 0, tokens_ = 0;
+  double seconds_ = 0;
 };
 
 }  // namespace
@@ -112,16 +196,26 @@ int run_generate(const std::vector<std::string>& arguments) {
   describe(options, set);
   if (!read_command_line(set, arguments,
                          {"Usage: dept generate --model_name_or_path DIR [--peft_model_id DIR] [--flags] < LINES\nContinues "
-                          "text: JSON lines in, JSON lines out.\n"}))
+                          "text: JSON lines in, JSON lines out; one prompt's answer is shown on a terminal as it comes.\n"}))
     return 0;
   LineReader reader(options.input);
   LineWriter writer(options.output);
   const LoadedModel model = load_model(options.model);
   Generator generator(options, model);
+  const bool terminal = options.output.empty() && ::isatty(STDOUT_FILENO) == 1;
+  bool first = true;
   for_each_line(
       reader, options.batch_size, [&](const Json& line, const std::string& where) { generator.add(line, where); },
-      [&] { generator.run(writer); });
+      [&] {
+        if (terminal && (first || options.batch_size == 1) && generator.streams()) {
+          generator.stream();
+        } else {
+          generator.run(writer);
+        }
+        first = false;
+      });
   writer.commit();
+  generator.report();
   return 0;
 }
 

@@ -23,6 +23,7 @@ LoadedModel load_model(ModelOptions options) {
   }
   const ModelInfo info = check_model(options);
   LoadedModel model;
+  model.path = options.model_name_or_path;
   model.ctx = make_context(options, 0);
   configure_process(model.ctx.threads);
   model.weights = no_adapter(info.hidden);
@@ -62,7 +63,7 @@ void InputBatch::add(const Ids& ids, int64_t sources, const std::string& where) 
   if (has_rows && sources > S)
     fail(Code::bad_input, where, str("at most ", S, " source tokens (the adapter's max_length)"), str(sources));
   const int64_t first_row = model_->alignment == DeltaAlignment::end ? S - sources : 0;
-  tokens_.append(length, tokens_.batch());
+  tokens_.append(length, next_example_++);
   for (int64_t i = 0; i < length; ++i) {
     ids_.push_back(ids[i]);
     positions_.push_back(i);

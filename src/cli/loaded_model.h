@@ -16,6 +16,7 @@
 namespace dept {
 
 struct LoadedModel {
+  fs::path path;
   Context ctx;
   std::unique_ptr<Backbone> backbone;
   std::shared_ptr<const Tokenizer> tokenizer;  ///< null where the model has none
@@ -52,12 +53,18 @@ class InputBatch {
   Stream stream() const;
   /// Text tokens only.
   const Ragged& tokens() const { return tokens_; }
-  void clear() { *this = InputBatch(*model_); }
+  /// Makes room for the next batch; examples are counted on.
+  void clear() {
+    const int64_t seen = next_example_;
+    *this = InputBatch(*model_);
+    next_example_ = seen;
+  }
 
  private:
   const LoadedModel* model_;
   Ragged tokens_;
   Ids ids_, positions_, rows_;
+  int64_t next_example_ = 0;
 };
 
 /// Calls `on_line(value, where)` for every line and `on_batch()` behind each `batch_size` of them and behind the last one, also

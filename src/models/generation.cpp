@@ -1,182 +1,252 @@
 #include "dept/models/generation.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/argmax.h>
+#include <ATen/ops/log_softmax.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/topk.h>
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
-#include <set>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "models/generation_beams.h"
+#include "models/generation_decoding.h"
+#include "models/generation_scores.h"
 
 namespace dept {
-
 namespace {
 
-using IdList = std::vector<int64_t>;
-
-at::Tensor to_tensor(const IdList& values, c10::Device device) {
-  return at::tensor(values, at::kLong).to(device);
-}
-
-void check_options(const GenerationOptions& options, int64_t vocab) {
-  const auto require = [](bool good, std::string_view name, std::string_view expected, std::string_view received) {
-    if (!good) fail(Code::usage, name, expected, received);
+void check_options(const GenerationOptions& o, const ModelInfo& info) {
+  const auto require = [](bool good, std::string_view name, std::string_view expected, const auto& received) {
+    if (!good) fail(Code::usage, name, expected, str(received));
   };
-  require(options.max_new_tokens >= 0, "max_new_tokens", "0 or more", str(options.max_new_tokens));
-  require(options.min_new_tokens >= 0, "min_new_tokens", "0 or more", str(options.min_new_tokens));
-  require(options.repetition_penalty > 0, "repetition_penalty", "a number above 0", str(options.repetition_penalty));
-  require(options.no_repeat_ngram_size >= 0, "no_repeat_ngram_size", "0 or more", str(options.no_repeat_ngram_size));
-  for (const int64_t id : options.eos_ids)
-    require(id >= 0 && id < vocab, "eos_token_id", str("ids from 0 to ", vocab - 1), str(id));
+  require(info.architecture != Architecture::encoder, "generation", "a decoder-only or encoder-decoder model", info.model_type);
+  require(o.max_new_tokens >= 0, "max_new_tokens", "0 or more", o.max_new_tokens);
+  require(o.min_new_tokens >= 0, "min_new_tokens", "0 or more", o.min_new_tokens);
+  require(o.repetition_penalty > 0, "repetition_penalty", "a number above 0", o.repetition_penalty);
+  require(o.no_repeat_ngram_size >= 0, "no_repeat_ngram_size", "0 or more", o.no_repeat_ngram_size);
+  require(o.temperature > 0, "temperature", "a number above 0", o.temperature);
+  require(o.top_k >= 0, "top_k", "0 or more", o.top_k);
+  require(o.top_p >= 0 && o.top_p <= 1, "top_p", "0 to 1", o.top_p);
+  for (const int64_t id : o.eos_ids)
+    require(id >= 0 && id < info.vocab, "eos_token_id", str("ids from 0 to ", info.vocab - 1), id);
+  require(o.num_beams >= 1 && (o.num_beams == 1 || BeamSearch::candidates(o) <= info.vocab), "num_beams",
+          "1 or more, with fewer candidates than the vocabulary has tokens", o.num_beams);
+  require(o.num_return_sequences >= 1 && (o.do_sample || o.num_return_sequences <= o.num_beams) &&
+              (o.num_beams == 1 || o.num_return_sequences <= o.num_beams),
+          "num_return_sequences", "1 or more, at most num_beams unless do_sample draws without beams", o.num_return_sequences);
 }
 
-/// The rows of one generation and their cache. Knows nothing of how tokens are chosen.
-class Decoding {
- public:
-  Decoding(const Context& ctx, const Backbone& model, const Stream& source, int64_t max_new_tokens) : ctx_(ctx), model_(model) {
-    ctx_.training = false;
-    source.tokens.check();
-    if (model.info().encoder_decoder()) {
-      encode(source, max_new_tokens);
-    } else {
-      prefill(source, max_new_tokens);
-    }
-  }
-
-  size_t rows() const { return rows_.size(); }
-
-  /// Logits [rows, V] of every row's first new token.
-  at::Tensor first_logits() {
-    if (!model_.info().encoder_decoder()) return model_.logits(ctx_, last_hidden_);
-    std::vector<size_t> all(rows());
-    std::iota(all.begin(), all.end(), size_t{0});
-    return extend(all, IdList(rows(), *model_.info().decoder_start_id));
-  }
-
-  /// Appends ids[i] to row which[i]; logits [which, V] of the tokens after.
-  at::Tensor extend(const std::vector<size_t>& which, const IdList& ids) {
-    Stream fresh;
-    IdList positions, slots;
-    for (const size_t r : which) {
-      fresh.tokens.append(1, rows_[r].example, rows_[r].config);
-      positions.push_back(rows_[r].next_position++);
-      slots.push_back(rows_[r].slot);
-    }
-    fresh.tokens.position = to_tensor(positions, ctx_.device);
-    fresh.embeds = model_.embed(to_tensor(ids, ctx_.device)).to(ctx_.residual());
-    return model_.logits(ctx_, model_.extend(ctx_, *cache_, fresh, slots));
-  }
-
- private:
-  struct Row {
-    int64_t slot, example, config, next_position;
-  };
-
-  void encode(const Stream& source, int64_t max_new_tokens) {
-    if (!model_.info().decoder_start_id) fail(Code::bad_input, "config.json", "decoder_start_token_id", "none");
-    for (int64_t b = 0; b < source.tokens.batch(); ++b) {
-      if (source.tokens.length(b) == 0) fail(Code::bad_input, str("sequence ", b), "at least one token", "none");
-      rows_.push_back({b, source.tokens.example[b], source.tokens.config[b], 0});
-    }
-    cache_ = model_.start(ctx_, source, source.tokens.batch(), max_new_tokens);
-  }
-
-  void prefill(const Stream& source, int64_t max_new_tokens) {
-    const Ragged& tokens = source.tokens;
-    cache_ = model_.start(ctx_, source, tokens.batch(), tokens.max_length() + max_new_tokens);
-    const at::Tensor position = tokens.position.cpu();
-    const int64_t* positions = position.data_ptr<int64_t>();
-    IdList slots(tokens.batch()), last_tokens;
-    std::iota(slots.begin(), slots.end(), int64_t{0});
-    for (int64_t b = 0; b < tokens.batch(); ++b) {
-      if (tokens.example[b] < 0) continue;
-      const int64_t holder = tokens.length(b) > 0 ? b : tokens.prefix[b];  // an empty text goes on from its prompt
-      if (holder < 0 || tokens.length(holder) == 0) fail(Code::bad_input, str("sequence ", b), "at least one token", "none");
-      last_tokens.push_back(tokens.offsets[holder + 1] - 1);
-      rows_.push_back({b, tokens.example[b], tokens.config[b], positions[last_tokens.back()] + 1});
-    }
-    last_hidden_ = model_.extend(ctx_, *cache_, source, slots).index_select(0, to_tensor(last_tokens, ctx_.device));
-  }
-
-  Context ctx_;
-  const Backbone& model_;
-  std::unique_ptr<KvCache> cache_;
-  std::vector<Row> rows_;
-  at::Tensor last_hidden_;  // [rows, D] of the prompts, decoder-only
-};
-
-/// score / penalty above zero, score * penalty below, once for each id in `history`.
-template <class T>
-void penalise_repetition(T* scores, const IdList& history, double penalty) {
-  for (const int64_t id : std::set<int64_t>(history.begin(), history.end())) {
-    scores[id] = scores[id] < 0 ? scores[id] * static_cast<T>(penalty) : scores[id] / static_cast<T>(penalty);
-  }
+std::vector<IdList> counted_ids(const GenerationInput& input, size_t sources, int64_t vocab) {
+  if (input.counted.empty()) return std::vector<IdList>(sources);
+  if (input.counted.size() != sources)
+    fail(Code::bug, "generate", str(sources, " lists of counted ids"), str(input.counted.size()));
+  for (const IdList& ids : input.counted)
+    for (const int64_t id : ids)
+      if (id < 0 || id >= vocab) fail(Code::bad_input, "counted ids", str("ids from 0 to ", vocab - 1), str(id));
+  return input.counted;
 }
 
-/// Forbids every id that would end an n-gram which `history` holds already.
-template <class T>
-void ban_ngrams(T* scores, const IdList& history, int64_t n) {
-  const int64_t length = static_cast<int64_t>(history.size());
-  if (length + 1 < n) return;
-  const auto tail = history.end() - (n - 1);
-  for (auto begin = history.begin(); begin + (n - 1) != history.end(); ++begin) {
-    if (std::equal(tail, history.end(), begin)) scores[*(begin + (n - 1))] = -std::numeric_limits<T>::infinity();
-  }
-}
-
-/// One row of logits as the choice of the next token sees it, in transformers' order of processors.
-template <class T>
-void process_row(T* scores, const IdList& history, int64_t new_tokens, const GenerationOptions& options) {
-  if (options.repetition_penalty != 1.0) penalise_repetition(scores, history, options.repetition_penalty);
-  if (options.no_repeat_ngram_size > 0) ban_ngrams(scores, history, options.no_repeat_ngram_size);
-  if (new_tokens >= options.min_new_tokens) return;
-  for (const int64_t id : options.eos_ids) scores[id] = -std::numeric_limits<T>::infinity();
-}
-
-/// What a row has said so far.
-struct State {
-  IdList history;  // ids that penalties count
-  Generated out;
-};
-
-/// Logits [which, V], of the rows `which`, after all processors; on the CPU where one had work to do.
-at::Tensor process(const at::Tensor& logits, const std::vector<size_t>& which, const std::vector<State>& states,
-                   const GenerationOptions& options) {
-  const bool counts = options.repetition_penalty != 1.0 || options.no_repeat_ngram_size > 0;
-  if (!counts && static_cast<int64_t>(states[which.front()].out.ids.size()) >= options.min_new_tokens) return logits;
-  const at::Tensor scores = logits.cpu().contiguous();
-  for (size_t i = 0; i < which.size(); ++i) {
-    const State& state = states[which[i]];
-    const int64_t made = static_cast<int64_t>(state.out.ids.size()), at = static_cast<int64_t>(i) * scores.size(1);
-    if (scores.scalar_type() == at::kDouble) {
-      process_row(scores.data_ptr<double>() + at, state.history, made, options);
-    } else {
-      process_row(scores.data_ptr<float>() + at, state.history, made, options);
-    }
-  }
-  return scores;
+std::span<float> row_of(const at::Tensor& scores, size_t row) {
+  const int64_t vocab = scores.size(1);
+  return {scores.data_ptr<float>() + static_cast<int64_t>(row) * vocab, static_cast<size_t>(vocab)};
 }
 
 bool is_eos(const GenerationOptions& options, int64_t id) {
   return std::find(options.eos_ids.begin(), options.eos_ids.end(), id) != options.eos_ids.end();
 }
 
-std::vector<State> initial_states(size_t rows, const std::vector<IdList>& counted, int64_t vocab) {
-  if (!counted.empty() && counted.size() != rows) {
-    fail(Code::bug, "generate_greedy", str(rows, " lists of counted ids"), str(counted.size()));
+using Answers = std::vector<std::vector<Generated>>;
+
+/// Greedy search and sampling: every row on its own.
+class TokenSearch {
+ public:
+  TokenSearch(Decoding& decoding, const GenerationOptions& options, std::vector<IdList> counted)
+      : decoding_(decoding), options_(options), width_(decoding.width()) {
+    for (const IdList& ids : counted)
+      for (int64_t i = 0; i < width_; ++i) rows_.push_back({ids, {}});
   }
-  std::vector<State> states(rows);
-  for (size_t r = 0; r < counted.size(); ++r) {
-    for (const int64_t id : counted[r]) {
-      if (id < 0 || id >= vocab) fail(Code::bad_input, "counted ids", str("ids from 0 to ", vocab - 1), str(id));
+
+  Answers run(const TokenSink& sink) {
+    std::vector<size_t> active(options_.max_new_tokens > 0 ? rows_.size() : 0);
+    std::iota(active.begin(), active.end(), size_t{0});
+    IdList ids;
+    while (!active.empty()) {
+      const at::Tensor logits =
+          ids.empty() ? decoding_.first_logits().repeat_interleave(width_, 0) : decoding_.extend(active, ids);
+      const IdList chosen = choose(logits, active);
+      std::vector<size_t> going;
+      ids.clear();
+      for (size_t i = 0; i < active.size(); ++i) {
+        if (take(active[i], chosen[i], sink)) {
+          going.push_back(active[i]);
+          ids.push_back(chosen[i]);
+        } else {
+          decoding_.finish(active[i]);
+        }
+      }
+      active = std::move(going);
     }
-    states[r].history = counted[r];
+    Answers answers(decoding_.sources());
+    for (size_t r = 0; r < rows_.size(); ++r) answers[r / width_].push_back(std::move(rows_[r].out));
+    return answers;
   }
-  return states;
-}
+
+ private:
+  struct Row {
+    IdList history;  // ids that penalties count
+    Generated out;
+  };
+
+  // The next id of each active row, from its logits.
+  IdList choose(const at::Tensor& logits, const std::vector<size_t>& active) const {
+    const auto made = static_cast<int64_t>(rows_[active.front()].out.ids.size());
+    const bool processes = has_processors(options_, made);
+    const at::Tensor scores = processes || options_.do_sample ? logits.to(at::kCPU, at::kFloat).contiguous() : logits;
+    IdList chosen(active.size());
+    for (size_t i = 0; i < active.size(); ++i) {
+      if (processes) process_scores(row_of(scores, i), rows_[active[i]].history, made, options_);
+      if (options_.do_sample) {
+        warp_scores(row_of(scores, i), options_, 1);
+        const auto choice = static_cast<int64_t>(active[i]) % width_;
+        chosen[i] =
+            draw(row_of(scores, i), DrawKey{options_.seed, decoding_.example(active[i] / width_), choice, made}.uniform());
+      }
+    }
+    if (options_.do_sample) return chosen;
+    const at::Tensor best = at::argmax(scores, 1).cpu();
+    std::copy_n(best.const_data_ptr<int64_t>(), chosen.size(), chosen.begin());
+    return chosen;
+  }
+
+  // Whether the row goes on behind its new token.
+  bool take(size_t row, int64_t id, const TokenSink& sink) {
+    Generated& out = rows_[row].out;
+    out.ids.push_back(id);
+    rows_[row].history.push_back(id);
+    const bool told_to_stop = sink && sink(row / width_, out.ids);
+    if (told_to_stop || is_eos(options_, id)) {
+      out.finish = Generated::Finish::stop;
+      return false;
+    }
+    return static_cast<int64_t>(out.ids.size()) < options_.max_new_tokens;
+  }
+
+  Decoding& decoding_;
+  const GenerationOptions& options_;
+  int64_t width_;
+  std::vector<Row> rows_;
+};
+
+/// Beam searches of all sources side by side.
+class BeamSearches {
+ public:
+  BeamSearches(Decoding& decoding, const GenerationOptions& options, std::vector<IdList> counted)
+      : decoding_(decoding),
+        options_(options),
+        counted_(std::move(counted)),
+        searches_(decoding.sources(), BeamSearch(options)) {}
+
+  Answers run(const TokenSink& sink) {
+    std::vector<size_t> active(options_.max_new_tokens > 0 ? searches_.size() : 0);
+    std::iota(active.begin(), active.end(), size_t{0});
+    at::Tensor logits = active.empty() ? at::Tensor() : decoding_.first_logits();
+    while (!active.empty()) {
+      const auto candidates = best_candidates(scores(logits, active), active);
+      std::vector<size_t> going;
+      for (size_t i = 0; i < active.size(); ++i) {
+        const size_t s = active[i];
+        const bool first = searches_[s].new_tokens() == 0;
+        searches_[s].advance(candidates[i],
+                             sink ? [&](std::span<const int64_t> ids) { return sink(s, ids); } : BeamSearch::Stops());
+        if (searches_[s].done()) {
+          for (int64_t j = 0; j < options_.num_beams; ++j) decoding_.finish(s * options_.num_beams + j);
+          continue;
+        }
+        going.push_back(s);
+        if (!first) reorder(s);
+      }
+      active = std::move(going);
+      if (!active.empty()) logits = extend(active);
+    }
+    Answers answers;
+    for (BeamSearch& search : searches_) answers.push_back(search.answers());
+    if (options_.max_new_tokens == 0)
+      for (auto& none : answers) none.resize(options_.num_return_sequences);
+    return answers;
+  }
+
+ private:
+  // The sum of log p of every beam's every continuation [sources, beams V].
+  at::Tensor scores(const at::Tensor& logits, const std::vector<size_t>& active) const {
+    const at::Tensor log_p = at::log_softmax(logits.to(at::kFloat), 1).cpu().contiguous();
+    std::vector<float> so_far;
+    size_t row = 0;
+    for (const size_t s : active) {
+      for (const BeamSearch::Beam& beam : searches_[s].running()) {
+        const auto made = static_cast<int64_t>(beam.ids.size());
+        if (has_processors(options_, made)) {
+          IdList history = counted_[s];
+          history.insert(history.end(), beam.ids.begin(), beam.ids.end());
+          process_scores(row_of(log_p, row), history, made, options_);
+        }
+        if (options_.do_sample) warp_scores(row_of(log_p, row), options_, 1 + static_cast<int64_t>(options_.eos_ids.size()));
+        so_far.push_back(beam.score);
+        ++row;
+      }
+    }
+    return (log_p + at::tensor(so_far).unsqueeze(1)).view({static_cast<int64_t>(active.size()), -1});
+  }
+
+  // The best continuations of each source, or as many drawn without replacement: those with the largest log p + Gumbel noise.
+  std::vector<std::vector<BeamSearch::Candidate>> best_candidates(const at::Tensor& scores,
+                                                                  const std::vector<size_t>& active) const {
+    at::Tensor keys = scores;
+    if (options_.do_sample) {
+      keys = scores.clone();
+      for (size_t i = 0; i < active.size(); ++i) {
+        const DrawKey key{options_.seed, decoding_.example(active[i]), 0, searches_[active[i]].new_tokens()};
+        keys[static_cast<int64_t>(i)] += at::tensor(key.gumbel(scores.size(1)));
+      }
+    }
+    const int64_t count = BeamSearch::candidates(options_);
+    const at::Tensor places = std::get<1>(at::topk(keys, count, 1)), values = scores.gather(1, places);
+    const int64_t vocab = scores.size(1) / static_cast<int64_t>(searches_[active.front()].running().size());
+    std::vector<std::vector<BeamSearch::Candidate>> candidates(active.size());
+    for (size_t i = 0; i < active.size(); ++i) {
+      for (int64_t c = 0; c < count; ++c) {
+        const int64_t at = static_cast<int64_t>(i) * count + c, place = places.const_data_ptr<int64_t>()[at];
+        candidates[i].push_back({static_cast<size_t>(place / vocab), place % vocab, values.const_data_ptr<float>()[at]});
+      }
+    }
+    return candidates;
+  }
+
+  void reorder(size_t s) {
+    std::vector<size_t> parents;
+    for (const BeamSearch::Beam& beam : searches_[s].running()) parents.push_back(beam.parent);
+    decoding_.reorder(s, parents);
+  }
+
+  at::Tensor extend(const std::vector<size_t>& active) {
+    std::vector<size_t> rows;
+    IdList ids;
+    for (const size_t s : active) {
+      for (const BeamSearch::Beam& beam : searches_[s].running()) {
+        rows.push_back(s * options_.num_beams + (rows.size() % options_.num_beams));
+        ids.push_back(beam.ids.back());
+      }
+    }
+    return decoding_.extend(rows, ids);
+  }
+
+  Decoding& decoding_;
+  const GenerationOptions& options_;
+  std::vector<IdList> counted_;
+  std::vector<BeamSearch> searches_;
+};
 
 }  // namespace
 
@@ -184,42 +254,14 @@ const char* finish_name(Generated::Finish finish) {
   return finish == Generated::Finish::stop ? "stop" : "length";
 }
 
-std::vector<Generated> generate_greedy(const Context& ctx, const Backbone& model, const Stream& source,
-                                       const GenerationOptions& options, const std::vector<IdList>& counted,
-                                       const TokenSink& on_token) {
-  check_options(options, model.info().vocab);
-  Decoding decoding(ctx, model, source, options.max_new_tokens);
-  std::vector<State> states = initial_states(decoding.rows(), counted, model.info().vocab);
-  std::vector<size_t> active(states.size());
-  std::iota(active.begin(), active.end(), size_t{0});
-  if (options.max_new_tokens == 0) active.clear();
-
-  at::Tensor logits;
-  IdList ids;
-  while (!active.empty()) {
-    logits = ids.empty() ? decoding.first_logits() : decoding.extend(active, ids);
-    const at::Tensor best = at::argmax(process(logits, active, states, options), 1).cpu();
-    std::vector<size_t> going;
-    ids.clear();
-    for (size_t i = 0; i < active.size(); ++i) {
-      const size_t r = active[i];
-      const int64_t id = best.data_ptr<int64_t>()[i];
-      Generated& out = states[r].out;
-      out.ids.push_back(id);
-      states[r].history.push_back(id);
-      const bool told_to_stop = on_token && on_token(r, id);
-      if (told_to_stop || is_eos(options, id)) {
-        out.finish = Generated::Finish::stop;
-      } else if (static_cast<int64_t>(out.ids.size()) < options.max_new_tokens) {
-        going.push_back(r);
-        ids.push_back(id);
-      }
-    }
-    active = std::move(going);
-  }
-  std::vector<Generated> answers;
-  for (State& state : states) answers.push_back(std::move(state.out));
-  return answers;
+std::vector<std::vector<Generated>> generate(const Context& ctx, const Backbone& model, const GenerationInput& input,
+                                             const GenerationOptions& options, const TokenSink& sink) {
+  check_options(options, model.info());
+  const bool beams = options.num_beams > 1;
+  Decoding decoding(ctx, model, input, beams ? options.num_beams : options.num_return_sequences, options.max_new_tokens);
+  std::vector<IdList> counted = counted_ids(input, decoding.sources(), model.info().vocab);
+  if (beams) return BeamSearches(decoding, options, std::move(counted)).run(sink);
+  return TokenSearch(decoding, options, std::move(counted)).run(sink);
 }
 
 }  // namespace dept

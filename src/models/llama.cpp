@@ -135,9 +135,9 @@ class Llama : public Backbone {
   at::Tensor logits(const Context&, const at::Tensor& hidden) const override { return head_.forward(hidden); }
   at::Tensor logits_backward(const Context&, const at::Tensor& d_logits) const override { return head_.backward(d_logits); }
 
-  std::unique_ptr<KvCache> start(const Context&, const Stream&, int64_t slots, int64_t capacity) const override {
+  std::unique_ptr<KvCache> start(const Context&, const Stream&, int64_t slots, int64_t) const override {
     auto cache = std::make_unique<LlamaCache>();
-    cache->slots = nn::SlotCache(slots, capacity, config_.layers, config_.kv_heads, config_.head_dim, dtype_);
+    cache->slots = nn::SlotCache(slots, config_.layers, config_.kv_heads, config_.head_dim, dtype_);
     return cache;
   }
 

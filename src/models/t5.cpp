@@ -1,6 +1,6 @@
 #include "models/t5.h"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -41,14 +41,19 @@ struct T5Cache : KvCache {
   nn::SlotCache slots;
   std::vector<nn::CrossAttention::Memory> memory;    // the encoder's output as each layer reads it
   std::vector<int64_t> memory_begin, memory_length;  // [slots]
+
+  void read_memory_of(int64_t other, int64_t slot) {
+    memory_begin.at(slot) = memory_begin.at(other);
+    memory_length.at(slot) = memory_length.at(other);
+  }
 };
 
 // [H, 2 reach + 1]: the bias at key - query + reach.
 at::Tensor bias_by_distance(const Stack& stack, const T5Config& c, int64_t reach) {
-  at::Tensor table = at::empty({c.heads, 2 * reach + 1}, stack.bias.options());
+  std::vector<int64_t> buckets;
   for (int64_t relative = -reach; relative <= reach; ++relative)
-    table.select(1, relative + reach).copy_(stack.bias.select(1, t5_bucket(relative, !stack.decoder, c.buckets, c.max_distance)));
-  return table;
+    buckets.push_back(t5_bucket(relative, !stack.decoder, c.buckets, c.max_distance));
+  return stack.bias.index_select(1, at::tensor(buckets, at::kLong));
 }
 
 class T5 : public Backbone {
@@ -96,15 +101,15 @@ class T5 : public Backbone {
   at::Tensor logits(const Context&, const at::Tensor& hidden) const override { return head_.forward(hidden); }
   at::Tensor logits_backward(const Context&, const at::Tensor& d_logits) const override { return head_.backward(d_logits); }
 
-  std::unique_ptr<KvCache> start(const Context& ctx, const Stream& source, int64_t slots, int64_t capacity) const override {
+  std::unique_ptr<KvCache> start(const Context& ctx, const Stream& source, int64_t slots, int64_t expected) const override {
     check(ctx, source);
     Context still = ctx;
     still.training = false;
     StackSaved unused;
     const at::Tensor memory = run(encoder_, still, source, {}, nullptr, unused, false);
     auto cache = std::make_unique<T5Cache>();
-    cache->slots = nn::SlotCache(slots, capacity, config_.decoder_layers, config_.heads, config_.head_dim, dtype_);
-    const bool absorbed = decoder_.blocks.front().cross->absorbs(capacity);
+    cache->slots = nn::SlotCache(slots, config_.decoder_layers, config_.heads, config_.head_dim, dtype_);
+    const bool absorbed = decoder_.blocks.front().cross->absorbs(expected);
     for (const T5Block& block : decoder_.blocks) cache->memory.push_back(block.cross->prepare(memory, absorbed));
     cache->memory_begin.resize(slots);
     cache->memory_length.resize(slots);
@@ -122,6 +127,7 @@ class T5 : public Backbone {
     T5Plan plan = plan_of(decoder_, fresh.tokens, cache.slots.longest());
     plan.self.spans = cache.slots.spans(fresh.tokens, slots);
     for (int64_t b = 0; b < fresh.tokens.batch(); ++b) {
+      if (fresh.tokens.prefix[b] >= 0) cache.read_memory_of(slots[fresh.tokens.prefix[b]], slots[b]);
       kernels::AttentionSpan span{fresh.tokens.offsets[b], fresh.tokens.length(b), cache.memory_begin[slots[b]],
                                   cache.memory_length[slots[b]]};
       span.sequence = b;

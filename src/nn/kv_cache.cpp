@@ -1,7 +1,7 @@
 #include "dept/nn/kv_cache.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 
@@ -9,41 +9,81 @@
 #include "dept/base/text.h"
 
 namespace dept::nn {
+namespace {
 
-SlotCache::SlotCache(int64_t slots, int64_t capacity, int64_t layer_count, int64_t kv_heads, int64_t head_dim,
-                     at::ScalarType dtype)
-    : capacity(capacity), length(slots, 0), prefix(slots, -1) {
-  for (int64_t i = 0; i < layer_count; ++i) {
-    const auto room = [&] { return at::empty({slots * capacity, kv_heads, head_dim}, at::TensorOptions(dtype)); };
-    layers.push_back({room(), room()});
+// Rows that a full slot gets beyond those it needs: moving a slot costs as much as its length.
+int64_t spare_rows(int64_t length) {
+  return 32 + length / 4;
+}
+
+at::Tensor index(const std::vector<int64_t>& rows) {
+  return at::tensor(rows, at::kLong);
+}
+
+void append_range(std::vector<int64_t>& rows, int64_t begin, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) rows.push_back(begin + i);
+}
+
+}  // namespace
+
+SlotCache::SlotCache(int64_t slots, int64_t layer_count, int64_t kv_heads, int64_t head_dim, at::ScalarType dtype)
+    : length(slots, 0), prefix(slots, -1), begin_(slots, 0), room_(slots, 0) {
+  const at::Tensor none = at::empty({0, kv_heads, head_dim}, at::TensorOptions(dtype));
+  layers.assign(layer_count, {none, none});
+}
+
+// Gives every slot its room; what it holds is kept.
+void SlotCache::lay_out(const std::vector<int64_t>& rooms) {
+  std::vector<int64_t> from, to;
+  int64_t rows = 0;
+  for (size_t slot = 0; slot < rooms.size(); ++slot) {
+    append_range(from, begin_[slot], length[slot]);
+    append_range(to, rows, length[slot]);
+    begin_[slot] = rows;
+    rows += rooms[slot];
+  }
+  room_ = rooms;
+  const at::Tensor source = index(from), target = index(to);
+  for (Layer& layer : layers) {
+    for (at::Tensor* x : {&layer.k, &layer.v}) {
+      const at::Tensor moved = at::empty({rows, x->size(1), x->size(2)}, x->options());
+      if (!from.empty()) moved.index_copy_(0, target, x->index_select(0, source));
+      *x = moved;
+    }
   }
 }
 
 at::Tensor SlotCache::append(const Ragged& fresh, const std::vector<int64_t>& slots) {
-  at::Tensor rows = at::empty({fresh.tokens()}, at::TensorOptions(at::kLong));
-  int64_t* row = rows.mutable_data_ptr<int64_t>();
+  // Slots that are left out keep no spare room.
+  std::vector<int64_t> rooms = length, rows;
+  bool full = false;
   for (int64_t b = 0; b < fresh.batch(); ++b) {
-    const int64_t slot = slots.at(b);
-    if (fresh.prefix[b] >= 0) {
-      if (length.at(slot) != 0)
-        fail(Code::bug, "SlotCache", "a prefix on an empty slot only", dept::str(length[slot], " tokens in it"));
-      prefix[slot] = slots.at(fresh.prefix[b]);
-    }
-    if (length.at(slot) + fresh.length(b) > capacity)
-      fail(Code::bug, "SlotCache", dept::str("at most ", capacity, " tokens a slot"), dept::str(length[slot] + fresh.length(b)));
-    for (int64_t i = 0; i < fresh.length(b); ++i) *row++ = slot * capacity + length[slot]++;
+    const int64_t slot = slots.at(b), needed = length.at(slot) + fresh.length(b);
+    full |= needed > room_[slot];
+    if (fresh.length(b) > 0) rooms[slot] = std::max(room_[slot], needed + spare_rows(length[slot]));
   }
-  return rows;
+  if (full) lay_out(rooms);
+  for (int64_t b = 0; b < fresh.batch(); ++b) {
+    const int64_t slot = slots[b];
+    if (fresh.prefix[b] >= 0) {
+      if (length[slot] != 0)
+        fail(Code::bug, "SlotCache", "a prefix on an empty slot only", dept::str(length[slot], " tokens in it"));
+      prefix[slot] = slots[fresh.prefix[b]];
+    }
+    append_range(rows, begin_[slot] + length[slot], fresh.length(b));
+    length[slot] += fresh.length(b);
+  }
+  return index(rows);
 }
 
 std::vector<kernels::AttentionSpan> SlotCache::spans(const Ragged& fresh, const std::vector<int64_t>& slots) const {
   std::vector<kernels::AttentionSpan> all;
   for (int64_t b = 0; b < fresh.batch(); ++b) {
     const int64_t slot = slots[b], front = prefix[slot];
-    kernels::AttentionSpan span{fresh.offsets[b], fresh.length(b), slot * capacity, length[slot]};
+    kernels::AttentionSpan span{fresh.offsets[b], fresh.length(b), begin_[slot], length[slot]};
     span.sequence = b;
     if (front >= 0) {
-      span.prefix_begin = front * capacity;
+      span.prefix_begin = begin_[front];
       span.prefix_length = length[front];
     }
     if (span.q_length > 0) all.push_back(span);
@@ -58,21 +98,22 @@ void SlotCache::rewind(int64_t slot, int64_t kept) {
 }
 
 void SlotCache::copy(const std::vector<int64_t>& from, const std::vector<int64_t>& to) {
-  const auto slots = static_cast<int64_t>(length.size());
-  at::Tensor source = at::empty({static_cast<int64_t>(from.size())}, at::TensorOptions(at::kLong)),
-             target = at::empty_like(source);
-  std::copy(from.begin(), from.end(), source.mutable_data_ptr<int64_t>());
-  std::copy(to.begin(), to.end(), target.mutable_data_ptr<int64_t>());
-  for (Layer& layer : layers) {
-    for (at::Tensor* x : {&layer.k, &layer.v}) {
-      at::Tensor by_slot = x->view({slots, -1});
-      by_slot.index_copy_(0, target, by_slot.index_select(0, source));
-    }
+  std::vector<int64_t> rooms = room_, source, target;
+  for (size_t i = 0; i < from.size(); ++i) {
+    const int64_t held = length.at(from[i]);
+    if (held > rooms.at(to[i])) rooms[to[i]] = held + spare_rows(held);
   }
+  if (rooms != room_) lay_out(rooms);
+  for (size_t i = 0; i < from.size(); ++i) {
+    append_range(source, begin_[from[i]], length[from[i]]);
+    append_range(target, begin_[to[i]], length[from[i]]);
+  }
+  for (Layer& layer : layers)
+    for (at::Tensor* x : {&layer.k, &layer.v}) x->index_copy_(0, index(target), x->index_select(0, index(source)));
   const std::vector<int64_t> old_length = length, old_prefix = prefix;
   for (size_t i = 0; i < from.size(); ++i) {
-    length.at(to[i]) = old_length.at(from[i]);
-    prefix.at(to[i]) = old_prefix.at(from[i]);
+    length[to[i]] = old_length[from[i]];
+    prefix[to[i]] = old_prefix[from[i]];
   }
 }
 

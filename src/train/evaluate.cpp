@@ -18,7 +18,10 @@ GenerationOptions generation_options(const EvaluationOptions& options, const Pip
   const int64_t start = pipeline.rules.encoder_decoder ? 1 : 0;
   generation.max_new_tokens = options.max_new_tokens.value_or(std::max<int64_t>(1, options.generation_max_length - start));
   generation.eos_ids = pipeline.backbone->info().eos_ids;
-  if (pipeline.rules.end_id) generation.eos_ids.push_back(*pipeline.rules.end_id);
+  generation.num_beams = options.generation_num_beams;
+  const std::optional<int64_t> end = pipeline.rules.end_id;
+  if (end && std::find(generation.eos_ids.begin(), generation.eos_ids.end(), *end) == generation.eos_ids.end())
+    generation.eos_ids.push_back(*end);
   return generation;
 }
 

@@ -121,7 +121,7 @@ void describe(EvaluationOptions& o, OptionSet& set) {
   set.add("generation_max_length", &o.generation_max_length, "longest answer in tokens (encoder-decoder: its start token counts)")
       .min(1)
       .max(1 << 16);
-  set.add("generation_num_beams", &o.generation_num_beams, "only greedy search").min(1).max(1);
+  set.add("generation_num_beams", &o.generation_num_beams, "beams of the search; 1: greedy").min(1).max(1 << 10);
   set.add("max_new_tokens", &o.max_new_tokens, "longest answer in new tokens; wins over generation_max_length")
       .min(1)
       .max(1 << 16);

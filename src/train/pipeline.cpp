@@ -101,8 +101,8 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
   int64_t longest = 1;
   for (const Ids& label : labels) longest = std::max<int64_t>(longest, static_cast<int64_t>(label.size()));
 
-  const int64_t capacity = rules.encoder_decoder ? longest : source.tokens.max_length() + longest;
-  const std::unique_ptr<KvCache> cache = backbone->start(ctx, source, prompts + count, capacity);
+  const int64_t expected = longest * static_cast<int64_t>(labels.size());
+  const std::unique_ptr<KvCache> cache = backbone->start(ctx, source, prompts + count, expected);
   std::vector<int64_t> slots(count), held(count), position(count);
   std::iota(slots.begin(), slots.end(), prompts);
   at::Tensor first_logits;  // decoder-only: of the token behind each source
@@ -141,8 +141,8 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
 std::vector<std::string> Pipeline::answers(const Context& ctx, std::span<const Example> sources,
                                            const GenerationOptions& options) const {
   std::vector<std::string> texts;
-  for (const Generated& answer : generate_greedy(ctx, *backbone, embed_source(ctx, source_batch(sources)), options))
-    texts.push_back(tokenizer->decode(answer.ids));
+  for (const auto& answers : generate(ctx, *backbone, {embed_source(ctx, source_batch(sources)), {}, {}}, options))
+    texts.push_back(tokenizer->decode(answers.front().ids));
   return texts;
 }
 

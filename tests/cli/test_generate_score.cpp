@@ -1,8 +1,11 @@
 // dept generate and dept score against transformers, for the tiny models with and without adapter.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <cstdlib>
 
 #include "cli/program.h"
 #include "dept/base/json.h"
@@ -94,6 +97,99 @@ TEST(Generate, StopTextEndsAnAnswerAndIsCut) {
   EXPECT_LT(line["ids"].size(), one["output"][0]["ids"].size());
 }
 
+TEST(Generate, FirstOfSeveralStopTextsCuts) {
+  const Json one = first_case();
+  const std::string whole = one["output"][0]["text"];
+  const Json stops = {whole.substr(7, 2), whole.substr(4, 2), "never said"};
+  const Outcome outcome =
+      run_dept({"generate", "--model_name_or_path", llama, "--stop=" + stops.dump()}, joined({one["input"][0]}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const std::string text = parsed(outcome.out).at(0)["text"];
+  EXPECT_EQ(text, whole.substr(0, std::min(whole.find(stops[0]), whole.find(stops[1]))));
+  EXPECT_LT(text.size(), whole.size());
+}
+
+TEST(Generate, SamplesDoNotDependOnTheBatch) {
+  const std::string lines = joined(first_case()["input"]);
+  const auto sampled = [&](const std::string& batch_size, const std::string& seed) {
+    return run_dept({"generate", "--model_name_or_path", llama, "--do_sample", "--temperature", "2", "--top_p", "0.9",
+                     "--num_return_sequences", "3", "--seed", seed, "--batch_size", batch_size},
+                    lines)
+        .out;
+  };
+  const std::string together = sampled("8", "1");
+  EXPECT_EQ(parsed(together).at(0)["choices"].size(), 3u);
+  EXPECT_EQ(sampled("1", "1"), together);
+  EXPECT_EQ(sampled("3", "1"), together);
+  EXPECT_NE(sampled("8", "2"), together);
+}
+
+/// A copy of the tiny Llama with another generation_config.json.
+std::string llama_with(const Scratch& scratch, const Json& generation_config) {
+  for (const char* name : {"config.json", "model.safetensors", "tokenizer.json"})
+    fs::copy(fs::path(llama) / name, scratch / name);
+  scratch.write("generation_config.json", generation_config.dump());
+  return scratch.path().string();
+}
+
+TEST(Generate, DefaultsComeFromTheModelAndFlagsWin) {
+  const Scratch scratch;
+  const std::string model = llama_with(scratch, {{"eos_token_id", {2, 30, 31, 57}},
+                                                 {"num_beams", 3},
+                                                 {"length_penalty", 0.5},
+                                                 {"early_stopping", "never"},
+                                                 {"num_return_sequences", 2},
+                                                 {"max_new_tokens", 7},
+                                                 {"top_k", nullptr},
+                                                 {"transformers_version", "5"}});
+  const std::string lines = joined(first_case()["input"]);
+  const Outcome by_file = run_dept({"generate", "--model_name_or_path", model}, lines);
+  const Outcome by_flags = run_dept({"generate", "--model_name_or_path", llama, "--num_beams", "3", "--length_penalty", "0.5",
+                                     "--early_stopping", "never", "--num_return_sequences", "2", "--max_new_tokens", "7"},
+                                    lines);
+  EXPECT_EQ(by_file.out, by_flags.out);
+  EXPECT_EQ(by_file.err.find("no effect"), std::string::npos) << by_file.err;
+  const Outcome greedy = run_dept(
+      {"generate", "--model_name_or_path", model, "--num_beams", "1", "--num_return_sequences", "1", "--max_new_tokens", "20"},
+      lines);
+  EXPECT_EQ(greedy.out, run_dept({"generate", "--model_name_or_path", llama}, lines).out);
+}
+
+TEST(Generate, WarnsOfWhatItDoesNotDo) {
+  const Scratch scratch;
+  const std::string model =
+      llama_with(scratch, {{"eos_token_id", 2}, {"num_beam_groups", 2}, {"diversity_penalty", 0.0}, {"min_p", 0.1}});
+  const Outcome outcome = run_dept({"generate", "--model_name_or_path", model, "--max_new_tokens", "1"}, "\"the\"\n");
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("no effect here: num_beam_groups, min_p\n"));
+}
+
+TEST(Generate, RefusesABrokenGenerationConfig) {
+  for (const Json& broken : {Json{{"num_beams", "two"}}, Json{{"early_stopping", 3}}, Json{{"temperature", 0}}, Json::array()}) {
+    const Scratch scratch;
+    const Outcome outcome =
+        run_dept({"generate", "--model_name_or_path", llama_with(scratch, broken), "--do_sample"}, "\"the\"\n");
+    expect_one_line(outcome, broken.contains("temperature") ? 2 : 3);
+  }
+}
+
+/// What a terminal shows of one prompt: the text as it comes, not a JSON line.
+TEST(Generate, ShowsTextOnATerminal) {
+  const Json one = first_case();
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+  ASSERT_GE(terminal, 0);
+  ASSERT_EQ(::grantpt(terminal), 0);
+  ASSERT_EQ(::unlockpt(terminal), 0);
+  Child child({"generate", "--model_name_or_path", llama}, joined({one["input"][0]}), ::ptsname(terminal));
+  const Outcome outcome = child.wait();
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  char shown[4096];
+  const ssize_t count = ::read(terminal, shown, sizeof shown);
+  ::close(terminal);
+  ASSERT_GT(count, 0);
+  EXPECT_EQ(std::string(shown, count), one["output"][0]["text"].get<std::string>() + "\r\n");
+}
+
 TEST(Generate, FilesInAndOut) {
   const Json one = first_case();
   const Scratch scratch;
@@ -151,6 +247,16 @@ TEST(Generate, RefusesBadFlags) {
               HasSubstr("eos"));
   EXPECT_THAT(expect_one_line(run_dept({"generate", "--model_name_or_path", llama, "--eos_token_id", "96"}, "\"a\"\n"), 2),
               HasSubstr("95"));
+  const auto refused = [](const std::vector<std::string>& flags) {
+    std::vector<std::string> arguments{"generate", "--model_name_or_path", llama};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    return expect_one_line(run_dept(arguments, "\"a\"\n"), 2);
+  };
+  EXPECT_THAT(refused({"--num_return_sequences", "2"}), HasSubstr("num_return_sequences"));
+  EXPECT_THAT(refused({"--num_beams", "2", "--num_return_sequences", "3"}), HasSubstr("num_return_sequences"));
+  EXPECT_THAT(refused({"--num_beams", "90"}), HasSubstr("num_beams"));
+  EXPECT_THAT(refused({"--early_stopping", "maybe"}), HasSubstr("never"));
+  EXPECT_THAT(refused({"--stop", ""}), HasSubstr("--stop"));
   EXPECT_THAT(expect_one_line(run_dept({"generate", "--model_name_or_path", llama + "x"}, "\"a\"\n"), 4), HasSubstr("not there"));
   EXPECT_EQ(run_dept({"generate", "--model_name_or_path", llama, "--input", llama + "/none"}).code, 4);
 }

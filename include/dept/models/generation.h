@@ -1,43 +1,74 @@
-// Generation: new tokens one by one from a backbone's key-value cache.
+// Generation: new tokens one by one from a backbone's key-value cache, with the names and the results of transformers.
 #pragma once
+
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
+#include "dept/base/file.h"
 #include "dept/models/backbone.h"
 
 namespace dept {
 
-/// The names are transformers'.
+/// When a beam search ends: with num_beams answers at hand (yes), when a better one is unlikely (no) or impossible (never).
+enum class EarlyStopping { no, yes, never };
+
+/// The names and defaults are transformers'.
 struct GenerationOptions {
   int64_t max_new_tokens = 20;
   int64_t min_new_tokens = 0;        ///< no eos before
   std::vector<int64_t> eos_ids;      ///< any of them ends a row; empty: rows go on to max_new_tokens
   double repetition_penalty = 1.0;   ///< > 0; 1 is none (Keskar et al., arXiv 1909.05858, section 4.1)
   int64_t no_repeat_ngram_size = 0;  ///< no n-gram twice; 0: off
+
+  int64_t num_beams = 1;        ///< 1: no beam search
+  double length_penalty = 1.0;  ///< beams are ranked by the sum of log p over length^length_penalty
+  EarlyStopping early_stopping = EarlyStopping::no;
+  int64_t num_return_sequences = 1;  ///< answers to each source: at most num_beams, or samples
+
+  bool do_sample = false;  ///< draw the next token; else take the likeliest
+  double temperature = 1.0;
+  int64_t top_k = 50;  ///< draw from the k likeliest; 0: from all
+  double top_p = 1.0;  ///< draw from the likeliest that together have this probability (Holtzman et al., arXiv 1904.09751)
+  uint64_t seed = 42;  ///< of the draws: a pure function of seed, example, choice and step, whatever else is in the batch
+};
+
+/// The options that a model's folder asks for: what generation_config.json says of the fields above (of an encoder-decoder model
+/// also max_length and min_length, which count the start token), and the model's end tokens. A key that would change the result
+/// and that is not known here gets a warning line; the others are left alone. Throws bad_input for a value of another type.
+GenerationOptions generation_defaults(const fs::path& model, const ModelInfo& info);
+
+struct GenerationInput {
+  /// What forward would get: decoder-only, prompt and text embedded, sequences of example -1 being prompts that others name as
+  /// prefix and that get no answer; T5, the encoder's input, whose every sequence gets one.
+  Stream source;
+  /// Empty, or for each source the ids that repetition penalty and n-gram bans count besides the new ones.
+  std::vector<std::vector<int64_t>> counted;
+  /// T5: embeddings in front of the decoder's start token, [K, M, D] of the residual's dtype; a row takes those of its config.
+  at::Tensor decoder_prompt;
 };
 
 struct Generated {
   enum class Finish { stop, length };
   std::vector<int64_t> ids;  ///< new tokens, up to and with the first eos
   Finish finish = Finish::length;
+  double score = 0;  ///< beam search: sum of log p / length^length_penalty
 };
 
 /// "stop" or "length".
 const char* finish_name(Generated::Finish finish);
 
-/// Told each new id of a row (its place in the answer); true ends the row with Finish::stop. For stop strings and streaming.
-using TokenSink = std::function<bool(size_t row, int64_t id)>;
+/// Told all new ids of an answer to a source whenever one is added (of a beam search: of every candidate); true ends the
+/// answer with Finish::stop. For stop strings and streaming.
+using TokenSink = std::function<bool(size_t source, std::span<const int64_t> ids)>;
 
-/// The likeliest token at every step (the first of equals), for all rows at once; finished rows leave the batch.
-/// `source` is what forward would get: decoder-only, prompt and text embedded, sequences of example -1 being prompts that
-/// others name as prefix and that get no answer; T5, the encoder's input, whose every sequence gets one.
-/// Answers come in the order of the sequences. `counted` is empty or holds, for each answer, ids that repetition penalty
-/// and n-gram bans count besides the new ones.
-/// Throws usage for options out of range, bad_input for a sequence without tokens and prefix.
-std::vector<Generated> generate_greedy(const Context& ctx, const Backbone& model, const Stream& source,
-                                       const GenerationOptions& options, const std::vector<std::vector<int64_t>>& counted = {},
-                                       const TokenSink& on_token = {});
+/// For each source, in order, its num_return_sequences answers, the best first. All sources run at once, a prompt once whatever
+/// the number of its answers; what is finished leaves the batch. Greedy search takes the first of equals.
+/// Throws usage for options out of range or an encoder-only model, bad_input for a sequence without tokens and prefix.
+std::vector<std::vector<Generated>> generate(const Context& ctx, const Backbone& model, const GenerationInput& input,
+                                             const GenerationOptions& options, const TokenSink& sink = {});
 
 }  // namespace dept

@@ -1,4 +1,4 @@
-// Keys and values of past tokens in slots of equal room, for generation.
+// Keys and values of past tokens in slots that grow as they fill, for generation.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,18 +13,17 @@ namespace dept::nn {
 
 struct SlotCache {
   struct Layer {
-    at::Tensor k, v;  ///< [slots * capacity, Hkv, K]
+    at::Tensor k, v;  ///< [rows, Hkv, K]
   };
-  int64_t capacity = 0;
   std::vector<int64_t> length;  ///< [slots] tokens held
   std::vector<int64_t> prefix;  ///< [slots] slot in front, -1 none
   std::vector<Layer> layers;
 
   SlotCache() = default;
-  SlotCache(int64_t slots, int64_t capacity, int64_t layers, int64_t kv_heads, int64_t head_dim, at::ScalarType dtype);
+  SlotCache(int64_t slots, int64_t layers, int64_t kv_heads, int64_t head_dim, at::ScalarType dtype);
 
   /// Makes room for the tokens of `fresh` behind slots[b] and takes over prefixes. Returns the cache row of each token, int64
-  /// [N]. Throws bug when a slot overflows or a prefix is set on a slot that holds tokens.
+  /// [N]. Throws bug when a prefix is set on a slot that holds tokens.
   at::Tensor append(const Ragged& fresh, const std::vector<int64_t>& slots);
   /// Spans of the fresh tokens over all that their slots now hold.
   std::vector<kernels::AttentionSpan> spans(const Ragged& fresh, const std::vector<int64_t>& slots) const;
@@ -32,6 +31,11 @@ struct SlotCache {
   void rewind(int64_t slot, int64_t kept);
   void copy(const std::vector<int64_t>& from, const std::vector<int64_t>& to);
   int64_t longest() const;  ///< keys of the fullest slot, its prefix counted
+
+ private:
+  void lay_out(const std::vector<int64_t>& rooms);
+
+  std::vector<int64_t> begin_, room_;  // [slots] first row and number of rows
 };
 
 }  // namespace dept::nn

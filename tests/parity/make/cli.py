@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+from generation import Gaps
+
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent / "data" / "models"
 DATA = HERE.parent / "data" / "cli"
@@ -89,12 +91,16 @@ class Model:
         if not given:
             given = {"inputs_embeds": x, "attention_mask": torch.ones(x.shape[:2], dtype=torch.long)}
         options = {"eos_token_id": self.eos, "max_new_tokens": 20} | options
-        out = self.model.generate(**given, do_sample=False, output_scores=True, return_dict_in_generate=True, pad_token_id=0, **options)
-        gap = min((s.topk(2).values[0, 0] - s.topk(2).values[0, 1]).item() for s in out.scores)
-        new = out.sequences[0, len(ids) if "input_ids" in given else 1 if self.t5 else 0:].tolist()
-        stopped = new[-1] in options["eos_token_id"]
-        line = {"text": self.tokenizer.decode(new), "ids": new, "finish_reason": "stop" if stopped else "length"}
-        return line, gap
+        with Gaps() as gaps:
+            out = self.model.generate(**given, do_sample=False, output_scores=True, return_dict_in_generate=True, pad_token_id=0, **options)
+        if "num_beams" not in options:
+            gaps.least = min((s.topk(2).values[0, 0] - s.topk(2).values[0, 1]).item() for s in out.scores)
+        lines = []
+        for row in out.sequences[:, len(ids) if "input_ids" in given else 1 if self.t5 else 0:].tolist():
+            end = next((i for i, token in enumerate(row) if token in options["eos_token_id"]), None)
+            new = row if end is None else row[:end + 1]
+            lines.append({"text": self.tokenizer.decode(new), "ids": new, "finish_reason": "length" if end is None else "stop"})
+        return lines[0] if len(lines) == 1 else {"choices": lines}, gaps.least
 
     def score(self, ids, labels):
         if self.t5:
@@ -124,7 +130,7 @@ def generate_case(model, flags, **options):
         lines.append(text if i % 3 == 0 else {"prompt": text} if i % 3 == 1 else {"input_ids": ids})
         answers.append(answer)
     assert len(lines) >= 5
-    print(flags, [a["finish_reason"] for a in answers], [a["text"] for a in answers][:3])
+    print(flags, len(answers), answers[0])
     return {"command": "generate", "flags": flags, "input": lines, "output": answers}
 
 
@@ -162,7 +168,11 @@ def main():
         if not plain.t5:  # transformers counts T5's start token as well
             cases.append(generate_case(plain, ["--repetition_penalty", "1.3", "--no_repeat_ngram_size", "2"], repetition_penalty=1.3,
                                        no_repeat_ngram_size=2))
-        with_adapter = [generate_case(adapted, []), score_case(adapted)]
+        cases.append(generate_case(plain, ["--num_beams", "3", "--length_penalty", "0.5", "--early_stopping", "never", "--num_return_sequences", "2"],
+                                   num_beams=3, length_penalty=0.5, early_stopping="never", num_return_sequences=2))
+        cases.append(generate_case(plain, ["--num_beams", "2", "--early_stopping", "true", "--max_new_tokens", "6"], num_beams=2,
+                                   early_stopping=True, max_new_tokens=6))
+        with_adapter = [generate_case(adapted, []), score_case(adapted), generate_case(adapted, ["--num_beams", "2", "--max_new_tokens", "6"], num_beams=2, max_new_tokens=6)]
         (DATA / f"{name}.json").write_text(json.dumps({"plain": cases, "adapter": with_adapter}, indent=1) + "\n")
 
 

@@ -125,10 +125,8 @@ inline std::vector<Generated> continuations(const Backbone& model, const Json& f
       // transformers counts the decoder's start id too.
       counted.push_back(model.info().encoder_decoder() ? Lengths{*model.info().decoder_start_id} : prompts[i]);
     }
-    for (Generated& row : generate_greedy(context(at::kFloat), model, stream(lengths, model.embed(at::tensor(ids, at::kLong))),
-                                          options, counted)) {
-      out.push_back(std::move(row));
-    }
+    const GenerationInput input{stream(lengths, model.embed(at::tensor(ids, at::kLong))), counted, {}};
+    for (auto& answers : generate(context(at::kFloat), model, input, options)) out.push_back(std::move(answers.front()));
   }
   return out;
 }

@@ -241,10 +241,10 @@ TEST_P(Llama, GreedyFromSharedPromptEqualsPromptInEachRow) {
     stream.embeds = stream.embeds.to(at::kFloat);
     return stream;
   };
-  const auto a = generate_greedy(context(at::kFloat), *model, as_float(test.shared()), options);
-  const auto z = generate_greedy(context(at::kFloat), *model, as_float(test.repeated()), options);
+  const auto a = generate(context(at::kFloat), *model, {as_float(test.shared()), {}, {}}, options);
+  const auto z = generate(context(at::kFloat), *model, {as_float(test.repeated()), {}, {}}, options);
   ASSERT_EQ(a.size(), 5u);
-  for (size_t b = 0; b < 5; ++b) EXPECT_EQ(a[b].ids, z[b].ids) << b;
+  for (size_t b = 0; b < 5; ++b) EXPECT_EQ(a[b][0].ids, z[b][0].ids) << b;
 }
 
 TEST_P(Llama, SinkEndsRows) {
@@ -252,18 +252,19 @@ TEST_P(Llama, SinkEndsRows) {
   GenerationOptions options;
   options.max_new_tokens = 6;
   const Stream source = stream({2, 3}, noise({5, 32}, at::kFloat, 7));
-  const auto whole = generate_greedy(context(at::kFloat), *model, source, options);
+  const auto whole = generate(context(at::kFloat), *model, {source, {}, {}}, options);
   std::vector<std::vector<int64_t>> told(2);
-  const auto cut = generate_greedy(context(at::kFloat), *model, source, options, {}, [&](size_t row, int64_t id) {
-    told[row].push_back(id);
-    return row == 1 && told[row].size() == 2;
-  });
-  EXPECT_EQ(cut[0].ids, whole[0].ids);
-  EXPECT_EQ(cut[0].finish, Generated::Finish::length);
-  EXPECT_EQ(cut[1].ids, std::vector<int64_t>(whole[1].ids.begin(), whole[1].ids.begin() + 2));
-  EXPECT_EQ(cut[1].finish, Generated::Finish::stop);
-  EXPECT_EQ(told[0], cut[0].ids);
-  EXPECT_EQ(told[1], cut[1].ids);
+  const auto cut =
+      generate(context(at::kFloat), *model, {source, {}, {}}, options, [&](size_t row, std::span<const int64_t> ids) {
+        told[row].assign(ids.begin(), ids.end());
+        return row == 1 && ids.size() == 2;
+      });
+  EXPECT_EQ(cut[0][0].ids, whole[0][0].ids);
+  EXPECT_EQ(cut[0][0].finish, Generated::Finish::length);
+  EXPECT_EQ(cut[1][0].ids, std::vector<int64_t>(whole[1][0].ids.begin(), whole[1][0].ids.begin() + 2));
+  EXPECT_EQ(cut[1][0].finish, Generated::Finish::stop);
+  EXPECT_EQ(told[0], cut[0][0].ids);
+  EXPECT_EQ(told[1], cut[1][0].ids);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, Llama, testing::Values("llama-gqa-tied", "llama-untied"),
@@ -293,13 +294,13 @@ TEST(SmolLM2, GreedyEqualsTransformers) {
   }
   GenerationOptions options;
   options.max_new_tokens = 32;
-  const auto answers = generate_greedy(ctx, *model, stream(lengths, model->embed(at::tensor(ids, at::kLong))), options);
+  const auto answers = generate(ctx, *model, {stream(lengths, model->embed(at::tensor(ids, at::kLong))), {}, {}}, options);
   size_t compared = 0;
   for (size_t i = 0; i < cases.size(); ++i) {
     const auto expected = cases[i]["continuation"].get<Lengths>();
     const auto gap = cases[i]["gap"].get<std::vector<double>>();
     for (size_t t = 0; t < expected.size() && gap[t] >= 0.01; ++t, ++compared)
-      ASSERT_EQ(answers[i].ids[t], expected[t]) << cases[i]["text"] << ", step " << t;
+      ASSERT_EQ(answers[i][0].ids[t], expected[t]) << cases[i]["text"] << ", step " << t;
   }
   EXPECT_GT(compared, 150u);
 }

@@ -22,7 +22,7 @@ inline Pipeline tiny_pipeline(const std::string& name, int64_t M = 3, int64_t S 
   Pipeline pipeline;
   pipeline.backbone = load_backbone(std::string(DEPT_TEST_DATA) + "/parity/data/models/" + name, Context{});
   const ModelInfo& info = pipeline.backbone->info();
-  pipeline.rules.encoder_decoder = info.encoder_decoder;
+  pipeline.rules.encoder_decoder = info.encoder_decoder();
   pipeline.rules.max_source = S;
   pipeline.rules.end_id = 1;
   pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);

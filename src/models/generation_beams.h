@@ -1,0 +1,54 @@
+// The beam search of one source, as transformers does it since its vectorised rewrite.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "dept/models/generation.h"
+
+namespace dept {
+
+class BeamSearch {
+ public:
+  using Stops = std::function<bool(std::span<const int64_t> ids)>;
+
+  explicit BeamSearch(const GenerationOptions& options) : options_(options) {}
+
+  struct Beam {
+    std::vector<int64_t> ids;
+    float score;    ///< sum of log p
+    size_t parent;  ///< its place among the beams before
+  };
+  /// The beams that go on: one without ids at first, then num_beams, the best first.
+  const std::vector<Beam>& running() const { return running_; }
+  int64_t new_tokens() const { return static_cast<int64_t>(running_.front().ids.size()); }
+
+  struct Candidate {
+    size_t beam;
+    int64_t id;
+    float score;
+  };
+  /// How many candidates advance() wants: enough for num_beams of them to go on whatever the end tokens take.
+  static int64_t candidates(const GenerationOptions& options);
+  /// One step: the best continuations of all running beams, best first (or as drawn). Only the first num_beams may finish.
+  void advance(const std::vector<Candidate>& candidates, const Stops& stops);
+  /// No better answer is to come.
+  bool done() const { return done_; }
+  /// The num_return_sequences best, the best first.
+  std::vector<Generated> answers();
+
+ private:
+  struct Finished {
+    Generated answer;
+    float score;
+  };
+  void keep(const Beam& beam, bool stopped);
+  bool can_improve() const;
+
+  const GenerationOptions& options_;
+  std::vector<Beam> running_{{{}, 0, 0}};
+  std::vector<Finished> finished_;  // at most num_beams, the best first
+  bool improvable_ = true, done_ = false;
+};
+
+}  // namespace dept

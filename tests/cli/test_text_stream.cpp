@@ -1,0 +1,80 @@
+#include <gtest/gtest.h>
+
+#include "cli/text_stream.h"
+#include "dept/base/text.h"
+
+namespace dept {
+namespace {
+
+/// A token is a byte; what is not UTF-8 becomes U+FFFD, one for each byte.
+class Bytes : public Tokenizer {
+ public:
+  Ids encode(std::string_view text, const EncodeOptions&) const override {
+    Ids ids;
+    for (const char byte : text) ids.push_back(static_cast<uint8_t>(byte));
+    return ids;
+  }
+  Ids encode_pair(std::string_view text, std::string_view, const EncodeOptions& options) const override {
+    return encode(text, options);
+  }
+  std::string decode(std::span<const int64_t> ids, bool) const override {
+    std::string bytes, text;
+    for (const int64_t id : ids) bytes += static_cast<char>(id);
+    for (size_t bad; (bad = find_invalid_utf8(bytes)) != std::string::npos; bytes.erase(0, bad + 1))
+      text += bytes.substr(0, bad) + "\xEF\xBF\xBD";
+    return text + bytes;
+  }
+  int64_t vocab_size() const override { return 256; }
+  std::optional<int64_t> token_to_id(std::string_view) const override { return std::nullopt; }
+  std::string id_to_token(int64_t) const override { return ""; }
+  std::vector<std::pair<std::string, std::string>> files() const override { return {}; }
+};
+
+/// The parts given out token by token; finish() is the last.
+std::vector<std::string> parts(const std::string& bytes, const std::vector<std::string>& stops = {}) {
+  const Bytes tokenizer;
+  TextStream stream(tokenizer, stops);
+  std::vector<std::string> out;
+  for (const int64_t id : tokenizer.encode(bytes, {})) {
+    out.push_back(stream.add(id));
+    if (stream.stopped()) break;
+  }
+  out.push_back(stream.finish());
+  return out;
+}
+
+using Parts = std::vector<std::string>;
+
+TEST(TextStream, GivesWholeCharacters) {
+  EXPECT_EQ(parts("a\xC3\xA9"
+                  "b"),
+            (Parts{"a", "", "\xC3\xA9", "b", ""}));
+  EXPECT_EQ(parts("\xF0\x9F\x98\x80!"), (Parts{"", "", "", "\xF0\x9F\x98\x80", "!", ""}));
+}
+
+TEST(TextStream, GivesBrokenBytesWhenTheyStayBroken) {
+  EXPECT_EQ(parts("a\xC3"
+                  "b"),
+            (Parts{"a", "",
+                   "\xEF\xBF\xBD"
+                   "b",
+                   ""}));
+  EXPECT_EQ(parts("a\xC3"), (Parts{"a", "", "\xEF\xBF\xBD"}));
+}
+
+TEST(TextStream, HoldsBackWhatMayBecomeAStop) {
+  EXPECT_EQ(parts("one two", {"tx"}), (Parts{"o", "n", "e", " ", "", "tw", "o", ""}));
+  EXPECT_EQ(parts("a stop b", {"stop", "sto!"}), (Parts{"a", " ", "", "", "", "", ""}));
+  EXPECT_EQ(parts("a st", {"stop"}), (Parts{"a", " ", "", "", "st"}));
+  EXPECT_EQ(parts("aab", {"ab"}), (Parts{"", "a", "", ""}));
+}
+
+TEST(TextStream, FindsTheFirstStop) {
+  EXPECT_EQ(find_stop("one two", {"two", "one"}), 0u);
+  EXPECT_EQ(find_stop("one two", {"two", "three"}), 4u);
+  EXPECT_EQ(find_stop("one two", {"x"}), std::string::npos);
+  EXPECT_EQ(find_stop("one two", {}), std::string::npos);
+}
+
+}  // namespace
+}  // namespace dept

@@ -1,0 +1,83 @@
+// Slots that grow, move and are copied keep what they hold.
+#include <ATen/Functions.h>
+#include <gtest/gtest.h>
+
+#include "dept/nn/kv_cache.h"
+
+namespace dept::nn {
+namespace {
+
+using Numbers = std::vector<int64_t>;
+
+/// Appends `values` of each slot as keys, their negatives as values.
+void append(SlotCache& cache, const Numbers& slots, const std::vector<Numbers>& values, const Numbers& prefix = {}) {
+  Ragged fresh;
+  Numbers all;
+  for (size_t b = 0; b < slots.size(); ++b) {
+    fresh.append(static_cast<int64_t>(values[b].size()), 0, 0, prefix.empty() ? -1 : prefix[b]);
+    all.insert(all.end(), values[b].begin(), values[b].end());
+  }
+  const at::Tensor rows = cache.append(fresh, slots);
+  const at::Tensor written = at::tensor(all, at::kLong).to(at::kFloat).view({-1, 1, 1});
+  for (SlotCache::Layer& layer : cache.layers) {
+    layer.k.index_copy_(0, rows, written);
+    layer.v.index_copy_(0, rows, -written);
+  }
+}
+
+/// What a query behind a slot sees: its prefix, then its own; `next` is appended to look.
+Numbers seen(SlotCache& cache, int64_t slot, int64_t next) {
+  append(cache, {slot}, {{next}});
+  Ragged one;
+  one.append(1, 0);
+  const kernels::AttentionSpan span = cache.spans(one, {slot}).at(0);
+  const at::Tensor rows = at::cat({at::arange(span.prefix_begin, span.prefix_begin + span.prefix_length),
+                                   at::arange(span.k_begin, span.k_begin + span.k_length)});
+  const at::Tensor k = cache.layers.back().k.index_select(0, rows).flatten(),
+                   v = cache.layers.back().v.index_select(0, rows).flatten();
+  EXPECT_TRUE(k.equal(-v));
+  const at::Tensor numbers = k.to(at::kLong);
+  return {numbers.data_ptr<int64_t>(), numbers.data_ptr<int64_t>() + numbers.numel()};
+}
+
+Numbers range(int64_t begin, int64_t end) {
+  Numbers numbers;
+  for (int64_t i = begin; i < end; ++i) numbers.push_back(i);
+  return numbers;
+}
+
+TEST(SlotCache, GrowsTokenByToken) {
+  SlotCache cache(3, 2, 1, 1, at::kFloat);
+  append(cache, {0, 2}, {range(1000, 1005), range(3000, 3001)});
+  for (int64_t i = 0; i < 300; ++i) append(cache, {2, 0}, {{3001 + i}, {1005 + i}});
+  append(cache, {1}, {range(2000, 2050)});
+  EXPECT_EQ(seen(cache, 0, 1305), range(1000, 1306));
+  EXPECT_EQ(seen(cache, 1, 2050), range(2000, 2051));
+  EXPECT_EQ(seen(cache, 2, 3301), range(3000, 3302));
+  EXPECT_LT(cache.layers[0].k.size(0), 2 * (306 + 51 + 302));  // rooms stay near what is held
+}
+
+TEST(SlotCache, CopiesMakeRoom) {
+  SlotCache cache(4, 2, 1, 1, at::kFloat);
+  append(cache, {0, 1}, {range(1000, 1100), range(2000, 2003)});
+  cache.copy({0, 1, 0}, {1, 0, 3});  // 0 and 1 change places
+  EXPECT_EQ(seen(cache, 1, 1100), range(1000, 1101));
+  EXPECT_EQ(seen(cache, 0, 2003), range(2000, 2004));
+  EXPECT_EQ(seen(cache, 3, 1100), range(1000, 1101));
+  EXPECT_EQ(cache.length[2], 0);
+}
+
+TEST(SlotCache, SharesPrefixes) {
+  SlotCache cache(3, 1, 1, 1, at::kFloat);
+  append(cache, {0}, {range(0, 40)});
+  append(cache, {0, 1, 2}, {{}, {40}, {40}}, {-1, 0, 0});
+  for (int64_t i = 41; i < 100; ++i) append(cache, {1, 2}, {{i}, {i}});
+  EXPECT_EQ(seen(cache, 1, 100), range(0, 101));
+  EXPECT_EQ(seen(cache, 2, 100), range(0, 101));
+  cache.rewind(2, 1);
+  EXPECT_EQ(seen(cache, 2, 41), range(0, 42));
+  EXPECT_EQ(cache.length[0], 40);
+}
+
+}  // namespace
+}  // namespace dept::nn
