@@ -84,6 +84,7 @@ AdapterConfig config_from_json(const Json& json, const std::string& where) {
   if (config.original) return config;
   if (semantics != our_semantics) fail(Code::bad_input, where + ": semantics", quote(our_semantics), quote(semantics));
   if (has_delta(config.peft_type)) config.delta_alignment = name_field(parse_delta_alignment, json, "delta_alignment", where);
+  if (config.classifies()) config.pooling = name_field(parse_pooling, json, "pooling", where);
   if (json.contains("task")) config.task = task_from_json(json["task"], where + ": task");
   return config;
 }
@@ -114,12 +115,42 @@ OrderedJson to_json(const AdapterConfig& config) {
     json["lora_alpha"] = number(config.lora_alpha);
     json["delta_alignment"] = to_string(config.delta_alignment);
   }
+  if (config.pooling) json["pooling"] = to_string(*config.pooling);
   json["semantics"] = our_semantics;
   json["task"] = {{"source_template", config.task.source_template},
                   {"causal_suffix", config.task.causal_suffix},
                   {"labels", config.task.labels},
                   {"label_words", config.task.label_words}};
   return json;
+}
+
+// The form whose tensors the file has.
+HeadForm head_form(const TensorSource& file) {
+  for (HeadForm form : {HeadForm::score, HeadForm::classifier, HeadForm::dense})
+    if (file.find(adapter_members(form).back().name) != nullptr) return form;
+  return HeadForm::none;
+}
+
+void check_names(const TensorSource& file, std::span<const AdapterMember> members) {
+  const auto known = [&](const std::string& name) {
+    return std::any_of(members.begin(), members.end(), [&](const AdapterMember& member) { return name == member.name; });
+  };
+  for (const TensorInfo& tensor : file.tensors())
+    if (!known(tensor.name))
+      fail(Code::bad_input, file.path().string(), "prompt_embeddings, lora_embedding_A, _B and one head alone",
+           quote(tensor.name));
+}
+
+// Labels and width of a head, from its last matrix; as many labels as the config names, 1 (regression) when it names none.
+std::pair<int64_t, int64_t> head_size(const TensorSource& file, HeadForm form, const std::vector<std::string>& labels) {
+  const std::string name = member_name(form, &AdapterWeights::out);
+  const TensorInfo* stored = file.find(name);
+  if (stored == nullptr || stored->shape.size() != 2 || stored->shape[0] < 1)
+    fail(Code::bad_input, file.path().string(), str("the matrix ", name), stored == nullptr ? "none" : "another shape");
+  const auto count = static_cast<int64_t>(labels.size());
+  if (count > 0 && stored->shape[0] != count)
+    fail(Code::bad_input, str(file.path().string(), ": ", name), str(count, " rows, one a label"), str(stored->shape[0]));
+  return {stored->shape[0], stored->shape[1]};
 }
 
 }  // namespace
@@ -156,24 +187,39 @@ Adapter load_adapter(const fs::path& folder, int64_t hidden) {
     fail(Code::bad_input, str((folder / config_name).string(), ": token_dim"), str(hidden, ", the width of the model"), str(D));
 
   const auto file = open_safetensors(folder / tensors_name);
-  for (const TensorInfo& tensor : file->tensors())
-    if (std::none_of(adapter_members.begin(), adapter_members.end(),
-                     [&](const auto& member) { return tensor.name == member.name; }))
-      fail(Code::bad_input, file->path().string(), "prompt_embeddings and lora_embedding_A, _B alone", quote(tensor.name));
-  const auto read = [&](const AdapterMember& member, at::IntArrayRef shape) {
-    if (file->find(member.name) == nullptr) fail(Code::bad_input, file->path().string(), str("the tensor ", member.name), "none");
-    return file->read(member.name, shape, at::kFloat).unsqueeze(0);
+  AdapterWeights weights;
+  weights.form = head_form(*file);
+  check_names(*file, adapter_members(weights.form));
+  if (config.classifies() != (weights.form != HeadForm::none))
+    fail(Code::bad_input, file->path().string(), "a classification head exactly when task_type is SEQ_CLS",
+         quote(config.task_type));
+  const auto read = [&](at::Tensor AdapterWeights::*tensor, const std::vector<int64_t>& shape) {
+    const std::string name = member_name(weights.form, tensor);
+    if (file->find(name) == nullptr) fail(Code::bad_input, file->path().string(), str("the tensor ", name), "none");
+    weights.*tensor = file->read(name, shape, at::kFloat).unsqueeze(0);
   };
-  const auto& [prompt, a, b] = adapter_members;
-  if (has_delta(config.peft_type)) return {config, {read(prompt, {M, D}), read(a, {S, R}), read(b, {R, D})}};
-  return {config, {read(prompt, {M, D}), at::zeros({1, S, 0}), at::zeros({1, 0, D})}};
+  read(&AdapterWeights::P, {M, D});
+  if (has_delta(config.peft_type)) {
+    read(&AdapterWeights::A, {S, R});
+    read(&AdapterWeights::B, {R, D});
+  } else {
+    weights.A = at::zeros({1, S, 0});
+    weights.B = at::zeros({1, 0, D});
+  }
+  if (config.classifies()) {
+    const auto [labels, width] = head_size(*file, weights.form, config.task.labels);
+    for (const auto& [tensor, shape] : head_tensors(weights.form, labels, width)) read(tensor, shape);
+  }
+  return {config, weights};
 }
 
-void save_adapter(const fs::path& folder, const AdapterConfig& config, const DeptWeights& weights, int64_t k) {
+void save_adapter(const fs::path& folder, const AdapterConfig& config, const AdapterWeights& weights, int64_t k) {
   NamedTensors tensors;
-  for (const AdapterMember& member : adapter_members)
-    if (has_delta(config.peft_type) || member.tensor == &DeptWeights::P)
+  for (const AdapterMember& member : adapter_members(weights.form)) {
+    const bool delta = member.tensor == &AdapterWeights::A || member.tensor == &AdapterWeights::B;
+    if (has_delta(config.peft_type) || !delta)
       tensors.emplace_back(member.name, (weights.*member.tensor)[k].to(at::kCPU, at::kFloat).contiguous());
+  }
   save_safetensors(folder / tensors_name, tensors, {{"format", "pt"}});
   write_atomic(folder / config_name, to_json(config).dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }

@@ -97,11 +97,11 @@ Pipeline make_pipeline(const BenchOptions& o, const Context& ctx) {
   pipeline.backbone =
       o.shape.empty() ? load_backbone(o.model.model_name_or_path, ctx) : random_backbone(shape_config(o.shape), ctx, 0);
   const ModelInfo& info = pipeline.backbone->info();
-  pipeline.rules.encoder_decoder = info.encoder_decoder();
+  pipeline.rules.architecture = info.architecture;
   pipeline.rules.max_source = o.max_seq_length;
   pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
   const at::Generator generator = at::detail::createCPUGenerator(0);
-  pipeline.weights = init_dept(init_prompt_random(o.m, info.hidden, generator), o.max_seq_length, o.r, generator);
+  pipeline.weights = init_dept(init_prompt_random(o.m, info.input_width(), generator), o.max_seq_length, o.r, generator);
   pipeline.scale = delta_scale(8, o.r);
   return pipeline;
 }
@@ -139,7 +139,7 @@ double gemm_peak_gflops(const ModelInfo& info, const Context& ctx, int64_t token
 int64_t saved_bytes(const Pipeline& pipeline, Context ctx, const std::vector<Example>& examples) {
   ctx.training = true;
   const Batch batch = collate(pipeline.rules, examples);
-  const bool t5 = pipeline.rules.encoder_decoder;
+  const bool t5 = pipeline.rules.encoder_decoder();
   const bool share = !t5 && pipeline.backbone->info().dropout == 0;
   const Stream source =
       apply_dept(pipeline.weights, pipeline.scale, batch.source, pipeline.backbone->embed(batch.source_ids), share);

@@ -19,16 +19,22 @@ bool has_tokenizer(const fs::path& path) {
 LoadedModel load_model(ModelOptions options) {
   if (!options.peft_model_id.empty()) {
     DataOptions unused;
-    adopt_model(read_adapter_config(options.peft_model_id), options, unused);
+    const AdapterConfig config = read_adapter_config(options.peft_model_id);
+    if (config.classifies())
+      fail(Code::usage, "--peft_model_id", "an adapter that answers in words (dept predict and dept eval use this one)",
+           "a classification head");
+    adopt_model(config, options, unused);
   }
   const ModelInfo info = check_model(options);
+  if (info.architecture == Architecture::encoder)
+    fail(Code::usage, "--model_name_or_path", "a model that writes text", str(info.model_type, ", an encoder"));
   LoadedModel model;
   model.path = options.model_name_or_path;
   model.ctx = make_context(options, 0);
   configure_process(model.ctx.threads);
-  model.weights = no_adapter(info.hidden);
+  model.weights = no_adapter(info.input_width());
   if (!options.peft_model_id.empty()) {
-    const Adapter adapter = load_adapter(options.peft_model_id, info.hidden);
+    const Adapter adapter = load_adapter(options.peft_model_id, info.input_width());
     model.weights = adapter.weights;
     model.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
     if (!info.encoder_decoder()) model.alignment = adapter.config.delta_alignment;

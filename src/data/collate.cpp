@@ -1,4 +1,5 @@
 #include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 
@@ -59,6 +60,14 @@ int64_t size_of(const Ids& ids) {
   return static_cast<int64_t>(ids.size());
 }
 
+// The row of A·B that the source's first token gets.
+int64_t first_row(const Example& example, DeltaAlignment alignment, int64_t max_length, bool may_be_empty) {
+  const int64_t length = size_of(example.source);
+  if (length > max_length || (length == 0 && !may_be_empty))
+    fail(Code::bad_input, str("example ", example.index), str("1 to ", max_length, " source tokens"), str(length));
+  return alignment == DeltaAlignment::end ? max_length - length : 0;
+}
+
 }  // namespace
 
 Batch collate_encoder_decoder(std::span<const Example> examples, int64_t decoder_start_id) {
@@ -87,11 +96,9 @@ Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment ali
   for (size_t b = 0; b < examples.size(); ++b) {
     const Example& example = examples[b];
     const int64_t length = size_of(example.source), answer = size_of(example.target);
-    if (length > max_length || (length == 0 && answer > 0))
-      fail(Code::bad_input, str("example ", example.index), str("1 to ", max_length, " source tokens"), str(length));
-    const int64_t first_row = alignment == DeltaAlignment::end ? max_length - length : 0;
+    const int64_t row = first_row(example, alignment, max_length, answer == 0);
     source.begin(length + std::max<int64_t>(answer - 1, 0), example.index);
-    for (int64_t i = 0; i < length; ++i) source.add(example.source[i], first_row + i);
+    for (int64_t i = 0; i < length; ++i) source.add(example.source[i], row + i);
     for (int64_t i = 0; i < answer; ++i) {
       // the token just added predicts this one
       labels.add(static_cast<int64_t>(source.ids.size()) - 1, example.target[i], static_cast<int64_t>(b));
@@ -102,6 +109,21 @@ Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment ali
   source.finish(batch.source, batch.source_ids);
   Side().finish(batch.target, batch.target_ids);
   labels.finish(batch);
+  return batch;
+}
+
+Batch collate_classified(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length) {
+  Side source;
+  std::vector<double> values;
+  for (const Example& example : examples) {
+    const int64_t row = first_row(example, alignment, max_length, false);
+    source.begin(size_of(example.source), example.index);
+    for (int64_t i = 0; i < size_of(example.source); ++i) source.add(example.source[i], row + i);
+    values.push_back(example.value);
+  }
+  Batch batch;
+  source.finish(batch.source, batch.source_ids);
+  batch.values = at::tensor(values, at::kDouble);
   return batch;
 }
 

@@ -291,6 +291,7 @@ ModelInfo t5_info(const Json& config, const std::string& where) {
   ModelInfo info;
   info.model_type = "t5";
   info.architecture = Architecture::encoder_decoder;
+  info.head = HeadForm::none;
   info.hidden = c.hidden;
   info.layers = c.encoder_layers + c.decoder_layers;
   info.heads = c.heads;

@@ -145,8 +145,12 @@ void check_template(const FileTaskOptions& options) {
 }
 
 bool answers_are_free(const FileTaskOptions& options, const std::string& column) {
-  const bool only_exact_match = options.metrics == std::vector<std::string>{"exact_match"};
-  return options.labels.empty() && options.label_words.empty() && (column == "target" || only_exact_match);
+  const auto judges_free_text = [](const std::string& metric) {
+    return metric == "exact_match" || metric == "pearson" || metric == "spearmanr";
+  };
+  const bool only_such =
+      !options.metrics.empty() && std::all_of(options.metrics.begin(), options.metrics.end(), judges_free_text);
+  return options.labels.empty() && options.label_words.empty() && (column == "target" || only_such);
 }
 
 std::vector<std::string> collect_labels(const Table& table, const RowReader& reader) {

@@ -94,7 +94,7 @@ OrderedJson trainer_state_json(const TrainState& state, int64_t max_steps) {
 }
 
 void save_checkpoint(const fs::path& output_dir, const TrainState& state, int64_t max_steps, const AdapterConfig& config,
-                     const DeptWeights& weights, const NamedTensors& optimizer) {
+                     const AdapterWeights& weights, const NamedTensors& optimizer) {
   AtomicFolder folder(output_dir / checkpoint_name(state.step));
   save_adapter(folder.path(), config, weights);
   save_safetensors(folder.path() / "optimizer.safetensors", optimizer);

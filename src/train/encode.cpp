@@ -1,6 +1,8 @@
 #include "dept/train/encode.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -33,38 +35,64 @@ std::vector<Ids> encode_causal_sources(const Tokenizer& tokenizer, const EncodeR
   return ids;
 }
 
+// The index of a label's word, or the number that a regression head is to give.
+double head_value(const EncodeRules& rules, const TextExample& text) {
+  if (text.target.empty()) return 0;
+  if (!rules.label_words.empty()) {
+    const auto found = std::find(rules.label_words.begin(), rules.label_words.end(), text.target);
+    if (found == rules.label_words.end())
+      fail(Code::bad_input, str("row ", text.index), str("one of ", join(rules.label_words, ", ")), quote(text.target));
+    return static_cast<double>(found - rules.label_words.begin());
+  }
+  double value = 0;
+  const char* end = text.target.data() + text.target.size();
+  const auto [stop, error] = std::from_chars(text.target.data(), end, value);
+  if (error != std::errc() || stop != end || !std::isfinite(value))
+    fail(Code::bad_input, str("row ", text.index), "a number", quote(text.target));
+  return value;
+}
+
+std::vector<Ids> encode_sources(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
+                                int threads) {
+  std::vector<std::string> sources;
+  for (const TextExample& text : texts) sources.push_back(text.source);
+  return rules.architecture == Architecture::decoder ? encode_causal_sources(tokenizer, rules, sources, texts, threads)
+                                                     : tokenizer.encode_batch(sources, {.max_length = rules.max_source}, threads);
+}
+
 }  // namespace
 
 std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,
                                 int threads) {
-  std::vector<Ids> ids = tokenizer.encode_batch(targets, {.max_length = rules.encoder_decoder ? rules.max_target : 0}, threads);
-  if (!rules.encoder_decoder && rules.end_id)
+  std::vector<Ids> ids = tokenizer.encode_batch(targets, {.max_length = rules.encoder_decoder() ? rules.max_target : 0}, threads);
+  if (!rules.encoder_decoder() && rules.end_id)
     for (Ids& target : ids) target.push_back(*rules.end_id);
   return ids;
 }
 
 std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
                                      int threads) {
-  std::vector<std::string> sources, targets;
-  for (const TextExample& text : texts) {
-    sources.push_back(text.source);
-    targets.push_back(text.target);
+  std::vector<Ids> source_ids = encode_sources(tokenizer, rules, texts, threads), target_ids(texts.size());
+  if (!rules.head) {
+    std::vector<std::string> targets;
+    for (const TextExample& text : texts) targets.push_back(text.target);
+    target_ids = encode_targets(tokenizer, rules, targets, threads);
   }
-  std::vector<Ids> source_ids = rules.encoder_decoder ? tokenizer.encode_batch(sources, {.max_length = rules.max_source}, threads)
-                                                      : encode_causal_sources(tokenizer, rules, sources, texts, threads);
-  std::vector<Ids> target_ids = encode_targets(tokenizer, rules, targets, threads);
   std::vector<Example> examples(texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
     if (source_ids[i].empty())
       fail(Code::bad_input, str("row ", texts[i].index), "a text of at least one token", quote(texts[i].source));
-    examples[i] = {texts[i].index, std::move(source_ids[i]), std::move(target_ids[i])};
+    examples[i] = {texts[i].index, std::move(source_ids[i]), std::move(target_ids[i]),
+                   rules.head ? head_value(rules, texts[i]) : 0};
   }
   return examples;
 }
 
 Batch collate(const EncodeRules& rules, std::span<const Example> examples) {
-  return rules.encoder_decoder ? collate_encoder_decoder(examples, rules.decoder_start_id)
-                               : collate_decoder_only(examples, rules.alignment, rules.max_source);
+  const DeltaAlignment alignment = rules.architecture == Architecture::decoder ? rules.alignment : DeltaAlignment::start;
+  if (rules.head) return collate_classified(examples, alignment, rules.max_source);
+  return rules.encoder_decoder() ? collate_encoder_decoder(examples, rules.decoder_start_id)
+                                 : collate_decoder_only(examples, alignment, rules.max_source);
 }
 
 }  // namespace dept

@@ -1,6 +1,7 @@
 #include "dept/train/evaluate.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/softmax.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,7 +16,7 @@ namespace {
 GenerationOptions generation_options(const EvaluationOptions& options, const Pipeline& pipeline) {
   GenerationOptions generation;
   // transformers counts the decoder's start token in max_length.
-  const int64_t start = pipeline.rules.encoder_decoder ? 1 : 0;
+  const int64_t start = pipeline.rules.encoder_decoder() ? 1 : 0;
   generation.max_new_tokens = options.max_new_tokens.value_or(std::max<int64_t>(1, options.generation_max_length - start));
   generation.eos_ids = pipeline.backbone->info().eos_ids;
   generation.num_beams = options.generation_num_beams;
@@ -44,6 +45,21 @@ std::vector<Prediction> score_batch(const PredictRules& rules, const std::vector
   for (const LabelNll& labels : scored) {
     const size_t best = std::min_element(labels.nll.begin(), labels.nll.end()) - labels.nll.begin();
     predictions.push_back({rules.labels[best], label_shares(labels.nll)});
+  }
+  return predictions;
+}
+
+// The likeliest label, or a regression head's number.
+std::vector<Prediction> head_batch(const PredictRules& rules, const at::Tensor& logits) {
+  std::vector<Prediction> predictions;
+  for (int64_t i = 0; i < logits.size(0); ++i) {
+    if (rules.labels.empty()) {
+      predictions.push_back({Json(logits[i][0].item<double>()).dump(), {}});
+      continue;
+    }
+    const at::Tensor shares = at::softmax(logits[i], 0);
+    const double* share = shares.const_data_ptr<double>();
+    predictions.push_back({rules.labels[shares.argmax().item<int64_t>()], {share, share + shares.numel()}});
   }
   return predictions;
 }
@@ -84,12 +100,14 @@ void in_batches(std::span<const Example> examples, int64_t size, std::string_vie
 
 PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const Pipeline& pipeline, int threads) {
   PredictRules rules;
-  rules.by = options.predict_by == "score"   ? PredictBy::score
+  rules.by = pipeline.has_head()             ? PredictBy::head
+             : options.predict_by == "score" ? PredictBy::score
              : options.predict_with_generate ? PredictBy::generate
                                              : PredictBy::nothing;
   rules.batch_size = options.per_device_eval_batch_size;
   rules.generation = generation_options(options, pipeline);
   rules.labels = task.labels;
+  if (rules.by == PredictBy::head) return rules;
   rules.label_ids = encode_targets(*pipeline.tokenizer, pipeline.rules, task.label_words, threads);
   if (rules.by == PredictBy::score && rules.labels.empty())
     fail(Code::usage, "predict_by score", "a task with labels", "free text");
@@ -105,7 +123,10 @@ std::vector<Prediction> predict(const Context& training_ctx, const Pipeline& pip
   in_batches(examples, rules.batch_size, "predict", [&](size_t, std::span<const Example> batch) {
     const bool scores = rules.by == PredictBy::score || (with_scores && !rules.labels.empty());
     std::vector<Prediction> made;
-    if (scores) made = score_batch(rules, pipeline.label_nll(ctx, batch, rules.label_ids));
+    if (rules.by == PredictBy::head)
+      made = head_batch(rules, pipeline.head_logits(ctx, collate(pipeline.rules, batch)));
+    else if (scores)
+      made = score_batch(rules, pipeline.label_nll(ctx, batch, rules.label_ids));
     if (rules.by == PredictBy::generate) {
       std::vector<Prediction> generated = generate_batch(ctx, pipeline, rules, task, batch);
       for (size_t i = 0; i < made.size(); ++i) generated[i].scores = std::move(made[i].scores);
@@ -125,7 +146,12 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
   in_batches(examples, rules.batch_size, title, [&](size_t first, std::span<const Example> batch) {
     double loss = 0;
     std::vector<Prediction> predictions;
-    if (rules.by == PredictBy::score) {
+    if (rules.by == PredictBy::head) {
+      const Batch collated = collate(pipeline.rules, batch);
+      const at::Tensor logits = pipeline.head_logits(ctx, collated);
+      loss = head_loss(logits, collated.values).mean().item<double>();
+      predictions = head_batch(rules, logits);
+    } else if (rules.by == PredictBy::score) {
       const std::vector<LabelNll> scored = pipeline.label_nll(ctx, batch, rules.label_ids);
       loss = mean_gold_loss(rules, scored, std::span(result.targets).subspan(first, batch.size()));
       predictions = score_batch(rules, scored);

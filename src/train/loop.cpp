@@ -124,7 +124,7 @@ void TrainingLoop::resume() {
   state_.generator = sampler_.state();
   const std::vector<fs::path> checkpoints = list_checkpoints(in_.options.output.output_dir);
   if (checkpoints.empty()) return;
-  const Checkpoint checkpoint = load_checkpoint(checkpoints.back(), in_.pipeline.backbone->info().hidden);
+  const Checkpoint checkpoint = load_checkpoint(checkpoints.back(), in_.pipeline.backbone->info().input_width());
   state_ = checkpoint.state;
   take_weights(checkpoint.adapter.weights);
   sampler_.restore(state_.generator, state_.epoch);
@@ -175,7 +175,8 @@ void TrainingLoop::read_pending_loss() {
 std::vector<Rates> TrainingLoop::rates() const {
   const OptimizerOptions& o = in_.options.optimizer;
   const double factor = schedule_.factor(state_.step);
-  return {{o.learning_rate * factor, o.lora_embedding_lr.value_or(o.learning_rate) * factor}};
+  return {{o.learning_rate * factor, o.lora_embedding_lr.value_or(o.learning_rate) * factor,
+           o.head_learning_rate.value_or(o.learning_rate) * factor}};
 }
 
 // At a step's end; "epoch" is due at the first step that ends at or behind an epoch's end.
@@ -236,13 +237,13 @@ void TrainingLoop::save() {
 void TrainingLoop::load_best() {
   if (!state_.best_metric) return;
   const fs::path folder = fs::path(in_.options.output.output_dir) / state_.best_checkpoint;
-  const Adapter best = load_adapter(folder, in_.pipeline.backbone->info().hidden);
+  const Adapter best = load_adapter(folder, in_.pipeline.backbone->info().input_width());
   take_weights(best.weights);
   log::info(str("the best checkpoint is ", folder.string(), " (", *state_.best_metric, ")"));
 }
 
-void TrainingLoop::take_weights(const DeptWeights& weights) const {
-  for (const AdapterMember& member : adapter_members)
+void TrainingLoop::take_weights(const AdapterWeights& weights) const {
+  for (const AdapterMember& member : adapter_members(weights.form))
     if (const at::Tensor& mine = in_.pipeline.weights.*member.tensor; mine.numel() > 0) mine.copy_(weights.*member.tensor);
 }
 

@@ -79,12 +79,21 @@ void describe(AdapterOptions& o, OptionSet& set) {
   set.add("delta_alignment", &o.delta_alignment,
           "decoder-only: the last source token gets A·B's last row (end), or the first its first (start)")
       .choices({"end", "start"});
+  set.add("task_type", &o.task_type,
+          "SEQ_CLS trains a classification head (default: CAUSAL_LM, SEQ_2_SEQ_LM, SEQ_CLS as the model decodes, does both, "
+          "encodes)")
+      .choices({"CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS"});
+  set.add("pooling", &o.pooling,
+          "what a head judges: the prompt's first vector (first), [CLS] (cls), the text's mean, or its last token "
+          "(default: first for encoders, last for decoder-only models)")
+      .choices({"first", "cls", "mean", "last"});
 }
 
 void describe(OptimizerOptions& o, OptionSet& set) {
   set.section("Optimiser");
   set.add("learning_rate", &o.learning_rate, "of the soft prompt").min(0);
   set.add("lora_embedding_lr", &o.lora_embedding_lr, "of A and B (default: learning_rate)").min(0);
+  set.add("head_learning_rate", &o.head_learning_rate, "of a classification head (default: learning_rate)").min(0);
   set.add("optim", &o.optim, "AdamW with eps before (adamw_hf) or after (adamw_torch) bias correction")
       .choices({"adamw_hf", "adamw_torch"});
   set.add("adam_beta1", &o.adam_beta1, "decay of the first moment").min(0).max(1);
@@ -161,6 +170,7 @@ void settle(TrainOptions& o, const OptionSet& set) {
   if (o.model.bf16 && !set.given("dtype")) o.model.dtype = "bf16";
   if (o.adapter.peft_type == "PROMPT_TUNING") o.adapter.r = 0;
   if (o.evaluation.eval_strategy != "no") o.output.do_eval = true;
+  if (o.adapter.task_type == "SEQ_CLS" && !set.given("causal_suffix")) o.data.causal_suffix.clear();
   if (!o.evaluation.eval_steps) o.evaluation.eval_steps = o.output.logging_steps;
 
   std::vector<std::string> problems;

@@ -16,11 +16,12 @@
 namespace dept {
 namespace {
 
-// One sum a configuration from one value a label token.
-at::Tensor sum_by_config(const at::Tensor& values, const Batch& batch, const Ragged& labelled, int64_t configs) {
-  std::vector<int64_t> config;
-  for (int64_t sequence : batch.label_sequence) config.push_back(labelled.config[sequence]);
-  return at::zeros({configs}, at::kDouble).index_add_(0, at::tensor(config, at::kLong), values.to(at::kCPU, at::kDouble));
+// Sums by configuration of one loss value a label token or example; `config` names each one's.
+BatchLoss sum_by_config(const at::Tensor& values, const std::vector<int64_t>& config, int64_t configs) {
+  const auto sum = [&](const at::Tensor& x) {
+    return at::zeros({configs}, at::kDouble).index_add_(0, at::tensor(config, at::kLong), x.to(at::kCPU, at::kDouble));
+  };
+  return {sum(values), sum(at::ones_like(values))};
 }
 
 // A label's tokens behind every source: the inputs that predict them.
@@ -31,7 +32,7 @@ struct LabelRun {
 
 LabelRun label_run(const EncodeRules& rules, const Ids& label) {
   LabelRun run{{label.begin(), label.end() - 1}, label};
-  if (rules.encoder_decoder)
+  if (rules.encoder_decoder())
     run.inputs.insert(run.inputs.begin(), rules.decoder_start_id);
   else
     run.outputs.erase(run.outputs.begin());
@@ -51,8 +52,9 @@ Stream repeated(const Backbone& backbone, const Ids& ids, const std::vector<int6
 
 }  // namespace
 
+// An encoder's prompt sees the text.
 bool Pipeline::shares_prompt(const Context& ctx) const {
-  return !rules.encoder_decoder && (!ctx.training || backbone->info().dropout == 0);
+  return rules.architecture == Architecture::decoder && (!ctx.training || backbone->info().dropout == 0);
 }
 
 Stream Pipeline::embed_source(const Context& ctx, const Batch& batch) const {
@@ -60,30 +62,80 @@ Stream Pipeline::embed_source(const Context& ctx, const Batch& batch) const {
                     shares_prompt(ctx));
 }
 
-BatchLoss Pipeline::loss(const Context& ctx, const Batch& batch, DeptWeights* gradients) const {
-  const bool share = shares_prompt(ctx);
-  const int64_t configs = weights.P.size(0), prompt = weights.P.size(1);
+BatchLoss Pipeline::loss(const Context& ctx, const Batch& batch, AdapterWeights* gradients) const {
   const Stream source = embed_source(ctx, batch);
   Stream target;
-  if (rules.encoder_decoder) target = {batch.target, backbone->embed(batch.target_ids)};
+  if (rules.encoder_decoder()) target = {batch.target, backbone->embed(batch.target_ids)};
 
   std::unique_ptr<Saved> saved;
   const at::Tensor hidden =
-      backbone->forward(ctx, source, rules.encoder_decoder ? &target : nullptr, gradients ? &saved : nullptr);
-  const at::Tensor at_labels = rules.encoder_decoder
-                                   ? batch.label_token
-                                   : text_token_index(batch.source, prompt, share, configs).index_select(0, batch.label_token);
+      backbone->forward(ctx, source, rules.encoder_decoder() ? &target : nullptr, gradients ? &saved : nullptr);
+  const Judged judged =
+      has_head() ? judge_texts(ctx, batch, hidden, gradients) : judge_tokens(ctx, batch, hidden, gradients != nullptr);
+  if (gradients) {
+    const InputGradients d_inputs = backbone->backward(ctx, std::move(saved), judged.d_hidden);
+    static_cast<DeptWeights&>(*gradients) =
+        dept_backward(weights, scale, batch.source, d_inputs.source.to(weights.P.scalar_type()), shares_prompt(ctx));
+  }
+  return judged.loss;
+}
+
+// By the language-model head, at the label tokens.
+Pipeline::Judged Pipeline::judge_tokens(const Context& ctx, const Batch& batch, const at::Tensor& hidden,
+                                        bool with_gradient) const {
+  const int64_t configs = weights.P.size(0);
+  const at::Tensor at_labels =
+      rules.encoder_decoder()
+          ? batch.label_token
+          : text_token_index(batch.source, weights.P.size(1), shares_prompt(ctx), configs).index_select(0, batch.label_token);
   at::Tensor d_logits;
   const at::Tensor nll = kernels::cross_entropy(backbone->logits(ctx, hidden.index_select(0, at_labels)), batch.labels,
-                                                gradients ? &d_logits : nullptr);
-  if (gradients) {
+                                                with_gradient ? &d_logits : nullptr);
+  std::vector<int64_t> config;
+  for (int64_t sequence : batch.label_sequence)
+    config.push_back((rules.encoder_decoder() ? batch.target : batch.source).config[sequence]);
+  Judged judged{sum_by_config(nll, config, configs), {}};
+  if (with_gradient) {
     const at::Tensor d_rows = backbone->logits_backward(ctx, d_logits);
-    const at::Tensor d_hidden = at::zeros(hidden.sizes(), d_rows.options()).index_copy_(0, at_labels, d_rows);
-    const InputGradients d_inputs = backbone->backward(ctx, std::move(saved), d_hidden);
-    *gradients = dept_backward(weights, scale, batch.source, d_inputs.source.to(weights.P.scalar_type()), share);
+    judged.d_hidden = at::zeros(hidden.sizes(), d_rows.options()).index_copy_(0, at_labels, d_rows);
   }
-  const Ragged& labelled = rules.encoder_decoder ? batch.target : batch.source;
-  return {sum_by_config(nll, batch, labelled, configs), sum_by_config(at::ones_like(nll), batch, labelled, configs)};
+  return judged;
+}
+
+PooledTokens Pipeline::pooled(const Context& ctx, const Batch& batch) const {
+  return pooled_tokens(pooling, batch.source, weights.P.size(1), shares_prompt(ctx), weights.P.size(0));
+}
+
+// What the head sees of each text.
+at::Tensor Pipeline::pooled_state(const PooledTokens& tokens, const Batch& batch, const at::Tensor& hidden) const {
+  const at::Tensor state = pool(tokens, hidden, batch.source.batch(), weights.out.scalar_type());
+  return pooling == Pooling::mean ? state : backbone->pool(state);
+}
+
+// By the classification head, once a text.
+Pipeline::Judged Pipeline::judge_texts(const Context& ctx, const Batch& batch, const at::Tensor& hidden,
+                                       AdapterWeights* gradients) const {
+  const double p = backbone->info().head_dropout;
+  const PooledTokens tokens = pooled(ctx, batch);
+  const at::Tensor state = pooled_state(tokens, batch, hidden);
+  HeadSaved saved;
+  at::Tensor d_logits;
+  const at::Tensor losses = head_loss(head_forward(ctx, weights, batch.source, p, state, gradients ? &saved : nullptr),
+                                      batch.values, gradients ? &d_logits : nullptr);
+  Judged judged{sum_by_config(losses, batch.source.config, weights.P.size(0)), {}};
+  if (gradients) {
+    HeadGradients d = head_backward(ctx, weights, batch.source, p, saved, d_logits);
+    static_cast<HeadWeights&>(*gradients) = std::move(d.weights);
+    if (pooling != Pooling::mean) d.x = backbone->pool_backward(d.x, state);
+    judged.d_hidden = pool_backward(tokens, d.x, hidden.size(0));
+  }
+  return judged;
+}
+
+at::Tensor Pipeline::head_logits(const Context& ctx, const Batch& batch) const {
+  const at::Tensor hidden = backbone->forward(ctx, embed_source(ctx, batch), nullptr, nullptr);
+  const at::Tensor state = pooled_state(pooled(ctx, batch), batch, hidden);
+  return head_forward(ctx, weights, batch.source, backbone->info().head_dropout, state, nullptr).to(at::kCPU, at::kDouble);
 }
 
 Batch Pipeline::source_batch(std::span<const Example> sources) const {
@@ -97,7 +149,7 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
   const Batch batch = source_batch(sources);
   const Stream source = embed_source(ctx, batch);
   const int64_t count = static_cast<int64_t>(sources.size()), prompt = weights.P.size(1);
-  const int64_t prompts = rules.encoder_decoder ? 0 : source.tokens.batch() - count;
+  const int64_t prompts = rules.encoder_decoder() ? 0 : source.tokens.batch() - count;
   int64_t longest = 1;
   for (const Ids& label : labels) longest = std::max<int64_t>(longest, static_cast<int64_t>(label.size()));
 
@@ -106,7 +158,7 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
   std::vector<int64_t> slots(count), held(count), position(count);
   std::iota(slots.begin(), slots.end(), prompts);
   at::Tensor first_logits;  // decoder-only: of the token behind each source
-  if (!rules.encoder_decoder) {
+  if (!rules.encoder_decoder()) {
     std::vector<int64_t> all(prompts + count);
     std::iota(all.begin(), all.end(), 0);
     const at::Tensor hidden = backbone->extend(ctx, *cache, source, all);
@@ -155,8 +207,8 @@ std::vector<double> label_shares(const std::vector<double>& nll) {
   return shares;
 }
 
-DeptWeights no_adapter(int64_t hidden) {
-  return {at::zeros({1, 0, hidden}), at::zeros({1, 0, 0}), at::zeros({1, 0, hidden})};
+AdapterWeights no_adapter(int64_t hidden) {
+  return {{at::zeros({1, 0, hidden}), at::zeros({1, 0, 0}), at::zeros({1, 0, hidden})}};
 }
 
 }  // namespace dept

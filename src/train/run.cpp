@@ -35,10 +35,29 @@ void check_positions(const ModelInfo& info, const TrainOptions& o) {
          str(needed));
 }
 
+// The adapter's own task type with --peft_model_id.
+std::string task_type(const TrainOptions& o, const ModelInfo& info) {
+  if (o.model.peft_model_id.empty()) return task_type_for(info, o.adapter.task_type);
+  const std::string own = task_type_for(info, read_adapter_config(o.model.peft_model_id).task_type);
+  if (o.adapter.task_type && *o.adapter.task_type != own)
+    fail(Code::usage, "task_type", own + ", the adapter's", *o.adapter.task_type);
+  return own;
+}
+
+void check_head(const ModelInfo& info, const TrainOptions& o) {
+  const bool head = task_type(o, info) == "SEQ_CLS";
+  if (o.adapter.pooling && !head) fail(Code::usage, "pooling", "a task_type of SEQ_CLS with it", *o.adapter.pooling);
+  if (o.adapter.pooling) check_pooling(parse_pooling(*o.adapter.pooling), info.architecture);
+}
+
 // All that can be known before the model is loaded, all problems at once.
 Claim check(const TrainOptions& o, const OrderedJson& options) {
   Claim claim = Claim::fresh;
-  check_all({[&] { check_file_task(o.data.task); }, [&] { check_positions(check_model(o.model), o); },
+  check_all({[&] { check_file_task(o.data.task); },
+             [&] {
+               const ModelInfo info = check_model(o.model);
+               check_all({[&] { check_positions(info, o); }, [&] { check_head(info, o); }});
+             },
              [&] { parse_dtype(o.model.dtype); },
              [&] {
                if (o.output.do_train) claim = check_claim(o.output.output_dir, options, o.output.overwrite_output_dir);
@@ -47,15 +66,15 @@ Claim check(const TrainOptions& o, const OrderedJson& options) {
   return claim;
 }
 
-void check_metrics(const TrainOptions& o, const TaskData& task) {
+void check_metrics(const TrainOptions& o, const TaskData& task, bool head) {
   std::string name = o.evaluation.metric_for_best_model;
   if (name.rfind("eval_", 0) == 0) name.erase(0, 5);
   if (!name.empty() && name != "loss" && std::find(task.metrics.begin(), task.metrics.end(), name) == task.metrics.end())
     fail(Code::usage, "metric_for_best_model", str("loss, ", join(task.metrics, ", ")), quote(name));
-  const bool predicts = o.evaluation.predict_by == "score" || o.evaluation.predict_with_generate;
+  const bool predicts = head || o.evaluation.predict_by == "score" || o.evaluation.predict_with_generate;
   if (!name.empty() && name != "loss" && !predicts)
     fail(Code::usage, "metric_for_best_model", "loss, as --predict_with_generate false makes no predictions", quote(name));
-  if (o.evaluation.predict_by == "score" && task.free_text())
+  if (!head && o.evaluation.predict_by == "score" && task.free_text())
     fail(Code::usage, "predict_by", "generate, as answers are free text", "score");
 }
 
@@ -73,10 +92,14 @@ Split make_split(std::vector<TextExample> texts, std::optional<int64_t> limit, c
 // Every row is read and tokenised before the model is: a bad one is found now. Sets the pipeline's tokenizer and rules.
 Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
   Data data{load_file_task(o.data.task), {}, {}, {}};
-  check_metrics(o, data.task);
+  const ModelInfo info = read_model_info(o.model.model_name_or_path);
+  const bool head = task_type(o, info) == "SEQ_CLS";
+  if (head && data.task.free_text() && o.data.task.metrics.empty()) data.task.metrics = regression_metrics;
+  check_metrics(o, data.task, head);
   pipeline.tokenizer = load_model_tokenizer(o.model);
-  pipeline.rules = encode_rules(read_model_info(o.model.model_name_or_path), *pipeline.tokenizer, o.data,
-                                parse_delta_alignment(o.adapter.delta_alignment));
+  pipeline.rules = encode_rules(info, *pipeline.tokenizer, o.data, parse_delta_alignment(o.adapter.delta_alignment));
+  pipeline.rules.head = head;
+  pipeline.rules.label_words = data.task.label_words;
   if (data.task.free_text()) pipeline.rules.max_target = o.evaluation.generation_max_length;
   data.train = make_split(data.task.train, o.data.max_train_samples, pipeline, threads);
   data.validation = make_split(data.task.validation, o.data.max_eval_samples, pipeline, threads);
@@ -91,31 +114,46 @@ AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
   config.lora_alpha = o.adapter.lora_alpha;
   config.max_length = o.data.max_seq_length;
   config.num_virtual_tokens = o.adapter.prefix_length;
-  config.token_dim = model.hidden;
+  config.token_dim = model.input_width();
   config.prompt_tuning_init = o.adapter.prompt_tuning_init;
   config.prompt_tuning_init_text = o.adapter.prompt_tuning_init_text;
   config.base_model_name_or_path = o.model.model_name_or_path;
   config.tokenizer_name_or_path = o.model.tokenizer_name.empty() ? o.model.model_name_or_path : o.model.tokenizer_name;
-  config.task_type = model.encoder_decoder() ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
+  config.task_type = task_type(o, model);
   config.delta_alignment = parse_delta_alignment(o.adapter.delta_alignment);
+  if (config.classifies())
+    config.pooling = o.adapter.pooling ? parse_pooling(*o.adapter.pooling) : default_pooling(model.architecture);
   return config;
 }
 
-// New weights, or those of --peft_model_id, whose config then decides type, rank and prompt.
-Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer) {
-  const int64_t hidden = backbone.info().hidden;
+// The head that the model's checkpoint holds for as many labels, else a fresh one.
+HeadWeights start_head(const std::string& model, const TaskData& task, const at::Generator& generator) {
+  const ModelInfo info = read_model_info(model);
+  const int64_t labels = std::max<int64_t>(1, static_cast<int64_t>(task.labels.size()));
+  const std::optional<HeadWeights> own = checkpoint_head(model, info.head, labels, info.hidden);
+  log::info(own ? "the classification head starts as the model's own" : "the classification head starts at random");
+  return own ? *own : init_head(info.head, labels, info.hidden, info.initializer_range, generator);
+}
+
+// New weights, or those of --peft_model_id, whose config then decides type, rank and prompt; its head stays for its own labels.
+Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer, const TaskData& task) {
+  const int64_t width = backbone.info().input_width();
+  const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
   if (!o.model.peft_model_id.empty()) {
-    Adapter adapter = load_adapter(o.model.peft_model_id, hidden);
+    Adapter adapter = load_adapter(o.model.peft_model_id, width);
     adapter.config.base_model_name_or_path = o.model.model_name_or_path;  // given with it, another one than it was trained with
+    if (adapter.config.classifies() && !adapter.config.original && adapter.config.task.labels != task.labels)
+      static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.model_name_or_path, task, generator);
     return adapter;
   }
   const AdapterConfig config = new_config(o, backbone.info());
-  const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
   const at::Tensor prompt =
       config.prompt_tuning_init == "RANDOM"
-          ? init_prompt_random(config.num_virtual_tokens, hidden, generator)
+          ? init_prompt_random(config.num_virtual_tokens, width, generator)
           : init_prompt_text(backbone, tokenizer, config.prompt_tuning_init_text, config.num_virtual_tokens);
-  return {config, init_dept(prompt, config.max_length, config.r, generator)};
+  Adapter adapter{config, init_dept(prompt, config.max_length, config.r, generator)};
+  if (config.classifies()) static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.model_name_or_path, task, generator);
+  return adapter;
 }
 
 OrderedJson train_results(const TrainingLoop& loop, const Split& train) {
@@ -153,6 +191,7 @@ void adopt(TrainOptions& o, const OptionSet& set) {
   const AdapterConfig config = read_adapter_config(o.model.peft_model_id);
   adopt_model(config, o.model, o.data);
   if (!o.output.do_train) adopt_task(config, o.data, set);
+  if (config.classifies() && !set.given("causal_suffix")) o.data.causal_suffix = config.task.causal_suffix;
 }
 
 }  // namespace
@@ -175,10 +214,9 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<b
     log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
 
   pipeline.backbone = load_backbone(o.model.model_name_or_path, ctx);
-  Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer);
+  Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task);
   adapter.config.task = {o.data.task.source_template, o.data.causal_suffix, data.task.labels, data.task.label_words};
-  pipeline.weights = adapter.weights;
-  pipeline.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
+  attach_adapter(pipeline, adapter, pipeline.backbone->info(), data.task.labels);
   pipeline.rules.alignment = adapter.config.delta_alignment;
   const PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);
 

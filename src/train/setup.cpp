@@ -31,6 +31,10 @@ void adopt_task(const AdapterConfig& config, DataOptions& data, const OptionSet&
   if (config.original) return;
   if (!set.given("source_template")) data.task.source_template = config.task.source_template;
   if (!set.given("causal_suffix")) data.causal_suffix = config.task.causal_suffix;
+  if (config.classifies() && config.task.labels.empty() && !set.given("metrics")) data.task.metrics = regression_metrics;
+  if (config.classifies() && set.given("labels") && data.task.labels != config.task.labels)
+    fail(Code::usage, "labels", str("those of the adapter's head, ", join(config.task.labels, ", ")),
+         join(data.task.labels, ", "));
   if (set.given("labels") || set.given("label_words")) return;
   data.task.labels = config.task.labels;
   data.task.label_words = config.task.label_words;
@@ -45,8 +49,8 @@ ModelInfo check_model(const ModelOptions& options) {
   if (fs::is_directory(path)) open_safetensors(path);  // the headers of the weights
   if (!options.peft_model_id.empty()) {
     const AdapterConfig config = read_adapter_config(options.peft_model_id);
-    if (config.token_dim != info.hidden)
-      fail(Code::bad_input, options.peft_model_id, str("an adapter of width ", info.hidden, ", the model's"),
+    if (config.token_dim != info.input_width())
+      fail(Code::bad_input, options.peft_model_id, str("an adapter of width ", info.input_width(), ", the model's"),
            str(config.token_dim));
   }
   return info;
@@ -66,7 +70,7 @@ std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& option
 
 EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment) {
   EncodeRules rules;
-  rules.encoder_decoder = model.encoder_decoder();
+  rules.architecture = model.architecture;
   rules.max_source = data.max_seq_length;
   rules.causal_suffix = data.causal_suffix;
   rules.truncate_head = data.truncate_head;
@@ -77,19 +81,50 @@ EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, con
   return rules;
 }
 
+std::string task_type_for(const ModelInfo& model, const std::optional<std::string>& wanted) {
+  const std::string own = model.encoder_decoder()                       ? "SEQ_2_SEQ_LM"
+                          : model.architecture == Architecture::encoder ? "SEQ_CLS"
+                                                                        : "CAUSAL_LM";
+  if (!wanted || *wanted == own) return own;
+  if (*wanted != "SEQ_CLS" || model.head == HeadForm::none)
+    fail(Code::usage, "task_type", str(own, ", as the model is ", model.model_type), *wanted);
+  return *wanted;
+}
+
+void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo& model, const std::vector<std::string>& labels) {
+  const AdapterConfig& config = adapter.config;
+  pipeline.weights = adapter.weights;
+  pipeline.scale = delta_scale(config.lora_alpha, config.r);
+  if (!pipeline.has_head()) return;
+  // The original trains an encoder's A and B but never applies them.
+  if (config.original && model.architecture == Architecture::encoder) pipeline.scale = 0;
+  pipeline.pooling = config.pooling.value_or(default_pooling(model.architecture));
+  check_pooling(pipeline.pooling, model.architecture);
+  const HeadWeights& head = pipeline.weights;
+  if (head.form != model.head || head.out.size(2) != model.hidden)
+    fail(Code::bad_input, "adapter", str("a classification head as ", model.model_type, " has it, of width ", model.hidden),
+         str("another, of width ", head.out.size(2)));
+  if (head.labels() != std::max<int64_t>(1, static_cast<int64_t>(labels.size())))
+    fail(Code::bad_input, "labels", str(head.labels(), " names, in the order of the head's logits"), str(labels.size()));
+}
+
 Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const DataOptions& data) {
   const ModelInfo info = check_model(options);
   Pipeline pipeline;
   pipeline.tokenizer = load_model_tokenizer(options);
-  pipeline.weights = no_adapter(info.hidden);
+  pipeline.weights = no_adapter(info.input_width());
   DeltaAlignment alignment = DeltaAlignment::end;
   if (!options.peft_model_id.empty()) {
-    const Adapter adapter = load_adapter(options.peft_model_id, info.hidden);
-    pipeline.weights = adapter.weights;
-    pipeline.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
+    const Adapter adapter = load_adapter(options.peft_model_id, info.input_width());
+    attach_adapter(pipeline, adapter, info, data.task.labels);
     alignment = adapter.config.delta_alignment;
   }
+  if (info.architecture == Architecture::encoder && !pipeline.has_head())
+    fail(Code::usage, "--peft_model_id", str("an adapter with a classification head, as ", info.model_type, " only encodes"),
+         "none");
   pipeline.rules = encode_rules(info, *pipeline.tokenizer, data, alignment);
+  pipeline.rules.head = pipeline.has_head();
+  pipeline.rules.label_words = data.task.label_words.empty() ? data.task.labels : data.task.label_words;
   pipeline.backbone = load_backbone(options.model_name_or_path, ctx);
   return pipeline;
 }

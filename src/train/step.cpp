@@ -7,7 +7,6 @@
 
 #include <cmath>
 
-#include "dept/adapter/adapter_file.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 
@@ -16,14 +15,14 @@ namespace {
 
 struct MicroBatch {
   BatchLoss loss;
-  DeptWeights gradients;
+  AdapterWeights gradients;
 };
 
 // One flat all-reduce carries gradients, loss sums and token counts.
 void sum_over_ranks(Collective* group, MicroBatch& micro) {
   if (group == nullptr || group->size() == 1) return;
   std::vector<at::Tensor*> parts = {&micro.loss.nll, &micro.loss.tokens};
-  for (const AdapterMember& member : adapter_members) parts.push_back(&(micro.gradients.*member.tensor));
+  for (const AdapterMember& member : adapter_members(micro.gradients.form)) parts.push_back(&(micro.gradients.*member.tensor));
   std::vector<at::Tensor> pieces;
   for (const at::Tensor* part : parts) pieces.push_back(part->to(at::kCPU, at::kDouble).flatten());
   at::Tensor flat = at::cat(pieces);
@@ -35,19 +34,24 @@ void sum_over_ranks(Collective* group, MicroBatch& micro) {
   }
 }
 
-// Sums become means over the label tokens of the micro-batch, times its share in the step.
+// Sums become means over what the micro-batch's loss counts, times its share in the step.
 void average(MicroBatch& micro, double share) {
   const at::Tensor factor = share / micro.loss.tokens.clamp_min(1);
-  for (const AdapterMember& member : adapter_members) {
+  for (const AdapterMember& member : adapter_members(micro.gradients.form)) {
     at::Tensor& gradient = micro.gradients.*member.tensor;
-    gradient = gradient * factor.to(gradient.options()).view({-1, 1, 1});
+    std::vector<int64_t> shape(gradient.dim(), 1);
+    shape[0] = -1;
+    gradient = gradient * factor.to(gradient.options()).view(shape);
   }
   micro.loss.nll = micro.loss.nll * factor;
 }
 
-MicroBatch nothing(const DeptWeights& weights) {
+MicroBatch nothing(const AdapterWeights& weights) {
   const at::Tensor none = at::zeros({weights.P.size(0)}, at::kDouble);
-  return {{none, none.clone()}, {at::zeros_like(weights.P), at::zeros_like(weights.A), at::zeros_like(weights.B)}};
+  MicroBatch micro{{none, none.clone()}, weights};
+  for (const AdapterMember& member : adapter_members(weights.form))
+    micro.gradients.*member.tensor = at::zeros_like(weights.*member.tensor);
+  return micro;
 }
 
 Context training_context(Context ctx) {

@@ -2,23 +2,30 @@
 
 #include <ATen/ops/zeros_like.h>
 
-#include "dept/adapter/adapter_file.h"
 #include "dept/base/error.h"
 
 namespace dept {
 
-std::vector<Trainable> list_trainables(const DeptWeights& weights) {
+namespace {
+
+Group group_of(const AdapterMember& member) {
+  if (member.tensor == &AdapterWeights::P) return Group::prompt;
+  return member.tensor == &AdapterWeights::A || member.tensor == &AdapterWeights::B ? Group::delta : Group::head;
+}
+
+}  // namespace
+
+std::vector<Trainable> list_trainables(const AdapterWeights& weights) {
   std::vector<Trainable> list;
-  for (const AdapterMember& member : adapter_members) {
+  for (const AdapterMember& member : adapter_members(weights.form)) {
     const at::Tensor& value = weights.*member.tensor;
-    if (value.numel() == 0) continue;
-    list.push_back({member.name, value, at::zeros_like(value), member.tensor == &DeptWeights::P ? Group::prompt : Group::delta});
+    if (value.numel() > 0) list.push_back({member.name, value, at::zeros_like(value), group_of(member)});
   }
   return list;
 }
 
-void add_gradients(std::vector<Trainable>& trainables, const DeptWeights& gradients) {
-  for (const AdapterMember& member : adapter_members)
+void add_gradients(std::vector<Trainable>& trainables, const AdapterWeights& gradients) {
+  for (const AdapterMember& member : adapter_members(gradients.form))
     for (Trainable& trainable : trainables)
       if (trainable.name == member.name) trainable.grad.add_(gradients.*member.tensor);
 }

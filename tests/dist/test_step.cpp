@@ -12,7 +12,7 @@
 
 #include <optional>
 
-#include "dept/adapter/adapter_file.h"
+#include "dept/adapter/weights.h"
 #include "dept/train/step.h"
 #include "dist/ranks.h"
 #include "unit/base/scratch.h"
@@ -31,34 +31,41 @@ std::vector<Example> make_examples(int64_t count) {
     for (int64_t t = 0; t < 3 + i * 7 % 17; ++t) example.source.push_back(3 + (i * 31 + t * 13) % 90);
     for (int64_t t = 0; t < 1 + i * i % 6; ++t) example.target.push_back(3 + (i * 17 + t * 29) % 90);
     example.target.push_back(0);
+    example.value = static_cast<double>(i % 3);
   }
   return examples;
 }
 
-Pipeline make_pipeline(const std::string& model, const Context& ctx) {
+Pipeline make_pipeline(const std::string& model, HeadForm head, const Context& ctx) {
   Pipeline pipeline;
   pipeline.backbone = load_backbone(fs::path(DEPT_TEST_DATA) / "parity/data/models" / model, ctx);
   const ModelInfo& info = pipeline.backbone->info();
-  pipeline.rules.encoder_decoder = info.encoder_decoder();
+  pipeline.rules.architecture = info.architecture;
+  pipeline.rules.head = head != HeadForm::none;
   pipeline.rules.max_source = rows;
   pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
   at::manual_seed(7);
   const auto options = at::TensorOptions(ctx.residual());
-  pipeline.weights = {at::randn({1, 4, info.hidden}, options), at::rand({1, rows, 3}, options) - 0.5,
-                      at::randn({1, 3, info.hidden}, options) * 0.1};
+  pipeline.weights = {{at::randn({1, 4, info.hidden}, options), at::rand({1, rows, 3}, options) - 0.5,
+                       at::randn({1, 3, info.hidden}, options) * 0.1}};
   pipeline.scale = delta_scale(8, 3);
+  if (pipeline.rules.head) {
+    pipeline.weights.form = head;
+    pipeline.weights.out = at::randn({1, 3, info.hidden}, options);
+  }
   return pipeline;
 }
 
 // Trains on this rank's part of each micro-batch (rank 0 has 2 examples of 5, rank 1 has 3; the last one leaves rank 1 nothing)
 // and writes the losses, the optimiser's first moments (sums of gradients) and the weights to `file`.
-int train(const RankInfo& info, const std::string& model, c10::ScalarType compute, int64_t steps, const fs::path& file) {
+int train(const RankInfo& info, const std::string& model, HeadForm head, c10::ScalarType compute, int64_t steps,
+          const fs::path& file) {
   at::set_num_threads(1);
   const auto group = join_group(info, std::chrono::seconds(30));
   Context ctx;
   ctx.compute = compute;
   ctx.group = group.get();
-  const Pipeline pipeline = make_pipeline(model, ctx);
+  const Pipeline pipeline = make_pipeline(model, head, ctx);
   Step step(ctx, pipeline, {}, 1.0, accumulation);
   const std::vector<Example> examples = make_examples(steps * accumulation * examples_per_micro_batch);
   std::vector<at::Tensor> losses;
@@ -72,7 +79,8 @@ int train(const RankInfo& info, const std::string& model, c10::ScalarType comput
     losses.push_back(step.update({{0.05, 0.01}}));
   }
   NamedTensors result = step.state();
-  for (const AdapterMember& member : adapter_members) result.emplace_back(member.name, pipeline.weights.*member.tensor);
+  for (const AdapterMember& member : adapter_members(pipeline.weights.form))
+    result.emplace_back(member.name, pipeline.weights.*member.tensor);
   result.emplace_back("losses", at::stack(losses));
   save_safetensors(file, result);
   return 0;
@@ -84,6 +92,7 @@ double relative_difference(const at::Tensor& a, const at::Tensor& b) {
 
 struct Case {
   const char* model;
+  HeadForm head;
   c10::ScalarType compute;
   int64_t steps;
   double tolerance;
@@ -92,11 +101,11 @@ struct Case {
 class StepOnRanks : public testing::TestWithParam<Case> {};
 
 TEST_P(StepOnRanks, EqualsOneRank) {
-  const auto [model, compute, steps, tolerance] = GetParam();
+  const auto [model, head, compute, steps, tolerance] = GetParam();
   const Scratch scratch;
   const auto run = [&](int64_t size, const std::string& name) {
-    return run_ranks(size, [&, model = model, compute = compute, steps = steps](const RankInfo& info) {
-      return train(info, model, compute, steps, scratch / str(name, "-", info.rank, ".safetensors"));
+    return run_ranks(size, [&, model = model, head = head, compute = compute, steps = steps](const RankInfo& info) {
+      return train(info, model, head, compute, steps, scratch / str(name, "-", info.rank, ".safetensors"));
     });
   };
   ASSERT_THAT(run(1, "one"), testing::ElementsAre(0));
@@ -116,11 +125,14 @@ TEST_P(StepOnRanks, EqualsOneRank) {
 
 // In fp64 the steps are the same but for the order of sums; in fp32 that order shows, and more so with each step of Adam.
 INSTANTIATE_TEST_SUITE_P(Models, StepOnRanks,
-                         testing::Values(Case{"llama-gqa-tied", at::kFloat, 1, 1e-6},
-                                         Case{"llama-gqa-tied", at::kDouble, 3, 1e-12}, Case{"t5-v1.0", at::kFloat, 1, 1e-6},
-                                         Case{"t5-v1.0", at::kDouble, 3, 1e-12}),
+                         testing::Values(Case{"llama-gqa-tied", HeadForm::none, at::kFloat, 1, 1e-6},
+                                         Case{"llama-gqa-tied", HeadForm::none, at::kDouble, 3, 1e-12},
+                                         Case{"llama-gqa-tied", HeadForm::score, at::kDouble, 3, 1e-12},
+                                         Case{"t5-v1.0", HeadForm::none, at::kFloat, 1, 1e-6},
+                                         Case{"t5-v1.0", HeadForm::none, at::kDouble, 3, 1e-12}),
                          [](const auto& info) {
                            return str(std::string_view(info.param.model).substr(0, 2),
+                                      info.param.head == HeadForm::none ? "" : "Head",
                                       info.param.compute == at::kDouble ? "Fp64" : "Fp32");
                          });
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # kill -9 at random moments of a training run: the same command, given until it ends, leaves the same bytes as an unbroken run.
-#   kill.sh PROGRAM MOMENTS
+#   kill.sh PROGRAM MOMENTS [train flag...]
 set -euo pipefail
 dept=$1 moments=$2
+shift 2
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -13,7 +14,7 @@ flags=(train --model_name_or_path "$work/model" --train_file "$here/tiny/train.c
   --test_file "$here/tiny/test.csv" --labels no yes --causal_suffix " :" --prefix_length 4 --r 2 --max_seq_length 48
   --learning_rate 0.1 --lora_embedding_lr 0.01 --do_train --do_eval --do_predict --predict_by score
   --per_device_train_batch_size 4 --gradient_accumulation_steps 2 --max_steps 60 --warmup_steps 5 --eval_strategy steps
-  --eval_steps 5 --save_steps 5 --logging_steps 5 --save_total_limit 2 --load_best_model_at_end --threads 1)
+  --eval_steps 5 --save_steps 5 --logging_steps 5 --save_total_limit 2 --load_best_model_at_end --threads 1 "$@")
 train() { "$dept" "${flags[@]}" --output_dir "$1" >>"$work/log" 2>&1 || { tail -5 "$work/log"; exit 1; }; }
 
 # What has to be equal: weights, predictions, and every log and result without the figures that time gives.

@@ -3,26 +3,16 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "dept/adapter/dept.h"
+#include "dept/adapter/weights.h"
 #include "dept/base/file.h"
 #include "dept/data/batch.h"
 
 namespace dept {
-
-/// What trains and its name in files, there without the leading K.
-struct AdapterMember {
-  const char* name;
-  at::Tensor DeptWeights::*tensor;
-};
-inline constexpr std::array<AdapterMember, 3> adapter_members{{{"prompt_embeddings", &DeptWeights::P},
-                                                               {"prompt_encoder.lora_embedding_A", &DeptWeights::A},
-                                                               {"prompt_encoder.lora_embedding_B", &DeptWeights::B}}};
 
 enum class PeftType { prompt_tuning_lora, prompt_tuning };
 
@@ -37,7 +27,7 @@ std::string to_string(DeltaAlignment alignment);
 struct AdapterTask {
   std::string source_template = "{text}";
   std::string causal_suffix;             ///< behind the source of decoder-only models
-  std::vector<std::string> labels;       ///< empty: free text
+  std::vector<std::string> labels;       ///< empty: free text, or numbers; a head's logits have this order
   std::vector<std::string> label_words;  ///< as many as labels
 };
 
@@ -52,28 +42,31 @@ struct AdapterConfig {
   std::string prompt_tuning_init = "TEXT";
   std::string prompt_tuning_init_text;
   std::string base_model_name_or_path;
-  std::string task_type;  ///< "CAUSAL_LM" or "SEQ_2_SEQ_LM"
+  std::string task_type;  ///< "CAUSAL_LM", "SEQ_2_SEQ_LM" or "SEQ_CLS"
   std::string tokenizer_name_or_path;
   bool inference_mode = true;
   bool original = false;  ///< read from a file of the original code: no "semantics" in it
   DeltaAlignment delta_alignment = DeltaAlignment::end;
+  std::optional<Pooling> pooling;  ///< with a head; absent in files of the original: default_pooling
   AdapterTask task;
+
+  bool classifies() const { return task_type == "SEQ_CLS"; }
 };
 
 struct Adapter {
   AdapterConfig config;
-  DeptWeights weights;  ///< K = 1, fp32
+  AdapterWeights weights;  ///< K = 1, fp32
 };
 
 /// Reads and checks adapter_config.json alone. Throws io or bad_input, naming file and field.
 AdapterConfig read_adapter_config(const fs::path& folder);
 
-/// Reads both files and checks shapes against the config and the width against `hidden`, the backbone's D. Throws io or
-/// bad_input; an adapter of another model's width is one of these.
+/// Reads both files and checks shapes against the config and the width against `hidden`, the backbone's D. A head is there
+/// exactly when the task type is SEQ_CLS. Throws io or bad_input; an adapter of another model's width is one of these.
 Adapter load_adapter(const fs::path& folder, int64_t hidden);
 
 /// Writes configuration k of the stack `weights` into an existing folder, each file atomically. Throws io.
 /// A PROMPT_TUNING adapter has no A and B and loads in upstream PEFT.
-void save_adapter(const fs::path& folder, const AdapterConfig& config, const DeptWeights& weights, int64_t k = 0);
+void save_adapter(const fs::path& folder, const AdapterConfig& config, const AdapterWeights& weights, int64_t k = 0);
 
 }  // namespace dept

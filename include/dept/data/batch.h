@@ -18,7 +18,8 @@ enum class DeltaAlignment { start, end };
 struct Example {
   int64_t index = 0;  ///< global index in its data set: keys dropout and orders output
   Ids source;
-  Ids target;  ///< what the loss counts (ends in eos for T5, in pad for decoder-only models)
+  Ids target;        ///< what the loss counts (ends in eos for T5, in pad for decoder-only models)
+  double value = 0;  ///< what a classification head learns: the label's index, or the number itself
 };
 
 /// Text tokens only: the adapter puts its prompt in front. Every tensor is on the CPU.
@@ -30,6 +31,7 @@ struct Batch {
   at::Tensor label_token;  ///< int64 [n] token whose hidden state predicts the label: of target (T5) or source (decoder-only)
   at::Tensor labels;       ///< int64 [n]
   std::vector<int64_t> label_sequence;  ///< [n] sequence in the batch, ascending
+  at::Tensor values;                    ///< fp64 [B] of the examples, for a head; else undefined
 };
 
 /// Encoder-decoder: decoder input is start_id, then target without its last id. Rows are 0.. whatever the alignment.
@@ -38,5 +40,9 @@ Batch collate_encoder_decoder(std::span<const Example> examples, int64_t decoder
 /// Decoder-only: source + target[:-1]; source token i gets a row by `alignment` within `max_length` rows, targets none (-1).
 /// Throws bad_input when a source is longer than max_length.
 Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length);
+
+/// For a classification head: sources alone, with rows by `alignment` within `max_length`, and the examples' values.
+/// Throws bad_input when a source is empty or longer than max_length.
+Batch collate_classified(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length);
 
 }  // namespace dept

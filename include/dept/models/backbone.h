@@ -22,18 +22,31 @@ enum class Architecture {
   encoder,          ///< BERT and relatives: hidden states only, for a classification head
 };
 
+/// The classification head that transformers builds on a family.
+enum class HeadForm {
+  none,        ///< T5
+  score,       ///< GPT-2, Llama: one linear without bias
+  classifier,  ///< BERT, ALBERT: one linear behind the model's own pooler
+  dense,       ///< RoBERTa: two linears with tanh between
+};
+
 struct ModelInfo {
   std::string model_type;  ///< as config.json has it
   Architecture architecture = Architecture::decoder;
   int64_t hidden = 0, layers = 0, heads = 0, vocab = 0;
+  int64_t embedding = 0;      ///< width of the input embeddings, 0: hidden
   int64_t max_positions = 0;  ///< 0: no limit
   double dropout = 0;
+  HeadForm head = HeadForm::score;
+  double head_dropout = 0;
+  double initializer_range = 0.02;  ///< standard deviation of a fresh head
   int64_t parameters = 0;
   bool tied = false;
   std::optional<int64_t> bos_id, pad_id, decoder_start_id;
   std::vector<int64_t> eos_ids;
   std::string storage;  ///< how weights are held: "fp32", "bf16"
 
+  int64_t input_width() const { return embedding > 0 ? embedding : hidden; }
   bool encoder_decoder() const { return architecture == Architecture::encoder_decoder; }
 };
 
@@ -77,6 +90,12 @@ class Backbone {
 
   /// d_hidden [N, D] (of what forward returned) -> gradients of the embeddings given to forward. Consumes `saved`.
   virtual InputGradients backward(const Context& ctx, std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const = 0;
+
+  /// The model's pooler, between a text's hidden state and a classification head: hidden [B, D] -> [B, D] in its dtype; BERT's
+  /// and ALBERT's is tanh(W x + b), others have none and give back hidden.
+  virtual at::Tensor pool(const at::Tensor& hidden) const { return hidden; }
+  /// d_pooled [B, D], with what pool returned -> d_hidden [B, D].
+  virtual at::Tensor pool_backward(const at::Tensor& d_pooled, const at::Tensor&) const { return d_pooled; }
 
   /// The language-model head: hidden [n, D] -> logits [n, V], fp32 (fp64).
   virtual at::Tensor logits(const Context& ctx, const at::Tensor& hidden) const = 0;

@@ -46,8 +46,9 @@ struct TaskData {
 /// One message for all problems, with the first one's code. Throws io, bad_input, usage.
 void check_file_task(const FileTaskOptions& options);
 
-/// Reads everything. Answers are free text when no labels or label words are given and their column is "target" (or the one
-/// metric is exact_match); else each must be a label: an unknown or empty one throws bad_input with file and line.
+/// Reads everything. Answers are free text when no labels or label words are given and their column is "target" (or all
+/// metrics are of free text: exact_match, pearson, spearmanr); else each must be a label: an unknown or empty one throws
+/// bad_input with file and line.
 TaskData load_file_task(const FileTaskOptions& options);
 
 /// What load_file_examples would throw that the file's head and the template show: for checks before a model is loaded.

@@ -18,6 +18,8 @@ enum class Site : uint32_t {
   feed_forward_inner = 5,
   feed_forward_output = 6,
   final_output = 7,
+  head_input = 8,
+  head_units = 9,
 };
 
 /// The stream of 16-bit numbers of one example at one site. Element e is number e % 8 of Philox block e / 8.

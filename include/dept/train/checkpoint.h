@@ -45,7 +45,7 @@ struct Checkpoint {
 
 /// Writes output_dir/checkpoint-STEP whole or not at all. Throws io.
 void save_checkpoint(const fs::path& output_dir, const TrainState& state, int64_t max_steps, const AdapterConfig& config,
-                     const DeptWeights& weights, const NamedTensors& optimizer);
+                     const AdapterWeights& weights, const NamedTensors& optimizer);
 
 /// Throws io or bad_input.
 Checkpoint load_checkpoint(const fs::path& folder, int64_t hidden);

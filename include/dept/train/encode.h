@@ -13,20 +13,25 @@
 namespace dept {
 
 struct EncodeRules {
-  bool encoder_decoder = false;
-  int64_t max_source = 256;       ///< longest source in tokens, suffix and special tokens included
-  int64_t max_target = 0;         ///< encoder-decoder: longest target in tokens, 0 no limit
-  std::string causal_suffix;      ///< decoder-only: stands between source and target
-  bool truncate_head = false;     ///< decoder-only: too long sources lose their head instead of their tail
-  std::optional<int64_t> end_id;  ///< decoder-only: ends every target (the pad token, else eos)
-  int64_t decoder_start_id = 0;   ///< encoder-decoder
-  DeltaAlignment alignment = DeltaAlignment::end;
+  Architecture architecture = Architecture::decoder;
+  bool head = false;                     ///< a classification head judges the source
+  std::vector<std::string> label_words;  ///< with a head: the targets, in the order of its logits; empty: targets are numbers
+  int64_t max_source = 256;              ///< longest source in tokens, suffix and special tokens included
+  int64_t max_target = 0;                ///< encoder-decoder: longest target in tokens, 0 no limit
+  std::string causal_suffix;             ///< decoder-only: stands between source and target
+  bool truncate_head = false;            ///< decoder-only: too long sources lose their head instead of their tail
+  std::optional<int64_t> end_id;         ///< decoder-only: ends every target (the pad token, else eos)
+  int64_t decoder_start_id = 0;          ///< encoder-decoder
+  DeltaAlignment alignment = DeltaAlignment::end;  ///< decoder-only
+
+  bool encoder_decoder() const { return architecture == Architecture::encoder_decoder; }
 };
 
-/// Encoder-decoder: source and target with the tokenizer's special tokens, cut to max_source and max_target.
-/// Decoder-only (arXiv 2309.05173's code): ids(source + suffix), ids(target) + end. Of a source that is too long the text is
-/// cut, never the suffix or the target. Examples keep their index and order.
-/// Throws bad_input for invalid UTF-8, a suffix longer than max_source, or a source without any token.
+/// Encoders: the source with the tokenizer's special tokens, cut to max_source. Encoder-decoder: the target too, cut to
+/// max_target. Decoder-only (arXiv 2309.05173's code): ids(source + suffix), ids(target) + end. Of a source that is too long the
+/// text is cut, never the suffix or the target. With a head a target becomes the example's value (an empty one 0) and no ids.
+/// Examples keep their index and order.
+/// Throws bad_input for invalid UTF-8, a suffix longer than max_source, a source without any token, or a value that is none.
 std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
                                      int threads);
 

@@ -12,7 +12,7 @@
 
 namespace dept {
 
-enum class PredictBy { nothing, generate, score };
+enum class PredictBy { nothing, generate, score, head };
 
 /// How predictions are made.
 struct PredictRules {
@@ -23,7 +23,8 @@ struct PredictRules {
   std::vector<Ids> label_ids;       ///< what the model says for each, as encode_targets makes it
 };
 
-/// From the options and the task. Throws usage when labels are to be scored and there are none.
+/// From the options and the task; a pipeline with a head predicts by that. Throws usage when labels are to be scored and there
+/// are none.
 PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const Pipeline& pipeline, int threads);
 
 struct Prediction {
@@ -36,7 +37,7 @@ std::vector<Prediction> predict(const Context& ctx, const Pipeline& pipeline, co
                                 std::span<const Example> examples, bool with_scores);
 
 struct Evaluation {
-  double loss = 0;  ///< sum over batches of (mean over label tokens) x (examples), over all examples
+  double loss = 0;  ///< sum over batches of (mean over label tokens, or a head's examples) x (examples), over all examples
   Metrics metrics;
   std::vector<std::string> predictions;  ///< empty when only the loss was asked for
   std::vector<std::string> targets;      ///< label names, or free text

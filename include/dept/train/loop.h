@@ -61,7 +61,7 @@ class TrainingLoop {
   bool better(double a, double b) const;
   std::vector<Rates> rates() const;
   double epochs() const;
-  void take_weights(const DeptWeights& weights) const;
+  void take_weights(const AdapterWeights& weights) const;
 
   const LoopInputs in_;
   EpochSampler sampler_;

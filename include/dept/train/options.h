@@ -37,11 +37,14 @@ struct AdapterOptions {
   std::string prompt_tuning_init = "TEXT";
   std::string prompt_tuning_init_text = "Classify this text is postive or not:";
   std::string delta_alignment = "end";
+  std::optional<std::string> task_type;  ///< absent: what the model is for; an encoder's is SEQ_CLS
+  std::optional<std::string> pooling;    ///< absent: first for encoders, last for decoder-only models
 };
 
 struct OptimizerOptions {
   double learning_rate = 5e-5;
-  std::optional<double> lora_embedding_lr;  ///< absent: A and B train at learning_rate
+  std::optional<double> lora_embedding_lr;   ///< absent: A and B train at learning_rate
+  std::optional<double> head_learning_rate;  ///< absent: a classification head trains at learning_rate
   std::string optim = "adamw_hf";
   double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-6;
   double weight_decay = 0;

@@ -1,4 +1,5 @@
-// A frozen model, its tokenizer and K stacked adapters as one: the loss of a batch, the scores of labels, answers in words.
+// A frozen model, its tokenizer and K stacked adapters as one: the loss of a batch, the scores of labels, answers in words, the
+// judgement of a classification head.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,9 +18,9 @@
 
 namespace dept {
 
-/// Sums over the label tokens of a batch, for each of K configurations; fp64 [K] both.
+/// Sums over the label tokens of a batch (with a head: over its examples), for each of K configurations; fp64 [K] both.
 struct BatchLoss {
-  at::Tensor nll;     ///< of -log p
+  at::Tensor nll;     ///< of -log p (of a regression head: the squared error)
   at::Tensor tokens;  ///< how many
 };
 
@@ -33,11 +34,17 @@ struct Pipeline {
   std::shared_ptr<const Backbone> backbone;
   std::shared_ptr<const Tokenizer> tokenizer;
   EncodeRules rules;
-  DeptWeights weights;  ///< M = 0 and R = 0: the model as it is
-  double scale = 0;     ///< of A·B
+  AdapterWeights weights;           ///< M = 0 and R = 0: the model as it is
+  double scale = 0;                 ///< of A·B
+  Pooling pooling = Pooling::last;  ///< with a head
 
-  /// The way of a batch to its loss; with `gradients` also those of P, A and B, as sums over the batch.
-  BatchLoss loss(const Context& ctx, const Batch& batch, DeptWeights* gradients = nullptr) const;
+  bool has_head() const { return weights.form != HeadForm::none; }
+
+  /// The way of a batch to its loss; with `gradients` also those of all that trains, as sums over the batch.
+  BatchLoss loss(const Context& ctx, const Batch& batch, AdapterWeights* gradients = nullptr) const;
+
+  /// What the head says of each source, fp64 [B, C].
+  at::Tensor head_logits(const Context& ctx, const Batch& batch) const;
 
   /// How likely each label is as the answer to each source (targets are not looked at): the source runs once, then each label's
   /// tokens behind it. Labels as encode_targets makes them.
@@ -47,8 +54,17 @@ struct Pipeline {
   std::vector<std::string> answers(const Context& ctx, std::span<const Example> sources, const GenerationOptions& options) const;
 
  private:
+  /// The loss that hidden states give, and their gradient where the head's are asked for.
+  struct Judged {
+    BatchLoss loss;
+    at::Tensor d_hidden;
+  };
   bool shares_prompt(const Context& ctx) const;
   Stream embed_source(const Context& ctx, const Batch& batch) const;
+  PooledTokens pooled(const Context& ctx, const Batch& batch) const;
+  at::Tensor pooled_state(const PooledTokens& tokens, const Batch& batch, const at::Tensor& hidden) const;
+  Judged judge_tokens(const Context& ctx, const Batch& batch, const at::Tensor& hidden, bool with_gradient) const;
+  Judged judge_texts(const Context& ctx, const Batch& batch, const at::Tensor& hidden, AdapterWeights* gradients) const;
   Batch source_batch(std::span<const Example> sources) const;
 };
 
@@ -56,6 +72,6 @@ struct Pipeline {
 std::vector<double> label_shares(const std::vector<double>& nll);
 
 /// Adapter weights that leave the model as it is.
-DeptWeights no_adapter(int64_t hidden);
+AdapterWeights no_adapter(int64_t hidden);
 
 }  // namespace dept

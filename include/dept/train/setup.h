@@ -2,12 +2,17 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "dept/train/options.h"
 #include "dept/train/pipeline.h"
 
 namespace dept {
+
+/// Of a regression head when none are asked for.
+inline const std::vector<std::string> regression_metrics = {"pearson", "spearmanr"};
 
 /// Runs all checks and throws what they found as one error with the first one's code.
 void check_all(const std::vector<std::function<void()>>& checks);
@@ -16,6 +21,7 @@ void check_all(const std::vector<std::function<void()>>& checks);
 void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& data);
 
 /// From an adapter's config: template, suffix and labels it was trained with, where `set` says that they were not given.
+/// Throws usage for labels that are not those of the adapter's head.
 void adopt_task(const AdapterConfig& config, DataOptions& data, const OptionSet& set);
 
 /// The model that the options name, its tokenizer and the adapter's width, from their heads alone.
@@ -28,8 +34,16 @@ void check_output_folder(const fs::path& folder);
 /// Reads the tokenizer of the model, or the one named besides.
 std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options);
 
-/// How text becomes ids for this model.
+/// How text becomes ids for this model. A head is told of apart, as its labels are the task's.
 EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment);
+
+/// "SEQ_CLS", "SEQ_2_SEQ_LM" or "CAUSAL_LM": `wanted`, else what the model is for.
+/// Throws usage for one that the model cannot do.
+std::string task_type_for(const ModelInfo& model, const std::optional<std::string>& wanted);
+
+/// Gives the pipeline the adapter's weights and settings. Throws bad_input for a head that is not this model's or does not fit
+/// `labels`.
+void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo& model, const std::vector<std::string>& labels);
 
 /// The model with the adapter that options.peft_model_id names, else as it is. The rules' sources are cut to A's rows.
 Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const DataOptions& data);

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "dept/adapter/dept.h"
+#include "dept/adapter/weights.h"
 
 namespace dept {
 
@@ -15,8 +15,9 @@ namespace dept {
 enum class Group : int64_t {
   prompt = 0,  ///< learning_rate
   delta = 1,   ///< lora_embedding_lr (learning_rate when that is not given)
+  head = 2,    ///< head_learning_rate (learning_rate when that is not given)
 };
-inline constexpr int64_t groups = 2;
+inline constexpr int64_t groups = 3;
 
 struct Trainable {
   std::string name;  ///< as in adapter files
@@ -25,11 +26,11 @@ struct Trainable {
   Group group;
 };
 
-/// P, A and B with fresh gradients; those without elements (rank 0, no prompt) are left out.
-std::vector<Trainable> list_trainables(const DeptWeights& weights);
+/// P, A, B and the head's tensors with fresh gradients; those without elements (rank 0, no prompt) are left out.
+std::vector<Trainable> list_trainables(const AdapterWeights& weights);
 
 /// Adds the gradients of one backward pass (sums, not means) to the list's own.
-void add_gradients(std::vector<Trainable>& trainables, const DeptWeights& gradients);
+void add_gradients(std::vector<Trainable>& trainables, const AdapterWeights& gradients);
 void zero_gradients(std::vector<Trainable>& trainables);
 
 /// Trained numbers of one configuration.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from models import DATA as MODELS, Fp64, VOCAB, WIDTH
+from models import DATA as MODELS, Plain, VOCAB, WIDTH
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM, T5ForConditionalGeneration
 
@@ -73,7 +73,7 @@ def golden(name, model, seed):
     for kind, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
         model.to(dtype).requires_grad_(False)
         weights = [t.detach().clone().to(dtype).requires_grad_() for t in (P, A, B)]
-        with torch.enable_grad() if kind == "fp32" else Fp64():
+        with torch.enable_grad() if kind == "fp32" else Plain():
             loss = batch_loss(model, batches[0], weights)
             loss.backward()
             steps = train(model, batches, [P.to(dtype), A.to(dtype), torch.zeros_like(B, dtype=dtype)])

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "dept/adapter/dept.h"
+#include "dept/adapter/weights.h"
 #include "dept/base/json.h"
 #include "dept/data/batch.h"
 #include "dept/tensorio/tensor_source.h"
@@ -16,8 +16,8 @@
 namespace dept {
 
 struct PaddedResult {
-  double nll;            ///< sum over the label tokens
-  DeptWeights gradient;  ///< of that sum
+  double nll;               ///< sum over the label tokens
+  AdapterWeights gradient;  ///< of that sum
 };
 
 class PaddedReference {

@@ -42,9 +42,9 @@ class DeptOnModels : public testing::TestWithParam<std::tuple<const char*, at::S
     const fs::path folder = without_dropout(model);
     pipeline_.backbone = load_backbone(folder, ctx_);
     fs::remove_all(folder);
-    pipeline_.rules.encoder_decoder = pipeline_.backbone->info().encoder_decoder();
+    pipeline_.rules.architecture = pipeline_.backbone->info().architecture;
     pipeline_.rules.max_source = 16;
-    pipeline_.weights = {tensor("P"), tensor("A"), tensor("B")};
+    pipeline_.weights = {{tensor("P"), tensor("A"), tensor("B")}};
     pipeline_.scale = delta_scale(8, 3);
   }
 
@@ -70,7 +70,7 @@ class DeptOnModels : public testing::TestWithParam<std::tuple<const char*, at::S
 };
 
 TEST_P(DeptOnModels, LossAndGradients) {
-  DeptWeights sums;
+  AdapterWeights sums;
   const BatchLoss loss = pipeline_.loss(ctx_, collate(pipeline_.rules, batch(0)), &sums);
   expect_near((loss.nll / loss.tokens).item<double>(), golden_["losses"][kind_]["loss"].get<double>(), "loss");
   for (const auto& [name, sum] : {std::pair{"dP", sums.P}, {"dA", sums.A}, {"dB", sums.B}}) {

@@ -21,8 +21,8 @@ struct Golden {
   std::unique_ptr<TensorSource> file = open_safetensors(data / "optimizer.safetensors");
   std::vector<std::string> names{"P", "A", "B"};
 
-  DeptWeights start(at::ScalarType dtype) const {
-    return {read("P.start", dtype), read("A.start", dtype), read("B.start", dtype)};
+  AdapterWeights start(at::ScalarType dtype) const {
+    return {{read("P.start", dtype), read("A.start", dtype), read("B.start", dtype)}};
   }
   at::Tensor read(const std::string& name, at::ScalarType dtype) const { return file->read(name).to(dtype); }
   void set_gradients(std::vector<Trainable>& trainables, int64_t step) const {
@@ -35,7 +35,7 @@ class AdamGolden : public testing::TestWithParam<std::tuple<const char*, double,
 TEST_P(AdamGolden, TwelveStepsOfTwoConfigurations) {
   const auto [form, decay, dtype] = GetParam();
   const Golden golden;
-  const DeptWeights weights = golden.start(dtype);
+  const AdapterWeights weights = golden.start(dtype);
   std::vector<Trainable> trainables = list_trainables(weights);
   ASSERT_EQ(trainables.size(), 3u);
   AdamOptions options;
@@ -68,7 +68,7 @@ INSTANTIATE_TEST_SUITE_P(Forms, AdamGolden,
 TEST(ClipGolden, EachConfigurationByTheNormOfAllItsGradients) {
   const Golden golden;
   for (const char* limit : {"1.0", "100.0"}) {
-    const DeptWeights weights = golden.start(at::kDouble);
+    const AdapterWeights weights = golden.start(at::kDouble);
     std::vector<Trainable> trainables = list_trainables(weights);
     golden.set_gradients(trainables, 0);
     const std::vector<double> norms = clip_gradients(trainables, std::stod(limit));

@@ -1,3 +1,4 @@
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
@@ -32,7 +33,7 @@ class AdapterFile : public testing::Test {
     config_.delta_alignment = DeltaAlignment::start;
     config_.base_model_name_or_path = "some/model";
     config_.task = {"{text} {more}", " Label :", {"neg", "pos"}, {" negative", " positive"}};
-    weights_ = {at::randn({2, 5, 8}), at::randn({2, 12, 3}), at::randn({2, 3, 8})};
+    weights_ = {{at::randn({2, 5, 8}), at::randn({2, 12, 3}), at::randn({2, 3, 8})}};
   }
   void TearDown() override { fs::remove_all(folder_); }
 
@@ -55,13 +56,13 @@ class AdapterFile : public testing::Test {
 
   fs::path folder_;
   AdapterConfig config_;
-  DeptWeights weights_;
+  AdapterWeights weights_;
 };
 
 TEST_F(AdapterFile, ComesBackAsItWasSaved) {
   save_adapter(folder_, config_, weights_, 1);
   const auto [config, weights] = load_adapter(folder_, 8);
-  for (const AdapterMember& member : adapter_members)
+  for (const AdapterMember& member : adapter_members(HeadForm::none))
     EXPECT_TRUE((weights.*member.tensor)[0].equal((weights_.*member.tensor)[1]));
   EXPECT_FALSE(config.original);
   EXPECT_EQ(config.lora_alpha, 2.5);
@@ -77,7 +78,7 @@ TEST_F(AdapterFile, ComesBackAsItWasSaved) {
 TEST_F(AdapterFile, RankZeroAndNoPromptComeBack) {
   config_.r = 0;
   config_.num_virtual_tokens = 0;
-  save_adapter(folder_, config_, {at::zeros({1, 0, 8}), at::zeros({1, 12, 0}), at::zeros({1, 0, 8})});
+  save_adapter(folder_, config_, {{at::zeros({1, 0, 8}), at::zeros({1, 12, 0}), at::zeros({1, 0, 8})}});
   EXPECT_EQ(load_adapter(folder_, 8).weights.A.sizes(), (at::IntArrayRef{1, 12, 0}));
 }
 
@@ -131,10 +132,66 @@ TEST_F(AdapterFile, RefusesNanMissingAndUnknownTensors) {
   EXPECT_THAT(error(), HasSubstr("\"other\""));
 }
 
+class HeadFile : public AdapterFile {
+ protected:
+  void SetUp() override {
+    AdapterFile::SetUp();
+    config_.task_type = "SEQ_CLS";
+    config_.pooling = Pooling::mean;
+  }
+  void set_head(HeadForm form) {
+    static_cast<HeadWeights&>(weights_) = init_head(form, 2, 8, 1, at::detail::createCPUGenerator(1));
+    for (const auto& [tensor, shape] : head_tensors(form, 2, 8)) weights_.*tensor = (weights_.*tensor).repeat_interleave(2, 0);
+  }
+};
+
+TEST_F(HeadFile, ComesBackUnderTheForksNames) {
+  for (const auto& [form, names] : std::vector<std::pair<HeadForm, std::vector<std::string>>>{
+           {HeadForm::score, {"base_model.score.weight"}},
+           {HeadForm::classifier, {"base_model.classifier.bias", "base_model.classifier.weight"}},
+           {HeadForm::dense,
+            {"base_model.classifier.dense.bias", "base_model.classifier.dense.weight", "base_model.classifier.out_proj.bias",
+             "base_model.classifier.out_proj.weight"}}}) {
+    set_head(form);
+    save_adapter(folder_, config_, weights_, 1);
+    std::vector<std::string> stored;
+    const auto file = open_safetensors(folder_ / "adapter_model.safetensors");
+    for (const TensorInfo& tensor : file->tensors())
+      if (tensor.name.rfind("base_model.", 0) == 0) stored.push_back(tensor.name);
+    EXPECT_THAT(stored, testing::UnorderedElementsAreArray(names));
+    const auto [config, weights] = load_adapter(folder_, 8);
+    EXPECT_EQ(config.pooling, Pooling::mean);
+    EXPECT_EQ(weights.form, form);
+    for (const AdapterMember& member : adapter_members(form))
+      EXPECT_TRUE((weights.*member.tensor)[0].equal((weights_.*member.tensor)[1])) << member.name;
+  }
+}
+
+TEST_F(HeadFile, RefusesAHeadThatDoesNotFit) {
+  set_head(HeadForm::classifier);
+  save_adapter(folder_, config_, weights_);
+  edit("task_type", "CAUSAL_LM");
+  EXPECT_THAT(error(), HasSubstr("SEQ_CLS"));
+  save_adapter(folder_, config_, weights_);
+  edit("pooling", "middle");
+  EXPECT_THAT(error(), HasSubstr("first, cls, mean or last"));
+  config_.task.labels = config_.task.label_words = {"a", "b", "c"};
+  save_adapter(folder_, config_, weights_);
+  EXPECT_THAT(error(), HasSubstr("3 rows, one a label"));
+  config_.task.labels = config_.task.label_words = {"a", "b"};
+  weights_.out_bias = weights_.out_bias.narrow(1, 0, 1);
+  save_adapter(folder_, config_, weights_);
+  EXPECT_THAT(error(), HasSubstr("base_model.classifier.bias"));
+  static_cast<HeadWeights&>(weights_) = {};
+  save_adapter(folder_, config_, weights_);
+  EXPECT_THAT(error(), HasSubstr("classification head"));
+}
+
 TEST_F(AdapterFile, ReadsHalfPrecisionAsFp32) {
   save_adapter(folder_, config_, weights_);
   NamedTensors half;
-  for (const AdapterMember& member : adapter_members) half.emplace_back(member.name, (weights_.*member.tensor)[0].to(at::kHalf));
+  for (const AdapterMember& member : adapter_members(HeadForm::none))
+    half.emplace_back(member.name, (weights_.*member.tensor)[0].to(at::kHalf));
   save_safetensors(folder_ / "adapter_model.safetensors", half);
   const Adapter adapter = load_adapter(folder_, 8);
   EXPECT_EQ(adapter.weights.P.scalar_type(), at::kFloat);

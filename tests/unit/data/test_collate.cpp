@@ -1,3 +1,4 @@
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include "dept/base/error.h"
@@ -69,6 +70,23 @@ TEST(Collate, RefusesSourcesThatDoNotFit) {
   EXPECT_THROW(collate_decoder_only(examples, DeltaAlignment::start, 2), Error);
   const std::vector<Example> nothing_to_predict_from{{0, {}, {5}}};
   EXPECT_THROW(collate_decoder_only(nothing_to_predict_from, DeltaAlignment::end, 4), Error);
+}
+
+TEST(Collate, ClassifiedHoldsSourcesAndValues) {
+  std::vector<Example> judged = examples;
+  judged[1].value = 2;
+  judged[2].value = 0.5;
+  const Batch batch = collate_classified(judged, DeltaAlignment::end, 4);
+  batch.source.check();
+  EXPECT_EQ(batch.source.offsets, (Vector{0, 3, 4, 6}));
+  EXPECT_EQ(values(batch.source_ids), (Vector{11, 12, 13, 14, 15, 16}));
+  EXPECT_EQ(values(batch.source.position), (Vector{0, 1, 2, 0, 0, 1}));
+  EXPECT_EQ(values(batch.source.row), (Vector{1, 2, 3, 3, 2, 3}));
+  EXPECT_EQ(values(collate_classified(judged, DeltaAlignment::start, 4).source.row), (Vector{0, 1, 2, 0, 0, 1}));
+  EXPECT_TRUE(batch.values.equal(at::tensor({0.0, 2.0, 0.5}, at::kDouble)));
+  EXPECT_THROW(collate_classified(judged, DeltaAlignment::start, 2), Error);
+  judged[0].source.clear();
+  EXPECT_THROW(collate_classified(judged, DeltaAlignment::start, 4), Error);
 }
 
 }  // namespace

@@ -20,8 +20,8 @@ AdapterConfig config() {
   return config;
 }
 
-DeptWeights weights() {
-  return {at::rand({1, 3, 4}), at::rand({1, 5, 2}), at::rand({1, 2, 4})};
+AdapterWeights weights() {
+  return {{at::rand({1, 3, 4}), at::rand({1, 5, 2}), at::rand({1, 2, 4})}};
 }
 
 TrainState state(int64_t step) {
@@ -47,7 +47,7 @@ void save(const fs::path& folder, int64_t step) {
 
 TEST(Checkpoint, GivesBackWhatWasSaved) {
   const Scratch scratch;
-  const DeptWeights saved = weights();
+  const AdapterWeights saved = weights();
   save_checkpoint(scratch.path(), state(6), 10, config(), saved, {{"P.exp_avg", saved.P}, {"step", at::full({1}, 6, at::kLong)}});
   const Checkpoint loaded = load_checkpoint(scratch / "checkpoint-6", 4);
   const TrainState expected = state(6);

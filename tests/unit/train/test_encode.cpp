@@ -80,13 +80,34 @@ TEST(Encode, ATokenThatJoinsTextAndSuffixCountsAsSuffix) {
 
 TEST(Encode, EncoderDecoderIsCutByTheTokenizer) {
   EncodeRules rules;
-  rules.encoder_decoder = true;
+  rules.architecture = Architecture::encoder_decoder;
   rules.max_source = 3;
   rules.max_target = 2;
   const std::vector<TextExample> texts{{0, "uvwxy", "nope"}};
   const Example example = encode_examples(Bytes(false), rules, texts, 1).at(0);
   EXPECT_EQ(example.source, (Ids{'u', 'v', 'w'}));
   EXPECT_EQ(example.target, (Ids{'n', 'o'}));
+}
+
+TEST(Encode, WithAHeadTargetsAreValuesNotIds) {
+  EncodeRules rules;
+  rules.architecture = Architecture::encoder;
+  rules.head = true;
+  rules.max_source = 3;
+  rules.label_words = {"no", "yes"};
+  const auto encode = [&](const std::string& target) {
+    const std::vector<TextExample> texts{{4, "uvwxy", target}};
+    return encode_examples(Bytes(false), rules, texts, 1).at(0);
+  };
+  EXPECT_EQ(encode("yes").source, (Ids{'u', 'v', 'w'}));
+  EXPECT_EQ(encode("yes").value, 1);
+  EXPECT_TRUE(encode("yes").target.empty());
+  EXPECT_EQ(encode("").value, 0) << "unlabelled";
+  EXPECT_THROW(encode("maybe"), Error);
+  rules.label_words.clear();
+  EXPECT_EQ(encode("-2.5").value, -2.5);
+  EXPECT_THROW(encode("2.5 stars"), Error);
+  EXPECT_THROW(encode("inf"), Error);
 }
 
 }  // namespace

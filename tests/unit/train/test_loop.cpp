@@ -49,7 +49,8 @@ struct TinyRun {
   Context ctx;
   std::function<bool()> interrupted;
 
-  explicit TinyRun(const fs::path& output_dir, int64_t examples = 11) {
+  explicit TinyRun(const fs::path& output_dir, int64_t examples = 11, bool head = false) {
+    if (head) pipeline = tiny_classifier("llama-gqa-tied", 3, Pooling::last);
     options.output.output_dir = output_dir.string();
     options.output.save_steps = options.output.logging_steps = 2;
     options.evaluation.eval_steps = 2;
@@ -58,16 +59,18 @@ struct TinyRun {
     options.schedule.per_device_train_batch_size = 4;
     options.schedule.gradient_accumulation_steps = 2;
     options.optimizer.learning_rate = 0.05;
-    const DeptWeights& w = pipeline.weights;
+    const AdapterWeights& w = pipeline.weights;
     config.r = w.A.size(2);
     config.max_length = w.A.size(1);
     config.num_virtual_tokens = w.P.size(1);
     config.token_dim = w.P.size(2);
     config.base_model_name_or_path = "model";
-    config.task_type = "CAUSAL_LM";
+    config.task_type = head ? "SEQ_CLS" : "CAUSAL_LM";
+    if (head) config.pooling = Pooling::last;
     task.labels = task.label_words = {"no", "yes"};
     task.metrics = {"accuracy"};
-    rules.by = PredictBy::score;
+    if (head) task.labels = task.label_words = {"no", "yes", "maybe"};
+    rules.by = head ? PredictBy::head : PredictBy::score;
     rules.labels = task.labels;
     rules.label_ids = {{5, 1}, {6, 1}};
     train = split(examples, 20);
@@ -113,6 +116,26 @@ TEST(Loop, AnInterruptedRunGoesOnToTheSameBits) {
   EXPECT_TRUE(at::equal(again.pipeline.weights.P, whole.pipeline.weights.P));
   EXPECT_TRUE(at::equal(again.pipeline.weights.A, whole.pipeline.weights.A));
   EXPECT_TRUE(at::equal(again.pipeline.weights.B, whole.pipeline.weights.B));
+}
+
+TEST(Loop, AHeadGoesOnToTheSameBitsToo) {
+  const Scratch scratch;
+  TinyRun whole(scratch / "whole", 11, true), broken(scratch / "broken", 11, true), again(scratch / "broken", 11, true);
+  for (TinyRun* run : {&whole, &broken, &again}) run->options.optimizer.head_learning_rate = 0.01;
+  const at::Tensor start = whole.pipeline.weights.out.clone();
+  TrainingLoop unbroken(whole.inputs());
+  ASSERT_TRUE(unbroken.run());
+  EXPECT_EQ(unbroken.parameters(), 3 * 32 + 12 * 2 + 2 * 32 + 3 * 32);
+  EXPECT_FALSE(at::equal(whole.pipeline.weights.out, start));
+
+  int asked = 0;
+  broken.interrupted = [&] { return ++asked == 3; };
+  EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
+  TrainingLoop resumed(again.inputs());
+  ASSERT_TRUE(resumed.run());
+  EXPECT_EQ(timeless(resumed.state().log), timeless(unbroken.state().log));
+  for (const AdapterMember& member : adapter_members(HeadForm::score))
+    EXPECT_TRUE(at::equal(again.pipeline.weights.*member.tensor, whole.pipeline.weights.*member.tensor)) << member.name;
 }
 
 TEST(Loop, LogsTransformersKeys) {

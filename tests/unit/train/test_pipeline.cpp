@@ -63,9 +63,9 @@ TEST_P(PipelineOf, GradientsPointWhereTheLossGrows) {
   Pipeline pipeline = tiny_pipeline(GetParam());
   const std::vector<Example> examples = random_examples(3, 10);
   const Batch batch = collate(pipeline.rules, examples);
-  DeptWeights gradients;
+  AdapterWeights gradients;
   pipeline.loss(Context{}, batch, &gradients);
-  for (const AdapterMember& member : adapter_members) {
+  for (const AdapterMember& member : adapter_members(HeadForm::none)) {
     at::Tensor& weight = pipeline.weights.*member.tensor;
     const at::Tensor before = weight.clone(), gradient = gradients.*member.tensor;
     const double square = (gradient * gradient).sum().item<double>(), h = 3e-3 / std::sqrt(square);
@@ -75,6 +75,20 @@ TEST_P(PipelineOf, GradientsPointWhereTheLossGrows) {
     const double below = pipeline.loss(Context{}, batch).nll[0].item<double>();
     weight = before;
     EXPECT_NEAR((above - below) / (2 * h), square, 0.02 * square) << member.name;
+  }
+}
+
+TEST(Classifier, CountsExamplesAndJudgesEachAsAlone) {
+  const Pipeline pipeline = tiny_classifier("llama-gqa-tied", 3, Pooling::last);
+  const std::vector<Example> examples = random_examples(5, 7);
+  const Batch batch = collate(pipeline.rules, examples);
+  const BatchLoss whole = pipeline.loss(Context{}, batch);
+  const at::Tensor logits = pipeline.head_logits(Context{}, batch);
+  EXPECT_EQ(whole.tokens[0].item<double>(), 5);
+  EXPECT_NEAR(head_loss(logits, batch.values).sum().item<double>(), whole.nll[0].item<double>(), 1e-5);
+  for (size_t i = 0; i < examples.size(); ++i) {
+    const Batch one = collate(pipeline.rules, std::span(&examples[i], 1));
+    EXPECT_LT((pipeline.head_logits(Context{}, one)[0] - logits[i]).abs().max().item<double>(), 1e-5);
   }
 }
 

@@ -17,7 +17,7 @@ TEST(Step, RefusesGradientsThatAreNotFiniteBeforeAnythingMoves) {
   pipeline.backbone = load_backbone(DEPT_TEST_DATA "/parity/data/models/llama-gqa-tied", ctx);
   const int64_t D = pipeline.backbone->info().hidden;
   pipeline.rules.max_source = 4;
-  pipeline.weights = {at::full({1, 2, D}, 0.1), at::full({1, 4, 1}, 0.1), at::zeros({1, 1, D})};
+  pipeline.weights = {{at::full({1, 2, D}, 0.1), at::full({1, 4, 1}, 0.1), at::zeros({1, 1, D})}};
   pipeline.scale = std::numeric_limits<double>::infinity();  // A·B = inf * 0
   const at::Tensor before = pipeline.weights.P.clone();
   Step step(ctx, pipeline, {}, 1.0, 1);

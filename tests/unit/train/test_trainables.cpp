@@ -12,12 +12,12 @@
 namespace dept {
 namespace {
 
-DeptWeights some_weights(int64_t R) {
-  return {at::randn({2, 3, 4}), at::randn({2, 5, R}), at::randn({2, R, 4})};
+AdapterWeights some_weights(int64_t R) {
+  return {{at::randn({2, 3, 4}), at::randn({2, 5, R}), at::randn({2, R, 4})}};
 }
 
 TEST(Trainables, AreTheWeightsOwnMemoryInTwoGroups) {
-  const DeptWeights weights = some_weights(2);
+  const AdapterWeights weights = some_weights(2);
   std::vector<Trainable> list = list_trainables(weights);
   ASSERT_EQ(list.size(), 3u);
   EXPECT_EQ(list[0].group, Group::prompt);
@@ -32,11 +32,30 @@ TEST(Trainables, LeaveOutWhatHasNoElements) {
   const std::vector<Trainable> list = list_trainables(some_weights(0));
   ASSERT_EQ(list.size(), 1u);
   EXPECT_EQ(list[0].name, "prompt_embeddings");
-  EXPECT_TRUE(list_trainables({at::zeros({1, 0, 4}), at::zeros({1, 5, 0}), at::zeros({1, 0, 4})}).empty());
+  EXPECT_TRUE(list_trainables({{at::zeros({1, 0, 4}), at::zeros({1, 5, 0}), at::zeros({1, 0, 4})}}).empty());
+}
+
+TEST(Trainables, HoldTheHeadInAGroupOfItsOwn) {
+  AdapterWeights weights = some_weights(2);
+  weights.form = HeadForm::classifier;
+  weights.out = at::randn({2, 3, 4});
+  weights.out_bias = at::randn({2, 3});
+  std::vector<Trainable> list = list_trainables(weights);
+  ASSERT_EQ(list.size(), 5u);
+  EXPECT_EQ(list[3].name, "base_model.classifier.weight");
+  EXPECT_EQ(list[4].name, "base_model.classifier.bias");
+  EXPECT_EQ(list[4].group, Group::head);
+  EXPECT_EQ(parameter_count(list), 3 * 4 + 5 * 2 + 2 * 4 + 3 * 4 + 3);
+  add_gradients(list, weights);
+  const at::Tensor before = weights.out.clone(), prompt = weights.P.clone();
+  AdamW(list, {}).step({{0, 0, 0.5}, {0, 0, 0}});
+  EXPECT_TRUE(weights.P.equal(prompt));
+  EXPECT_FALSE(weights.out[0].equal(before[0])) << "configuration 0 learns at the head's rate";
+  EXPECT_TRUE(weights.out[1].equal(before[1]));
 }
 
 TEST(Trainables, AddGradientsUpUntilZeroed) {
-  const DeptWeights weights = some_weights(2), gradients = some_weights(2);
+  const AdapterWeights weights = some_weights(2), gradients = some_weights(2);
   std::vector<Trainable> list = list_trainables(weights);
   add_gradients(list, gradients);
   add_gradients(list, gradients);
@@ -46,7 +65,7 @@ TEST(Trainables, AddGradientsUpUntilZeroed) {
 }
 
 TEST(AdamW, RefusesAStateOfOtherTensors) {
-  const DeptWeights weights = some_weights(2);
+  const AdapterWeights weights = some_weights(2);
   AdamW adam(list_trainables(weights), {});
   NamedTensors state = AdamW(list_trainables(some_weights(3)), {}).state();
   EXPECT_THROW(adam.load_state(state), Error);

@@ -22,12 +22,22 @@ inline Pipeline tiny_pipeline(const std::string& name, int64_t M = 3, int64_t S 
   Pipeline pipeline;
   pipeline.backbone = load_backbone(std::string(DEPT_TEST_DATA) + "/parity/data/models/" + name, Context{});
   const ModelInfo& info = pipeline.backbone->info();
-  pipeline.rules.encoder_decoder = info.encoder_decoder();
+  pipeline.rules.architecture = info.architecture;
   pipeline.rules.max_source = S;
   pipeline.rules.end_id = 1;
   pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
-  pipeline.weights = {noise({1, M, info.hidden}, 1), noise({1, S, R}, 2), noise({1, R, info.hidden}, 3)};
+  pipeline.weights = {{noise({1, M, info.hidden}, 1), noise({1, S, R}, 2), noise({1, R, info.hidden}, 3)}};
   pipeline.scale = 2;
+  return pipeline;
+}
+
+/// Its labels judged by a random head instead.
+inline Pipeline tiny_classifier(const std::string& name, int64_t labels, Pooling pooling) {
+  Pipeline pipeline = tiny_pipeline(name);
+  const ModelInfo& info = pipeline.backbone->info();
+  pipeline.rules.head = true;
+  pipeline.pooling = pooling;
+  static_cast<HeadWeights&>(pipeline.weights) = init_head(info.head, labels, info.hidden, 0.3, at::detail::createCPUGenerator(4));
   return pipeline;
 }
 
@@ -40,6 +50,7 @@ inline std::vector<Example> random_examples(int64_t count, uint64_t seed) {
     for (int64_t& id : examples[i].source) id = static_cast<int64_t>(random() % 96);
     examples[i].target = {static_cast<int64_t>(random() % 96), static_cast<int64_t>(random() % 96), 1};
     examples[i].target.resize(1 + random() % 3);
+    examples[i].value = static_cast<double>(i % 3);
   }
   return examples;
 }

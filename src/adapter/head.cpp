@@ -1,0 +1,192 @@
+#include "dept/adapter/head.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/tanh.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <array>
+
+#include "dept/adapter/weights.h"
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+#include "dept/kernels/cross_entropy.h"
+#include "dept/kernels/dropout.h"
+#include "models/model_files.h"
+
+namespace dept {
+namespace {
+
+using at::Tensor;
+
+constexpr std::array pooling_names = {"first", "cls", "mean", "last"};
+
+// The rows of x that each configuration judges, int64.
+Tensor rows_of(const Ragged& text, int64_t k) {
+  std::vector<int64_t> rows;
+  for (int64_t b = 0; b < text.batch(); ++b)
+    if (text.config[b] == k) rows.push_back(b);
+  return at::tensor(rows, at::kLong);
+}
+
+// y = W x + b, each row with its configuration's W [K, out, in] and b [K, out] (undefined: none).
+Tensor linear(const Ragged& text, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  Tensor y = at::empty({x.size(0), weight.size(1)}, x.options());
+  for (int64_t k = 0; k < weight.size(0); ++k) {
+    const Tensor rows = rows_of(text, k), mine = x.index_select(0, rows), w = weight[k].t();
+    y.index_copy_(0, rows, bias.defined() ? at::addmm(bias[k], mine, w) : at::mm(mine, w));
+  }
+  return y;
+}
+
+// Of linear: dW = dy^T x, db = the sum of dy, dx = dy W.
+Tensor linear_backward(const Ragged& text, const Tensor& dy, const Tensor& x, const Tensor& weight, Tensor& d_weight,
+                       Tensor* d_bias) {
+  Tensor dx = at::empty(x.sizes(), x.options());
+  d_weight = at::zeros_like(weight);
+  if (d_bias != nullptr) *d_bias = at::zeros({weight.size(0), weight.size(1)}, weight.options());
+  for (int64_t k = 0; k < weight.size(0); ++k) {
+    const Tensor rows = rows_of(text, k), mine = dy.index_select(0, rows);
+    d_weight[k].copy_(at::mm(mine.t(), x.index_select(0, rows)));
+    if (d_bias != nullptr) (*d_bias)[k].copy_(mine.sum(0));
+    dx.index_copy_(0, rows, at::mm(mine, weight[k]));
+  }
+  return dx;
+}
+
+// Over one row a sequence.
+kernels::Dropout row_dropout(const Context& ctx, const Ragged& text, double p, Site site) {
+  Ragged rows;
+  for (int64_t b = 0; b < text.batch(); ++b) rows.append(1, text.example[b], text.config[b]);
+  return kernels::Dropout(ctx, rows, p, 0, site);
+}
+
+}  // namespace
+
+Pooling parse_pooling(std::string_view name) {
+  for (size_t i = 0; i < pooling_names.size(); ++i)
+    if (name == pooling_names[i]) return static_cast<Pooling>(i);
+  fail(Code::usage, "pooling", "first, cls, mean or last", quote(name));
+}
+
+std::string to_string(Pooling pooling) {
+  return pooling_names[static_cast<size_t>(pooling)];
+}
+
+Pooling default_pooling(Architecture architecture) {
+  return architecture == Architecture::encoder ? Pooling::first : Pooling::last;
+}
+
+void check_pooling(Pooling pooling, Architecture architecture) {
+  const bool encoder = architecture == Architecture::encoder;
+  if (encoder == (pooling == Pooling::last))
+    fail(Code::usage, "pooling", encoder ? "first, cls or mean for an encoder" : "last for a decoder-only model",
+         to_string(pooling));
+}
+
+std::vector<HeadTensor> head_tensors(HeadForm form, int64_t labels, int64_t hidden) {
+  std::vector<HeadTensor> tensors;
+  if (form == HeadForm::dense) tensors = {{&HeadWeights::dense, {hidden, hidden}}, {&HeadWeights::dense_bias, {hidden}}};
+  tensors.push_back({&HeadWeights::out, {labels, hidden}});
+  if (form != HeadForm::score) tensors.push_back({&HeadWeights::out_bias, {labels}});
+  return tensors;
+}
+
+HeadWeights init_head(HeadForm form, int64_t labels, int64_t hidden, double deviation, at::Generator generator) {
+  HeadWeights head;
+  head.form = form;
+  for (const auto& [tensor, shape] : head_tensors(form, labels, hidden)) {
+    head.*tensor = at::zeros(shape, at::kFloat);
+    if (shape.size() == 2) (head.*tensor).normal_(0, deviation, generator);
+    head.*tensor = (head.*tensor).unsqueeze(0);
+  }
+  return head;
+}
+
+std::optional<HeadWeights> checkpoint_head(const fs::path& model, HeadForm form, int64_t labels, int64_t hidden) {
+  const std::shared_ptr<const TensorSource> file = open_model(model, true).weights;
+  HeadWeights head;
+  head.form = form;
+  for (const auto& [tensor, shape] : head_tensors(form, labels, hidden)) {
+    const std::string name = member_name(form, tensor).substr(std::string_view("base_model.").size());
+    const TensorInfo* stored = file->find(name);
+    if (stored == nullptr || stored->shape != shape) return std::nullopt;
+    head.*tensor = file->read(name, shape, at::kFloat).unsqueeze(0);
+  }
+  return head;
+}
+
+PooledTokens pooled_tokens(Pooling pooling, const Ragged& text, int64_t prompt_tokens, bool share_prompt, int64_t configs) {
+  std::vector<int64_t> token, sequence;  // of the text
+  std::vector<double> share;
+  for (int64_t b = 0; b < text.batch(); ++b) {
+    const int64_t first = pooling == Pooling::last ? text.offsets[b + 1] - 1 : text.offsets[b];
+    const int64_t count = pooling == Pooling::mean ? text.length(b) : 1;
+    for (int64_t i = 0; i < count; ++i) {
+      token.push_back(first + i);
+      sequence.push_back(b);
+      share.push_back(1 / static_cast<double>(count));
+    }
+  }
+  PooledTokens pooled{text_token_index(text, prompt_tokens, share_prompt, configs).index_select(0, at::tensor(token)),
+                      at::tensor(sequence), at::tensor(share, at::kDouble)};
+  if (pooling == Pooling::first) pooled.token -= prompt_tokens;
+  return pooled;
+}
+
+Tensor pool(const PooledTokens& pooled, const Tensor& hidden, int64_t batch, at::ScalarType dtype) {
+  const Tensor rows = hidden.index_select(0, pooled.token).to(dtype) * pooled.share.to(dtype).unsqueeze(1);
+  return at::zeros({batch, hidden.size(1)}, rows.options()).index_add_(0, pooled.sequence, rows);
+}
+
+Tensor pool_backward(const PooledTokens& pooled, const Tensor& d, int64_t tokens) {
+  const Tensor rows = d.index_select(0, pooled.sequence) * pooled.share.to(d.scalar_type()).unsqueeze(1);
+  return at::zeros({tokens, d.size(1)}, d.options()).index_copy_(0, pooled.token, rows);
+}
+
+Tensor head_forward(const Context& ctx, const HeadWeights& weights, const Ragged& text, double p, const Tensor& x,
+                    HeadSaved* saved) {
+  if (x.dim() != 2 || x.size(0) != text.batch() || x.size(1) != weights.out.size(2) ||
+      x.scalar_type() != weights.out.scalar_type())
+    fail(Code::bug, "head", dept::str(weights.out.scalar_type(), " [", text.batch(), ", ", weights.out.size(2), "]"),
+         dept::str(x.scalar_type(), " ", x.sizes()));
+  HeadSaved kept;
+  kept.x = kept.dropped = kernels::apply_dropout(x.contiguous(), row_dropout(ctx, text, p, Site::head_input));
+  if (weights.form == HeadForm::dense) {
+    kept.units = at::tanh(linear(text, kept.x, weights.dense, weights.dense_bias));
+    kept.dropped = kernels::apply_dropout(kept.units, row_dropout(ctx, text, p, Site::head_units));
+  }
+  const Tensor logits = linear(text, kept.dropped, weights.out, weights.out_bias);
+  if (saved != nullptr) *saved = std::move(kept);
+  return logits;
+}
+
+HeadGradients head_backward(const Context& ctx, const HeadWeights& weights, const Ragged& text, double p, const HeadSaved& saved,
+                            const Tensor& d_logits) {
+  HeadGradients gradients;
+  HeadWeights& d = gradients.weights;
+  d.form = weights.form;
+  Tensor dx =
+      linear_backward(text, d_logits, saved.dropped, weights.out, d.out, weights.out_bias.defined() ? &d.out_bias : nullptr);
+  if (weights.form == HeadForm::dense) {
+    dx = kernels::apply_dropout(dx, row_dropout(ctx, text, p, Site::head_units)) * (1 - saved.units * saved.units);
+    dx = linear_backward(text, dx, saved.x, weights.dense, d.dense, &d.dense_bias);
+  }
+  gradients.x = kernels::apply_dropout(dx, row_dropout(ctx, text, p, Site::head_input));
+  return gradients;
+}
+
+Tensor head_loss(const Tensor& logits, const Tensor& values, Tensor* d_logits) {
+  if (logits.size(1) > 1) return kernels::cross_entropy(logits, values.to(at::kLong), d_logits);
+  const Tensor distance = logits.squeeze(1) - values.to(logits.scalar_type());
+  if (d_logits != nullptr) *d_logits = 2 * distance.unsqueeze(1);
+  return distance * distance;
+}
+
+}  // namespace dept

@@ -1,0 +1,121 @@
+"""Golden values for classification heads on whole models: logits, loss, gradients of all that trains, ten optimiser steps.
+
+    OMP_NUM_THREADS=1 python tests/parity/make/heads.py  ->  tests/parity/data/adapter/MODEL.head.{safetensors,json}
+
+The models are those of make/models.py and make/encoders.py. Every example runs alone and unpadded, its prompt in front, through
+transformers' ...ForSequenceClassification (as it pools: BERT's family at index 0, Llama at the last token), in fp32 and fp64. The mean
+and the real [CLS] are pooled here, from the same hidden states. The optimiser is that of make/dept_on_models.py.
+"""
+import json
+import math
+
+import torch
+import torch.nn.functional as F
+from dept_on_models import ALPHA, DATA, M, R, S, STEPS, WARMUP
+from models import DATA as MODELS, Plain, VOCAB
+from safetensors.torch import save_file
+from transformers import (AlbertForSequenceClassification, BertForSequenceClassification, LlamaForSequenceClassification,
+                          RobertaForSequenceClassification)
+
+LABELS = 3
+RATES = {"P": 0.1, "A": 0.02, "B": 0.02}
+HEAD_RATE = 0.03
+LENGTHS = [[3, 16, 7, 1], [9, 2, 11]]
+FAMILIES = {"llama-gqa-tied": LlamaForSequenceClassification, "bert": BertForSequenceClassification,
+            "roberta": RobertaForSequenceClassification, "albert": AlbertForSequenceClassification}
+
+
+def head_names(model):
+    return sorted(name for name, _ in model.named_parameters() if name.startswith(("classifier", "score")))
+
+
+def embed(model, example, P, A, B):
+    ids = torch.tensor(example["source"])
+    delta = ALPHA / math.sqrt(R) * (A @ B)
+    rows = delta[S - len(ids):] if model.config.model_type == "llama" else delta[: len(ids)]
+    return torch.cat([P, model.get_input_embeddings().weight.detach()[ids] + rows])
+
+
+def run(model, x, head):
+    """As the model itself judges, with `head` in the place of its own."""
+    return torch.func.functional_call(model, head, kwargs={"inputs_embeds": x[None]}).logits[0]
+
+
+def run_pooled(model, x, head, pooling):
+    hidden = model.base_model(inputs_embeds=x[None]).last_hidden_state[0]
+    state = hidden[M:].mean(0) if pooling == "mean" else hidden[M]
+    if model.config.model_type == "roberta":
+        state = torch.tanh(F.linear(state, head["classifier.dense.weight"], head["classifier.dense.bias"]))
+        return F.linear(state, head["classifier.out_proj.weight"], head["classifier.out_proj.bias"])
+    if pooling == "cls":  # the mean goes past the pooler
+        pooler = model.base_model.pooler
+        state = torch.tanh(pooler(state)) if isinstance(pooler, torch.nn.Linear) else torch.tanh(pooler.dense(state))
+    return F.linear(state, head["classifier.weight"], head["classifier.bias"])
+
+
+def batch_loss(model, batch, weights, judge=run):
+    head = {name: value for name, value in weights.items() if len(name) > 1}
+    logits = torch.stack([judge(model, embed(model, e, weights["P"], weights["A"], weights["B"]), head) for e in batch])
+    return F.cross_entropy(logits, torch.tensor([e["label"] for e in batch])), logits
+
+
+def train(model, batches, start):
+    """The losses before each of ten steps, by the optimiser of dept_on_models.py."""
+    p = {name: value.clone().requires_grad_() for name, value in start.items()}
+    m, v = ({name: torch.zeros_like(value) for name, value in p.items()} for _ in range(2))
+    losses = []
+    for step in range(STEPS):
+        loss, _ = batch_loss(model, batches[step % 2], p)
+        losses.append(loss.item())
+        grads = dict(zip(p, torch.autograd.grad(loss, list(p.values()))))
+        norm = torch.sqrt(sum((g.double() ** 2).sum() for g in grads.values())).item()
+        factor = step / WARMUP if step < WARMUP else (STEPS - step) / (STEPS - WARMUP)
+        with torch.no_grad():
+            for name, g in grads.items():
+                g = g * min(1.0, 1.0 / (norm + 1e-6))
+                m[name] = 0.9 * m[name] + 0.1 * g
+                v[name] = 0.999 * v[name] + 0.001 * g * g
+                rate = RATES.get(name, HEAD_RATE) * factor * math.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
+                p[name] -= rate * m[name] / (v[name].sqrt() + 1e-6)
+    return losses
+
+
+def golden(name, family, seed):
+    model = family.from_pretrained(MODELS / name, num_labels=LABELS, attn_implementation="eager", ignore_mismatched_sizes=True).eval()
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=generator)
+    ids = lambda n: torch.randint(3, VOCAB, (n,), generator=generator).tolist()
+    batches = [[{"source": ids(n), "label": (i + n) % LABELS} for i, n in enumerate(lengths)] for lengths in LENGTHS]
+    table = model.get_input_embeddings().weight.detach()
+    width = table.shape[1]
+    start = {"P": table[torch.tensor(ids(M))] + 0.2 * draw(M, width), "A": (2 * torch.rand(S, R, generator=generator) - 1) / math.sqrt(R),
+             "B": 0.1 * draw(R, width)}
+    start |= {n: 0.4 * draw(*model.get_parameter(n).shape) for n in head_names(model)}
+    tensors, losses = dict(start), {}
+    poolings = {"": run}
+    if name != "llama-gqa-tied":
+        poolings |= {f".{p}": lambda model, x, head, p=p: run_pooled(model, x, head, p) for p in ("cls", "mean")}
+    for kind, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
+        model.to(dtype).requires_grad_(False)
+        with torch.enable_grad() if kind == "fp32" or "llama" not in name else Plain():
+            losses[kind] = {}
+            for suffix, judge in poolings.items():
+                weights = {n: t.detach().clone().to(dtype).requires_grad_() for n, t in start.items()}
+                loss, logits = batch_loss(model, batches[0], weights, judge)
+                loss.backward()
+                assert loss.dtype == dtype
+                losses[kind]["loss" + suffix] = loss.item()
+                tensors[f"logits{suffix}.{kind}"] = logits.detach()
+                tensors |= {f"d{suffix}.{n}.{kind}": w.grad for n, w in weights.items()}
+            zero_b = {n: torch.zeros_like(t) if n == "B" else t for n, t in start.items()}
+            losses[kind]["steps"] = train(model, batches, {n: t.to(dtype) for n, t in zero_b.items()})
+    a, b = losses["fp32"]["steps"], losses["fp64"]["steps"]
+    print(name, "losses", [round(x, 4) for x in b], "apart", f"{max(abs(x - y) / y for x, y in zip(a, b)):.1e}")
+    save_file({n: t.contiguous() for n, t in tensors.items()}, DATA / f"{name}.head.safetensors")
+    (DATA / f"{name}.head.json").write_text(json.dumps({"batches": batches, "losses": losses}) + "\n")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for number, (name, family) in enumerate(FAMILIES.items()):
+        golden(name, family, 41 + number)

@@ -1,0 +1,150 @@
+// Classification heads on whole models against transformers with autograd (make/heads.py): logits, loss, gradients of all that
+// trains, ten optimiser steps, and the whole way by finite differences.
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros_like.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "dept/base/json.h"
+#include "dept/tensorio/tensor_source.h"
+#include "dept/train/schedule.h"
+#include "dept/train/step.h"
+
+namespace dept {
+namespace {
+
+const fs::path data = fs::path(DEPT_TEST_DATA) / "parity" / "data";
+constexpr int64_t steps = 10, warmup = 2;
+constexpr double prompt_rate = 0.1, delta_rate = 0.02, head_rate = 0.03;
+
+class Heads : public testing::TestWithParam<std::tuple<const char*, at::ScalarType>> {
+ protected:
+  void SetUp() override {
+    const auto [model, dtype] = GetParam();
+    kind_ = dtype == at::kDouble ? "fp64" : "fp32";
+    tolerance_ = dtype == at::kDouble ? 1e-9 : 2e-5;
+    ctx_.compute = dtype;
+    golden_ = read_json(data / "adapter" / (std::string(model) + ".head.json"));
+    tensors_ = open_safetensors(data / "adapter" / (std::string(model) + ".head.safetensors"));
+    pipeline_.backbone = load_backbone(data / "models" / model, ctx_);
+    const ModelInfo& info = pipeline_.backbone->info();
+    pipeline_.rules.architecture = info.architecture;
+    pipeline_.rules.head = true;
+    pipeline_.rules.max_source = 16;
+    pipeline_.weights = {{tensor("P"), tensor("A"), tensor("B")}};
+    pipeline_.weights.form = info.head;
+    for (const auto& [member, shape] : head_tensors(info.head, 3, info.hidden))
+      pipeline_.weights.*member = tensor(golden_name(member_name(info.head, member)));
+    pipeline_.scale = delta_scale(8, 3);
+    pipeline_.pooling = default_pooling(info.architecture);
+  }
+
+  at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(ctx_.compute).unsqueeze(0); }
+  // "P" of prompt_embeddings, "classifier.weight" of base_model.classifier.weight.
+  static std::string golden_name(const std::string& member) {
+    if (member == "prompt_embeddings") return "P";
+    return member.rfind("base_model.", 0) == 0 ? member.substr(11) : member.substr(member.size() - 1);
+  }
+  std::vector<Example> batch(size_t number) const {
+    std::vector<Example> examples;
+    for (const Json& one : golden_["batches"][number]) {
+      const auto index = static_cast<int64_t>(examples.size());
+      examples.push_back({index, one["source"].get<Ids>(), {}, one["label"].get<double>()});
+    }
+    return examples;
+  }
+  std::vector<std::pair<Pooling, std::string>> poolings() const {
+    if (pipeline_.rules.architecture == Architecture::decoder) return {{Pooling::last, ""}};
+    return {{Pooling::first, ""}, {Pooling::cls, ".cls"}, {Pooling::mean, ".mean"}};
+  }
+  void expect_near(double got, double want, const std::string& what) const {
+    EXPECT_LE(std::abs(got - want) / std::abs(want), tolerance_) << what << ": " << got << ", not " << want;
+  }
+  void expect_near(const at::Tensor& got, const at::Tensor& want, const std::string& what) const {
+    ASSERT_EQ(got.sizes(), want.sizes()) << what;
+    EXPECT_LE(((got - want).abs().max() / want.abs().max()).item<double>(), tolerance_) << what;
+  }
+
+  Context ctx_;
+  std::string kind_;
+  double tolerance_ = 0;
+  Json golden_;
+  std::unique_ptr<TensorSource> tensors_;
+  Pipeline pipeline_;
+};
+
+TEST_P(Heads, LogitsLossAndGradients) {
+  const Batch examples = collate(pipeline_.rules, batch(0));
+  for (const auto& [pooling, suffix] : poolings()) {
+    pipeline_.pooling = pooling;
+    expect_near(pipeline_.head_logits(ctx_, examples), tensor("logits" + suffix + "." + kind_)[0].to(at::kDouble),
+                "logits" + suffix);
+    AdapterWeights sums;
+    const BatchLoss loss = pipeline_.loss(ctx_, examples, &sums);
+    EXPECT_EQ(loss.tokens.item<double>(), 4);
+    expect_near((loss.nll / loss.tokens).item<double>(), golden_["losses"][kind_]["loss" + suffix].get<double>(),
+                "loss" + suffix);
+    for (const AdapterMember& member : adapter_members(pipeline_.weights.form)) {
+      const std::string name = "d" + suffix + "." + golden_name(member.name);
+      expect_near(sums.*member.tensor / loss.tokens.item<double>(), tensor(name + "." + kind_), name);
+    }
+  }
+}
+
+// The model is at rest in the golden loop: Step turns dropout on, so the steps are taken by hand where the model has any.
+TEST_P(Heads, TenOptimiserSteps) {
+  pipeline_.weights.B = at::zeros_like(pipeline_.weights.B);
+  std::vector<Trainable> trainables = list_trainables(pipeline_.weights);
+  AdamW adam(trainables, {});
+  const Schedule schedule("linear", warmup, steps, prompt_rate);
+  for (int64_t t = 0; t < steps; ++t) {
+    AdapterWeights sums;
+    const BatchLoss loss = pipeline_.loss(ctx_, collate(pipeline_.rules, batch(t % 2)), &sums);
+    const double count = loss.tokens.item<double>();
+    expect_near(loss.nll.item<double>() / count, golden_["losses"][kind_]["steps"][t].get<double>(),
+                "step " + std::to_string(t + 1));
+    for (const AdapterMember& member : adapter_members(sums.form)) (sums.*member.tensor).div_(count);
+    add_gradients(trainables, sums);
+    clip_gradients(trainables, 1.0);
+    const double factor = schedule.factor(t);
+    adam.step({{prompt_rate * factor, delta_rate * factor, head_rate * factor}});
+    zero_gradients(trainables);
+  }
+}
+
+// (loss(w + h v) - loss(w - h v)) / 2h = <gradient, v>, the model's and the head's dropout on.
+TEST_P(Heads, GradientsAreFiniteDifferencesInTraining) {
+  if (ctx_.compute != at::kDouble) GTEST_SKIP() << "needs fp64";
+  ctx_.training = true;
+  const Batch examples = collate(pipeline_.rules, batch(0));
+  for (const auto& [pooling, suffix] : poolings()) {
+    pipeline_.pooling = pooling;
+    AdapterWeights sums;
+    pipeline_.loss(ctx_, examples, &sums);
+    for (const AdapterMember& member : adapter_members(pipeline_.weights.form)) {
+      at::Tensor& weight = pipeline_.weights.*member.tensor;
+      const at::Tensor before = weight, v = at::randn(before.sizes(), at::detail::createCPUGenerator(5), at::kDouble);
+      const double h = 1e-6;
+      weight = before + h * v;
+      const double above = pipeline_.loss(ctx_, examples).nll.item<double>();
+      weight = before - h * v;
+      const double below = pipeline_.loss(ctx_, examples).nll.item<double>();
+      weight = before;
+      const double exact = (sums.*member.tensor * v).sum().item<double>();
+      EXPECT_NEAR((above - below) / (2 * h), exact, 1e-6 * std::abs(exact) + 1e-8) << member.name << suffix;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Heads,
+                         testing::Combine(testing::Values("llama-gqa-tied"), testing::Values(at::kFloat, at::kDouble)),
+                         [](const auto& info) {
+                           const std::string model = std::get<0>(info.param);
+                           return model.substr(0, model.find('-')) + (std::get<1>(info.param) == at::kDouble ? "Fp64" : "Fp32");
+                         });
+
+}  // namespace
+}  // namespace dept
