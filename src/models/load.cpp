@@ -6,6 +6,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "models/bert.h"
 #include "models/llama.h"
 #include "models/t5.h"
 
@@ -18,13 +19,18 @@ struct Family {
   ModelInfo (*info)(const Json&, const std::string&);
 };
 
-constexpr Family families[] = {{"llama", make_llama, llama_info}, {"t5", make_t5, t5_info}};
+constexpr Family families[] = {{"bert", make_bert, bert_info},
+                               {"llama", make_llama, llama_info},
+                               {"roberta", make_roberta, roberta_info},
+                               {"t5", make_t5, t5_info}};
 
 const Family& family_of(const Json& config, const std::string& where) {
   const std::string type = require<std::string>(config, "model_type", where);
   for (const Family& family : families)
     if (family.model_type == type) return family;
-  fail(Code::bad_input, where + ": model_type", "llama or t5", quote(type));
+  std::string names;
+  for (const Family& family : families) names += str(names.empty() ? "" : ", ", family.model_type);
+  fail(Code::bad_input, where + ": model_type", "one of " + names, quote(type));
 }
 
 }  // namespace

@@ -140,7 +140,8 @@ TEST_P(Heads, GradientsAreFiniteDifferencesInTraining) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Heads,
-                         testing::Combine(testing::Values("llama-gqa-tied"), testing::Values(at::kFloat, at::kDouble)),
+                         testing::Combine(testing::Values("llama-gqa-tied", "bert", "roberta"),
+                                          testing::Values(at::kFloat, at::kDouble)),
                          [](const auto& info) {
                            const std::string model = std::get<0>(info.param);
                            return model.substr(0, model.find('-')) + (std::get<1>(info.param) == at::kDouble ? "Fp64" : "Fp32");

@@ -1,0 +1,71 @@
+#include "models/bert.h"
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+#include "models/bert_encoder.h"
+
+namespace dept {
+namespace {
+
+EncoderParts load_parts(const EncoderLoader& loader, ModelInfo info) {
+  const BertConfig& c = loader.config();
+  EncoderParts parts;
+  parts.info = std::move(info);
+  load_embeddings(loader, c.hidden, parts);
+  for (int64_t i = 0; i < c.layers; ++i) {
+    const std::string layer = str("encoder.layer.", i, ".");
+    parts.blocks.push_back(
+        loader.block({layer + "attention.self.query", layer + "attention.self.key", layer + "attention.self.value",
+                      layer + "attention.output.dense", layer + "attention.output.LayerNorm", layer + "intermediate.dense",
+                      layer + "output.dense", layer + "output.LayerNorm"}));
+  }
+  return parts;
+}
+
+int64_t parameters(const BertConfig& c) {
+  return c.hidden * (c.vocab + c.positions + c.types + 2) + c.layers * block_parameters(c);
+}
+
+// RoBERTa's positions begin behind that of the pad token.
+int64_t first_position(const ModelInfo& info) {
+  return info.pad_id.value_or(1) + 1;
+}
+
+}  // namespace
+
+ModelInfo bert_info(const Json& config, const std::string& where) {
+  const BertConfig c = read_bert_config(config, where);
+  ModelInfo info = encoder_info(c, config, where);
+  info.head = HeadForm::classifier;
+  info.parameters = parameters(c) + c.hidden * (c.hidden + 1);
+  return info;
+}
+
+std::unique_ptr<Backbone> make_bert(const ModelFiles& files, const Context& ctx) {
+  const BertConfig c = read_bert_config(files.config, files.where);
+  const EncoderLoader loader(files, ctx, "bert.", c);
+  EncoderParts parts = load_parts(loader, bert_info(files.config, files.where));
+  if (loader.has("pooler.dense.weight")) parts.pooler = loader.linear({{"pooler.dense", c.hidden}}, c.hidden);
+  return make_encoder(std::move(parts), ctx);
+}
+
+ModelInfo roberta_info(const Json& config, const std::string& where) {
+  const BertConfig c = read_bert_config(config, where);
+  ModelInfo info = encoder_info(c, config, where);
+  info.head = HeadForm::dense;
+  info.parameters = parameters(c);
+  if (info.pad_id.value_or(1) >= c.positions - 1)
+    fail(Code::bad_input, where + ": pad_token_id", str("below ", c.positions - 1, ", as positions begin behind it"),
+         str(*info.pad_id));
+  info.max_positions -= first_position(info);
+  return info;
+}
+
+std::unique_ptr<Backbone> make_roberta(const ModelFiles& files, const Context& ctx) {
+  const BertConfig c = read_bert_config(files.config, files.where);
+  EncoderParts parts = load_parts(EncoderLoader(files, ctx, "roberta.", c), roberta_info(files.config, files.where));
+  parts.first_position = first_position(parts.info);
+  return make_encoder(std::move(parts), ctx);
+}
+
+}  // namespace dept

@@ -1,0 +1,277 @@
+#include "models/bert_encoder.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/tanh.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <cmath>
+#include <map>
+
+#include "models/common.h"
+
+namespace dept {
+namespace {
+
+using at::Tensor;
+
+struct BlockSaved {
+  nn::SelfAttention::Saved attention;
+  nn::LayerNorm::Saved attention_norm;
+  nn::FeedForward::Saved feed_forward;
+  nn::LayerNorm::Saved feed_forward_norm;
+
+  int64_t bytes() const {
+    return bytes_of({attention.qkv, attention.attended, attention.lse, attention_norm.x, attention_norm.statistics,
+                     feed_forward.kept, feed_forward_norm.x, feed_forward_norm.statistics});
+  }
+};
+
+struct EncoderSaved : Saved {
+  Context ctx;  // dropout is drawn again in backward
+  Ragged tokens;
+  nn::AttentionPlan plan;
+  nn::LayerNorm::Saved embedding_norm;
+  std::vector<BlockSaved> blocks;
+
+  int64_t bytes() const override {
+    int64_t total = bytes_of({embedding_norm.x, embedding_norm.statistics});
+    for (const BlockSaved& block : blocks) total += block.bytes();
+    return total;
+  }
+};
+
+class BertEncoder : public Backbone {
+ public:
+  BertEncoder(EncoderParts parts, const Context& ctx) : parts_(std::move(parts)), dtype_(ctx.compute), residual_(ctx.residual()) {
+    parts_.info.storage = storage_name(dtype_);
+  }
+
+  const ModelInfo& info() const override { return parts_.info; }
+  Tensor embed(const Tensor& ids) const override { return parts_.words.forward(ids); }
+
+  Tensor forward(const Context& ctx, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const override {
+    check(ctx, source, target);
+    auto kept = std::make_unique<EncoderSaved>();
+    kept->ctx = ctx;
+    kept->tokens = source.tokens;
+    kept->plan = plan(source.tokens);
+    kept->blocks.resize(saved ? parts_.blocks.size() : 0);
+    Tensor h = source.embeds + parts_.positions.index_select(0, source.tokens.position + parts_.first_position);
+    h = parts_.embedding_norm.forward(h, residual_, saved ? &kept->embedding_norm : nullptr);
+    h = kernels::apply_dropout(h, dropout(*kept, parts_.embedding_dropout, 0, Site::embedding));
+    if (parts_.mapping) h = parts_.mapping->forward(h.to(dtype_)).to(residual_);
+    for (size_t i = 0; i < parts_.blocks.size(); ++i) h = block_forward(h, *kept, i, saved ? &kept->blocks[i] : nullptr);
+    if (saved) *saved = std::move(kept);
+    return h.to(dtype_);
+  }
+
+  InputGradients backward(const Context&, std::unique_ptr<Saved> saved, const Tensor& d_hidden) const override {
+    auto& kept = dynamic_cast<EncoderSaved&>(*saved);
+    Tensor d = d_hidden.to(residual_).contiguous();
+    for (size_t i = parts_.blocks.size(); i-- > 0;) {
+      d = block_backward(d, kept, i);
+      kept.blocks[i] = {};
+    }
+    if (parts_.mapping) d = parts_.mapping->backward_input(d.to(dtype_)).to(residual_);
+    d = kernels::apply_dropout(d, dropout(kept, parts_.embedding_dropout, 0, Site::embedding));
+    return {through(parts_.embedding_norm, kept.embedding_norm, d), {}};
+  }
+
+  Tensor pool(const Tensor& hidden) const override {
+    return parts_.pooler ? at::tanh(parts_.pooler->forward(hidden.to(dtype_)).to(hidden.scalar_type())) : hidden;
+  }
+  Tensor pool_backward(const Tensor& d_pooled, const Tensor& pooled) const override {
+    if (!parts_.pooler) return d_pooled;
+    return parts_.pooler->backward_input((d_pooled * (1 - pooled * pooled)).to(dtype_)).to(d_pooled.scalar_type());
+  }
+
+  Tensor logits(const Context&, const Tensor&) const override { writes_no_text(); }
+  Tensor logits_backward(const Context&, const Tensor&) const override { writes_no_text(); }
+  std::unique_ptr<KvCache> start(const Context&, const Stream&, int64_t, int64_t) const override { writes_no_text(); }
+  Tensor extend(const Context&, KvCache&, const Stream&, const std::vector<int64_t>&) const override { writes_no_text(); }
+  int64_t length(const KvCache&, int64_t) const override { writes_no_text(); }
+  void rewind(KvCache&, int64_t, int64_t) const override { writes_no_text(); }
+  void copy_slots(KvCache&, const std::vector<int64_t>&, const std::vector<int64_t>&) const override { writes_no_text(); }
+
+ private:
+  [[noreturn]] void writes_no_text() const {
+    fail(Code::usage, "model", "one that writes text", str(parts_.info.model_type, ", an encoder"));
+  }
+
+  void check(const Context& ctx, const Stream& stream, const Stream* target) const {
+    if (target != nullptr) fail(Code::bug, "encoder", "no target stream", "one");
+    if (ctx.compute != dtype_)
+      fail(Code::bug, "encoder", str("a context of the weights' type ", parts_.info.storage), storage_name(ctx.compute));
+    check_stream(ctx, stream, parts_.info.input_width(), "encoder");
+    const int64_t length = stream.tokens.max_length();
+    if (length > parts_.info.max_positions)
+      fail(Code::bad_input, parts_.info.model_type,
+           str("at most ", parts_.info.max_positions, " tokens (its positions), the prompt's among them"), str(length));
+  }
+
+  nn::AttentionPlan plan(const Ragged& tokens) const {
+    nn::AttentionPlan made;
+    made.spans = kernels::self_attention_spans(tokens);
+    made.options.scale = 1 / std::sqrt(static_cast<double>(parts_.info.hidden / parts_.info.heads));
+    return made;
+  }
+
+  static kernels::Dropout dropout(const EncoderSaved& kept, double p, int64_t layer, Site site) {
+    return kernels::Dropout(kept.ctx, kept.tokens, p, layer, site);
+  }
+  nn::AttentionPlan plan_of(const EncoderSaved& kept, int64_t layer) const {
+    nn::AttentionPlan made = kept.plan;
+    made.dropout = dropout(kept, parts_.blocks[layer].attention_dropout, layer, Site::self_attention_probabilities);
+    return made;
+  }
+
+  // h residual [N, D] -> [N, D]
+  Tensor block_forward(const Tensor& h, const EncoderSaved& kept, size_t i, BlockSaved* saved) const {
+    const BertBlock& block = parts_.blocks[i];
+    Tensor x = block.attention.forward(h.to(dtype_), plan_of(kept, i), saved ? &saved->attention : nullptr);
+    x = kernels::add_dropout(h, x, dropout(kept, block.attention_output_dropout, i, Site::self_attention_output));
+    const Tensor middle = block.attention_norm.forward(x, residual_, saved ? &saved->attention_norm : nullptr);
+    x = block.feed_forward.forward(middle.to(dtype_), {}, saved ? &saved->feed_forward : nullptr);
+    x = kernels::add_dropout(middle, x, dropout(kept, block.feed_forward_output_dropout, i, Site::feed_forward_output));
+    return block.feed_forward_norm.forward(x, residual_, saved ? &saved->feed_forward_norm : nullptr);
+  }
+
+  Tensor block_backward(const Tensor& d_out, const EncoderSaved& kept, size_t i) const {
+    const BertBlock& block = parts_.blocks[i];
+    const BlockSaved& saved = kept.blocks[i];
+    Tensor d = through(block.feed_forward_norm, saved.feed_forward_norm, d_out);
+    Tensor branch =
+        kernels::add_dropout_backward(d, dropout(kept, block.feed_forward_output_dropout, i, Site::feed_forward_output), dtype_);
+    d = kernels::add_dropout(d, block.feed_forward.backward(branch, {}, saved.feed_forward), {});
+    d = through(block.attention_norm, saved.attention_norm, d);
+    branch =
+        kernels::add_dropout_backward(d, dropout(kept, block.attention_output_dropout, i, Site::self_attention_output), dtype_);
+    return kernels::add_dropout(d, block.attention.backward(branch, plan_of(kept, i), saved.attention), {});
+  }
+
+  // The gradient of a norm's input alone: behind it the stream does not go past the norm.
+  static Tensor through(const nn::LayerNorm& norm, const nn::LayerNorm::Saved& saved, const Tensor& d) {
+    Tensor dx = at::zeros_like(d);
+    norm.backward(d, saved, dx);
+    return dx;
+  }
+
+  EncoderParts parts_;
+  at::ScalarType dtype_, residual_;
+};
+
+kernels::Activation read_activation(const Json& config, const std::string& where) {
+  static const std::map<std::string, kernels::Activation> known = {{"relu", kernels::Activation::relu},
+                                                                   {"gelu", kernels::Activation::gelu},
+                                                                   {"gelu_new", kernels::Activation::gelu_new},
+                                                                   {"gelu_pytorch_tanh", kernels::Activation::gelu_new}};
+  const auto name = value_or<std::string>(config, "hidden_act", "gelu", where);
+  if (const auto found = known.find(name); found != known.end()) return found->second;
+  fail(Code::bad_input, where + ": hidden_act", "gelu, gelu_new or relu", quote(name));
+}
+
+}  // namespace
+
+double read_probability(const Json& config, std::string_view key, const std::string& where) {
+  const double p = value_or<double>(config, key, 0.1, where);
+  if (!(p >= 0 && p < 1)) fail(Code::bad_input, str(where, ": ", key), "0 to below 1", str(p));
+  return p;
+}
+
+BertConfig read_bert_config(const Json& config, const std::string& where) {
+  BertConfig c{};
+  c.hidden = require_size(config, "hidden_size", where);
+  c.intermediate = require_size(config, "intermediate_size", where);
+  c.layers = require_size(config, "num_hidden_layers", where);
+  c.heads = require_size(config, "num_attention_heads", where);
+  c.vocab = require_size(config, "vocab_size", where);
+  c.positions = require_size(config, "max_position_embeddings", where);
+  c.types = require_size(config, "type_vocab_size", where);
+  c.eps = value_or<double>(config, "layer_norm_eps", 1e-12, where);
+  c.hidden_dropout = read_probability(config, "hidden_dropout_prob", where);
+  c.attention_dropout = read_probability(config, "attention_probs_dropout_prob", where);
+  c.activation = read_activation(config, where);
+  if (c.hidden % c.heads != 0)
+    fail(Code::bad_input, where + ": num_attention_heads", str("a divisor of ", c.hidden), str(c.heads));
+  if (const auto type = value_or<std::string>(config, "position_embedding_type", "absolute", where); type != "absolute")
+    fail(Code::bad_input, where + ": position_embedding_type", "absolute", quote(type));
+  if (value_or<bool>(config, "is_decoder", false, where)) fail(Code::bad_input, where + ": is_decoder", "false", "true");
+  return c;
+}
+
+ModelInfo encoder_info(const BertConfig& c, const Json& config, const std::string& where) {
+  ModelInfo info;
+  info.model_type = require<std::string>(config, "model_type", where);
+  info.architecture = Architecture::encoder;
+  info.hidden = c.hidden;
+  info.layers = c.layers;
+  info.heads = c.heads;
+  info.vocab = c.vocab;
+  info.dropout = c.hidden_dropout;
+  const bool own_dropout = config.contains("classifier_dropout") && !config["classifier_dropout"].is_null();
+  info.head_dropout = own_dropout ? read_probability(config, "classifier_dropout", where) : c.hidden_dropout;
+  info.max_positions = c.positions;
+  info.tied = true;
+  info.pad_id = optional_id(config, "pad_token_id", where);
+  return info;
+}
+
+int64_t block_parameters(const BertConfig& c) {
+  return 4 * c.hidden * (c.hidden + 1) + 2 * c.hidden * c.intermediate + c.intermediate + c.hidden + 4 * c.hidden;
+}
+
+EncoderLoader::EncoderLoader(const ModelFiles& files, const Context& ctx, const std::string& prefix, const BertConfig& config)
+    : files_(files), config_(config), dtype_(ctx.compute), residual_(ctx.residual()) {
+  for (const TensorInfo& tensor : files.weights ? files.weights->tensors() : std::vector<TensorInfo>())
+    if (tensor.name.rfind(prefix, 0) == 0) prefix_ = prefix;
+}
+
+bool EncoderLoader::has(const std::string& name) const {
+  return files_.weights == nullptr || files_.weights->find(prefix_ + name) != nullptr;
+}
+
+Tensor EncoderLoader::table(const std::string& name, at::IntArrayRef shape) const {
+  return files_.loader(prefix_ + name, shape, residual_);
+}
+
+Tensor EncoderLoader::words(const std::string& name, int64_t width) const {
+  return files_.loader(prefix_ + name, {config_.vocab, width}, dtype_);
+}
+
+nn::LayerNorm EncoderLoader::norm(const std::string& name, int64_t width) const {
+  const bool old = !has(name + ".weight") && has(name + ".gamma");
+  return {table(name + (old ? ".gamma" : ".weight"), {width}), table(name + (old ? ".beta" : ".bias"), {width}), config_.eps};
+}
+
+kernels::FrozenLinear EncoderLoader::linear(std::vector<nn::LinearSpec::Part> parts, int64_t in) const {
+  for (nn::LinearSpec::Part& part : parts) part.name = prefix_ + part.name;
+  return files_.loader.linear({std::move(parts), in, true}, dtype_);
+}
+
+BertBlock EncoderLoader::block(const BlockNames& names) const {
+  const int64_t d = config_.hidden, f = config_.intermediate;
+  BertBlock block;
+  block.attention = {linear({{names.query, d}, {names.key, d}, {names.value, d}}, d), linear({{names.attention_out, d}}, d),
+                     config_.heads, config_.heads, d / config_.heads};
+  block.attention_norm = norm(names.attention_norm, d);
+  block.feed_forward = {linear({{names.inner, f}}, d), linear({{names.outer, d}}, f), config_.activation};
+  block.feed_forward_norm = norm(names.feed_forward_norm, d);
+  block.attention_dropout = config_.attention_dropout;
+  block.attention_output_dropout = block.feed_forward_output_dropout = config_.hidden_dropout;
+  return block;
+}
+
+void load_embeddings(const EncoderLoader& loader, int64_t width, EncoderParts& parts) {
+  const BertConfig& c = loader.config();
+  parts.words.table = loader.words("embeddings.word_embeddings.weight", width);
+  parts.positions = loader.table("embeddings.position_embeddings.weight", {c.positions, width}) +
+                    loader.table("embeddings.token_type_embeddings.weight", {c.types, width})[0];
+  parts.embedding_norm = loader.norm("embeddings.LayerNorm", width);
+  parts.embedding_dropout = c.hidden_dropout;
+}
+
+std::unique_ptr<Backbone> make_encoder(EncoderParts parts, const Context& ctx) {
+  return std::make_unique<BertEncoder>(std::move(parts), ctx);
+}
+
+}  // namespace dept
