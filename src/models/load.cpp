@@ -6,6 +6,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "models/albert.h"
 #include "models/bert.h"
 #include "models/llama.h"
 #include "models/t5.h"
@@ -19,7 +20,8 @@ struct Family {
   ModelInfo (*info)(const Json&, const std::string&);
 };
 
-constexpr Family families[] = {{"bert", make_bert, bert_info},
+constexpr Family families[] = {{"albert", make_albert, albert_info},
+                               {"bert", make_bert, bert_info},
                                {"llama", make_llama, llama_info},
                                {"roberta", make_roberta, roberta_info},
                                {"t5", make_t5, t5_info}};

@@ -123,7 +123,8 @@ TEST_P(Encoders, WritesNoText) {
   EXPECT_THROW(model->start(context(at::kFloat), {}, 1, 1), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Encoders, testing::Values("bert", "roberta"), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Families, Encoders, testing::Values("bert", "roberta", "albert"),
+                         [](const auto& info) { return info.param; });
 
 // The same weights under other names: with or without the prefix, and the old names of LayerNorm's.
 TEST(Bert, NamesOfAllAges) {

@@ -140,7 +140,7 @@ TEST_P(Heads, GradientsAreFiniteDifferencesInTraining) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Heads,
-                         testing::Combine(testing::Values("llama-gqa-tied", "bert", "roberta"),
+                         testing::Combine(testing::Values("llama-gqa-tied", "bert", "roberta", "albert"),
                                           testing::Values(at::kFloat, at::kDouble)),
                          [](const auto& info) {
                            const std::string model = std::get<0>(info.param);
