@@ -1,6 +1,5 @@
 #include "dept/base/json.h"
 
-#include <set>
 #include <vector>
 
 #include "dept/base/error.h"
@@ -9,7 +8,7 @@
 namespace dept {
 namespace {
 
-constexpr int max_depth = 256;
+constexpr size_t max_depth = 256;
 
 template <class T>
 constexpr std::string_view kind = "";
@@ -58,26 +57,72 @@ T converted(const Json& json, std::string_view key, std::string_view where) {
   return out;
 }
 
+// Builds the value as the text is read. nlohmann's own reader lets the last of two equal keys win.
+class Builder : public nlohmann::json_sax<Json> {
+ public:
+  explicit Builder(std::string_view where) : where_(where) {}
+  Json take() { return std::move(root_); }
+
+  bool null() override { return put(nullptr); }
+  bool boolean(bool value) override { return put(value); }
+  bool number_integer(int64_t value) override { return put(value); }
+  bool number_unsigned(uint64_t value) override { return put(value); }
+  bool number_float(double value, const std::string&) override { return put(value); }
+  bool string(std::string& value) override { return put(std::move(value)); }
+  bool binary(Json::binary_t&) override { return false; }
+  bool start_object(size_t) override { return open(Json::object()); }
+  bool start_array(size_t) override { return open(Json::array()); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+
+  bool key(std::string& key) override {
+    const auto [member, fresh] = open_.back()->get_ref<Json::object_t&>().try_emplace(std::move(key));
+    if (!fresh) fail(Code::bad_input, where_, "each key once", str("the key ", quote(member->first), " twice"));
+    member_ = &member->second;
+    return true;
+  }
+
+  bool parse_error(size_t, const std::string&, const Json::exception& error) override {
+    const std::string what = error.what();  // "[json.exception...] detail", with what was read last, however long
+    const size_t detail = what.find("] ");
+    const std::string quoted = quote(what.substr(detail == std::string::npos ? 0 : detail + 2), 200);
+    fail(Code::bad_input, where_, "valid JSON", quoted.substr(1, quoted.size() - 2));
+  }
+
+ private:
+  bool put(Json value) {
+    place(std::move(value));
+    return true;
+  }
+  Json* place(Json value) {
+    Json* at = open_.empty()              ? &root_
+               : open_.back()->is_array() ? &open_.back()->get_ref<Json::array_t&>().emplace_back()
+                                          : member_;
+    *at = std::move(value);
+    return at;
+  }
+  bool open(Json value) {
+    if (open_.size() == max_depth) fail(Code::bad_input, where_, str("JSON nested at most ", max_depth, " deep"), "deeper");
+    open_.push_back(place(std::move(value)));
+    return true;
+  }
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  std::string_view where_;
+  Json root_;
+  std::vector<Json*> open_;  // the objects and arrays around what is read next
+  Json* member_ = nullptr;   // the place of the key that was read last
+};
+
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view where) {
-  std::vector<std::set<std::string, std::less<>>> keys;
-  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > max_depth) fail(Code::bad_input, where, str("JSON nested at most ", max_depth, " deep"), "deeper");
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
-      fail(Code::bad_input, where, "each key once", str("the key ", quote(parsed.get<std::string>()), " twice"));
-    return true;
-  };
-  try {
-    return Json::parse(text, check);
-  } catch (const Json::exception& error) {
-    const std::string_view what = error.what();  // "[json.exception...] detail", with what was read last, however long
-    const size_t detail = what.find("] ");
-    const std::string quoted = quote(what.substr(detail == std::string_view::npos ? 0 : detail + 2), 200);
-    fail(Code::bad_input, where, "valid JSON", quoted.substr(1, quoted.size() - 2));
-  }
+  Builder builder(where);
+  Json::sax_parse(text, &builder);
+  return builder.take();
 }
 
 Json read_json(const fs::path& path, uint64_t max_bytes) {

@@ -17,7 +17,8 @@ struct TokenizeOptions {
 
 void describe(TokenizeOptions& options, OptionSet& set) {
   set.section("Tokenizer");
-  set.add("model_name_or_path", options.model_name_or_path, "a folder with tokenizer.json, a tokenizer.json, or a .gguf file");
+  set.add("model_name_or_path", options.model_name_or_path,
+          "a folder with tokenizer.json or a family's vocabulary files, a tokenizer.json, or a .gguf file");
   set.section("Lines");
   set.add("input", options.input, "file to read; stdin when not given");
   set.add("output", options.output, "file to write; stdout when not given");

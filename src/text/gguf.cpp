@@ -1,23 +1,36 @@
 // The tokenizer of a GGUF file, told as a tokenizer.json.
 #include "dept/tensorio/gguf.h"
 
+#include <cmath>
+
 #include "dept/base/error.h"
 #include "dept/base/text.h"
-#include "text/pipeline.h"
+#include "text/pattern.h"
+#include "text/sources.h"
 
 namespace dept {
 namespace {
 
-// Kinds of tokenizer.ggml.token_type that are not plain vocabulary.
-constexpr int64_t control = 3, user_defined = 4;
+constexpr const char* mark = "\u2581";  // SentencePiece's blank
 
-// llama.cpp's names of pre-tokenizers -> what cuts the text before the bytes are spelled.
-Json pre_tokenizer(const std::string& name, const std::string& where) {
-  Json gpt2 = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  if (name == "gpt-2") return gpt2;
-  if (name == "smollm")
-    return {{"type", "Sequence"}, {"pretokenizers", {{{"type", "Digits"}, {"individual_digits", true}}, gpt2}}};
-  fail(Code::bad_input, where + ": tokenizer.ggml.pre", "gpt-2 or smollm", quote(name));
+// llama.cpp's names of pre-tokenizers, and what they mean.
+struct BytePairs {
+  Json pre_tokenizer;
+  bool whole_words = false, add_bos = false;  // words of the vocabulary are not merged; <bos> unless the file says otherwise
+};
+
+BytePairs byte_pairs(const std::string& name, const std::string& where) {
+  const auto sequence = [](const Json& first, bool use_regex) {
+    const Json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
+    return first.is_null() ? bytes : Json{{"type", "Sequence"}, {"pretokenizers", {first, bytes}}};
+  };
+  if (name == "gpt-2") return {sequence(nullptr, true)};
+  if (name == "smollm") return {sequence({{"type", "Digits"}, {"individual_digits", true}}, true)};
+  if (name == "llama-bpe")
+    return {sequence({{"type", "Split"}, {"pattern", {{"Regex", llama3_pattern}}}, {"behavior", "Isolated"}, {"invert", false}},
+                     false),
+            true, true};
+  fail(Code::bad_input, where + ": tokenizer.ggml.pre", "gpt-2, smollm or llama-bpe", quote(name));
 }
 
 std::optional<int64_t> optional_id(const GgufFile& file, std::string_view key, size_t tokens, const std::string& where) {
@@ -28,18 +41,18 @@ std::optional<int64_t> optional_id(const GgufFile& file, std::string_view key, s
   return id;
 }
 
-bool flag(const GgufFile& file, std::string_view key) {
+bool flag(const GgufFile& file, std::string_view key, bool fallback) {
   const auto found = file.metadata().find(key);
   const bool* value = found == file.metadata().end() ? nullptr : std::get_if<bool>(&found->second);
-  return value != nullptr && *value;
+  return value != nullptr ? *value : fallback;
 }
 
 // [bos] A [eos], as the file asks for.
-Json template_of(const GgufFile& file, const std::vector<std::string>& tokens, const std::string& where) {
-  const auto bos = flag(file, "tokenizer.ggml.add_bos_token")
+Json template_of(const GgufFile& file, const std::vector<std::string>& tokens, bool add_bos, const std::string& where) {
+  const auto bos = flag(file, "tokenizer.ggml.add_bos_token", add_bos)
                        ? optional_id(file, "tokenizer.ggml.bos_token_id", tokens.size(), where)
                        : std::nullopt;
-  const auto eos = flag(file, "tokenizer.ggml.add_eos_token")
+  const auto eos = flag(file, "tokenizer.ggml.add_eos_token", false)
                        ? optional_id(file, "tokenizer.ggml.eos_token_id", tokens.size(), where)
                        : std::nullopt;
   if (!bos && !eos) return nullptr;
@@ -62,13 +75,48 @@ Json template_of(const GgufFile& file, const std::vector<std::string>& tokens, c
   return out;
 }
 
+// What byte-level BPE files say beyond their vocabulary; gives the default of add_bos_token.
+bool tell_byte_level(const GgufFile& file, const std::string& where, Json& out) {
+  BytePairs pairs = byte_pairs(file.string("tokenizer.ggml.pre"), where);
+  out["pre_tokenizer"] = std::move(pairs.pre_tokenizer);
+  out["decoder"] = {{"type", "ByteLevel"}};
+  out["model"]["ignore_merges"] = pairs.whole_words;
+  out["model"]["merges"] = file.strings("tokenizer.ggml.merges");
+  return pairs.add_bos;
+}
+
+// The same of SentencePiece's BPE models, whose scores rank the merges.
+bool tell_sentencepiece(const GgufFile& file, const std::vector<std::string>& tokens, const std::string& where, Json& out) {
+  std::vector<double> ranks = file.numbers("tokenizer.ggml.scores");
+  if (ranks.size() != tokens.size())
+    fail(Code::bad_input, where + ": tokenizer.ggml.scores", str(tokens.size(), " scores"), str(ranks.size()));
+  for (size_t id = 0; id < ranks.size(); ++id) {
+    if (!std::isfinite(ranks[id]))
+      fail(Code::bad_input, str(where, ": tokenizer.ggml.scores[", id, "]"), "a finite score", str(ranks[id]));
+    ranks[id] = -ranks[id];
+  }
+  Json blanks = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", mark}};
+  Json marks = {{"type", "Replace"}, {"pattern", {{"String", mark}}}, {"content", " "}};
+  Json normalizers = Json::array({blanks}), decoders = {marks, {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
+  if (flag(file, "tokenizer.ggml.add_space_prefix", true)) {
+    normalizers.insert(normalizers.begin(), Json{{"type", "Prepend"}, {"prepend", mark}});
+    decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  }
+  out["normalizer"] = {{"type", "Sequence"}, {"normalizers", std::move(normalizers)}};
+  out["decoder"] = {{"type", "Sequence"}, {"decoders", std::move(decoders)}};
+  out["model"].update({{"fuse_unk", true}, {"byte_fallback", true}, {"merges", merges_of(tokens, ranks)}});
+  if (const auto unk = optional_id(file, "tokenizer.ggml.unknown_token_id", tokens.size(), where))
+    out["model"]["unk_token"] = tokens[*unk];
+  return true;
+}
+
 }  // namespace
 
-GgufTokenizer read_gguf_tokenizer(const fs::path& path) {
+TokenizerSource read_gguf_tokenizer(const fs::path& path) {
   const auto file = open_gguf(path);
   const std::string where = path.string();
   const std::string& kind = file->string("tokenizer.ggml.model");
-  if (kind != "gpt2") fail(Code::bad_input, where + ": tokenizer.ggml.model", "gpt2", quote(kind));
+  if (kind != "gpt2" && kind != "llama") fail(Code::bad_input, where + ": tokenizer.ggml.model", "gpt2 or llama", quote(kind));
   const auto& tokens = file->strings("tokenizer.ggml.tokens");
   const auto& types = file->integers("tokenizer.ggml.token_type");
   if (types.size() != tokens.size())
@@ -79,16 +127,15 @@ GgufTokenizer read_gguf_tokenizer(const fs::path& path) {
       fail(Code::bad_input, str(where, ": tokenizer.ggml.tokens[", id, "]"), "valid UTF-8", quote(tokens[id]));
     if (!vocab.emplace(tokens[id], id).second)
       fail(Code::bad_input, str(where, ": tokenizer.ggml.tokens[", id, "]"), "each token once", str(quote(tokens[id]), " twice"));
-    if (types[id] == control || types[id] == user_defined)
-      added.push_back({{"id", id}, {"content", tokens[id]}, {"special", types[id] == control}, {"normalized", false}});
+    const bool special = types[id] == SentencePieceModel::control || types[id] == SentencePieceModel::unknown;
+    if (special || types[id] == SentencePieceModel::user_defined)
+      added.push_back({{"id", id}, {"content", tokens[id]}, {"special", special}, {"normalized", false}});
   }
-  Json tokenizer = {
-      {"version", "1.0"},
-      {"added_tokens", std::move(added)},
-      {"pre_tokenizer", pre_tokenizer(file->string("tokenizer.ggml.pre"), where)},
-      {"post_processor", template_of(*file, tokens, where)},
-      {"decoder", {{"type", "ByteLevel"}}},
-      {"model", {{"type", "BPE"}, {"vocab", std::move(vocab)}, {"merges", file->strings("tokenizer.ggml.merges")}}}};
+  Json tokenizer = {{"version", "1.0"}, {"model", {{"type", "BPE"}}}, {"added_tokens", std::move(added)}};
+  tokenizer["model"]["vocab"] = std::move(vocab);
+  const bool add_bos =
+      kind == "gpt2" ? tell_byte_level(*file, where, tokenizer) : tell_sentencepiece(*file, tokens, where, tokenizer);
+  tokenizer["post_processor"] = template_of(*file, tokens, add_bos, where);
   Json config = Json::object();
   const std::pair<const char*, const char*> specials[] = {{"bos_token", "tokenizer.ggml.bos_token_id"},
                                                           {"eos_token", "tokenizer.ggml.eos_token_id"},

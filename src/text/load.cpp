@@ -9,6 +9,7 @@
 #include "dept/text/tokenizer.h"
 #include "text/json_fields.h"
 #include "text/pipeline.h"
+#include "text/sources.h"
 
 namespace dept {
 namespace {
@@ -60,21 +61,26 @@ std::shared_ptr<const Tokenizer> load_json(const fs::path& path) {
   return build(json, sides, std::move(files), path.string());
 }
 
-std::shared_ptr<const Tokenizer> load_gguf(const fs::path& path) {
-  const GgufTokenizer read = read_gguf_tokenizer(path);
-  TokenizerPipeline::Files files{{"tokenizer.json", read.tokenizer.dump()}, {"tokenizer_config.json", read.config.dump()}};
-  return build(read.tokenizer, {read.config}, std::move(files), path.string());
+std::shared_ptr<const Tokenizer> build(const TokenizerSource& source, const std::string& where) {
+  TokenizerPipeline::Files files{{"tokenizer.json", source.tokenizer.dump()}, {"tokenizer_config.json", source.config.dump()}};
+  return build(source.tokenizer, {source.config}, std::move(files), where);
+}
+
+bool has_vocabulary_files(const fs::path& folder) {
+  return fs::exists(folder / "spiece.model") || fs::exists(folder / "tokenizer.model") || fs::exists(folder / "vocab.txt") ||
+         (fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt"));
 }
 
 }  // namespace
 
 std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
   if (fs::is_directory(path)) {
-    if (!fs::exists(path / "tokenizer.json")) fail(Code::io, path.string(), "a tokenizer.json in the folder", "none");
-    return load_json(path / "tokenizer.json");
+    if (fs::exists(path / "tokenizer.json")) return load_json(path / "tokenizer.json");
+    if (has_vocabulary_files(path)) return build(read_vocabulary_files(path), path.string());
+    fail(Code::io, path.string(), "a tokenizer.json in the folder, or vocabulary files", "none");
   }
   require_readable_file(path, "tokenizer");
-  return path.extension() == ".gguf" ? load_gguf(path) : load_json(path);
+  return path.extension() == ".gguf" ? build(read_gguf_tokenizer(path), path.string()) : load_json(path);
 }
 
 std::vector<Ids> Tokenizer::encode_batch(std::span<const std::string> texts, const EncodeOptions& options, int threads) const {

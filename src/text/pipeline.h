@@ -60,10 +60,4 @@ class TokenizerPipeline : public Tokenizer {
   mutable std::vector<std::unique_ptr<Scratch>> idle_;
 };
 
-/// The tokenizer.json and tokenizer_config.json that stand for the tokenizer in a GGUF file's metadata. Throws io or bad_input.
-struct GgufTokenizer {
-  Json tokenizer, config;
-};
-GgufTokenizer read_gguf_tokenizer(const fs::path& path);
-
 }  // namespace dept

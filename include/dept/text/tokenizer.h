@@ -47,7 +47,8 @@ class Tokenizer {
   std::vector<Ids> encode_batch(std::span<const std::string> texts, const EncodeOptions& options, int threads) const;
 };
 
-/// A folder with tokenizer.json, a tokenizer.json, or a .gguf file. Throws io or bad_input.
+/// A folder with tokenizer.json or else a family's vocabulary files (spiece.model, tokenizer.model, vocab.json and merges.txt,
+/// vocab.txt), a tokenizer.json, or a .gguf file. Throws io or bad_input.
 std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path);
 
 }  // namespace dept

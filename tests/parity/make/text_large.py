@@ -15,7 +15,7 @@ from text_strings import digest, string  # noqa: E402
 
 OUT = os.path.join(os.path.dirname(__file__), "..", "data", "text", "large.json")
 STRINGS, BLOCK, FIRST = 100_000, 1000, 1_000_000
-NAMES = ["gpt2", "roberta", "smollm2", "phi-2", "t5"]
+NAMES = ["bert-uncased", "gpt2", "llama2", "phi-2", "roberta", "smollm2", "t5"]
 
 
 def main():

@@ -31,7 +31,8 @@ TEST_F(Hostile, NotATokenizer) {
   EXPECT_THAT(refused(R"({"model":3})"), HasSubstr("number 3"));
   EXPECT_THAT(refused(R"({"model":{"type":"Neural"}})"), HasSubstr("BPE, Unigram or WordPiece, received \"Neural\""));
   EXPECT_THAT(refused(R"({"model":{"type":"BPE"}})"), HasSubstr("vocab"));
-  EXPECT_THAT(error_of(Code::io, [&] { load_tokenizer(scratch_.path()); }), HasSubstr("a tokenizer.json in the folder"));
+  EXPECT_THAT(error_of(Code::io, [&] { load_tokenizer(scratch_.path()); }),
+              HasSubstr("a tokenizer.json in the folder, or vocabulary files"));
 }
 
 TEST_F(Hostile, Vocabularies) {

@@ -168,10 +168,11 @@ TEST(Loading, GgufMetadata) {
     return error_of(Code::bad_input, [&] { load(file); });
   };
   using testing::HasSubstr;
-  EXPECT_THAT(refused([](Gguf& f) { f.put_string("tokenizer.ggml.model", "llama"); }),
-              HasSubstr("expected gpt2, received \"llama\""));
+  EXPECT_THAT(refused([](Gguf& f) { f.put_string("tokenizer.ggml.model", "bert"); }),
+              HasSubstr("expected gpt2 or llama, received \"bert\""));
+  EXPECT_THAT(refused([](Gguf& f) { f.put_string("tokenizer.ggml.model", "llama"); }), HasSubstr("tokenizer.ggml.scores"));
   EXPECT_THAT(refused([](Gguf& f) { f.put_string("tokenizer.ggml.pre", "odd"); }),
-              HasSubstr("gpt-2 or smollm, received \"odd\""));
+              HasSubstr("gpt-2, smollm or llama-bpe, received \"odd\""));
   EXPECT_THAT(refused([](Gguf& f) { f.put_types("tokenizer.ggml.token_type", {1}); }), HasSubstr("7 types, received 1"));
   EXPECT_THAT(refused([](Gguf& f) { f.put_id("tokenizer.ggml.eos_token_id", 7); }), HasSubstr("an id below 7, received 7"));
   EXPECT_THAT(refused([](Gguf& f) { f.put_strings("tokenizer.ggml.merges", {"a c"}); }), HasSubstr("received \"c\""));
@@ -179,6 +180,36 @@ TEST(Loading, GgufMetadata) {
                 f.put_strings("tokenizer.ggml.tokens", {"a", "a", "b", "ab", "1", "2", "11"});
               }),
               HasSubstr("each token once"));
+}
+
+TEST(Loading, VocabularyFilesThatCannotServe) {
+  const Scratch scratch;
+  const auto refused = [&] { return error_of(Code::bad_input, [&] { load_tokenizer(scratch.path()); }); };
+  using testing::HasSubstr;
+  const std::string piece = std::string("\x0A\x05\x0A\x03") + "abc";  // a field 1 with a field 1
+  scratch.write("spiece.model", "");
+  EXPECT_THAT(refused(), HasSubstr("pieces, received none"));
+  scratch.write("spiece.model", "\x0A\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F");
+  EXPECT_THAT(refused(), HasSubstr("a field of 9223372036854775807 bytes where 0 are left"));
+  scratch.write("spiece.model", "\x08\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF");
+  EXPECT_THAT(refused(), HasSubstr("a number without end"));
+  scratch.write("spiece.model", "\x0B");
+  EXPECT_THAT(refused(), HasSubstr("wire type 3"));
+  scratch.write("spiece.model", std::string("\x0A\x03\x0A\x01") + '\xFF');
+  EXPECT_THAT(refused(), HasSubstr("pieces[0]] expected valid UTF-8"));
+  scratch.write("spiece.model", piece + "\x0A\x0A\x0A\x03xyz\x15" + std::string("\0\0\x80\x7F", 4));
+  EXPECT_THAT(refused(), HasSubstr("a finite score"));
+  scratch.write("spiece.model", piece + piece);
+  EXPECT_THAT(refused(), HasSubstr("\"abc\" twice"));
+  scratch.write("spiece.model", piece);
+  scratch.write("tokenizer_config.json", R"({"tokenizer_class":"MarianTokenizer"})");
+  EXPECT_THAT(refused(), HasSubstr("those of \"marian\""));
+  scratch.write("tokenizer_config.json", R"({"tokenizer_class":"BertTokenizer"})");
+  EXPECT_THAT(error_of(Code::io, [&] { load_tokenizer(scratch.path()); }), HasSubstr("vocab.txt"));
+  scratch.write("vocab.txt", "[UNK]\n\xFF\n");
+  EXPECT_THAT(refused(), HasSubstr("a broken byte at offset 6"));
+  scratch.write("added_tokens.json", "{}");
+  EXPECT_THAT(refused(), HasSubstr("added_tokens.json"));
 }
 
 }  // namespace
