@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Text to ids on one thread beside the `tokenizers` library, in turns: medians of the rates (MB/s of UTF-8), and of the load times.
 
-    bench/tokenizers.py FOLDER TEXT [REPEATS]     FOLDER/NAME/tokenizer.json; TEXT a file of lines; needs `pip install tokenizers`
+    bench/tokenizer_speed.py FOLDER TEXT [REPEATS]     FOLDER/NAME/tokenizer.json; TEXT a file of lines; needs `pip install tokenizers`
 
 Ours is measured by build/release/bin/bench_tokenizers, the library by encode() of one line after the other in this process.
 """
