@@ -11,7 +11,9 @@
 #include "dept/base/error.h"
 #include "dept/base/json.h"
 #include "dept/base/text.h"
+#include "dept/kernels/activation.h"
 #include "dept/models/backbone.h"
+#include "models/model_files.h"
 
 namespace dept {
 
@@ -30,6 +32,31 @@ inline std::optional<int64_t> optional_id(const Json& config, std::string_view k
 
 inline std::string storage_name(at::ScalarType dtype) {
   return dtype == at::kBFloat16 ? "bf16" : dtype == at::kDouble ? "fp64" : "fp32";
+}
+
+/// A dropout probability of a model.
+inline double read_dropout(const Json& config, std::string_view key, double fallback, const std::string& where) {
+  const double p = value_or<double>(config, key, fallback, where);
+  if (!(p >= 0 && p < 1)) fail(Code::bad_input, dept::str(where, ": ", key), "0 to below 1", dept::str(p));
+  return p;
+}
+
+/// An activation by transformers' name. Throws bad_input for one that is not known here.
+inline kernels::Activation parse_activation(std::string_view name, const std::string& where) {
+  using kernels::Activation;
+  if (name == "relu") return Activation::relu;
+  if (name == "gelu") return Activation::gelu;
+  if (name == "gelu_new" || name == "gelu_pytorch_tanh") return Activation::gelu_new;
+  if (name == "silu" || name == "swish") return Activation::silu;
+  fail(Code::bad_input, where, "relu, gelu, gelu_new, gelu_pytorch_tanh, silu or swish", quote(name));
+}
+
+/// What stands in front of a checkpoint's names: the first of `prefixes` with which it has a tensor `probe`, else the first.
+inline std::string name_prefix(const ModelFiles& files, std::initializer_list<std::string_view> prefixes,
+                               std::string_view probe) {
+  for (const std::string_view prefix : prefixes)
+    if (files.weights != nullptr && files.weights->find(dept::str(prefix, probe)) != nullptr) return std::string(prefix);
+  return std::string(*prefixes.begin());
 }
 
 /// Throws bug unless embeds is [tokens, D] of the residual's dtype.

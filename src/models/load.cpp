@@ -1,6 +1,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
 
@@ -8,6 +9,7 @@
 #include "dept/base/text.h"
 #include "models/albert.h"
 #include "models/bert.h"
+#include "models/gpt2.h"
 #include "models/llama.h"
 #include "models/t5.h"
 
@@ -20,11 +22,10 @@ struct Family {
   ModelInfo (*info)(const Json&, const std::string&);
 };
 
-constexpr Family families[] = {{"albert", make_albert, albert_info},
-                               {"bert", make_bert, bert_info},
-                               {"llama", make_llama, llama_info},
-                               {"roberta", make_roberta, roberta_info},
-                               {"t5", make_t5, t5_info}};
+constexpr Family families[] = {
+    {"albert", make_albert, albert_info}, {"bert", make_bert, bert_info},          {"gpt2", make_gpt2, gpt2_info},
+    {"llama", make_llama, llama_info},    {"mistral", make_llama, llama_info},     {"mt5", make_t5, t5_info},
+    {"qwen2", make_llama, llama_info},    {"roberta", make_roberta, roberta_info}, {"t5", make_t5, t5_info}};
 
 const Family& family_of(const Json& config, const std::string& where) {
   const std::string type = require<std::string>(config, "model_type", where);
@@ -45,7 +46,8 @@ std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx
 std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx, uint64_t seed) {
   ModelFiles files{config, "config", {}, nullptr, {}};
   const at::Generator generator = at::detail::createCPUGenerator(seed);
-  files.loader = nn::WeightLoader([generator](const std::string&, at::IntArrayRef shape, at::ScalarType dtype) {
+  files.loader = nn::WeightLoader([generator](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
+    if (name.ends_with(".bias")) return at::zeros(shape, at::TensorOptions(dtype));
     if (shape.size() == 1) return at::ones(shape, at::TensorOptions(dtype));
     return at::empty(shape, at::TensorOptions(at::kFloat))
         .normal_(0, 1 / std::sqrt(static_cast<double>(shape.back())), generator)

@@ -17,6 +17,15 @@ std::vector<int64_t> read_eos(const Json& config, const std::string& where) {
   return {require<int64_t>(config, "eos_token_id", where)};
 }
 
+Json rope_scaling_of_gguf(const GgufFile& file) {
+  const std::string scaling = "llama.rope.scaling.";
+  Json out = {{"rope_type", file.string(scaling + "type")}};
+  if (file.has(scaling + "factor")) out["factor"] = file.number(scaling + "factor");
+  if (file.has(scaling + "original_context_length"))
+    out["original_max_position_embeddings"] = file.integer(scaling + "original_context_length");
+  return out;
+}
+
 Json config_of_gguf(const GgufFile& file) {
   const std::string architecture = file.string("general.architecture");
   if (architecture != "llama")
@@ -37,9 +46,8 @@ Json config_of_gguf(const GgufFile& file) {
   if (embedding == nullptr || embedding->shape.size() != 2)
     fail(Code::bad_input, file.path().string(), "a tensor token_embd.weight [V, D]", "none");
   config["vocab_size"] = embedding->shape[0];
-  if (file.find("rope_freqs.weight") != nullptr || file.has(key("rope.scaling.type")))
-    config["rope_scaling"] = {
-        {"rope_type", file.has(key("rope.scaling.type")) ? file.string(key("rope.scaling.type")) : "llama3"}};
+  if (file.has(key("rope.scaling.type")) && file.string(key("rope.scaling.type")) != "none")
+    config["rope_scaling"] = rope_scaling_of_gguf(file);
   for (const auto& [ours, theirs] :
        std::map<std::string, std::string>{{"bos_token_id", "bos"}, {"eos_token_id", "eos"}, {"pad_token_id", "padding"}}) {
     const std::string name = str("tokenizer.ggml.", theirs, "_token_id");

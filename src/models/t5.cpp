@@ -62,12 +62,12 @@ class T5 : public Backbone {
       : config_(read_t5_config(files.config, files.where)), info_(t5_info(files.config, files.where)), dtype_(ctx.compute) {
     info_.eos_ids = files.eos_ids;
     info_.storage = storage_name(dtype_);
-    embedding_.table = files.loader("shared.weight", {config_.vocab, config_.hidden}, dtype_);
-    const bool own_head = files.weights != nullptr && files.weights->find("lm_head.weight") != nullptr;
-    head_.table = own_head ? files.loader("lm_head.weight", {config_.vocab, config_.hidden}, dtype_) : embedding_.table;
+    const std::string base = name_prefix(files, {"", "transformer."}, "shared.weight");
+    embedding_.table = files.loader(base + "shared.weight", {config_.vocab, config_.hidden}, dtype_);
+    head_.table = load_head(files);
     head_.scale = config_.scaled_output ? 1 / std::sqrt(static_cast<double>(config_.hidden)) : 1.0;
-    encoder_ = load_stack(files, ctx, "encoder", config_.encoder_layers);
-    decoder_ = load_stack(files, ctx, "decoder", config_.decoder_layers);
+    encoder_ = load_stack(files, ctx, base + "encoder", false, config_.encoder_layers);
+    decoder_ = load_stack(files, ctx, base + "decoder", true, config_.decoder_layers);
     if (files.weights != nullptr) files.weights->drop_pages();
   }
 
@@ -162,14 +162,33 @@ class T5 : public Backbone {
     check_stream(ctx, stream, config_.hidden, "T5");
   }
 
-  Stack load_stack(const ModelFiles& files, const Context& ctx, const std::string& name, int64_t layers) const {
-    const int64_t d = config_.hidden, hk = config_.heads * config_.head_dim, f = config_.intermediate;
+  // A head of the file's own, whatever the configuration says of ties; some files repeat the embedding under that name.
+  at::Tensor load_head(const ModelFiles& files) {
+    const bool stored = files.weights != nullptr ? files.weights->find("lm_head.weight") != nullptr : !config_.tied;
+    const at::Tensor head = stored ? files.loader("lm_head.weight", {config_.vocab, config_.hidden}, dtype_) : embedding_.table;
+    const bool tied = head.equal(embedding_.table);
+    info_.parameters += (int64_t{info_.tied} - int64_t{tied}) * head.numel();
+    info_.tied = tied;
+    return tied ? embedding_.table : head;
+  }
+
+  nn::FeedForward load_feed_forward(const ModelFiles& files, const std::string& name) const {
+    const int64_t d = config_.hidden, f = config_.intermediate;
+    const std::vector<nn::LinearSpec::Part> in = config_.gated
+                                                     ? std::vector<nn::LinearSpec::Part>{{name + "wi_0", f}, {name + "wi_1", f}}
+                                                     : std::vector<nn::LinearSpec::Part>{{name + "wi", f}};
+    return {files.loader.linear({in, d}, dtype_), files.loader.linear({{{name + "wo", d}}, f}, dtype_), config_.activation,
+            config_.gated};
+  }
+
+  Stack load_stack(const ModelFiles& files, const Context& ctx, const std::string& name, bool decoder, int64_t layers) const {
+    const int64_t d = config_.hidden, hk = config_.heads * config_.head_dim;
     const auto norm = [&](const std::string& key) { return nn::RmsNorm{files.loader(key, {d}, ctx.residual()), config_.eps}; };
     const auto linear = [&](std::vector<nn::LinearSpec::Part> parts, int64_t in) {
       return files.loader.linear({std::move(parts), in}, dtype_);
     };
     Stack stack;
-    stack.decoder = name == "decoder";
+    stack.decoder = decoder;
     for (int64_t i = 0; i < layers; ++i) {
       const std::string block_name = str(name, ".block.", i, ".layer.");
       const std::string self = block_name + "0.SelfAttention.", cross = block_name + "1.EncDecAttention.";
@@ -184,7 +203,7 @@ class T5 : public Backbone {
                        linear({{cross + "o", d}}, hk), config_.heads, config_.head_dim};
       }
       block.feed_forward_norm = norm(last + "layer_norm.weight");
-      block.feed_forward = {linear({{last + "DenseReluDense.wi", f}}, d), linear({{last + "DenseReluDense.wo", d}}, f)};
+      block.feed_forward = load_feed_forward(files, last + "DenseReluDense.");
       stack.blocks.push_back(std::move(block));
     }
     stack.final_norm = norm(name + ".final_layer_norm.weight");
@@ -263,6 +282,24 @@ int64_t t5_bucket(int64_t relative, bool bidirectional, int64_t buckets, int64_t
   return first + std::min<int64_t>(exact + static_cast<int64_t>(far * static_cast<float>(buckets - exact)), buckets - 1);
 }
 
+namespace {
+
+// feed_forward_proj is ACT or gated-ACT; "gated-gelu" has always meant the tanh approximation.
+void read_feed_forward(const Json& config, const std::string& fallback, const std::string& where, T5Config& c) {
+  const auto named = value_or<std::string>(config, "feed_forward_proj", fallback, where);
+  c.gated = named.starts_with("gated-");
+  std::string act = c.gated ? named.substr(6) : named;
+  if (named == "gated-gelu") act = "gelu_new";
+  c.activation = parse_activation(act, where + ": feed_forward_proj");
+  if (const auto said = value_or<std::string>(config, "dense_act_fn", act, where); said != act)
+    fail(Code::bad_input, where + ": dense_act_fn", str(act, ", as feed_forward_proj says"), quote(said));
+  if (const bool said = value_or<bool>(config, "is_gated_act", c.gated, where); said != c.gated)
+    fail(Code::bad_input, where + ": is_gated_act", str(c.gated ? "true" : "false", ", as feed_forward_proj says"),
+         said ? "true" : "false");
+}
+
+}  // namespace
+
 T5Config read_t5_config(const Json& config, const std::string& where) {
   T5Config c{};
   c.hidden = require_size(config, "d_model", where);
@@ -274,22 +311,23 @@ T5Config read_t5_config(const Json& config, const std::string& where) {
   c.vocab = require_size(config, "vocab_size", where);
   c.buckets = value_or<int64_t>(config, "relative_attention_num_buckets", 32, where);
   c.max_distance = value_or<int64_t>(config, "relative_attention_max_distance", 128, where);
-  c.dropout = value_or<double>(config, "dropout_rate", 0.1, where);
+  c.dropout = read_dropout(config, "dropout_rate", 0.1, where);
   c.eps = value_or<double>(config, "layer_norm_epsilon", 1e-6, where);
-  c.scaled_output = value_or<bool>(config, "tie_word_embeddings", true, where);
+  const bool mt5 = value_or<std::string>(config, "model_type", "t5", where) == "mt5";
+  read_feed_forward(config, mt5 ? "gated-gelu" : "relu", where, c);
+  c.tied = value_or<bool>(config, "tie_word_embeddings", !mt5, where);
+  // transformers 5 writes every configuration as tied, and what it used to mean under a name of its own.
+  c.scaled_output = !mt5 && value_or<bool>(config, "scale_decoder_outputs", c.tied, where);
   if (c.buckets < 4 || c.buckets > 4096 || c.max_distance <= c.buckets / 2)
     fail(Code::bad_input, where + ": relative_attention_num_buckets",
          "4 to 4096, half of it below relative_attention_max_distance", str(c.buckets, " and ", c.max_distance));
-  if (!(c.dropout >= 0 && c.dropout < 1)) fail(Code::bad_input, where + ": dropout_rate", "0 to below 1", str(c.dropout));
-  if (const auto act = value_or<std::string>(config, "feed_forward_proj", "relu", where); act != "relu")
-    fail(Code::bad_input, where + ": feed_forward_proj", "relu", quote(act));
   return c;
 }
 
 ModelInfo t5_info(const Json& config, const std::string& where) {
   const T5Config c = read_t5_config(config, where);
   ModelInfo info;
-  info.model_type = "t5";
+  info.model_type = value_or<std::string>(config, "model_type", "t5", where);
   info.architecture = Architecture::encoder_decoder;
   info.head = HeadForm::none;
   info.hidden = c.hidden;
@@ -297,10 +335,9 @@ ModelInfo t5_info(const Json& config, const std::string& where) {
   info.heads = c.heads;
   info.vocab = c.vocab;
   info.dropout = c.dropout;
-  info.tied = c.scaled_output;
-  const int64_t attention = 4 * c.hidden * c.heads * c.head_dim, feed_forward = 2 * c.hidden * c.intermediate;
-  info.parameters = c.vocab * c.hidden * (c.scaled_output ? 1 : 2) +
-                    c.encoder_layers * (attention + feed_forward + 2 * c.hidden) +
+  info.tied = c.tied;
+  const int64_t attention = 4 * c.hidden * c.heads * c.head_dim, feed_forward = (c.gated ? 3 : 2) * c.hidden * c.intermediate;
+  info.parameters = c.vocab * c.hidden * (c.tied ? 1 : 2) + c.encoder_layers * (attention + feed_forward + 2 * c.hidden) +
                     c.decoder_layers * (2 * attention + feed_forward + 3 * c.hidden) + 2 * c.hidden + 2 * c.buckets * c.heads;
   info.pad_id = optional_id(config, "pad_token_id", where);
   info.decoder_start_id = optional_id(config, "decoder_start_token_id", where);

@@ -1,8 +1,10 @@
-// T5 v1.0 (Raffel et al. 2020): encoder and decoder with relative position bias, RMSNorm, ReLU feed-forward, no attention scale.
+// T5 (Raffel et al. 2020): encoder and decoder with relative position bias, RMSNorm, no attention scale. Version 1.0 has a ReLU
+// feed-forward and a tied head; 1.1, Flan and mT5 gated GELU (Shazeer 2020) and a head of their own.
 #pragma once
 
 #include <memory>
 
+#include "dept/kernels/activation.h"
 #include "models/model_files.h"
 
 namespace dept {
@@ -10,10 +12,13 @@ namespace dept {
 struct T5Config {
   int64_t hidden, head_dim, intermediate, encoder_layers, decoder_layers, heads, vocab, buckets, max_distance;
   double dropout, eps;
+  kernels::Activation activation;
+  bool gated;
+  bool tied;           ///< as the file says; a head in the weights' file counts more
   bool scaled_output;  ///< the decoder's output is multiplied with hidden^-0.5 before the head
 };
 
-/// Throws bad_input for a missing, impossible or not yet supported field.
+/// Throws bad_input for a missing, impossible or not supported field.
 T5Config read_t5_config(const Json& config, const std::string& where);
 ModelInfo t5_info(const Json& config, const std::string& where);
 

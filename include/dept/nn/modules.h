@@ -128,30 +128,21 @@ struct CrossAttention {
   at::Tensor backward_absorbed(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;
 };
 
-/// wo(dropout(activation(wi x)))
+/// wo(dropout(f(wi x))), or gated (Shazeer 2020): wo(dropout(f(gate x) * up x)).
 struct FeedForward {
-  kernels::FrozenLinear wi;  ///< [F, D]
+  kernels::FrozenLinear wi;  ///< [F, D]; gated: [2F, D], rows of the gate, then of the other factor
   kernels::FrozenLinear wo;  ///< [D, F]
   kernels::Activation activation = kernels::Activation::relu;
+  bool gated = false;
 
   struct Saved {
     at::Tensor kept;  ///< relu: one bit a unit; else wi x
   };
   at::Tensor forward(const at::Tensor& x, const kernels::Dropout& dropout, Saved* saved) const;
   at::Tensor backward(const at::Tensor& d, const kernels::Dropout& dropout, const Saved& saved) const;
-};
 
-/// down(dropout(activation(gate x) * up x))
-struct GatedFeedForward {
-  kernels::FrozenLinear gate_up;  ///< [2F, D]
-  kernels::FrozenLinear down;     ///< [D, F]
-  kernels::Activation activation = kernels::Activation::silu;
-
-  struct Saved {
-    at::Tensor gate_up;
-  };
-  at::Tensor forward(const at::Tensor& x, const kernels::Dropout& dropout, Saved* saved) const;
-  at::Tensor backward(const at::Tensor& d, const kernels::Dropout& dropout, const Saved& saved) const;
+ private:
+  bool keeps_bits() const { return activation == kernels::Activation::relu && !gated; }
 };
 
 }  // namespace dept::nn

@@ -1,0 +1,250 @@
+// Every family and variant against transformers (make/families.py), and each against itself in other forms.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "support.h"
+
+namespace dept::parity {
+namespace {
+
+fs::path families(const std::string& name) {
+  return data("families/" + name);
+}
+
+class Families : public testing::TestWithParam<std::string> {
+ protected:
+  static std::unique_ptr<Backbone> load(c10::ScalarType dtype) { return load_backbone(families(GetParam()), context(dtype)); }
+
+  const std::unique_ptr<TensorSource> file_ = golden("families/" + GetParam());
+  const bool decoder_only_ = file_->find("target") == nullptr;
+
+  Stream source(c10::ScalarType dtype) const {
+    Stream out = stream(as_lengths(file_->read("lengths")), file_->read("embeds").to(dtype));
+    if (decoder_only_) out.tokens.position = file_->read("position");
+    return out;
+  }
+  Stream target(c10::ScalarType dtype) const {
+    if (decoder_only_) return {};
+    return stream(as_lengths(file_->read("target_lengths")), file_->read("target").to(dtype));
+  }
+  Pass pass(const Context& ctx, const Backbone& model) const {
+    const Stream target_stream = target(ctx.residual());
+    return run(ctx, model, source(ctx.residual()), decoder_only_ ? nullptr : &target_stream, file_->read("cotangent"));
+  }
+};
+
+TEST_P(Families, EqualsTransformers) {
+  const Pass ours = pass(context(at::kFloat), *load(at::kFloat));
+  EXPECT_LT(relative_error(ours.logits, file_->read("logits")), 1e-5);
+  EXPECT_LT(relative_error(ours.logits, file_->read("padded")), 1e-5);
+  EXPECT_LT(relative_error(ours.gradients.source, file_->read("d_embeds")), 3e-5);
+  if (!decoder_only_) {
+    EXPECT_LT(relative_error(ours.gradients.target, file_->read("d_target")), 3e-5);
+  }
+}
+
+TEST_P(Families, Bf16IsWithinTwiceTransformersOwn) {
+  const Pass ours = pass(context(at::kBFloat16), *load(at::kBFloat16));
+  const auto allowed = [&](const std::string& key) { return 2 * file_->read("bf16." + key).item<double>(); };
+  EXPECT_LT(relative_distance(ours.logits, file_->read("logits")), allowed("logits"));
+  EXPECT_LT(relative_distance(ours.gradients.source, file_->read("d_embeds")), allowed("d_embeds"));
+  if (!decoder_only_) EXPECT_LT(relative_distance(ours.gradients.target, file_->read("d_target")), allowed("d_target"));
+}
+
+TEST_P(Families, GreedyEqualsTransformersOn200Prompts) {
+  const Json file = read_json(data("families/" + GetParam() + ".greedy.json"));
+  const auto prompts = id_lists(file["prompts"]), answers = id_lists(file["answers"]);
+  ASSERT_EQ(prompts.size(), 200u);
+  const auto model = load(at::kFloat);
+  Lengths lengths, ids;
+  for (const Lengths& prompt : prompts) {
+    lengths.push_back(static_cast<int64_t>(prompt.size()));
+    ids.insert(ids.end(), prompt.begin(), prompt.end());
+  }
+  GenerationOptions options;
+  options.max_new_tokens = file["max_new_tokens"];
+  options.eos_ids = file["eos_ids"].get<Lengths>();
+  const GenerationInput input{stream(lengths, model->embed(at::tensor(ids, at::kLong))), {}, {}};
+  const auto ours = generate(context(at::kFloat), *model, input, options);
+  ASSERT_EQ(ours.size(), 200u);
+  for (size_t i = 0; i < 200; ++i) {
+    const Lengths &answer = ours[i].front().ids, &expected = answers[i];
+    ASSERT_GE(answer.size(), expected.size()) << "prompt " << i;
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), answer.begin())) << "prompt " << i;
+  }
+}
+
+// With the dropout of training too: its bits belong to the example, not to the place in the batch.
+TEST_P(Families, RaggedEqualsOneAtATime) {
+  const auto model = load(at::kDouble);
+  for (const bool training : {false, true}) {
+    Context ctx = context(at::kDouble);
+    ctx.training = training;
+    const Pass together = pass(ctx, *model);
+    const Stream all = source(at::kDouble), all_targets = target(at::kDouble);
+    const Ragged& labelled = decoder_only_ ? all.tokens : all_targets.tokens;
+    for (int64_t b = 0; b < all.tokens.batch(); ++b) {
+      const at::Tensor cotangent = rows(file_->read("cotangent"), labelled, b);
+      if (cotangent.abs().max().item<double>() == 0) continue;
+      const Stream one_target = decoder_only_ ? Stream{} : only(all_targets, b);
+      const Pass alone = run(ctx, *model, only(all, b), decoder_only_ ? nullptr : &one_target, cotangent);
+      EXPECT_LT(relative_error(rows(together.logits, labelled, b), alone.logits), 1e-12) << "sequence " << b;
+      EXPECT_LT(relative_error(rows(together.gradients.source, all.tokens, b), alone.gradients.source), 1e-11)
+          << "sequence " << b;
+    }
+  }
+}
+
+TEST_P(Families, BackwardEqualsFiniteDifferencesWithDropout) {
+  const auto model = load(at::kDouble);
+  Context ctx = context(at::kDouble);
+  ctx.training = true;
+  const Pass ours = pass(ctx, *model);
+  const Stream x = source(at::kDouble), z = target(at::kDouble);
+  const at::Tensor cotangent = file_->read("cotangent");
+  const auto value = [&](const Stream& from, const Stream& to) {
+    return (model->logits(ctx, model->forward(ctx, from, decoder_only_ ? nullptr : &to, nullptr)) * cotangent)
+        .sum()
+        .item<double>();
+  };
+  const auto of_source = [&](const at::Tensor& embeds) { return value({x.tokens, embeds}, z); };
+  const auto of_target = [&](const at::Tensor& embeds) { return value(x, {z.tokens, embeds}); };
+  for (unsigned seed = 10; seed < 13; ++seed) {
+    EXPECT_LT(directional_error(of_source, x.embeds, ours.gradients.source, seed), 1e-6);
+    if (!decoder_only_) {
+      EXPECT_LT(directional_error(of_target, z.embeds, ours.gradients.target, seed), 1e-6);
+    }
+  }
+}
+
+TEST_P(Families, CachedStepsEqualFullForward) {
+  if (!decoder_only_) GTEST_SKIP() << "T5's cache: test_t5.cpp";
+  const auto model = load(at::kDouble);
+  const Context ctx = context(at::kDouble);
+  const Stream all = only(source(at::kDouble), 2);
+  const at::Tensor full = model->forward(ctx, all, nullptr, nullptr);
+  const auto cache = model->start(ctx, all, 1, 20);
+  for (const auto& [from, to] : {std::pair<int64_t, int64_t>{0, 6}, {6, 7}, {7, 11}, {11, 20}}) {
+    const Stream part = stream({to - from}, all.embeds.slice(0, from, to), from);
+    EXPECT_LT(relative_error(model->extend(ctx, *cache, part, {0}), full.slice(0, from, to)), 1e-12) << from;
+  }
+}
+
+// The configuration's count of parameters is the file's.
+TEST_P(Families, ParametersAreCounted) {
+  int64_t stored = 0;
+  const auto file = open_safetensors(families(GetParam()));
+  for (const TensorInfo& tensor : file->tensors()) {
+    int64_t count = 1;
+    for (const int64_t size : tensor.shape) count *= size;
+    stored += count;
+  }
+  const auto model = load(at::kFloat);
+  EXPECT_EQ(model->info().parameters, stored);
+  EXPECT_EQ(model->info().model_type, read_json(families(GetParam()) / "config.json")["model_type"]);
+}
+
+TEST_P(Families, RandomOneOfTheSameShapeRuns) {
+  const auto model = random_backbone(read_json(families(GetParam()) / "config.json"), context(at::kFloat), 3);
+  const Pass ours = pass(context(at::kFloat), *model);
+  EXPECT_TRUE(ours.logits.isfinite().all().item<bool>());
+  EXPECT_GT(ours.gradients.source.abs().max().item<double>(), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, Families,
+                         testing::Values("gpt2", "gpt2-gelu", "gpt2-relu", "llama-llama3", "llama-linear", "llama-yarn",
+                                         "llama-biases", "mistral", "qwen2", "t5-v1.1", "t5-v1.1-resaved", "t5-gelu",
+                                         "t5-gated-relu", "t5-gated-silu", "mt5"),
+                         [](const auto& test) {
+                           std::string name = test.param;
+                           for (char& c : name)
+                             if (c == '-' || c == '.') c = '_';
+                           return name;
+                         });
+
+// The same model in both containers.
+TEST(Gguf, RopeScalingEqualsTransformers) {
+  for (const std::string name : {"llama-llama3", "llama-linear"}) {
+    const auto file = golden("families/" + name);
+    const auto model = load_backbone(families(name + ".gguf"), context(at::kFloat));
+    Stream x = stream(as_lengths(file->read("lengths")), file->read("embeds"));
+    x.tokens.position = file->read("position");
+    const Pass ours = run(context(at::kFloat), *model, x, nullptr, file->read("cotangent"));
+    EXPECT_LT(relative_error(ours.logits, file->read("logits")), 1e-5) << name;
+    EXPECT_LT(relative_error(ours.gradients.source, file->read("d_embeds")), 3e-5) << name;
+  }
+}
+
+std::string refusal(Json config, const Json& change) {
+  config.update(change);
+  try {
+    random_backbone(config, context(at::kFloat), 1);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::bad_input);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Families, RefusesWhatItCannotDoByName) {
+  using testing::HasSubstr;
+  const auto config = [](const std::string& name) { return read_json(families(name) / "config.json"); };
+  const Json gpt2 = config("gpt2"), llama = config("llama-biases"), t5 = config("t5-v1.1");
+  EXPECT_THAT(refusal(gpt2, {{"add_cross_attention", true}}), HasSubstr("add_cross_attention"));
+  EXPECT_THAT(refusal(gpt2, {{"activation_function", "tanh"}}), HasSubstr("activation_function"));
+  EXPECT_THAT(refusal(gpt2, {{"n_head", 3}}), HasSubstr("n_head"));
+  EXPECT_THAT(refusal(gpt2, {{"attn_pdrop", 1.5}}), HasSubstr("attn_pdrop"));
+  EXPECT_THAT(refusal(gpt2, {{"model_type", "gpt_neo"}}), HasSubstr("gpt_neo"));
+  EXPECT_THAT(refusal(llama, {{"hidden_act", "gelu"}}), HasSubstr("hidden_act"));
+  EXPECT_THAT(refusal(config("mistral"), {{"sliding_window", 32}}), HasSubstr("sliding_window"));
+  EXPECT_THAT(refusal(config("qwen2"), {{"use_sliding_window", true}, {"sliding_window", 32}}), HasSubstr("sliding_window"));
+  const auto rope = [&](const Json& parameters) { return refusal(llama, {{"rope_parameters", parameters}}); };
+  EXPECT_THAT(rope({{"rope_type", "longrope"}}), HasSubstr("longrope"));
+  EXPECT_THAT(rope({{"rope_type", "dynamic"}, {"factor", 2.0}}), HasSubstr("dynamic"));
+  EXPECT_THAT(rope({{"rope_type", "linear"}}), HasSubstr("factor"));
+  EXPECT_THAT(rope({{"rope_type", "linear"}, {"factor", 0}}), HasSubstr("factor"));
+  EXPECT_THAT(rope({{"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}, {"high_freq_factor", 1}}),
+              HasSubstr("high_freq_factor"));
+  EXPECT_THAT(rope({{"partial_rotary_factor", 0.5}}), HasSubstr("partial_rotary_factor"));
+  EXPECT_THAT(rope(7), HasSubstr("rope_parameters"));
+  EXPECT_THAT(refusal(t5, {{"feed_forward_proj", "gated-tanh"}}), HasSubstr("feed_forward_proj"));
+  EXPECT_THAT(refusal(t5, {{"is_gated_act", false}}), HasSubstr("is_gated_act"));
+  EXPECT_THAT(refusal(t5, {{"dense_act_fn", "relu"}}), HasSubstr("dense_act_fn"));
+}
+
+TEST(Gpt2, TextBeyondItsPositionsIsBadInput) {
+  const auto model = load_backbone(families("gpt2"), context(at::kFloat));
+  const Stream fits = stream({48}, noise({48, 16}, at::kFloat, 1)), longer = stream({49}, noise({49, 16}, at::kFloat, 1));
+  EXPECT_NO_THROW(model->forward(context(at::kFloat), fits, nullptr, nullptr));
+  try {
+    model->forward(context(at::kFloat), longer, nullptr, nullptr);
+    FAIL() << "49 tokens passed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::bad_input);
+    EXPECT_THAT(error.what(), testing::HasSubstr("n_positions"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("49"));
+  }
+}
+
+// Each of the three dropouts alone changes the result in training, and none of them outside.
+TEST(Gpt2, EachDropoutActsInTrainingOnly) {
+  const Json none = {{"embd_pdrop", 0}, {"attn_pdrop", 0}, {"resid_pdrop", 0}};
+  Context training = context(at::kFloat);
+  training.training = true;
+  const Stream x = stream({9, 4}, noise({13, 16}, at::kFloat, 2));
+  const auto changes = [&](const Json& dropouts) {
+    Json config = read_json(families("gpt2") / "config.json");
+    config.update(none);
+    config.update(dropouts);
+    const auto model = random_backbone(config, context(at::kFloat), 4);
+    return relative_error(model->forward(training, x, nullptr, nullptr),
+                          model->forward(context(at::kFloat), x, nullptr, nullptr));
+  };
+  EXPECT_EQ(changes(Json::object()), 0);
+  for (const char* key : {"embd_pdrop", "attn_pdrop", "resid_pdrop"}) EXPECT_GT(changes({{key, 0.3}}), 1e-2) << key;
+  EXPECT_DOUBLE_EQ(read_model_info(families("gpt2")).dropout, 0.1);
+}
+
+}  // namespace
+}  // namespace dept::parity
