@@ -17,7 +17,7 @@ check_asan() {
   scripts/build.sh asan --target dept_base
   mapfile -t targets < <(ninja -C build/asan -t targets all | sed -nE "s/^$pattern: phony.*/\1/p")
   cmake --build --preset asan --target "${targets[@]}"
-  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/asan --output-on-failure --no-tests=error -R "^$pattern"
+  DEPT_FUZZ_SECONDS=30 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/asan --output-on-failure --no-tests=error -R "^$pattern"
 }
 
 check_tidy() {

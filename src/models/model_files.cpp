@@ -113,7 +113,7 @@ ModelFiles open_model(const fs::path& path, bool with_weights) {
     if (!ids.empty()) model.eos_ids = ids;
   }
   if (!with_weights) return model;
-  model.weights = open_safetensors(path);
+  model.weights = open_weights(path);
   model.loader = nn::WeightLoader([weights = model.weights](const std::string& name, at::IntArrayRef shape,
                                                             at::ScalarType dtype) { return weights->read(name, shape, dtype); });
   return model;

@@ -46,7 +46,7 @@ ModelInfo check_model(const ModelOptions& options) {
   if (!fs::exists(path))
     fail(Code::io, "model_name_or_path", "a model's folder or a .gguf file", quote(path) + ", which is not there");
   const ModelInfo info = read_model_info(path);
-  if (fs::is_directory(path)) open_safetensors(path);  // the headers of the weights
+  if (fs::is_directory(path)) open_weights(path);  // the headers of the weights
   if (!options.peft_model_id.empty()) {
     const AdapterConfig config = read_adapter_config(options.peft_model_id);
     if (config.token_dim != info.input_width())

@@ -1,6 +1,6 @@
 // Stands in for libFuzzer where the compiler has none: fuzz_x SECONDS SEED_FILE... runs the entry point on every truncation of
 // the seeds, on every flipped bit of their first bytes, and on random mutations (the same ones each time) until the time is over.
-// An input that ends the program lies in NAME.input, whichever way it ended.
+// DEPT_FUZZ_SECONDS stands for SECONDS when it is set. An input that ends the program lies in NAME.input, whichever way it ended.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -113,7 +113,8 @@ Bytes read(const char* path) {
 int main(int argc, char** argv) {
   if (argc < 3) return std::fprintf(stderr, "usage: %s SECONDS SEED_FILE...\n", argv[0]), 2;
   const std::string input_name = std::string(argv[0]) + ".input";
-  Fuzzer fuzzer(input_name, std::atof(argv[1]));
+  const char* seconds = std::getenv("DEPT_FUZZ_SECONDS");
+  Fuzzer fuzzer(input_name, std::atof(seconds != nullptr ? seconds : argv[1]));
   std::vector<Bytes> seeds;
   for (int i = 2; i < argc; ++i) seeds.push_back(read(argv[i]));
   for (const Bytes& seed : seeds) {

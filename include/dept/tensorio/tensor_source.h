@@ -39,9 +39,17 @@ class TensorSource {
   virtual void drop_pages() const = 0;
 };
 
-/// A .safetensors file, or a folder with model.safetensors, model.safetensors.index.json or adapter_model.safetensors.
-/// Throws io when there is none, bad_input unless header and data agree in every byte.
+/// A .safetensors file. Throws io when there is none, bad_input unless header and data agree in every byte.
 std::unique_ptr<TensorSource> open_safetensors(const fs::path& path);
+
+/// What torch.save writes of a dict of tensors (pytorch_model.bin, adapter_model.bin). Nothing of it is run: a pickle that asks
+/// for anything but tensors and containers is refused by name, as are compressed archives and views that reach outside their
+/// storage. Throws io or bad_input.
+std::unique_ptr<TensorSource> open_torch_file(const fs::path& path);
+
+/// The weights of a model's folder: model.safetensors, its index, pytorch_model.bin or its index, the first that is there; or of
+/// one file of either kind. Throws io when there is none, bad_input.
+std::unique_ptr<TensorSource> open_weights(const fs::path& path);
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
@@ -49,5 +57,9 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 /// aligned) and in the given order among equals; "__metadata__" when not empty. Throws io; bug for a name twice or not in UTF-8.
 void save_safetensors(const fs::path& path, const NamedTensors& tensors,
                       const std::vector<std::pair<std::string, std::string>>& metadata = {});
+
+/// Writes what torch.load(weights_only=True) reads as a dict of tensors, atomically and always the same bytes: floating-point
+/// tensors and int64. Throws io; bug for another type.
+void save_torch_file(const fs::path& path, const NamedTensors& tensors);
 
 }  // namespace dept

@@ -92,7 +92,7 @@ struct PaddedReference::Run {
 };
 
 PaddedReference::PaddedReference(const fs::path& model)
-    : file_(open_safetensors(model)), config_(read_json(model / "config.json")), t5_(config_["model_type"] == "t5") {}
+    : file_(open_weights(model)), config_(read_json(model / "config.json")), t5_(config_["model_type"] == "t5") {}
 
 Tensor PaddedReference::weight(const std::string& name) const {
   return file_->read(name + ".weight").to(at::kDouble);
