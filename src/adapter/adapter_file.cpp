@@ -1,20 +1,23 @@
 #include "dept/adapter/adapter_file.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "dept/adapter/init.h"
 #include "dept/base/error.h"
 #include "dept/base/json.h"
+#include "dept/base/log.h"
 #include "dept/base/text.h"
-#include "dept/tensorio/tensor_source.h"
 
 namespace dept {
 namespace {
 
 constexpr const char* config_name = "adapter_config.json";
 constexpr const char* tensors_name = "adapter_model.safetensors";
+constexpr const char* torch_name = "adapter_model.bin";
 constexpr const char* our_semantics = "dept-cpp";
 
 bool has_delta(PeftType type) {
@@ -141,6 +144,11 @@ void check_names(const TensorSource& file, std::span<const AdapterMember> member
            quote(tensor.name));
 }
 
+bool lacks_delta(const TensorSource& file) {
+  return file.find(member_name(HeadForm::none, &AdapterWeights::A)) == nullptr &&
+         file.find(member_name(HeadForm::none, &AdapterWeights::B)) == nullptr;
+}
+
 // Labels and width of a head, from its last matrix; as many labels as the config names, 1 (regression) when it names none.
 std::pair<int64_t, int64_t> head_size(const TensorSource& file, HeadForm form, const std::vector<std::string>& labels) {
   const std::string name = member_name(form, &AdapterWeights::out);
@@ -180,13 +188,19 @@ AdapterConfig read_adapter_config(const fs::path& folder) {
   return config_from_json(read_json(path, uint64_t{1} << 24), path.string());
 }
 
-Adapter load_adapter(const fs::path& folder, int64_t hidden) {
+std::unique_ptr<TensorSource> open_adapter_weights(const fs::path& folder) {
+  if (fs::exists(folder / tensors_name)) return open_safetensors(folder / tensors_name);
+  if (fs::exists(folder / torch_name)) return open_torch_file(folder / torch_name);
+  fail(Code::io, folder.string(), str(tensors_name, " or ", torch_name, " in this folder"), "neither");
+}
+
+Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed) {
   const AdapterConfig config = read_adapter_config(folder);
   const int64_t M = config.num_virtual_tokens, S = config.max_length, R = config.r, D = config.token_dim;
   if (D != hidden)
     fail(Code::bad_input, str((folder / config_name).string(), ": token_dim"), str(hidden, ", the width of the model"), str(D));
 
-  const auto file = open_safetensors(folder / tensors_name);
+  const auto file = open_adapter_weights(folder);
   AdapterWeights weights;
   weights.form = head_form(*file);
   check_names(*file, adapter_members(weights.form));
@@ -199,12 +213,15 @@ Adapter load_adapter(const fs::path& folder, int64_t hidden) {
     weights.*tensor = file->read(name, shape, at::kFloat).unsqueeze(0);
   };
   read(&AdapterWeights::P, {M, D});
-  if (has_delta(config.peft_type)) {
-    read(&AdapterWeights::A, {S, R});
-    read(&AdapterWeights::B, {R, D});
-  } else {
+  if (!has_delta(config.peft_type)) {
     weights.A = at::zeros({1, S, 0});
     weights.B = at::zeros({1, 0, D});
+  } else if (lacks_delta(*file)) {
+    log::warn(file->path().string() + " has a prompt but no lora_embedding_A and no lora_embedding_B: they start anew");
+    static_cast<DeptWeights&>(weights) = init_dept(weights.P[0], S, R, at::detail::createCPUGenerator(seed));
+  } else {
+    read(&AdapterWeights::A, {S, R});
+    read(&AdapterWeights::B, {R, D});
   }
   if (config.classifies()) {
     const auto [labels, width] = head_size(*file, weights.form, config.task.labels);
@@ -213,14 +230,19 @@ Adapter load_adapter(const fs::path& folder, int64_t hidden) {
   return {config, weights};
 }
 
-void save_adapter(const fs::path& folder, const AdapterConfig& config, const AdapterWeights& weights, int64_t k) {
+void save_adapter(const fs::path& folder, const AdapterConfig& config, const AdapterWeights& weights, int64_t k,
+                  bool safetensors) {
   NamedTensors tensors;
   for (const AdapterMember& member : adapter_members(weights.form)) {
     const bool delta = member.tensor == &AdapterWeights::A || member.tensor == &AdapterWeights::B;
     if (has_delta(config.peft_type) || !delta)
       tensors.emplace_back(member.name, (weights.*member.tensor)[k].to(at::kCPU, at::kFloat).contiguous());
   }
-  save_safetensors(folder / tensors_name, tensors, {{"format", "pt"}});
+  if (safetensors)
+    save_safetensors(folder / tensors_name, tensors, {{"format", "pt"}});
+  else
+    save_torch_file(folder / torch_name, tensors);
+  fs::remove(folder / (safetensors ? torch_name : tensors_name));  // an earlier run's
   write_atomic(folder / config_name, to_json(config).dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view usage =
     "Usage: dept model show PATH [--json] [--tensors [--hash]]\n"
-    "Shows what a safetensors or GGUF file, a model's folder or an adapter's folder holds.\n";
+    "Shows what a safetensors, GGUF or PyTorch file, a model's folder or an adapter's folder holds.\n";
 
 int64_t element_count(const TensorInfo& info) {
   int64_t count = 1;
@@ -22,10 +22,10 @@ int64_t element_count(const TensorInfo& info) {
   return count;
 }
 
-bool is_gguf(const fs::path& path) {
-  char magic[4] = {};
-  std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
-  return path.extension() == ".gguf" || std::string_view(magic, sizeof magic) == "GGUF";
+bool begins_with(const fs::path& path, std::string_view magic) {
+  std::string front(magic.size(), '\0');
+  std::ifstream(path, std::ios::binary).read(front.data(), static_cast<std::streamsize>(front.size()));
+  return front == magic;
 }
 
 // The first of `names` that the configuration has; model families name the same things differently.
@@ -99,19 +99,19 @@ Opened open(const fs::path& path) {
   if (fs::is_regular_file(path / "adapter_config.json")) {
     summary["kind"] = "adapter";
     describe_adapter(read_adapter_config(path), summary);
-    opened.weights = open_safetensors(path / "adapter_model.safetensors");
+    opened.weights = open_adapter_weights(path);
   } else if (fs::is_directory(path)) {
     summary["kind"] = "model";
     if (fs::exists(path / "config.json")) describe_config(read_json(path / "config.json"), summary);
-    opened.weights = open_safetensors(path);
-  } else if (is_gguf(path)) {
+    opened.weights = open_weights(path);
+  } else if (path.extension() == ".gguf" || begins_with(path, "GGUF")) {
     summary["kind"] = "gguf";
     auto file = open_gguf(path);
     describe_gguf(*file, summary);
     opened.weights = std::move(file);
   } else {
-    summary["kind"] = "safetensors";
-    opened.weights = open_safetensors(path);
+    opened.weights = open_weights(path);
+    summary["kind"] = begins_with(path, "PK") ? "pytorch" : "safetensors";
   }
   describe_tensors(*opened.weights, summary);
   return opened;

@@ -15,8 +15,9 @@ constexpr const char* marker_name = "run.json";
 
 // What else a run leaves in its folder, besides checkpoints.
 constexpr std::array run_files = {
-    "adapter_config.json", "adapter_model.safetensors", "trainer_state.json",          "train_results.json", "eval_results.json",
-    "test_results.json",   "all_results.json",          "generated_predictions.jsonl", "README.md",          "output.log"};
+    "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "trainer_state.json",          "train_results.json",
+    "eval_results.json",   "test_results.json",         "all_results.json",  "generated_predictions.jsonl", "README.md",
+    "output.log"};
 
 OrderedJson marker_json(const OrderedJson& options, bool finished) {
   const std::string text = options.dump();

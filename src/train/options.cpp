@@ -25,7 +25,7 @@ void describe_ignored(OptionSet& set) {
     set.ignore(name, "data is read and tokenised at once");
   for (const char* name : {"pad_to_max_length", "ignore_pad_token_for_loss", "group_by_length"})
     set.ignore(name, "nothing is padded here");
-  for (const char* name : {"dataset_config_name", "lang_name", "hidden_size", "greater_is_better", "save_safetensors"})
+  for (const char* name : {"dataset_config_name", "lang_name", "hidden_size", "greater_is_better"})
     set.ignore(name, "it follows from the data, the model and the metric");
   for (const char* name : {"log_level", "logging_dir", "report_to", "run_name", "disable_tqdm", "log_on_each_node", "debug",
                            "include_inputs_for_metrics"})
@@ -152,6 +152,7 @@ void describe(OutputOptions& o, OptionSet& set) {
   set.add("save_strategy", &o.save_strategy, "when to write checkpoints").choices(when);
   set.add("save_steps", &o.save_steps, "steps between checkpoints").min(1);
   set.add("save_total_limit", &o.save_total_limit, "keep so many checkpoints; the best and the newest always stay").min(1);
+  set.add("save_safetensors", &o.save_safetensors, "false: the adapter as adapter_model.bin, for torch.load");
 }
 
 void describe(TrainOptions& o, OptionSet& set) {

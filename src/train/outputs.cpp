@@ -16,8 +16,8 @@ Outputs::Outputs(fs::path folder, bool add) : folder_(std::move(folder)) {
   if (add && fs::exists(all)) all_.update(OrderedJson::parse(read_file(all)));
 }
 
-void Outputs::adapter(const AdapterConfig& config, const Pipeline& pipeline) const {
-  save_adapter(folder_, config, pipeline.weights);
+void Outputs::adapter(const AdapterConfig& config, const Pipeline& pipeline, bool safetensors) const {
+  save_adapter(folder_, config, pipeline.weights, 0, safetensors);
   for (const auto& [name, bytes] : pipeline.tokenizer->files()) write_atomic(folder_ / name, bytes);
 }
 

@@ -140,7 +140,7 @@ Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tok
   const int64_t width = backbone.info().input_width();
   const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
   if (!o.model.peft_model_id.empty()) {
-    Adapter adapter = load_adapter(o.model.peft_model_id, width);
+    Adapter adapter = load_adapter(o.model.peft_model_id, width, static_cast<uint64_t>(o.schedule.seed));
     adapter.config.base_model_name_or_path = o.model.model_name_or_path;  // given with it, another one than it was trained with
     if (adapter.config.classifies() && !adapter.config.original && adapter.config.task.labels != task.labels)
       static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.model_name_or_path, task, generator);
@@ -180,7 +180,7 @@ bool train(const LoopInputs& in, Outputs& outputs) {
   TrainingLoop loop(in);
   log::info(str(in.train.examples.size(), " examples, ", loop.total_steps(), " steps, ", loop.parameters(), " trained numbers"));
   if (!loop.run()) return false;
-  outputs.adapter(in.config, in.pipeline);
+  outputs.adapter(in.config, in.pipeline, in.options.output.save_safetensors);
   outputs.trainer_state(loop.state(), loop.total_steps());
   outputs.results("train", train_results(loop, in.train));
   return true;

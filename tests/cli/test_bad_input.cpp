@@ -52,6 +52,13 @@ TEST_F(BadInput, AGoodRunIsNotRefused) {
   EXPECT_TRUE(fs::exists(out_ / "adapter_model.safetensors"));
 }
 
+TEST_F(BadInput, SaveSafetensorsFalseWritesTorchsForm) {
+  ASSERT_EQ(run_dept(train({"--save_safetensors", "false"})).code, 0);
+  EXPECT_FALSE(fs::exists(out_ / "adapter_model.safetensors"));
+  const Outcome shown = run_dept({"model", "show", "--tensors", out_.string()});
+  EXPECT_HAS(shown.out, "prompt_encoder.lora_embedding_B");
+}
+
 TEST_F(BadInput, MissingFile) {
   EXPECT_HAS(refused(4, {"--train_file", "nowhere.csv"}), "nowhere.csv");
 }
@@ -104,6 +111,17 @@ TEST_F(BadInput, HeaderOfAnExabyte) {
   bytes.replace(0, 8, std::string("\0\0\0\0\0\0\0\x10", 8));
   write_atomic(model_ / "model.safetensors", bytes);
   EXPECT_HAS(expect_one_line(run_dept(train({})), 3), "model.safetensors");
+}
+
+TEST_F(BadInput, APickleThatRunsSomething) {
+  const fs::path hostile = fs::path(DEPT_TEST_DATA) / "parity/data/torch/hostile/os_system.bin";
+  fs::remove(model_ / "model.safetensors");
+  fs::copy(hostile, model_ / "pytorch_model.bin");
+  EXPECT_HAS(expect_one_line(run_dept(train({})), 3), "posix.system");
+  EXPECT_FALSE(fs::exists(out_));
+  EXPECT_HAS(expect_one_line(run_dept({"model", "show", model_.string()}), 3), "posix.system");
+  EXPECT_HAS(expect_one_line(run_dept({"model", "show", hostile.string()}), 3), "posix.system");
+  EXPECT_FALSE(fs::exists("dept-ran-a-pickle"));
 }
 
 TEST_F(BadInput, TruncatedGguf) {

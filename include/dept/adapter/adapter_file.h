@@ -1,4 +1,5 @@
-// Adapter files: adapter_config.json and adapter_model.safetensors, in the layout of the original's fork of PEFT.
+// Adapter files: adapter_config.json and adapter_model.safetensors or adapter_model.bin, in the layout of the original's fork of
+// PEFT.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,6 +12,7 @@
 #include "dept/adapter/weights.h"
 #include "dept/base/file.h"
 #include "dept/data/batch.h"
+#include "dept/tensorio/tensor_source.h"
 
 namespace dept {
 
@@ -61,12 +63,18 @@ struct Adapter {
 /// Reads and checks adapter_config.json alone. Throws io or bad_input, naming file and field.
 AdapterConfig read_adapter_config(const fs::path& folder);
 
+/// adapter_model.safetensors, else adapter_model.bin. Throws io or bad_input.
+std::unique_ptr<TensorSource> open_adapter_weights(const fs::path& folder);
+
 /// Reads both files and checks shapes against the config and the width against `hidden`, the backbone's D. A head is there
-/// exactly when the task type is SEQ_CLS. Throws io or bad_input; an adapter of another model's width is one of these.
-Adapter load_adapter(const fs::path& folder, int64_t hidden);
+/// exactly when the task type is SEQ_CLS. A file of a prompt without A and B is logged as a warning, and these start as for a new
+/// adapter, drawn with `seed`. Throws io or bad_input; an adapter of another model's width is one of these.
+Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed = 42);
 
 /// Writes configuration k of the stack `weights` into an existing folder, each file atomically. Throws io.
-/// A PROMPT_TUNING adapter has no A and B and loads in upstream PEFT.
-void save_adapter(const fs::path& folder, const AdapterConfig& config, const AdapterWeights& weights, int64_t k = 0);
+/// A PROMPT_TUNING adapter has no A and B and loads in upstream PEFT. `safetensors` false: adapter_model.bin as torch.save writes
+/// it.
+void save_adapter(const fs::path& folder, const AdapterConfig& config, const AdapterWeights& weights, int64_t k = 0,
+                  bool safetensors = true);
 
 }  // namespace dept

@@ -87,6 +87,7 @@ struct OutputOptions {
   std::string save_strategy = "steps";
   int64_t save_steps = 500;
   std::optional<int64_t> save_total_limit;
+  bool save_safetensors = true;
 };
 
 struct TrainOptions {

@@ -15,8 +15,8 @@ class Outputs {
   /// `add`: to the all_results.json that an earlier run left.
   Outputs(fs::path folder, bool add);
 
-  /// adapter_config.json, adapter_model.safetensors, the tokenizer's files.
-  void adapter(const AdapterConfig& config, const Pipeline& pipeline) const;
+  /// adapter_config.json, adapter_model.safetensors (else adapter_model.bin), the tokenizer's files.
+  void adapter(const AdapterConfig& config, const Pipeline& pipeline, bool safetensors) const;
   void trainer_state(const TrainState& state, int64_t max_steps) const;
   /// NAME_results.json; every result goes into all_results too.
   void results(const std::string& name, const OrderedJson& results);

@@ -40,7 +40,7 @@ TEST_P(Encoders, ConfigIsRead) {
 
 TEST_P(Encoders, ParametersAreCounted) {
   int64_t stored = 0;
-  const auto file = open_safetensors(data(GetParam()));
+  const auto file = open_weights(data(GetParam()));
   for (const TensorInfo& tensor : file->tensors()) {
     int64_t count = 1;
     for (int64_t size : tensor.shape) count *= size;
@@ -129,7 +129,7 @@ INSTANTIATE_TEST_SUITE_P(Families, Encoders, testing::Values("bert", "roberta", 
 // The same weights under other names: with or without the prefix, and the old names of LayerNorm's.
 TEST(Bert, NamesOfAllAges) {
   const fs::path folder = fs::path(testing::TempDir()) / "dept-bert-names";
-  const auto file = open_safetensors(data("bert"));
+  const auto file = open_weights(data("bert"));
   const auto embeds = golden("bert")->read("embeds");
   const auto hidden = [&](const fs::path& path) {
     return load_backbone(path, context(at::kFloat))->forward(context(at::kFloat), stream({24}, embeds), nullptr, nullptr);

@@ -126,7 +126,8 @@ TEST_F(AdapterFile, RefusesNanMissingAndUnknownTensors) {
   weights_.A[0][3][1] = std::numeric_limits<float>::quiet_NaN();
   save_adapter(folder_, config_, weights_);
   EXPECT_THAT(error(), HasSubstr("prompt_encoder.lora_embedding_A"));
-  save_safetensors(folder_ / "adapter_model.safetensors", {{"prompt_embeddings", weights_.P[0]}});
+  save_safetensors(folder_ / "adapter_model.safetensors",
+                   {{"prompt_embeddings", weights_.P[0]}, {adapter_members(HeadForm::none)[2].name, weights_.B[0]}});
   EXPECT_THAT(error(), HasSubstr("prompt_encoder.lora_embedding_A"));
   save_safetensors(folder_ / "adapter_model.safetensors", {{"prompt_embeddings", weights_.P[0]}, {"other", weights_.P[0]}});
   EXPECT_THAT(error(), HasSubstr("\"other\""));
@@ -196,6 +197,31 @@ TEST_F(AdapterFile, ReadsHalfPrecisionAsFp32) {
   const Adapter adapter = load_adapter(folder_, 8);
   EXPECT_EQ(adapter.weights.P.scalar_type(), at::kFloat);
   EXPECT_TRUE(adapter.weights.P[0].equal(half[0].second.to(at::kFloat)));
+}
+
+TEST_F(AdapterFile, TorchsFormComesBackAndReplacesTheOther) {
+  save_adapter(folder_, config_, weights_, 0);
+  save_adapter(folder_, config_, weights_, 1, false);
+  EXPECT_FALSE(fs::exists(folder_ / "adapter_model.safetensors"));
+  const Adapter adapter = load_adapter(folder_, 8);
+  for (const AdapterMember& member : adapter_members(HeadForm::none))
+    EXPECT_TRUE((adapter.weights.*member.tensor)[0].equal((weights_.*member.tensor)[1]));
+  save_adapter(folder_, config_, weights_, 0);
+  EXPECT_FALSE(fs::exists(folder_ / "adapter_model.bin"));
+}
+
+TEST_F(AdapterFile, APromptAloneGetsAFreshDelta) {
+  save_adapter(folder_, config_, weights_);
+  save_torch_file(folder_ / "adapter_model.bin", {{"prompt_embeddings", weights_.P[0]}});
+  fs::remove(folder_ / "adapter_model.safetensors");
+  const AdapterWeights one = load_adapter(folder_, 8, 1).weights, other = load_adapter(folder_, 8, 2).weights;
+  EXPECT_TRUE(one.P[0].equal(weights_.P[0]));
+  EXPECT_EQ(one.A.sizes(), (at::IntArrayRef{1, 12, 3}));
+  EXPECT_FALSE(one.A.equal(other.A)) << "drawn with the seed";
+  EXPECT_TRUE(one.B.equal(at::zeros({1, 3, 8})));
+  save_torch_file(folder_ / "adapter_model.bin",
+                  {{"prompt_embeddings", weights_.P[0]}, {adapter_members(HeadForm::none)[1].name, weights_.A[0]}});
+  EXPECT_THAT(error(), HasSubstr("prompt_encoder.lora_embedding_B"));
 }
 
 TEST_F(AdapterFile, MissingFilesAreIo) {
