@@ -134,7 +134,7 @@ TEST_P(Families, CachedStepsEqualFullForward) {
 // The configuration's count of parameters is the file's.
 TEST_P(Families, ParametersAreCounted) {
   int64_t stored = 0;
-  const auto file = open_safetensors(families(GetParam()));
+  const auto file = open_weights(families(GetParam()));
   for (const TensorInfo& tensor : file->tensors()) {
     int64_t count = 1;
     for (const int64_t size : tensor.shape) count *= size;
