@@ -70,9 +70,10 @@ AdapterConfig config_from_json(const Json& json, const std::string& where) {
   } else if (json.contains("max_length")) {
     config.max_length = size_field(json, "max_length", 0, where);
   }
-  const auto submodules = value_or<int64_t>(json, "num_transformer_submodules", 1, where);
-  if (submodules != 1)
-    fail(Code::bad_input, where + ": num_transformer_submodules", "1, a prompt for the input alone", str(submodules));
+  config.num_transformer_submodules = value_or<int64_t>(json, "num_transformer_submodules", 1, where);
+  if (config.num_transformer_submodules != 1 && config.num_transformer_submodules != 2)
+    fail(Code::bad_input, where + ": num_transformer_submodules", "1, or 2 for a prompt of the decoder's own",
+         str(config.num_transformer_submodules));
 
   for (const auto& [key, field] : {std::pair{"prompt_tuning_init", &config.prompt_tuning_init},
                                    {"prompt_tuning_init_text", &config.prompt_tuning_init_text},
@@ -108,7 +109,7 @@ OrderedJson to_json(const AdapterConfig& config) {
   json["tokenizer_name_or_path"] = text_or_null(config.tokenizer_name_or_path);
   json["inference_mode"] = config.inference_mode;
   json["num_virtual_tokens"] = config.num_virtual_tokens;
-  json["num_transformer_submodules"] = 1;
+  json["num_transformer_submodules"] = config.num_transformer_submodules;
   json["token_dim"] = config.token_dim;
   json["prompt_tuning_init"] = config.prompt_tuning_init;
   json["prompt_tuning_init_text"] = text_or_null(config.prompt_tuning_init_text);
@@ -195,7 +196,7 @@ std::unique_ptr<TensorSource> open_adapter_weights(const fs::path& folder) {
 }
 
 Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed) {
-  const AdapterConfig config = read_adapter_config(folder);
+  AdapterConfig config = read_adapter_config(folder);
   const int64_t M = config.num_virtual_tokens, S = config.max_length, R = config.r, D = config.token_dim;
   if (D != hidden)
     fail(Code::bad_input, str((folder / config_name).string(), ": token_dim"), str(hidden, ", the width of the model"), str(D));
@@ -212,7 +213,11 @@ Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed) {
     if (file->find(name) == nullptr) fail(Code::bad_input, file->path().string(), str("the tensor ", name), "none");
     weights.*tensor = file->read(name, shape, at::kFloat).unsqueeze(0);
   };
-  read(&AdapterWeights::P, {M, D});
+  read(&AdapterWeights::P, {config.prompt_rows(), D});
+  if (config.original) {  // it stores and never uses the decoder's rows
+    weights.P = weights.P.narrow(1, 0, M).contiguous();
+    config.num_transformer_submodules = 1;
+  }
   if (!has_delta(config.peft_type)) {
     weights.A = at::zeros({1, S, 0});
     weights.B = at::zeros({1, 0, D});

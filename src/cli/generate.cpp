@@ -155,7 +155,9 @@ class Generator {
  private:
   std::vector<std::vector<Generated>> answers(const TokenSink& sink) {
     const auto begin = std::chrono::steady_clock::now();
-    const auto made = generate(model_.ctx, *model_.backbone, {batch_.stream(), std::move(counted_), {}}, options_, sink);
+    const at::Tensor decoder_prompt = model_.target_weights.P.to(model_.ctx.residual());
+    const auto made =
+        generate(model_.ctx, *model_.backbone, {batch_.stream(), std::move(counted_), decoder_prompt}, options_, sink);
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     for (const auto& choices : made) {
       for (const Generated& choice : choices) tokens_ += choice.ids.size();

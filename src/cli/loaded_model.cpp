@@ -2,6 +2,7 @@
 
 #include <ATen/ops/tensor.h>
 
+#include "dept/adapter/submodules.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/train/pipeline.h"
@@ -32,10 +33,11 @@ LoadedModel load_model(ModelOptions options) {
   model.path = options.model_name_or_path;
   model.ctx = make_context(options, 0);
   configure_process(model.ctx.threads);
-  model.weights = no_adapter(info.input_width());
+  model.weights = model.target_weights = no_adapter(info.input_width());
   if (!options.peft_model_id.empty()) {
     const Adapter adapter = load_adapter(options.peft_model_id, info.input_width());
-    model.weights = adapter.weights;
+    model.weights = source_weights(adapter.weights, adapter.config.num_transformer_submodules);
+    model.target_weights = target_weights(adapter.weights, adapter.config.num_transformer_submodules);
     model.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
     if (!info.encoder_decoder()) model.alignment = adapter.config.delta_alignment;
   }

@@ -21,6 +21,7 @@ struct LoadedModel {
   std::unique_ptr<Backbone> backbone;
   std::shared_ptr<const Tokenizer> tokenizer;  ///< null where the model has none
   DeptWeights weights;                         ///< M = 0 and R = 0 without adapter
+  DeptWeights target_weights;                  ///< the decoder's prompt, M = 0 where it has none
   double scale = 0;
   DeltaAlignment alignment = DeltaAlignment::start;
 

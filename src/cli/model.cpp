@@ -61,6 +61,7 @@ void describe_adapter(const AdapterConfig& config, OrderedJson& summary) {
   summary["peft_type"] = to_string(config.peft_type);
   summary["task_type"] = config.task_type;
   summary["num_virtual_tokens"] = config.num_virtual_tokens;
+  summary["num_transformer_submodules"] = config.num_transformer_submodules;
   summary["r"] = config.r;
   summary["max_length"] = config.max_length;
   summary["token_dim"] = config.token_dim;

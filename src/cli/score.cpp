@@ -140,11 +140,13 @@ class Scorer {
   at::Tensor decode(const Stream& source) {
     const ModelInfo& info = model_.backbone->info();
     if (!info.decoder_start_id) fail(Code::bad_input, "config.json", "decoder_start_token_id", "none");
-    Stream target;
+    const int64_t prompt = model_.target_weights.P.size(1);
+    Ragged tokens;
     Ids ids, positions;
     for (const Line& line : lines_) {
-      const int64_t first = target.tokens.tokens(), length = static_cast<int64_t>(line.labels.size());
-      target.tokens.append(length, target.tokens.batch());
+      const int64_t length = static_cast<int64_t>(line.labels.size());
+      const int64_t first = prompt * (tokens.batch() + 1) + tokens.tokens();
+      tokens.append(length, tokens.batch());
       for (int64_t i = 0; i < length; ++i) {
         const int64_t before = i == 0 ? *info.decoder_start_id : line.labels[i - 1];
         ids.push_back(before == ignored ? info.pad_id.value_or(*info.decoder_start_id) : before);
@@ -152,8 +154,9 @@ class Scorer {
       }
       count(line, [&](int64_t i) { return first + i; });
     }
-    target.tokens.position = at::tensor(positions, at::kLong);
-    target.embeds = model_.backbone->embed(at::tensor(ids, at::kLong));
+    tokens.position = at::tensor(positions, at::kLong);
+    const at::Tensor embeds = model_.backbone->embed(at::tensor(ids, at::kLong));
+    const Stream target = apply_dept(model_.target_weights, 0, tokens, embeds, false);
     return model_.backbone->forward(model_.ctx, source, &target, nullptr);
   }
 

@@ -71,6 +71,10 @@ void describe(AdapterOptions& o, OptionSet& set) {
   set.add("peft_type", &o.peft_type, "decomposed (PROMPT_TUNING_LORA) or vanilla prompt tuning")
       .choices({"PROMPT_TUNING_LORA", "PROMPT_TUNING"});
   set.add("prefix_length", &o.prefix_length, "m, the tokens of the soft prompt").min(1).max(1 << 20);
+  set.add("num_transformer_submodules", &o.num_transformer_submodules,
+          "2, encoder-decoder: another prompt of m tokens in front of the decoder's input")
+      .min(1)
+      .max(2);
   set.add("r", &o.r, "rank of A·B").min(0).max(1 << 16);
   set.add("lora_alpha", &o.lora_alpha, "A·B is scaled by lora_alpha / sqrt(r)");
   set.add("prompt_tuning_init", &o.prompt_tuning_init, "the prompt starts as embeddings of a text or at random")

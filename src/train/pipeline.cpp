@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/tensor.h>
@@ -11,6 +12,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "dept/adapter/submodules.h"
 #include "dept/kernels/cross_entropy.h"
 
 namespace dept {
@@ -39,6 +41,14 @@ LabelRun label_run(const EncodeRules& rules, const Ids& label) {
   return run;
 }
 
+// As many sequences without a token of their own: with a prompt in front, the prompt alone.
+Ragged no_tokens(const Ragged& of) {
+  Ragged empty;
+  for (int64_t b = 0; b < of.batch(); ++b) empty.append(0, of.example[b], of.config[b]);
+  empty.position = at::zeros({0}, at::kLong);
+  return empty;
+}
+
 // The same ids behind each of many sequences, of which sequence b has first[b] tokens so far.
 Stream repeated(const Backbone& backbone, const Ids& ids, const std::vector<int64_t>& first,
                 const std::vector<int64_t>& examples) {
@@ -58,14 +68,28 @@ bool Pipeline::shares_prompt(const Context& ctx) const {
 }
 
 Stream Pipeline::embed_source(const Context& ctx, const Batch& batch) const {
-  return apply_dept(weights, scale, batch.source, backbone->embed(batch.source_ids).to(weights.P.scalar_type()),
-                    shares_prompt(ctx));
+  return apply_dept(source_weights(weights, submodules), scale, batch.source,
+                    backbone->embed(batch.source_ids).to(weights.P.scalar_type()), shares_prompt(ctx));
+}
+
+Stream Pipeline::embed_target(const Ragged& tokens, const at::Tensor& ids) const {
+  return apply_dept(target_weights(weights, submodules), 0, tokens, backbone->embed(ids).to(weights.P.scalar_type()), false);
+}
+
+DeptWeights Pipeline::prompt_gradients(const Context& ctx, const Batch& batch, const InputGradients& d_inputs) const {
+  DeptWeights gradients = dept_backward(source_weights(weights, submodules), scale, batch.source,
+                                        d_inputs.source.to(weights.P.scalar_type()), shares_prompt(ctx));
+  if (submodules == 1) return gradients;
+  const DeptWeights target =
+      dept_backward(target_weights(weights, submodules), 0, batch.target, d_inputs.target.to(weights.P.scalar_type()), false);
+  gradients.P = at::cat({gradients.P, target.P}, 1);
+  return gradients;
 }
 
 BatchLoss Pipeline::loss(const Context& ctx, const Batch& batch, AdapterWeights* gradients) const {
   const Stream source = embed_source(ctx, batch);
   Stream target;
-  if (rules.encoder_decoder()) target = {batch.target, backbone->embed(batch.target_ids)};
+  if (rules.encoder_decoder()) target = embed_target(batch.target, batch.target_ids);
 
   std::unique_ptr<Saved> saved;
   const at::Tensor hidden =
@@ -74,8 +98,7 @@ BatchLoss Pipeline::loss(const Context& ctx, const Batch& batch, AdapterWeights*
       has_head() ? judge_texts(ctx, batch, hidden, gradients) : judge_tokens(ctx, batch, hidden, gradients != nullptr);
   if (gradients) {
     const InputGradients d_inputs = backbone->backward(ctx, std::move(saved), judged.d_hidden);
-    static_cast<DeptWeights&>(*gradients) =
-        dept_backward(weights, scale, batch.source, d_inputs.source.to(weights.P.scalar_type()), shares_prompt(ctx));
+    static_cast<DeptWeights&>(*gradients) = prompt_gradients(ctx, batch, d_inputs);
   }
   return judged.loss;
 }
@@ -83,17 +106,16 @@ BatchLoss Pipeline::loss(const Context& ctx, const Batch& batch, AdapterWeights*
 // By the language-model head, at the label tokens.
 Pipeline::Judged Pipeline::judge_tokens(const Context& ctx, const Batch& batch, const at::Tensor& hidden,
                                         bool with_gradient) const {
-  const int64_t configs = weights.P.size(0);
+  const int64_t configs = weights.P.size(0), prompt = weights.P.size(1) / submodules;
+  const Ragged& predicting = rules.encoder_decoder() ? batch.target : batch.source;
+  const int64_t in_front = rules.encoder_decoder() ? weights.P.size(1) - prompt : prompt;
   const at::Tensor at_labels =
-      rules.encoder_decoder()
-          ? batch.label_token
-          : text_token_index(batch.source, weights.P.size(1), shares_prompt(ctx), configs).index_select(0, batch.label_token);
+      text_token_index(predicting, in_front, shares_prompt(ctx), configs).index_select(0, batch.label_token);
   at::Tensor d_logits;
   const at::Tensor nll = kernels::cross_entropy(backbone->logits(ctx, hidden.index_select(0, at_labels)), batch.labels,
                                                 with_gradient ? &d_logits : nullptr);
   std::vector<int64_t> config;
-  for (int64_t sequence : batch.label_sequence)
-    config.push_back((rules.encoder_decoder() ? batch.target : batch.source).config[sequence]);
+  for (int64_t sequence : batch.label_sequence) config.push_back(predicting.config[sequence]);
   Judged judged{sum_by_config(nll, config, configs), {}};
   if (with_gradient) {
     const at::Tensor d_rows = backbone->logits_backward(ctx, d_logits);
@@ -148,13 +170,14 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
                                           std::span<const Ids> labels) const {
   const Batch batch = source_batch(sources);
   const Stream source = embed_source(ctx, batch);
-  const int64_t count = static_cast<int64_t>(sources.size()), prompt = weights.P.size(1);
+  const int64_t count = static_cast<int64_t>(sources.size()), prompt = weights.P.size(1) / submodules;
+  const int64_t decoder_prompt = weights.P.size(1) - prompt;
   const int64_t prompts = rules.encoder_decoder() ? 0 : source.tokens.batch() - count;
   int64_t longest = 1;
   for (const Ids& label : labels) longest = std::max<int64_t>(longest, static_cast<int64_t>(label.size()));
 
   const int64_t expected = longest * static_cast<int64_t>(labels.size());
-  const std::unique_ptr<KvCache> cache = backbone->start(ctx, source, prompts + count, expected);
+  const std::unique_ptr<KvCache> cache = backbone->start(ctx, source, prompts + count, decoder_prompt + expected);
   std::vector<int64_t> slots(count), held(count), position(count);
   std::iota(slots.begin(), slots.end(), prompts);
   at::Tensor first_logits;  // decoder-only: of the token behind each source
@@ -168,6 +191,10 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
       held[b] = backbone->length(*cache, slots[b]);
       position[b] = prompt + batch.source.length(b);
     }
+  } else if (decoder_prompt > 0) {
+    backbone->extend(ctx, *cache, embed_target(no_tokens(batch.target), at::zeros({0}, at::kLong)), slots);
+    std::fill(held.begin(), held.end(), decoder_prompt);
+    position = held;
   }
 
   std::vector<LabelNll> results(count);
@@ -193,7 +220,8 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
 std::vector<std::string> Pipeline::answers(const Context& ctx, std::span<const Example> sources,
                                            const GenerationOptions& options) const {
   std::vector<std::string> texts;
-  for (const auto& answers : generate(ctx, *backbone, {embed_source(ctx, source_batch(sources)), {}, {}}, options))
+  const at::Tensor decoder_prompt = target_weights(weights, submodules).P.to(ctx.residual());
+  for (const auto& answers : generate(ctx, *backbone, {embed_source(ctx, source_batch(sources)), {}, decoder_prompt}, options))
     texts.push_back(tokenizer->decode(answers.front().ids));
   return texts;
 }

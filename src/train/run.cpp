@@ -56,7 +56,8 @@ Claim check(const TrainOptions& o, const OrderedJson& options) {
   check_all({[&] { check_file_task(o.data.task); },
              [&] {
                const ModelInfo info = check_model(o.model);
-               check_all({[&] { check_positions(info, o); }, [&] { check_head(info, o); }});
+               check_all({[&] { check_positions(info, o); }, [&] { check_head(info, o); },
+                          [&] { check_submodules(o.adapter.num_transformer_submodules, info); }});
              },
              [&] { parse_dtype(o.model.dtype); },
              [&] {
@@ -114,6 +115,7 @@ AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
   config.lora_alpha = o.adapter.lora_alpha;
   config.max_length = o.data.max_seq_length;
   config.num_virtual_tokens = o.adapter.prefix_length;
+  config.num_transformer_submodules = o.adapter.num_transformer_submodules;
   config.token_dim = model.input_width();
   config.prompt_tuning_init = o.adapter.prompt_tuning_init;
   config.prompt_tuning_init_text = o.adapter.prompt_tuning_init_text;
@@ -147,10 +149,9 @@ Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tok
     return adapter;
   }
   const AdapterConfig config = new_config(o, backbone.info());
-  const at::Tensor prompt =
-      config.prompt_tuning_init == "RANDOM"
-          ? init_prompt_random(config.num_virtual_tokens, width, generator)
-          : init_prompt_text(backbone, tokenizer, config.prompt_tuning_init_text, config.num_virtual_tokens);
+  const at::Tensor prompt = config.prompt_tuning_init == "RANDOM"
+                                ? init_prompt_random(config.prompt_rows(), width, generator)
+                                : init_prompt_text(backbone, tokenizer, config.prompt_tuning_init_text, config.prompt_rows());
   Adapter adapter{config, init_dept(prompt, config.max_length, config.r, generator)};
   if (config.classifies()) static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.model_name_or_path, task, generator);
   return adapter;

@@ -40,6 +40,11 @@ void adopt_task(const AdapterConfig& config, DataOptions& data, const OptionSet&
   data.task.label_words = config.task.label_words;
 }
 
+void check_submodules(int64_t submodules, const ModelInfo& info) {
+  if (submodules > 1 && !info.encoder_decoder())
+    fail(Code::usage, "num_transformer_submodules", str("1, as ", info.model_type, " is no encoder-decoder"), str(submodules));
+}
+
 ModelInfo check_model(const ModelOptions& options) {
   const std::string& path = options.model_name_or_path;
   if (path.empty()) fail(Code::usage, "--model_name_or_path", "a model", "nothing");
@@ -52,6 +57,7 @@ ModelInfo check_model(const ModelOptions& options) {
     if (config.token_dim != info.input_width())
       fail(Code::bad_input, options.peft_model_id, str("an adapter of width ", info.input_width(), ", the model's"),
            str(config.token_dim));
+    check_submodules(config.num_transformer_submodules, info);
   }
   return info;
 }
@@ -94,6 +100,7 @@ std::string task_type_for(const ModelInfo& model, const std::optional<std::strin
 void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo& model, const std::vector<std::string>& labels) {
   const AdapterConfig& config = adapter.config;
   pipeline.weights = adapter.weights;
+  pipeline.submodules = config.num_transformer_submodules;
   pipeline.scale = delta_scale(config.lora_alpha, config.r);
   if (!pipeline.has_head()) return;
   // The original trains an encoder's A and B but never applies them.

@@ -90,6 +90,11 @@ TEST_F(BadInput, TooLongForTheModel) {
   EXPECT_HAS(refused(2, {"--prefix_length", "120"}), "128");
 }
 
+TEST_F(BadInput, PromptOfADecoderAlone) {
+  EXPECT_HAS(refused(2, {"--num_transformer_submodules", "2"}), "num_transformer_submodules");
+  EXPECT_HAS(refused(2, {"--num_transformer_submodules", "3"}), "num_transformer_submodules");
+}
+
 TEST_F(BadInput, AllProblemsAtOnce) {
   const std::string line = refused(4, {"--train_file", "nowhere.csv", "--model_name_or_path", "no-model"});
   EXPECT_HAS(line, "nowhere.csv");

@@ -124,6 +124,42 @@ TEST(Generate, SamplesDoNotDependOnTheBatch) {
   EXPECT_NE(sampled("8", "2"), together);
 }
 
+/// Of make/dept_on_models.py.
+const std::string decoder_prompt = data("adapter/t5-v1.0.decoder-prompt");
+
+TEST(DecodersPrompt, GeneratesAndScoresAsTransformers) {
+  const Json golden = read_json(decoder_prompt + ".dept.json");
+  std::vector<Json> sources, pairs;
+  for (const Json& example : golden["batches"][0]) {
+    sources.push_back({{"input_ids", example["source"]}});
+    pairs.push_back({{"input_ids", example["source"]}, {"labels", example["target"]}});
+  }
+  const std::vector<std::string> with{"--model_name_or_path", t5, "--peft_model_id", decoder_prompt};
+  const auto lines = [&](std::vector<std::string> arguments, const std::vector<Json>& input) {
+    arguments.insert(arguments.end(), with.begin(), with.end());
+    const Outcome outcome = run_dept(arguments, joined(input));
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return parsed(outcome.out);
+  };
+  const std::vector<Json> answers = lines({"generate", "--max_new_tokens", "8"}, sources), scores = lines({"score"}, pairs);
+  ASSERT_EQ(answers.size(), sources.size());
+  ASSERT_EQ(scores.size(), sources.size());
+  double nll = 0, tokens = 0;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    EXPECT_EQ(answers[i]["ids"], golden["greedy"][i]) << i;
+    for (const double one : scores[i]["nll"].get<std::vector<double>>()) nll += one;
+    tokens += scores[i]["tokens"].get<double>();
+  }
+  expect_near(nll / tokens, golden["losses"]["fp32"]["loss"], "loss");
+}
+
+TEST(DecodersPrompt, IsForEncoderDecodersAlone) {
+  const Outcome outcome =
+      run_dept({"score", "--model_name_or_path", llama, "--peft_model_id", decoder_prompt}, "{\"text\": \"the\"}\n");
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("num_transformer_submodules"));
+}
+
 /// A copy of the tiny Llama with another generation_config.json.
 std::string llama_with(const Scratch& scratch, const Json& generation_config) {
   for (const char* name : {"config.json", "model.safetensors", "tokenizer.json"})

@@ -38,9 +38,10 @@ struct AdapterConfig {
   PeftType peft_type = PeftType::prompt_tuning_lora;
   int64_t r = 0;  ///< R
   double lora_alpha = 8;
-  int64_t max_length = 0;          ///< S, the rows of A
-  int64_t num_virtual_tokens = 0;  ///< M
-  int64_t token_dim = 0;           ///< D
+  int64_t max_length = 0;                  ///< S, the rows of A
+  int64_t num_virtual_tokens = 0;          ///< M
+  int64_t num_transformer_submodules = 1;  ///< 2: as many rows again for the decoder's input (see submodules.h)
+  int64_t token_dim = 0;                   ///< D
   std::string prompt_tuning_init = "TEXT";
   std::string prompt_tuning_init_text;
   std::string base_model_name_or_path;
@@ -53,6 +54,7 @@ struct AdapterConfig {
   AdapterTask task;
 
   bool classifies() const { return task_type == "SEQ_CLS"; }
+  int64_t prompt_rows() const { return num_virtual_tokens * num_transformer_submodules; }
 };
 
 struct Adapter {

@@ -32,6 +32,7 @@ struct DataOptions {
 struct AdapterOptions {
   std::string peft_type = "PROMPT_TUNING_LORA";
   int64_t prefix_length = 100;
+  int64_t num_transformer_submodules = 1;
   int64_t r = 30;
   double lora_alpha = 8;
   std::string prompt_tuning_init = "TEXT";

@@ -35,6 +35,7 @@ struct Pipeline {
   std::shared_ptr<const Tokenizer> tokenizer;
   EncodeRules rules;
   AdapterWeights weights;           ///< M = 0 and R = 0: the model as it is
+  int64_t submodules = 1;           ///< 2, encoder-decoder: the second half of P is the decoder's
   double scale = 0;                 ///< of A·B
   Pooling pooling = Pooling::last;  ///< with a head
 
@@ -61,6 +62,8 @@ struct Pipeline {
   };
   bool shares_prompt(const Context& ctx) const;
   Stream embed_source(const Context& ctx, const Batch& batch) const;
+  Stream embed_target(const Ragged& tokens, const at::Tensor& ids) const;
+  DeptWeights prompt_gradients(const Context& ctx, const Batch& batch, const InputGradients& d_inputs) const;
   PooledTokens pooled(const Context& ctx, const Batch& batch) const;
   at::Tensor pooled_state(const PooledTokens& tokens, const Batch& batch, const at::Tensor& hidden) const;
   Judged judge_tokens(const Context& ctx, const Batch& batch, const at::Tensor& hidden, bool with_gradient) const;

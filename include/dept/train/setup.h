@@ -24,6 +24,9 @@ void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& 
 /// Throws usage for labels that are not those of the adapter's head.
 void adopt_task(const AdapterConfig& config, DataOptions& data, const OptionSet& set);
 
+/// Throws usage for a decoder's own prompt on a model that is no encoder-decoder.
+void check_submodules(int64_t submodules, const ModelInfo& info);
+
 /// The model that the options name, its tokenizer and the adapter's width, from their heads alone.
 /// Throws usage for no model at all, io or bad_input.
 ModelInfo check_model(const ModelOptions& options);

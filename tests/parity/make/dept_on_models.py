@@ -3,6 +3,8 @@
 OMP_NUM_THREADS=1 python tests/parity/make/dept_on_models.py  ->  tests/parity/data/adapter/MODEL.dept.{safetensors,json}
 The models are those of make/models.py. Every example runs alone and unpadded through transformers with autograd, in fp32 as
 transformers computes and in fp64 with its casts to fp32 patched away. AdamW is written out after transformers 4.28.
+MODEL.decoder-prompt: P of num_transformer_submodules = 2, M rows for the encoder and M for the decoder; also greedy answers,
+and the adapter's files in a folder.
 """
 import json
 import math
@@ -16,8 +18,17 @@ from transformers import LlamaForCausalLM, T5ForConditionalGeneration
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "adapter"
 M, S, R, ALPHA = 5, 16, 3, 8
+NEW_TOKENS = 8
 STEPS, WARMUP, RATES = 10, 2, {"P": 0.1, "A": 0.02, "B": 0.02}
 LENGTHS = [[(3, 2), (16, 1), (7, 3), (1, 2)], [(9, 1), (2, 4), (11, 2)]]  # two batches of (source, target)
+
+
+def decoder_logits(model, encoder_input, prompt, ids):
+    """T5's logits behind the start token and each of ids, with a prompt in front of them."""
+    table = model.get_input_embeddings().weight.detach()
+    start = torch.tensor([model.config.decoder_start_token_id])
+    decoder_input = torch.cat([prompt, table[torch.cat([start, ids])]])
+    return model(inputs_embeds=encoder_input[None], decoder_inputs_embeds=decoder_input[None]).logits[0, len(prompt):]
 
 
 def nll(model, example, P, A, B):
@@ -26,13 +37,25 @@ def nll(model, example, P, A, B):
     table = model.get_input_embeddings().weight.detach()
     delta = ALPHA / math.sqrt(R) * (A @ B)
     if model.config.is_encoder_decoder:
-        x = torch.cat([P, table[source] + delta[: len(source)]])
-        start = torch.tensor([model.config.decoder_start_token_id])
-        logits = model(inputs_embeds=x[None], decoder_inputs_embeds=table[torch.cat([start, target[:-1]])][None]).logits[0]
+        x = torch.cat([P[:M], table[source] + delta[: len(source)]])
+        logits = decoder_logits(model, x, P[M:], target[:-1])
     else:
         x = torch.cat([P, table[source] + delta[S - len(source):], table[target[:-1]]])
         logits = model(inputs_embeds=x[None]).logits[0, M + len(source) - 1:]
     return F.cross_entropy(logits, target, reduction="sum")
+
+
+@torch.no_grad()
+def greedy(model, source, P, A, B):
+    """The likeliest token again and again, the whole decoder run anew for each; and the least lead over the second likeliest."""
+    source, delta = torch.tensor(source), ALPHA / math.sqrt(R) * (A @ B)
+    x = torch.cat([P[:M], model.get_input_embeddings()(source) + delta[: len(source)]])
+    new, lead, ends = [], math.inf, model.generation_config.eos_token_id
+    while len(new) < NEW_TOKENS and (not new or new[-1] not in ends):
+        best = decoder_logits(model, x, P[M:], torch.tensor(new, dtype=torch.long))[-1].topk(2)
+        new.append(best.indices[0].item())
+        lead = min(lead, (best.values[0] - best.values[1]).item())
+    return new, lead
 
 
 def batch_loss(model, batch, weights):
@@ -60,13 +83,23 @@ def train(model, batches, start):
     return losses
 
 
-def golden(name, model, seed):
+def save_adapter(folder, P, A, B):
+    folder.mkdir(exist_ok=True)
+    save_file({"prompt_embeddings": P, "prompt_encoder.lora_embedding_A": A, "prompt_encoder.lora_embedding_B": B},
+              folder / "adapter_model.safetensors")
+    config = {"peft_type": "PROMPT_TUNING_LORA", "task_type": "SEQ_2_SEQ_LM", "r": R, "lora_alpha": ALPHA, "max_length": S,
+              "num_virtual_tokens": M, "num_transformer_submodules": 2, "token_dim": WIDTH, "semantics": "dept-cpp",
+              "delta_alignment": "start"}
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def golden(name, model, seed, submodules=1):
     generator = torch.Generator().manual_seed(seed)
     draw = lambda *shape: torch.randn(*shape, generator=generator)
     ids = lambda n: torch.randint(3, VOCAB, (n,), generator=generator).tolist()
     batches = [[{"source": ids(s), "target": ids(t)} for s, t in lengths] for lengths in LENGTHS]
     table = model.get_input_embeddings().weight.detach()
-    P = table[torch.tensor(ids(M))] + 0.2 * draw(M, WIDTH)
+    P = table[torch.tensor(ids(M * submodules))] + 0.2 * draw(M * submodules, WIDTH)
     A = (2 * torch.rand(S, R, generator=generator) - 1) / math.sqrt(R)
     B = 0.1 * draw(R, WIDTH)
     tensors, losses = {"P": P, "A": A, "B": B}, {}
@@ -86,10 +119,18 @@ def golden(name, model, seed):
     a, b = losses["fp32"]["steps"], losses["fp64"]["steps"]
     print(name, "losses", [round(x, 4) for x in b], "apart", f"{max(abs(x - y) / y for x, y in zip(a, b)):.1e}")
     save_file(tensors, DATA / f"{name}.dept.safetensors")
-    (DATA / f"{name}.dept.json").write_text(json.dumps({"batches": batches, "losses": losses}) + "\n")
+    facts = {"batches": batches, "losses": losses}
+    if submodules == 2:
+        model.float()
+        save_adapter(DATA / name, P, A, B)
+        facts["greedy"], leads = zip(*(greedy(model, e["source"], P, A, B) for e in batches[0]))
+        print(name, "greedy", facts["greedy"], "least lead", min(leads))
+    (DATA / f"{name}.dept.json").write_text(json.dumps(facts) + "\n")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for name, family, seed in (("llama-gqa-tied", LlamaForCausalLM, 21), ("t5-v1.0", T5ForConditionalGeneration, 22)):
-        golden(name, family.from_pretrained(MODELS / name, attn_implementation="eager").eval(), seed)
+    load = lambda family, name: family.from_pretrained(MODELS / name, attn_implementation="eager").eval()
+    golden("llama-gqa-tied", load(LlamaForCausalLM, "llama-gqa-tied"), 21)
+    golden("t5-v1.0", load(T5ForConditionalGeneration, "t5-v1.0"), 22)
+    golden("t5-v1.0.decoder-prompt", load(T5ForConditionalGeneration, "t5-v1.0"), 87, submodules=2)

@@ -16,6 +16,7 @@ namespace {
 
 const fs::path data = fs::path(DEPT_TEST_DATA) / "parity" / "data";
 constexpr int64_t steps = 10, warmup = 2;
+const std::string decoder_prompt = ".decoder-prompt";
 constexpr double prompt_rate = 0.1, delta_rate = 0.02;
 
 /// The model without dropout: a folder that differs from the committed one in config.json alone.
@@ -30,22 +31,23 @@ fs::path without_dropout(const std::string& model) {
   return folder;
 }
 
-class DeptOnModels : public testing::TestWithParam<std::tuple<const char*, at::ScalarType>> {
+class DeptOnModels : public testing::TestWithParam<std::tuple<std::string, at::ScalarType>> {
  protected:
   void SetUp() override {
-    const auto [model, dtype] = GetParam();
+    const auto [name, dtype] = GetParam();
     kind_ = dtype == at::kDouble ? "fp64" : "fp32";
     tolerance_ = dtype == at::kDouble ? 1e-9 : 1e-4;
     ctx_.compute = dtype;
-    golden_ = read_json(data / "adapter" / (std::string(model) + ".dept.json"));
-    tensors_ = open_safetensors(data / "adapter" / (std::string(model) + ".dept.safetensors"));
-    const fs::path folder = without_dropout(model);
+    golden_ = read_json(data / "adapter" / (name + ".dept.json"));
+    tensors_ = open_safetensors(data / "adapter" / (name + ".dept.safetensors"));
+    const fs::path folder = without_dropout(name.substr(0, name.find(decoder_prompt)));
     pipeline_.backbone = load_backbone(folder, ctx_);
     fs::remove_all(folder);
     pipeline_.rules.architecture = pipeline_.backbone->info().architecture;
     pipeline_.rules.max_source = 16;
     pipeline_.weights = {{tensor("P"), tensor("A"), tensor("B")}};
     pipeline_.scale = delta_scale(8, 3);
+    pipeline_.submodules = name.ends_with(decoder_prompt) ? 2 : 1;
   }
 
   at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(ctx_.compute).unsqueeze(0); }
@@ -80,6 +82,19 @@ TEST_P(DeptOnModels, LossAndGradients) {
   }
 }
 
+TEST_P(DeptOnModels, LabelScoresAddUpToTheLoss) {
+  const std::vector<Example> examples = batch(0);
+  std::vector<Ids> labels;
+  for (const Example& example : examples) labels.push_back(example.target);
+  const std::vector<LabelNll> scores = pipeline_.label_nll(ctx_, examples, labels);
+  double nll = 0, tokens = 0;
+  for (size_t i = 0; i < examples.size(); ++i) {
+    nll += scores[i].nll[i];
+    tokens += static_cast<double>(scores[i].tokens[i]);
+  }
+  expect_near(nll / tokens, golden_["losses"][kind_]["loss"].get<double>(), "loss");
+}
+
 TEST_P(DeptOnModels, TenOptimiserSteps) {
   pipeline_.weights.B = at::zeros_like(pipeline_.weights.B);
   Step step(ctx_, pipeline_, {}, 1.0, 1);
@@ -92,12 +107,30 @@ TEST_P(DeptOnModels, TenOptimiserSteps) {
   }
 }
 
+class DecoderPrompt : public DeptOnModels {};
+
+TEST_P(DecoderPrompt, GreedyAnswers) {
+  pipeline_.tokenizer = load_tokenizer(data / "models" / "t5-v1.0");
+  GenerationOptions options;
+  options.max_new_tokens = 8;
+  options.eos_ids = pipeline_.backbone->info().eos_ids;
+  const std::vector<std::string> answers = pipeline_.answers(ctx_, batch(0), options);
+  for (size_t i = 0; i < answers.size(); ++i)
+    EXPECT_EQ(answers[i], pipeline_.tokenizer->decode(golden_["greedy"][i].get<Ids>())) << i;
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, DeptOnModels,
-                         testing::Combine(testing::Values("llama-gqa-tied", "t5-v1.0"), testing::Values(at::kFloat, at::kDouble)),
+                         testing::Combine(testing::Values("llama-gqa-tied", "t5-v1.0", "t5-v1.0.decoder-prompt"),
+                                          testing::Values(at::kFloat, at::kDouble)),
                          [](const auto& info) {
                            const std::string model = std::get<0>(info.param);
-                           return model.substr(0, model.find('-')) + (std::get<1>(info.param) == at::kDouble ? "Fp64" : "Fp32");
+                           return model.substr(0, model.find('-')) + (model.ends_with(decoder_prompt) ? "DecoderPrompt" : "") +
+                                  (std::get<1>(info.param) == at::kDouble ? "Fp64" : "Fp32");
                          });
+
+INSTANTIATE_TEST_SUITE_P(T5, DecoderPrompt,
+                         testing::Combine(testing::Values("t5-v1.0.decoder-prompt"), testing::Values(at::kFloat, at::kDouble)),
+                         [](const auto& info) { return std::get<1>(info.param) == at::kDouble ? "Fp64" : "Fp32"; });
 
 }  // namespace
 }  // namespace dept

@@ -82,6 +82,39 @@ TEST_F(AdapterFile, RankZeroAndNoPromptComeBack) {
   EXPECT_EQ(load_adapter(folder_, 8).weights.A.sizes(), (at::IntArrayRef{1, 12, 0}));
 }
 
+class TwoPrompts : public AdapterFile {
+ protected:
+  void SetUp() override {
+    AdapterFile::SetUp();
+    config_.num_transformer_submodules = 2;
+    weights_.P = at::randn({2, 10, 8});
+    save_adapter(folder_, config_, weights_);
+  }
+};
+
+TEST_F(TwoPrompts, ComeBack) {
+  const auto [config, weights] = load_adapter(folder_, 8);
+  EXPECT_EQ(config.num_virtual_tokens, 5);
+  EXPECT_EQ(config.num_transformer_submodules, 2);
+  EXPECT_TRUE(weights.P[0].equal(weights_.P[0]));
+}
+
+TEST_F(TwoPrompts, NeedAsManyRows) {
+  edit("num_transformer_submodules", 1);
+  EXPECT_THAT(error(), HasSubstr("prompt_embeddings"));
+  weights_.P = weights_.P.narrow(1, 0, 5);
+  save_adapter(folder_, config_, weights_);
+  EXPECT_THAT(error(), HasSubstr("prompt_embeddings"));
+}
+
+// It trained the first rows alone.
+TEST_F(TwoPrompts, OfTheOriginalLoseTheDecoders) {
+  edit("semantics", Json(Json::value_t::discarded));
+  const auto [config, weights] = load_adapter(folder_, 8);
+  EXPECT_EQ(config.num_transformer_submodules, 1);
+  EXPECT_TRUE(weights.P[0].equal(weights_.P[0].narrow(0, 0, 5)));
+}
+
 TEST_F(AdapterFile, RefusesAnotherModelsWidth) {
   save_adapter(folder_, config_, weights_);
   EXPECT_EQ(error(16),
@@ -111,7 +144,8 @@ TEST_F(AdapterFile, RefusesWrongFieldsByName) {
       {"token_dim", 0, "token_dim"},
       {"semantics", "other", "\"dept-cpp\""},
       {"delta_alignment", "middle", "start or end"},
-      {"num_transformer_submodules", 2, "num_transformer_submodules"},
+      {"num_transformer_submodules", 3, "num_transformer_submodules"},
+      {"num_transformer_submodules", 0, "num_transformer_submodules"},
       {"task", 3, "object"},
       {"task", Json{{"labels", {"a"}}, {"label_words", {"a", "b"}}}, "label_words"}};
   for (const auto& [key, value, expected] : cases) {
