@@ -124,7 +124,7 @@ TEST(AdapterFileGolden, WritesWhatPeftWasSeenToRead) {
   const at::Tensor prompt = (at::arange(48, at::kFloat) / 8 - 3).view({1, 3, 16});
   const fs::path written = fs::path(testing::TempDir()) / "dept_to_peft";
   fs::create_directories(written);
-  save_adapter(written, config, {prompt, at::zeros({1, 96, 0}), at::zeros({1, 0, 16})});
+  save_adapter(written, config, {{prompt, at::zeros({1, 96, 0}), at::zeros({1, 0, 16})}});
   for (const char* name : {"adapter_config.json", "adapter_model.safetensors"})
     EXPECT_EQ(read_file(written / name), read_file(data / "to_peft" / name)) << name << " changed: see " << written;
 }
