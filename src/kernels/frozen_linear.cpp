@@ -1,20 +1,15 @@
 #include "dept/kernels/frozen_linear.h"
 
-#include <ATen/ops/linear.h>
-#include <ATen/ops/mm.h>
-
 #include "kernels/simd.h"
 
 namespace dept::kernels {
 
-FrozenLinear::FrozenLinear(at::Tensor weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
-  expect(weight_.dim() == 2 && weight_.is_contiguous(), "FrozenLinear", "a contiguous weight [out, in]", weight_);
-}
+FrozenLinear::FrozenLinear(FrozenMatrix weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {}
 
 at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
   expect(x.dim() == 2 && x.size(1) == in() && x.scalar_type() == dtype(), "FrozenLinear.forward",
          dept::str(dtype(), " [N, ", in(), "]"), x);
-  at::Tensor y = bias_.defined() ? at::linear(x, weight_, bias_) : at::linear(x, weight_);
+  at::Tensor y = weight_.forward(x, bias_);
   if (delta != nullptr) delta->add_forward(x, y);
   return y;
 }
@@ -22,7 +17,7 @@ at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
 at::Tensor FrozenLinear::backward_input(const at::Tensor& dy) const {
   expect(dy.dim() == 2 && dy.size(1) == out() && dy.scalar_type() == dtype(), "FrozenLinear.backward_input",
          dept::str(dtype(), " [N, ", out(), "]"), dy);
-  at::Tensor dx = at::mm(dy, weight_);
+  at::Tensor dx = weight_.backward_input(dy);
   if (delta != nullptr) delta->add_backward_input(dy, dx);
   return dx;
 }

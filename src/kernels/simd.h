@@ -1,4 +1,4 @@
-// What the CPU kernels share: function clones for wider vectors, conversion between storage and arithmetic types, dispatch.
+// What the CPU kernels share: conversion between storage and arithmetic types, dispatch.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,16 +8,10 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/clones.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 
-// One clone a vector width, chosen when the program starts. Not under the sanitizers, which cannot instrument the chooser.
-#if defined(__SANITIZE_ADDRESS__) || !defined(__x86_64__)
-#define DEPT_CLONES
-#else
-#define DEPT_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#endif
-#define DEPT_INLINE inline __attribute__((always_inline))
 
 namespace dept::kernels {
 

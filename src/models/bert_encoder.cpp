@@ -43,7 +43,7 @@ struct EncoderSaved : Saved {
 class BertEncoder : public Backbone {
  public:
   BertEncoder(EncoderParts parts, const Context& ctx) : parts_(std::move(parts)), dtype_(ctx.compute), residual_(ctx.residual()) {
-    parts_.info.storage = storage_name(dtype_);
+    parts_.info.storage = storage_name(ctx);
   }
 
   const ModelInfo& info() const override { return parts_.info; }
@@ -101,7 +101,7 @@ class BertEncoder : public Backbone {
   void check(const Context& ctx, const Stream& stream, const Stream* target) const {
     if (target != nullptr) fail(Code::bug, "encoder", "no target stream", "one");
     if (ctx.compute != dtype_)
-      fail(Code::bug, "encoder", str("a context of the weights' type ", parts_.info.storage), storage_name(ctx.compute));
+      fail(Code::bug, "encoder", str("a context of the weights' type ", dtype_name(dtype_)), dtype_name(ctx.compute));
     check_stream(ctx, stream, parts_.info.input_width(), "encoder");
     const int64_t length = stream.tokens.max_length();
     if (length > parts_.info.max_positions)
@@ -234,8 +234,8 @@ Tensor EncoderLoader::table(const std::string& name, at::IntArrayRef shape) cons
   return files_.loader(prefix_ + name, shape, residual_);
 }
 
-Tensor EncoderLoader::words(const std::string& name, int64_t width) const {
-  return files_.loader(prefix_ + name, {config_.vocab, width}, dtype_);
+kernels::FrozenMatrix EncoderLoader::words(const std::string& name, int64_t width) const {
+  return files_.loader.matrix(prefix_ + name, {config_.vocab, width}, dtype_);
 }
 
 nn::LayerNorm EncoderLoader::norm(const std::string& name, int64_t width) const {

@@ -47,7 +47,7 @@ class EncoderLoader {
   /// As residual type: norms and tables that are added to the stream.
   at::Tensor table(const std::string& name, at::IntArrayRef shape) const;
   /// Word embeddings [V, width] in the compute type.
-  at::Tensor words(const std::string& name, int64_t width) const;
+  kernels::FrozenMatrix words(const std::string& name, int64_t width) const;
   /// NAME.weight and NAME.bias, by their old names NAME.gamma and NAME.beta where the file has those.
   nn::LayerNorm norm(const std::string& name, int64_t width) const;
   /// The rows of NAME.weight and NAME.bias of each part, stacked.

@@ -30,10 +30,6 @@ inline std::optional<int64_t> optional_id(const Json& config, std::string_view k
   return id < 0 ? std::nullopt : std::optional<int64_t>(id);
 }
 
-inline std::string storage_name(at::ScalarType dtype) {
-  return dtype == at::kBFloat16 ? "bf16" : dtype == at::kDouble ? "fp64" : "fp32";
-}
-
 /// A dropout probability of a model.
 inline double read_dropout(const Json& config, std::string_view key, double fallback, const std::string& where) {
   const double p = value_or<double>(config, key, fallback, where);

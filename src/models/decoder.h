@@ -116,7 +116,7 @@ class Decoder : public Backbone {
   Decoder(DecoderWeights<Norm> weights, const ModelFiles& files, const Context& ctx)
       : weights_(std::move(weights)), dtype_(ctx.compute) {
     weights_.info.eos_ids = files.eos_ids;
-    weights_.info.storage = storage_name(dtype_);
+    weights_.info.storage = storage_name(ctx);
     if (files.weights != nullptr) files.weights->drop_pages();
   }
 
@@ -201,7 +201,7 @@ class Decoder : public Backbone {
   void check(const Context& ctx, const Stream& stream, const Stream* target) const {
     if (target != nullptr) fail(Code::bug, info().model_type, "no target stream", "one");
     if (ctx.compute != dtype_)
-      fail(Code::bug, info().model_type, str("a context of the weights' type ", info().storage), storage_name(ctx.compute));
+      fail(Code::bug, info().model_type, str("a context of the weights' type ", dtype_name(dtype_)), dtype_name(ctx.compute));
     check_stream(ctx, stream, info().hidden, info().model_type);
   }
 

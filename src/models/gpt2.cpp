@@ -80,8 +80,8 @@ std::unique_ptr<Backbone> make_gpt2(const ModelFiles& files, const Context& ctx)
   const std::string base = name_prefix(files, {"transformer.", ""}, "wte.weight");
   DecoderWeights<nn::LayerNorm> weights;
   weights.info = gpt2_info(files.config, files.where);
-  weights.embedding.table = files.loader(base + "wte.weight", {c.vocab, c.hidden}, ctx.compute);
-  weights.head.table = c.tied ? weights.embedding.table : files.loader("lm_head.weight", {c.vocab, c.hidden}, ctx.compute);
+  weights.embedding.table = files.loader.matrix(base + "wte.weight", {c.vocab, c.hidden}, ctx.compute);
+  weights.head.table = c.tied ? weights.embedding.table : files.loader.matrix("lm_head.weight", {c.vocab, c.hidden}, ctx.compute);
   weights.positions = files.loader(base + "wpe.weight", {c.positions, c.hidden}, ctx.residual());
   weights.final_norm = {files.loader(base + "ln_f.weight", {c.hidden}, ctx.residual()),
                         files.loader(base + "ln_f.bias", {c.hidden}, ctx.residual()), c.eps};

@@ -90,8 +90,8 @@ std::unique_ptr<Backbone> make_llama(const ModelFiles& files, const Context& ctx
   const std::string base = name_prefix(files, {"model.", ""}, "embed_tokens.weight");
   DecoderWeights<nn::RmsNorm> weights;
   weights.info = llama_info(files.config, files.where);
-  weights.embedding.table = files.loader(base + "embed_tokens.weight", {c.vocab, c.hidden}, ctx.compute);
-  weights.head.table = c.tied ? weights.embedding.table : files.loader("lm_head.weight", {c.vocab, c.hidden}, ctx.compute);
+  weights.embedding.table = files.loader.matrix(base + "embed_tokens.weight", {c.vocab, c.hidden}, ctx.compute);
+  weights.head.table = c.tied ? weights.embedding.table : files.loader.matrix("lm_head.weight", {c.vocab, c.hidden}, ctx.compute);
   weights.rope = c.rope;
   if (files.weights != nullptr && files.weights->find("rope_freqs.weight") != nullptr)  // GGUF: Llama 3's scaling as divisors
     weights.rope.frequency = c.rope.frequency / files.weights->read("rope_freqs.weight", {c.head_dim / 2}, at::kDouble);

@@ -12,6 +12,7 @@
 #include "models/gpt2.h"
 #include "models/llama.h"
 #include "models/t5.h"
+#include "tensorio/ggml_types.h"
 
 namespace dept {
 namespace {
@@ -36,23 +37,43 @@ const Family& family_of(const Json& config, const std::string& where) {
   fail(Code::bad_input, where + ": model_type", "one of " + names, quote(type));
 }
 
+// Q4_0 blocks of uniform values with standard deviation 1/sqrt(in), made without their fp32 values.
+kernels::StoredRows random_blocks(at::IntArrayRef shape, const at::Generator& generator) {
+  const GgmlType& type = *find_ggml_type("Q4_0");
+  const auto values = static_cast<int64_t>(type.block_values), bytes = static_cast<int64_t>(type.block_bytes);
+  const int64_t rows = shape[0], in = shape[1];
+  if (in % values != 0) fail(Code::usage, "backbone_dtype", str("gguf for widths that are multiples of ", values), str(in));
+  const int64_t total = rows * (in / values) * bytes;
+  const at::Tensor words = at::empty({total / 8 + 1}, at::TensorOptions(at::kLong)).random_(generator);
+  const at::Tensor data = words.view(at::kByte).slice(0, 0, total);
+  constexpr double deviation = 4.61;  // of the whole numbers from -8 to 7
+  const c10::Half scale(static_cast<float>(1 / (deviation * std::sqrt(static_cast<double>(in)))));
+  data.view({-1, bytes}).select(1, 0).fill_(scale.x & 0xFF);
+  data.view({-1, bytes}).select(1, 1).fill_(scale.x >> 8);
+  return {data.view({rows, in / values * bytes}), &type};
+}
+
 }  // namespace
 
 std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx) {
-  const ModelFiles files = open_model(path, true);
+  ModelFiles files = open_model(path, true);
+  files.loader.hold(ctx.storage);
   return family_of(files.config, files.where).make(files, ctx);
 }
 
 std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx, uint64_t seed) {
   ModelFiles files{config, "config", {}, nullptr, {}};
   const at::Generator generator = at::detail::createCPUGenerator(seed);
-  files.loader = nn::WeightLoader([generator](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
+  const auto numbers = [generator](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
     if (name.ends_with(".bias")) return at::zeros(shape, at::TensorOptions(dtype));
     if (shape.size() == 1) return at::ones(shape, at::TensorOptions(dtype));
     return at::empty(shape, at::TensorOptions(at::kFloat))
         .normal_(0, 1 / std::sqrt(static_cast<double>(shape.back())), generator)
         .to(dtype);
-  });
+  };
+  const auto blocks = [generator](const std::string&, at::IntArrayRef shape) { return random_blocks(shape, generator); };
+  files.loader = nn::WeightLoader(numbers, blocks);
+  files.loader.hold(ctx.storage);
   return family_of(files.config, files.where).make(files, ctx);
 }
 

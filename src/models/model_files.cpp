@@ -76,13 +76,22 @@ at::Tensor unpermute(const at::Tensor& weight, int64_t heads) {
   return weight.view({heads, rows / heads / 2, 2, columns}).transpose(1, 2).reshape({rows, columns});
 }
 
-nn::WeightLoader gguf_loader(std::shared_ptr<const TensorSource> weights, int64_t heads, int64_t kv_heads) {
-  return nn::WeightLoader([=](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
-    const at::Tensor stored = weights->read(gguf_name(name), shape, dtype);
-    if (name.ends_with(".q_proj.weight")) return unpermute(stored, heads);
-    if (name.ends_with(".k_proj.weight")) return unpermute(stored, kv_heads);
-    return stored;
-  });
+nn::WeightLoader gguf_loader(std::shared_ptr<const GgufFile> file, int64_t heads, int64_t kv_heads) {
+  const auto in_order = [=](const std::string& name, const at::Tensor& rows) {
+    if (name.ends_with(".q_proj.weight")) return unpermute(rows, heads);
+    if (name.ends_with(".k_proj.weight")) return unpermute(rows, kv_heads);
+    return rows;
+  };
+  const auto read = [=](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
+    return in_order(name, file->read(gguf_name(name), shape, dtype));
+  };
+  const auto read_stored = [=](const std::string& name, at::IntArrayRef shape) -> kernels::StoredRows {
+    const GgufBlocks blocks = file->blocks(gguf_name(name), shape);
+    if (blocks.type != nullptr) return {in_order(name, blocks.bytes), blocks.type};
+    const at::ScalarType plain = file->read(gguf_name(name)).scalar_type();
+    return {read(name, shape, plain == at::kHalf || plain == at::kBFloat16 ? plain : at::kFloat)};
+  };
+  return nn::WeightLoader(read, read_stored);
 }
 
 ModelFiles open_gguf_model(const fs::path& path, bool with_weights) {

@@ -61,9 +61,9 @@ class T5 : public Backbone {
   T5(const ModelFiles& files, const Context& ctx)
       : config_(read_t5_config(files.config, files.where)), info_(t5_info(files.config, files.where)), dtype_(ctx.compute) {
     info_.eos_ids = files.eos_ids;
-    info_.storage = storage_name(dtype_);
+    info_.storage = storage_name(ctx);
     const std::string base = name_prefix(files, {"", "transformer."}, "shared.weight");
-    embedding_.table = files.loader(base + "shared.weight", {config_.vocab, config_.hidden}, dtype_);
+    embedding_.table = files.loader.matrix(base + "shared.weight", {config_.vocab, config_.hidden}, dtype_);
     head_.table = load_head(files);
     head_.scale = config_.scaled_output ? 1 / std::sqrt(static_cast<double>(config_.hidden)) : 1.0;
     encoder_ = load_stack(files, ctx, base + "encoder", false, config_.encoder_layers);
@@ -158,16 +158,17 @@ class T5 : public Backbone {
  private:
   void check(const Context& ctx, const Stream& stream) const {
     if (ctx.compute != dtype_)
-      fail(Code::bug, "T5", str("a context of the weights' type ", info_.storage), storage_name(ctx.compute));
+      fail(Code::bug, "T5", str("a context of the weights' type ", dtype_name(dtype_)), dtype_name(ctx.compute));
     check_stream(ctx, stream, config_.hidden, "T5");
   }
 
   // A head of the file's own, whatever the configuration says of ties; some files repeat the embedding under that name.
-  at::Tensor load_head(const ModelFiles& files) {
+  kernels::FrozenMatrix load_head(const ModelFiles& files) {
     const bool stored = files.weights != nullptr ? files.weights->find("lm_head.weight") != nullptr : !config_.tied;
-    const at::Tensor head = stored ? files.loader("lm_head.weight", {config_.vocab, config_.hidden}, dtype_) : embedding_.table;
-    const bool tied = head.equal(embedding_.table);
-    info_.parameters += (int64_t{info_.tied} - int64_t{tied}) * head.numel();
+    const kernels::FrozenMatrix head =
+        stored ? files.loader.matrix("lm_head.weight", {config_.vocab, config_.hidden}, dtype_) : embedding_.table;
+    const bool tied = !stored || head.dense().equal(embedding_.table.dense());
+    info_.parameters += (int64_t{info_.tied} - int64_t{tied}) * config_.vocab * config_.hidden;
     info_.tied = tied;
     return tied ? embedding_.table : head;
   }

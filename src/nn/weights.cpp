@@ -2,17 +2,48 @@
 
 #include <ATen/ops/cat.h>
 
+#include "dept/base/error.h"
+
 namespace dept::nn {
 
+void WeightLoader::hold(Storage storage) {
+  if (storage == Storage::gguf && !stored_)
+    fail(Code::usage, "backbone_dtype", "same, fp32, fp16 or bf16 for a model that is not a .gguf file", "gguf");
+  storage_ = storage;
+}
+
+at::ScalarType WeightLoader::held_type(at::ScalarType dtype) const {
+  switch (storage_) {
+    case Storage::fp32:
+      return at::kFloat;
+    case Storage::fp16:
+      return at::kHalf;
+    case Storage::bf16:
+      return at::kBFloat16;
+    default:
+      return dtype;
+  }
+}
+
+kernels::FrozenMatrix WeightLoader::matrix(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) const {
+  if (storage_ == Storage::gguf) return {{stored_(name, shape)}, dtype};
+  return {{{read_(name, shape, held_type(dtype))}}, dtype};
+}
+
 kernels::FrozenLinear WeightLoader::linear(const LinearSpec& spec, at::ScalarType dtype) const {
+  std::vector<kernels::StoredRows> stored;
   std::vector<at::Tensor> weights, biases;
   for (const LinearSpec::Part& part : spec.parts) {
-    weights.push_back(spec.transposed ? read_(part.name + ".weight", {spec.in, part.out}, dtype).t()
-                                      : read_(part.name + ".weight", {part.out, spec.in}, dtype));
+    const std::string name = part.name + ".weight";
+    if (storage_ == Storage::gguf)
+      stored.push_back(stored_(name, {part.out, spec.in}));
+    else
+      weights.push_back(spec.transposed ? read_(name, {spec.in, part.out}, held_type(dtype)).t()
+                                        : read_(name, {part.out, spec.in}, held_type(dtype)));
     if (spec.bias) biases.push_back(read_(part.name + ".bias", {part.out}, dtype));
   }
-  const at::Tensor weight = weights.size() == 1 ? weights.front() : at::cat(weights);
-  return kernels::FrozenLinear(weight.contiguous(), spec.bias ? at::cat(biases) : at::Tensor());
+  if (!weights.empty()) stored.push_back({(weights.size() == 1 ? weights.front() : at::cat(weights)).contiguous()});
+  return kernels::FrozenLinear({std::move(stored), dtype}, spec.bias ? at::cat(biases) : at::Tensor());
 }
 
 }  // namespace dept::nn

@@ -13,6 +13,11 @@
 #include "dept/base/text.h"
 
 namespace dept {
+namespace {
+
+constexpr std::string_view storage_names[] = {"same", "fp32", "fp16", "bf16", "gguf"};  // in Storage's order
+
+}  // namespace
 
 c10::ScalarType parse_dtype(std::string_view name) {
   if (name == "fp32") return c10::kFloat;
@@ -20,6 +25,31 @@ c10::ScalarType parse_dtype(std::string_view name) {
   if (name == "fp64") return c10::kDouble;
   if (name == "auto") return cpu_has_bf16() ? c10::kBFloat16 : c10::kFloat;
   fail(Code::usage, "dtype", "fp32, bf16 or auto", quote(name));
+}
+
+std::string_view dtype_name(c10::ScalarType dtype) {
+  switch (dtype) {
+    case c10::kFloat:
+      return "fp32";
+    case c10::kHalf:
+      return "fp16";
+    case c10::kBFloat16:
+      return "bf16";
+    case c10::kDouble:
+      return "fp64";
+    default:
+      return c10::toString(dtype);
+  }
+}
+
+Storage parse_storage(std::string_view name) {
+  for (size_t i = 0; i < std::size(storage_names); ++i)
+    if (name == storage_names[i]) return static_cast<Storage>(i);
+  fail(Code::usage, "backbone_dtype", "same, fp32, fp16, bf16 or gguf", quote(name));
+}
+
+std::string_view storage_name(const Context& ctx) {
+  return ctx.storage == Storage::same ? dtype_name(ctx.compute) : storage_names[static_cast<size_t>(ctx.storage)];
 }
 
 bool cpu_has_bf16() {

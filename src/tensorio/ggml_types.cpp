@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "base/clones.h"
+
 namespace dept {
 namespace {
 
@@ -27,8 +29,8 @@ uint32_t word_at(Bytes bytes) {
 
 // Low nibbles are the first half of the values, high nibbles the second.
 struct Q4_0 {
-  static constexpr size_t values = 32, bytes = 18;
-  static void block(Bytes in, Floats out) {
+  static constexpr size_t values = 32, bytes = 18, scales[] = {0};
+  static DEPT_INLINE void block(Bytes in, Floats out) {
     const float d = half_at(in);
     for (int i = 0; i < 16; ++i) {
       out[i] = static_cast<float>((in[2 + i] & 15) - 8) * d;
@@ -38,8 +40,8 @@ struct Q4_0 {
 };
 
 struct Q4_1 {
-  static constexpr size_t values = 32, bytes = 20;
-  static void block(Bytes in, Floats out) {
+  static constexpr size_t values = 32, bytes = 20, scales[] = {0, 2};
+  static DEPT_INLINE void block(Bytes in, Floats out) {
     const float d = half_at(in), m = half_at(in + 2);
     for (int i = 0; i < 16; ++i) {
       out[i] = static_cast<float>(in[4 + i] & 15) * d + m;
@@ -50,8 +52,8 @@ struct Q4_1 {
 
 // The fifth bit of value i is bit i of a 32-bit word.
 struct Q5_0 {
-  static constexpr size_t values = 32, bytes = 22;
-  static void block(Bytes in, Floats out) {
+  static constexpr size_t values = 32, bytes = 22, scales[] = {0};
+  static DEPT_INLINE void block(Bytes in, Floats out) {
     const float d = half_at(in);
     const uint32_t high = word_at(in + 2);
     for (int i = 0; i < 16; ++i) {
@@ -62,8 +64,8 @@ struct Q5_0 {
 };
 
 struct Q5_1 {
-  static constexpr size_t values = 32, bytes = 24;
-  static void block(Bytes in, Floats out) {
+  static constexpr size_t values = 32, bytes = 24, scales[] = {0, 2};
+  static DEPT_INLINE void block(Bytes in, Floats out) {
     const float d = half_at(in), m = half_at(in + 2);
     const uint32_t high = word_at(in + 4);
     for (int i = 0; i < 16; ++i) {
@@ -74,8 +76,8 @@ struct Q5_1 {
 };
 
 struct Q8_0 {
-  static constexpr size_t values = 32, bytes = 34;
-  static void block(Bytes in, Floats out) {
+  static constexpr size_t values = 32, bytes = 34, scales[] = {0};
+  static DEPT_INLINE void block(Bytes in, Floats out) {
     const float d = half_at(in);
     for (int i = 0; i < 32; ++i) out[i] = static_cast<float>(static_cast<int8_t>(in[2 + i])) * d;
   }
@@ -94,8 +96,8 @@ ScaleMin scale_min(Bytes packed, int g) {
 
 // 8 groups of 32 values; groups 2j and 2j+1 are the low and high nibbles of the same 32 bytes.
 struct Q4_K {
-  static constexpr size_t values = 256, bytes = 144;
-  static void block(Bytes in, Floats out) {
+  static constexpr size_t values = 256, bytes = 144, scales[] = {0, 2};
+  static DEPT_INLINE void block(Bytes in, Floats out) {
     const float d = half_at(in), dmin = half_at(in + 2);
     for (int g = 0; g < 8; ++g) {
       const auto [scale, min] = scale_min(in + 4, g);
@@ -109,8 +111,8 @@ struct Q4_K {
 
 // As Q4_K, the fifth bit of value i of group g being bit g of byte i of 32.
 struct Q5_K {
-  static constexpr size_t values = 256, bytes = 176;
-  static void block(Bytes in, Floats out) {
+  static constexpr size_t values = 256, bytes = 176, scales[] = {0, 2};
+  static DEPT_INLINE void block(Bytes in, Floats out) {
     const float d = half_at(in), dmin = half_at(in + 2);
     for (int g = 0; g < 8; ++g) {
       const auto [scale, min] = scale_min(in + 4, g);
@@ -126,8 +128,8 @@ struct Q5_K {
 // Two halves of 128 values, each four runs of 32: low nibbles of 64 bytes (runs 0, 1), their high nibbles (runs 2, 3), two more
 // bits each in 32 bytes; a signed 8-bit scale for every 16 values.
 struct Q6_K {
-  static constexpr size_t values = 256, bytes = 210;
-  static void block(Bytes in, Floats out) {
+  static constexpr size_t values = 256, bytes = 210, scales[] = {208};
+  static DEPT_INLINE void block(Bytes in, Floats out) {
     const float d = half_at(in + 208);
     for (int run = 0; run < 8; ++run) {
       Bytes low = in + run / 4 * 64 + run % 2 * 32, high = in + 128 + run / 4 * 32;
@@ -141,27 +143,44 @@ struct Q6_K {
   }
 };
 
-template <class Type>
-void dequantise(const std::byte* stored, float* out, size_t blocks) {
-  const auto* in = reinterpret_cast<const uint8_t*>(stored);
-  for (size_t b = 0; b < blocks; ++b) Type::block(in + b * Type::bytes, out + b * Type::values);
-}
-
-template <class Type>
-constexpr GgmlType quantised(uint32_t id, std::string_view name) {
-  return {name, Type::values, Type::bytes, dequantise<Type>, id, std::nullopt};
-}
+#define DEPT_DEQUANTISE(Type)                                                                      \
+  DEPT_CLONES void dequantise_##Type(const std::byte* stored, float* out, size_t blocks) {         \
+    const auto* in = reinterpret_cast<const uint8_t*>(stored);                                     \
+    for (size_t b = 0; b < blocks; ++b) Type::block(in + b * Type::bytes, out + b * Type::values); \
+  }                                                                                                \
+  GgmlType quantised_##Type(uint32_t id) {                                                         \
+    return {#Type, Type::values, Type::bytes, dequantise_##Type, Type::scales, id, std::nullopt};  \
+  }
+DEPT_DEQUANTISE(Q4_0)
+DEPT_DEQUANTISE(Q4_1)
+DEPT_DEQUANTISE(Q5_0)
+DEPT_DEQUANTISE(Q5_1)
+DEPT_DEQUANTISE(Q8_0)
+DEPT_DEQUANTISE(Q4_K)
+DEPT_DEQUANTISE(Q5_K)
+DEPT_DEQUANTISE(Q6_K)
+#undef DEPT_DEQUANTISE
 
 constexpr GgmlType plain(uint32_t id, std::string_view name, uint64_t bytes, at::ScalarType scalar) {
-  return {name, 1, bytes, nullptr, id, scalar};
+  return {name, 1, bytes, nullptr, {}, id, scalar};
 }
 
-constexpr GgmlType ggml_types[] = {
-    plain(0, "F32", 4, at::kFloat),   plain(1, "F16", 2, at::kHalf), plain(30, "BF16", 2, at::kBFloat16),
-    quantised<Q4_0>(2, "Q4_0"),       quantised<Q4_1>(3, "Q4_1"),    quantised<Q5_0>(6, "Q5_0"),
-    quantised<Q5_1>(7, "Q5_1"),       quantised<Q8_0>(8, "Q8_0"),    quantised<Q4_K>(12, "Q4_K"),
-    quantised<Q5_K>(13, "Q5_K"),      quantised<Q6_K>(14, "Q6_K"),   plain(24, "I8", 1, at::kChar),
-    plain(25, "I16", 2, at::kShort),  plain(26, "I32", 4, at::kInt), plain(27, "I64", 8, at::kLong),
+const GgmlType ggml_types[] = {
+    plain(0, "F32", 4, at::kFloat),
+    plain(1, "F16", 2, at::kHalf),
+    plain(30, "BF16", 2, at::kBFloat16),
+    quantised_Q4_0(2),
+    quantised_Q4_1(3),
+    quantised_Q5_0(6),
+    quantised_Q5_1(7),
+    quantised_Q8_0(8),
+    quantised_Q4_K(12),
+    quantised_Q5_K(13),
+    quantised_Q6_K(14),
+    plain(24, "I8", 1, at::kChar),
+    plain(25, "I16", 2, at::kShort),
+    plain(26, "I32", 4, at::kInt),
+    plain(27, "I64", 8, at::kLong),
     plain(28, "F64", 8, at::kDouble),
 };
 

@@ -19,6 +19,7 @@ struct GgmlType {
   std::string_view name;
   uint64_t block_values, block_bytes;
   Dequantise dequantise;                // null for types that torch has itself
+  std::span<const size_t> scales;       // where a block has its fp16 scales: its values are finite if they are
   uint32_t id;                          // in the file
   std::optional<at::ScalarType> plain;  // empty for blocks
 };

@@ -1,8 +1,10 @@
 #include "dept/tensorio/gguf.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -15,27 +17,55 @@ namespace {
 
 class MappedGguf : public GgufFile {
  public:
-  explicit MappedGguf(const fs::path& path) : map_(path), header_(parse_gguf_header(map_.bytes(), path.string())) {
+  explicit MappedGguf(const fs::path& path)
+      : map_(std::make_shared<MappedFile>(path)), header_(parse_gguf_header(map_->bytes(), path.string())) {
     for (const GgufEntry& entry : header_.entries)
       infos_.push_back({entry.name, std::string(entry.type->name), entry.shape, entry.bytes});
   }
 
-  const fs::path& path() const override { return map_.path(); }
+  const fs::path& path() const override { return map_->path(); }
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   const std::map<std::string, GgufValue, std::less<>>& metadata() const override { return header_.metadata; }
-  void drop_pages() const override { map_.drop(0, map_.bytes().size()); }
+  void drop_pages() const override { map_->drop(0, map_->bytes().size()); }
 
   at::Tensor read(std::string_view name) const override {
     const TensorInfo* info = find(name);
     const std::string where = str(path().string(), ": ", name);
     if (info == nullptr) fail(Code::bad_input, where, "this tensor", "a file without it");
-    const GgufEntry& entry = header_.entries[static_cast<size_t>(info - infos_.data())];
-    const auto stored = map_.bytes().subspan(entry.begin, entry.bytes);
+    const GgufEntry& entry = entry_of(*info);
+    const auto stored = map_->bytes().subspan(entry.begin, entry.bytes);
     if (entry.type->plain) return copy_plain(stored, entry.shape, *entry.type->plain, where);
     return dequantised(entry, stored);
   }
 
+  GgufBlocks blocks(std::string_view name, at::IntArrayRef shape) const override {
+    const GgufEntry& entry = entry_of(require(name, shape));
+    if (entry.type->plain) return {};
+    const auto stored = map_->bytes().subspan(entry.begin, entry.bytes);
+    const auto columns = static_cast<uint64_t>(shape.empty() ? 1 : shape.back());
+    const auto row = static_cast<int64_t>(columns / entry.type->block_values * entry.type->block_bytes);
+    if (!finite_scales(*entry.type, stored))
+      fail(Code::bad_input, str(path().string(), ": ", name), "finite scales of its blocks", "NaN or infinity");
+    return {entry.type, at::from_blob(
+                            const_cast<std::byte*>(stored.data()), {row == 0 ? 0 : ssize(stored) / row, row},
+                            [map = map_](void*) {}, at::TensorOptions(at::kByte))};
+  }
+
  private:
+  const GgufEntry& entry_of(const TensorInfo& info) const { return header_.entries[static_cast<size_t>(&info - infos_.data())]; }
+
+  static bool finite_scales(const GgmlType& type, std::span<const std::byte> stored) {
+    constexpr uint16_t exponent = 0x7C00;
+    for (const std::byte* block = stored.data(); block < stored.data() + stored.size(); block += type.block_bytes) {
+      for (const size_t offset : type.scales) {
+        uint16_t scale;
+        std::memcpy(&scale, block + offset, sizeof scale);
+        if ((scale & exponent) == exponent) return false;
+      }
+    }
+    return true;
+  }
+
   static at::Tensor dequantised(const GgufEntry& entry, std::span<const std::byte> stored) {
     const GgmlType& type = *entry.type;
     at::Tensor tensor = at::empty(entry.shape, at::TensorOptions(at::kFloat));
@@ -47,7 +77,7 @@ class MappedGguf : public GgufFile {
     return tensor;
   }
 
-  MappedFile map_;
+  std::shared_ptr<const MappedFile> map_;
   GgufHeader header_;
   std::vector<TensorInfo> infos_;
 };

@@ -44,15 +44,21 @@ const TensorInfo* TensorSource::find(std::string_view name) const {
   return found == all.end() ? nullptr : &*found;
 }
 
-at::Tensor TensorSource::read(std::string_view name, at::IntArrayRef shape, at::ScalarType dtype) const {
+const TensorInfo& TensorSource::require(std::string_view name, at::IntArrayRef shape) const {
   const TensorInfo* info = find(name);
   const std::string where = str(path().string(), ": ", name);
   if (info == nullptr) fail(Code::bad_input, where, "this tensor", "a file without it");
   if (at::IntArrayRef(info->shape) != shape)
     fail(Code::bad_input, where, str("the shape ", shape_text({shape.data(), shape.size()})), shape_text(info->shape));
+  return *info;
+}
+
+at::Tensor TensorSource::read(std::string_view name, at::IntArrayRef shape, at::ScalarType dtype) const {
+  const TensorInfo& info = require(name, shape);
+  const std::string where = str(path().string(), ": ", name);
   const at::Tensor stored = read(name);
   if (at::isFloatingType(stored.scalar_type()) != at::isFloatingType(dtype))
-    fail(Code::bad_input, where, at::isFloatingType(dtype) ? "a floating-point type" : "a type of integers", info->type);
+    fail(Code::bad_input, where, at::isFloatingType(dtype) ? "a floating-point type" : "a type of integers", info.type);
   at::Tensor values = stored.to(dtype);
   // After the conversion, so that numbers too large for `dtype` are found as well.
   if (!all_finite(values))

@@ -41,6 +41,10 @@ void describe(ModelOptions& o, OptionSet& set) {
   set.add("tokenizer_name", &o.tokenizer_name, "tokenizer folder or file, when it is not the model's own");
   set.add("dtype", &o.dtype, "compute type; auto is bf16 where the CPU multiplies it natively, else fp32")
       .choices({"fp32", "bf16", "auto"});
+  set.add(
+         "backbone_dtype", &o.backbone_dtype,
+         "how the frozen model's weights are held: as --dtype (same), in a type of their own, or as a .gguf file has them (gguf)")
+      .choices({"same", "fp32", "fp16", "bf16", "gguf"});
   set.add("bf16", &o.bf16, "the same as --dtype bf16");
   set.add("device", &o.device, "where to compute").choices({"cpu", "auto"});
   set.add("threads", &o.threads, "threads; 0 is one a physical core").min(0).max(4096);
@@ -210,6 +214,7 @@ void settle(TrainOptions& o, const OptionSet& set) {
 Context make_context(const ModelOptions& o, int64_t seed) {
   Context ctx;
   ctx.compute = parse_dtype(o.bf16 && o.dtype == "fp32" ? "bf16" : o.dtype);
+  ctx.storage = parse_storage(o.backbone_dtype);
   ctx.threads = o.threads > 0 ? static_cast<int>(o.threads) : physical_cores();
   ctx.seeds = {static_cast<uint64_t>(seed)};
   return ctx;

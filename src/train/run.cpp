@@ -187,6 +187,11 @@ bool train(const LoopInputs& in, Outputs& outputs) {
   return true;
 }
 
+void announce(const ModelInfo& info, const Context& ctx) {
+  log::info(str(info.model_type, " with ", info.parameters, " parameters, held as ", info.storage, ", computed in ",
+                dtype_name(ctx.compute), " on ", ctx.threads, ctx.threads == 1 ? " thread" : " threads"));
+}
+
 void adopt(TrainOptions& o, const OptionSet& set) {
   if (o.model.peft_model_id.empty()) return;
   const AdapterConfig config = read_adapter_config(o.model.peft_model_id);
@@ -215,6 +220,7 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<b
     log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
 
   pipeline.backbone = load_backbone(o.model.model_name_or_path, ctx);
+  announce(pipeline.backbone->info(), ctx);
   Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task);
   adapter.config.task = {o.data.task.source_template, o.data.causal_suffix, data.task.labels, data.task.label_words};
   attach_adapter(pipeline, adapter, pipeline.backbone->info(), data.task.labels);

@@ -50,6 +50,8 @@ ModelInfo check_model(const ModelOptions& options) {
   if (path.empty()) fail(Code::usage, "--model_name_or_path", "a model", "nothing");
   if (!fs::exists(path))
     fail(Code::io, "model_name_or_path", "a model's folder or a .gguf file", quote(path) + ", which is not there");
+  if (options.backbone_dtype == "gguf" && fs::path(path).extension() != ".gguf")
+    fail(Code::usage, "--backbone_dtype", "same, fp32, fp16 or bf16 for a model that is not a .gguf file", "gguf");
   const ModelInfo info = read_model_info(path);
   if (fs::is_directory(path)) open_weights(path);  // the headers of the weights
   if (!options.peft_model_id.empty()) {

@@ -62,6 +62,9 @@ TEST_F(BadInput, SaveSafetensorsFalseWritesTorchsForm) {
 TEST_F(BadInput, MissingFile) {
   EXPECT_HAS(refused(4, {"--train_file", "nowhere.csv"}), "nowhere.csv");
 }
+TEST_F(BadInput, GgufStorageOfAFolder) {
+  EXPECT_HAS(refused(2, {"--backbone_dtype", "gguf"}), "for a model that is not a .gguf file");
+}
 TEST_F(BadInput, MissingModel) {
   EXPECT_HAS(refused(4, {"--model_name_or_path", "t5-base"}), "t5-base");
 }

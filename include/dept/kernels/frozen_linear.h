@@ -1,9 +1,11 @@
-// A frozen linear layer: y = x W^T + b. Hides how W is stored behind forward and backward_input; W never gets a gradient.
+// A frozen linear layer: y = x W^T + b. FrozenMatrix hides how W is stored; W never gets a gradient.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+
+#include "dept/kernels/frozen_matrix.h"
 
 namespace dept::kernels {
 
@@ -18,23 +20,25 @@ class LinearDelta {
 class FrozenLinear {
  public:
   FrozenLinear() = default;
-  /// weight [out, in] in its storage type (fp32, bf16, fp64), kept once for both directions; bias [out] or undefined.
-  explicit FrozenLinear(at::Tensor weight, at::Tensor bias = {});
+  /// weight [out, in], kept once for both directions; bias [out] in the type it is used in, or undefined.
+  explicit FrozenLinear(FrozenMatrix weight, at::Tensor bias = {});
 
-  /// x [N, in] of weight's dtype -> [N, out]. Throws bug for another shape or dtype.
+  /// x [N, in] of dtype() -> [N, out]. Throws bug for another shape or dtype.
   at::Tensor forward(const at::Tensor& x) const;
   /// dy [N, out] -> dx = dy W [N, in].
   at::Tensor backward_input(const at::Tensor& dy) const;
 
-  int64_t in() const { return weight_.size(1); }
-  int64_t out() const { return weight_.size(0); }
-  at::ScalarType dtype() const { return weight_.scalar_type(); }
-  const at::Tensor& weight() const { return weight_; }
+  int64_t in() const { return weight_.columns(); }
+  int64_t out() const { return weight_.rows(); }
+  /// [out, in] in dtype().
+  at::Tensor weight() const { return weight_.dense(); }
+  at::ScalarType dtype() const { return weight_.dtype(); }
 
   const LinearDelta* delta = nullptr;
 
  private:
-  at::Tensor weight_, bias_;
+  FrozenMatrix weight_;
+  at::Tensor bias_;
 };
 
 }  // namespace dept::kernels

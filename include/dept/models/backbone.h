@@ -44,7 +44,7 @@ struct ModelInfo {
   bool tied = false;
   std::optional<int64_t> bos_id, pad_id, decoder_start_id;
   std::vector<int64_t> eos_ids;
-  std::string storage;  ///< how weights are held: "fp32", "bf16"
+  std::string storage;  ///< how matrices are held: "fp32", "fp16", "bf16", "gguf"
 
   int64_t input_width() const { return embedding > 0 ? embedding : hidden; }
   bool encoder_decoder() const { return architecture == Architecture::encoder_decoder; }
@@ -120,7 +120,7 @@ class Backbone {
 };
 
 /// Reads config.json and weights of a folder, or a .gguf file. The family is read from there, not from the path.
-/// Weights are held in ctx.compute's type. Throws io or bad_input.
+/// Matrices are held as ctx.storage says, used in ctx.compute. Throws io or bad_input; usage for GGUF storage of another file.
 std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx);
 
 /// The same architecture with random weights (normal, standard deviation 1/sqrt(in)), for benchmarks. `config` as in config.json.

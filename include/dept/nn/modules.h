@@ -18,7 +18,7 @@ namespace dept::nn {
 
 /// Word embeddings and, where they are tied, the head.
 struct Embedding {
-  at::Tensor table;  ///< [V, D] in C
+  kernels::FrozenMatrix table;  ///< [V, D]
 
   /// ids int64 [N] -> [N, D] fp32 (fp64). Throws bad_input for an id outside the vocabulary.
   at::Tensor forward(const at::Tensor& ids) const;
@@ -26,7 +26,7 @@ struct Embedding {
 
 /// The language-model head, hidden -> logits in fp32 (fp64) whatever the storage: scale * x table^T.
 struct Head {
-  at::Tensor table;  ///< [V, D] in C
+  kernels::FrozenMatrix table;  ///< [V, D]
   double scale = 1;
 
   /// hidden C [n, D] -> fp32 (fp64) [n, V]

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dept/kernels/frozen_linear.h"
+#include "dept/tensor/context.h"
 
 namespace dept::nn {
 
@@ -27,20 +28,32 @@ struct LinearSpec {
 
 class WeightLoader {
  public:
+  /// The matrix `name` with exactly `shape` in its file's own storage.
+  using ReadStored = std::function<kernels::StoredRows(const std::string& name, at::IntArrayRef shape)>;
   /// The tensor `name` with exactly `shape`, contiguous, as `dtype`. Throws bad_input when there is no such tensor.
   using Read = std::function<at::Tensor(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype)>;
 
   WeightLoader() = default;
-  explicit WeightLoader(Read read) : read_(std::move(read)) {}
+  /// Without `stored` the file has no storage of its own, and Storage::gguf is refused.
+  explicit WeightLoader(Read read, ReadStored stored = {}) : read_(std::move(read)), stored_(std::move(stored)) {}
+
+  /// How matrices are held from now on. Throws usage for a storage that the file does not have.
+  void hold(Storage storage);
 
   at::Tensor operator()(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) const {
     return read_(name, shape, dtype);
   }
+  /// A frozen matrix, used in `dtype`.
+  kernels::FrozenMatrix matrix(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) const;
   /// A frozen linear that computes in `dtype`.
   kernels::FrozenLinear linear(const LinearSpec& spec, at::ScalarType dtype) const;
 
  private:
+  at::ScalarType held_type(at::ScalarType dtype) const;
+
   Read read_;
+  ReadStored stored_;
+  Storage storage_ = Storage::same;
 };
 
 }  // namespace dept::nn

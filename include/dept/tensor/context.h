@@ -23,9 +23,13 @@ class Collective {
   virtual void barrier() = 0;
 };
 
+/// How a backbone holds its matrices: in the compute type, in a type of their own, or as a GGUF file has them.
+enum class Storage { same, fp32, fp16, bf16, gguf };
+
 struct Context {
   c10::Device device = c10::Device(c10::kCPU);
   c10::ScalarType compute = c10::kFloat;  ///< branches of the backbone: kFloat, kBFloat16, or kDouble (reference)
+  Storage storage = Storage::same;        ///< of a backbone that is loaded
   int threads = 1;
   Collective* group = nullptr;
 
@@ -39,6 +43,15 @@ struct Context {
 
 /// "fp32", "bf16", "fp64" or "auto" (bf16 where the CPU multiplies it natively, else fp32). Throws usage.
 c10::ScalarType parse_dtype(std::string_view name);
+
+/// "fp32", "bf16", "fp64", ..: what messages call a type.
+std::string_view dtype_name(c10::ScalarType dtype);
+
+/// "same", "fp32", "fp16", "bf16" or "gguf". Throws usage.
+Storage parse_storage(std::string_view name);
+
+/// What a backbone with this context says of how it is held: "gguf", "bf16", ..
+std::string_view storage_name(const Context& ctx);
 
 /// Whether this CPU has AVX512-BF16 or AMX-BF16.
 bool cpu_has_bf16();

@@ -16,8 +16,19 @@ namespace dept {
 using GgufValue =
     std::variant<int64_t, double, bool, std::string, std::vector<int64_t>, std::vector<double>, std::vector<std::string>>;
 
+struct GgmlType;
+
+/// A tensor's blocks where they lie in the file, which they keep mapped.
+struct GgufBlocks {
+  const GgmlType* type = nullptr;  ///< null for a type that torch has itself, which read() gives
+  at::Tensor bytes;                ///< uint8 [rows, bytes of a row]; all dimensions but the last make the rows
+};
+
 class GgufFile : public TensorSource {
  public:
+  /// Throws bad_input for another shape, or for scales that are not finite. Not to be written to.
+  virtual GgufBlocks blocks(std::string_view name, at::IntArrayRef shape) const = 0;
+
   virtual const std::map<std::string, GgufValue, std::less<>>& metadata() const = 0;
 
   /// Typed metadata; throws bad_input naming file and key when absent or of another kind. number() takes integers too.

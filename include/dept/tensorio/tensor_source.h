@@ -28,6 +28,8 @@ class TensorSource {
   /// In file order (shards one after the other).
   virtual const std::vector<TensorInfo>& tensors() const = 0;
   const TensorInfo* find(std::string_view name) const;
+  /// Throws bad_input when there is no tensor `name` of this shape.
+  const TensorInfo& require(std::string_view name, at::IntArrayRef shape) const;
 
   /// A contiguous CPU tensor of its own memory: plain types as stored, block-quantised ones as fp32. `name` must exist.
   virtual at::Tensor read(std::string_view name) const = 0;

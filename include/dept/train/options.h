@@ -16,6 +16,7 @@ struct ModelOptions {
   std::string peft_model_id;  ///< start from (train) or use (eval, predict) this adapter
   std::string tokenizer_name;
   std::string dtype = "fp32";
+  std::string backbone_dtype = "same";
   bool bf16 = false;
   std::string device = "cpu";
   int64_t threads = 0;  ///< 0: the physical cores

@@ -157,4 +157,14 @@ double directional_error(const Value& value, const at::Tensor& x, const at::Tens
   return std::abs(numeric - exact) / std::abs(exact);
 }
 
+/// The quickstart's model, where its set-up has fetched it.
+inline fs::path smollm2() {
+  const fs::path folder = fs::path(DEPT_TEST_DATA) / "../.deps/models";
+  if (!fs::is_directory(folder)) return {};
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.path().filename().string().starts_with("SmolLM2-135M") && entry.path().extension() == ".gguf") return entry.path();
+  }
+  return {};
+}
+
 }  // namespace dept::parity

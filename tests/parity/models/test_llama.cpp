@@ -270,16 +270,6 @@ TEST_P(Llama, SinkEndsRows) {
 INSTANTIATE_TEST_SUITE_P(Tiny, Llama, testing::Values("llama-gqa-tied", "llama-untied"),
                          [](const auto& test) { return test.param == "llama-untied" ? "untied" : "tied"; });
 
-/// The quickstart's model, where its set-up has fetched it.
-fs::path smollm2() {
-  const fs::path folder = fs::path(DEPT_TEST_DATA) / "../.deps/models";
-  if (!fs::is_directory(folder)) return {};
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.path().filename().string().starts_with("SmolLM2-135M") && entry.path().extension() == ".gguf") return entry.path();
-  }
-  return {};
-}
-
 TEST(SmolLM2, GreedyEqualsTransformers) {
   const fs::path path = smollm2();
   if (path.empty()) GTEST_SKIP() << "no SmolLM2-135M in .deps/models: scripts/quickstart.sh fetches it";

@@ -1,0 +1,112 @@
+// A model computes the same however its matrices are held.
+#include "support.h"
+
+namespace dept::parity {
+namespace {
+
+Context held(Storage storage, c10::ScalarType compute = at::kFloat) {
+  Context ctx = context(compute);
+  ctx.storage = storage;
+  return ctx;
+}
+
+Pass golden_pass(const Context& ctx, const TensorSource& file) {
+  const auto model = load_backbone(data("llama-mixed.gguf"), ctx);
+  const at::Tensor embeds = file.read("embeds");
+  return run(ctx, *model, stream({embeds.size(0)}, embeds.to(ctx.residual())), nullptr, file.read("cotangent"));
+}
+
+TEST(Storage, EveryBlockTypeOfGgufEqualsTransformers) {
+  const auto file = golden("llama-mixed");
+  for (const Storage storage : {Storage::same, Storage::gguf}) {
+    const Pass pass = golden_pass(held(storage), *file);
+    EXPECT_LT(relative_error(pass.logits, file->read("logits")), 1e-5);
+    EXPECT_LT(relative_error(pass.gradients.source, file->read("d_embeds")), 2e-5);
+    const auto model = load_backbone(data("llama-mixed.gguf"), held(storage));
+    EXPECT_TRUE(at::equal(model->embed(file->read("ids")), file->read("embeds")));
+    EXPECT_EQ(model->info().storage, storage == Storage::gguf ? "gguf" : "fp32");
+  }
+}
+
+TEST(Storage, BlocksEqualTheirWidenedValuesInEveryComputeType) {
+  const auto file = golden("llama-mixed");
+  for (const auto& [compute, tolerance] :
+       std::vector<std::pair<c10::ScalarType, double>>{{at::kDouble, 1e-12}, {at::kFloat, 2e-6}, {at::kBFloat16, 2e-2}}) {
+    const Pass blocks = golden_pass(held(Storage::gguf, compute), *file), same = golden_pass(held(Storage::same, compute), *file);
+    EXPECT_LT(relative_distance(blocks.logits, same.logits), tolerance) << compute;
+    EXPECT_LT(relative_distance(blocks.gradients.source, same.gradients.source), tolerance) << compute;
+  }
+}
+
+// fp32 arithmetic over half-wide weights: exactly what the rounded weights give.
+TEST(Storage, HalfWideWeightsComputeInFp32) {
+  const auto file = golden("llama-untied");
+  const Lengths lengths = as_lengths(file->read("lengths"));
+  const auto pass = [&](const Context& ctx) {
+    Stream source = stream(lengths, file->read("embeds").to(ctx.residual()));
+    return run(ctx, *load_backbone(data("llama-untied"), ctx), source, nullptr, file->read("cotangent"));
+  };
+  const Pass full = pass(held(Storage::same));
+  for (const auto& [storage, far] : std::vector<std::pair<Storage, double>>{{Storage::fp16, 2e-3}, {Storage::bf16, 2e-2}}) {
+    const Pass half = pass(held(storage)), half64 = pass(held(storage, at::kDouble));
+    EXPECT_LT(relative_distance(half.logits, full.logits), far);
+    EXPECT_GT(relative_distance(half.logits, full.logits), far / 1000);
+    EXPECT_LT(relative_distance(half.logits, half64.logits), 1e-5);
+    EXPECT_LT(relative_distance(half.gradients.source, half64.gradients.source), 1e-5);
+  }
+  const Pass wide = pass(held(Storage::fp32, at::kBFloat16));
+  EXPECT_LT(relative_distance(wide.logits, full.logits), 3e-2);
+  EXPECT_LT(relative_distance(wide.gradients.source, full.gradients.source), 3e-2);
+}
+
+TEST(Storage, T5ComputesInFp32OverHalfWideWeights) {
+  const auto file = golden("t5-v1.0");
+  const auto pass = [&](const Context& ctx) {
+    const Stream source = stream(as_lengths(file->read("source_lengths")), file->read("source").to(ctx.residual()));
+    const Stream target = stream(as_lengths(file->read("target_lengths")), file->read("target").to(ctx.residual()));
+    return run(ctx, *load_backbone(data("t5-v1.0"), ctx), source, &target, file->read("cotangent"));
+  };
+  for (const Storage storage : {Storage::fp32, Storage::fp16, Storage::bf16}) {
+    const Pass half = pass(held(storage)), half64 = pass(held(storage, at::kDouble));
+    EXPECT_LT(relative_distance(half.logits, half64.logits), 1e-5);
+    EXPECT_LT(relative_distance(half.gradients.source, half64.gradients.source), 1e-5);
+    EXPECT_LT(relative_distance(half.gradients.target, half64.gradients.target), 1e-5);
+  }
+}
+
+TEST(Storage, RandomBlocksAreLikeRandomNumbers) {
+  const Json config = {{"model_type", "llama"},    {"hidden_size", 64}, {"intermediate_size", 96},     {"num_hidden_layers", 1},
+                       {"num_attention_heads", 2}, {"vocab_size", 50},  {"tie_word_embeddings", false}};
+  const auto model = random_backbone(config, held(Storage::gguf), 3);
+  const at::Tensor words = model->embed(at::arange(50));
+  EXPECT_NEAR(words.std().item<double>(), 0.125, 0.01);
+  EXPECT_EQ(model->info().storage, "gguf");
+}
+
+TEST(Storage, GgufIsForGgufFiles) {
+  EXPECT_THROW(load_backbone(data("llama-untied"), held(Storage::gguf)), Error);
+}
+
+TEST(SmolLM2, BlocksGiveTheSameLoss) {
+  const fs::path path = smollm2();
+  if (path.empty()) GTEST_SKIP() << "no SmolLM2-135M in .deps/models: scripts/quickstart.sh fetches it";
+  const Json cases = read_json(data("smollm2_greedy.json"));
+  const auto loss = [&](const Context& ctx) {
+    const auto model = load_backbone(path, ctx);
+    double total = 0;
+    for (const Json& one : cases) {
+      Lengths ids = one["ids"].get<Lengths>();
+      for (const int64_t id : one["continuation"]) ids.push_back(id);
+      const auto n = static_cast<int64_t>(ids.size());
+      const at::Tensor all = at::tensor(ids, at::kLong);
+      const at::Tensor logits = model->logits(ctx, model->forward(ctx, stream({n}, model->embed(all)), nullptr, nullptr));
+      total -= at::log_softmax(logits.slice(0, 0, n - 1), 1).gather(1, all.slice(0, 1).unsqueeze(1)).mean().item<double>();
+    }
+    return total / static_cast<double>(cases.size());
+  };
+  const double same = loss(held(Storage::same));
+  EXPECT_NEAR(loss(held(Storage::gguf)), same, 1e-6 * same);
+}
+
+}  // namespace
+}  // namespace dept::parity
