@@ -66,7 +66,10 @@ int train(const RankInfo& info, const std::string& model, HeadForm head, c10::Sc
   ctx.compute = compute;
   ctx.group = group.get();
   const Pipeline pipeline = make_pipeline(model, head, ctx);
-  Step step(ctx, pipeline, {}, 1.0, accumulation);
+  // Adam divides by |gradient| + epsilon: with a wide epsilon the few gradients near zero do not blow up their last bits.
+  AdamOptions adam;
+  adam.epsilon = 1e-3;
+  Step step(ctx, pipeline, adam, 1.0, accumulation);
   const std::vector<Example> examples = make_examples(steps * accumulation * examples_per_micro_batch);
   std::vector<at::Tensor> losses;
   for (int64_t s = 0, micro = 0; s < steps; ++s) {
