@@ -12,7 +12,6 @@
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 
-
 namespace dept::kernels {
 
 /// Arithmetic type of a storage type: fp32 for bf16 and fp32, fp64 for fp64.
