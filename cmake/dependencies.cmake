@@ -18,6 +18,16 @@ if(DEPT_CUDA)
   target_link_options(torch::cuda INTERFACE -Wl,--no-as-needed)  # it registers its operators when it is loaded
 endif()
 
+# Arrow and Parquet stand behind src/data only: an installed tree has the libraries, not the headers.
+add_library(arrow::arrow SHARED IMPORTED)
+add_library(arrow::parquet SHARED IMPORTED)
+set_target_properties(arrow::arrow PROPERTIES IMPORTED_LOCATION ${DEPT_ARROW_LIB}/libarrow.so.2600)
+set_target_properties(arrow::parquet PROPERTIES IMPORTED_LOCATION ${DEPT_ARROW_LIB}/libparquet.so.2600
+                      INTERFACE_LINK_LIBRARIES arrow::arrow)
+if(DEPT_ARROW_INCLUDE)
+  target_include_directories(arrow::arrow SYSTEM INTERFACE ${DEPT_ARROW_INCLUDE})
+endif()
+
 find_package(nlohmann_json 3.10 REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(yaml-cpp REQUIRED)

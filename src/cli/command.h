@@ -21,6 +21,7 @@ int run_predict(const std::vector<std::string>& arguments);
 int run_generate(const std::vector<std::string>& arguments);
 int run_score(const std::vector<std::string>& arguments);
 int run_bench(const std::vector<std::string>& arguments);
+int run_data(const std::vector<std::string>& arguments);
 int run_model(const std::vector<std::string>& arguments);
 int run_tokenize(const std::vector<std::string>& arguments);
 int run_doctor(const std::vector<std::string>& arguments);

@@ -1,7 +1,9 @@
 // The readers behind read_table. Each fills columns, rows, lines and nested of a table whose path is set.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,6 +25,8 @@ void require_distinct_columns(const Table& table, std::string_view where);
 
 void read_delimited(Table& table, std::string_view text, char delimiter, size_t max_rows);
 void read_json_rows(Table& table, std::string_view text, size_t max_rows);
+/// The rows of a file's bytes. Throws bad_input too when they would take far more memory than the file's size lets expect.
+void read_parquet(Table& table, std::span<const std::byte> bytes, size_t max_rows);
 void read_json_lines(Table& table, std::string_view text, size_t max_rows);
 
 }  // namespace dept

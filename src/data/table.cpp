@@ -32,8 +32,10 @@ Table read(const fs::path& path, size_t max_rows) {
     read_json_lines(table, text, max_rows);
   } else if (extension == ".json") {
     read_json_rows(table, text, max_rows);
+  } else if (extension == ".parquet") {
+    read_parquet(table, file.bytes(), max_rows);
   } else {
-    fail(Code::bad_input, path.string(), "a .csv, .tsv, .json or .jsonl file", quote(extension));
+    fail(Code::bad_input, path.string(), "a .csv, .tsv, .json, .jsonl or .parquet file", quote(extension));
   }
   if (table.rows.empty()) fail(Code::bad_input, path.string(), "at least one row", "none");
   return table;
@@ -66,7 +68,9 @@ std::string Table::column_names() const {
 }
 
 std::string Table::where(size_t row) const {
-  return extension_of(path) == ".json" ? str(path.string(), ": row ", lines.at(row)) : at_line(path, lines.at(row));
+  const std::string extension = extension_of(path);
+  const bool has_lines = extension != ".json" && extension != ".parquet";
+  return has_lines ? at_line(path, lines.at(row)) : str(path.string(), ": row ", lines.at(row));
 }
 
 std::string at_line(const fs::path& path, int64_t line) {

@@ -1,39 +1,16 @@
 #include <algorithm>
-#include <functional>
 #include <set>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/tasks/task.h"
+#include "tasks/problems.h"
 #include "tasks/source_template.h"
 
 namespace dept {
 namespace {
 
 constexpr size_t max_collected_labels = 1000;
-
-/// Runs checks to the end and throws what they found in one message.
-class Problems {
- public:
-  /// Whether the check passed.
-  bool attempt(const std::function<void()>& check) {
-    try {
-      check();
-      return true;
-    } catch (const Error& error) {
-      if (messages_.empty()) code_ = error.code();
-      if (std::find(messages_.begin(), messages_.end(), error.what()) == messages_.end()) messages_.push_back(error.what());
-      return false;
-    }
-  }
-  void raise() const {
-    if (!messages_.empty()) throw Error(code_, join(messages_, "; "));
-  }
-
- private:
-  Code code_ = Code::bug;
-  std::vector<std::string> messages_;
-};
 
 std::string with_fallback(const Table& table, const std::string& name, std::string_view standard, std::string_view fallback) {
   return name == standard && !table.has(name) && table.has(fallback) ? std::string(fallback) : name;

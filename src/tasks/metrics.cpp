@@ -9,6 +9,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "tasks/answer_text.h"
 
 namespace dept {
 namespace {
@@ -18,6 +19,7 @@ using Strings = std::span<const std::string>;
 struct Pairs {
   Strings predictions, targets;
   const std::vector<std::string>& labels;
+  const MetricExtras& extras;
   size_t size() const { return predictions.size(); }
 };
 
@@ -40,7 +42,49 @@ double exact_match(const Pairs& pairs) {
   return share(pairs, [](std::string_view a, std::string_view b) { return strip(a) == strip(b); });
 }
 
+// Of one question: best(prediction's normal form, an accepted answer's) over its answers, averaged over all questions.
+template <class Score>
+double over_answers(const Pairs& pairs, Score score) {
+  double sum = 0;
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const std::string prediction = normalise_answer(pairs.predictions[i]);
+    const bool several = !pairs.extras.answers.empty() && !pairs.extras.answers[i].empty();
+    double best = 0;
+    for (const std::string& answer : several ? Strings(pairs.extras.answers[i]) : pairs.targets.subspan(i, 1))
+      best = std::max(best, score(prediction, normalise_answer(answer)));
+    sum += best;
+  }
+  return sum / static_cast<double>(pairs.size());
+}
+
+// Harmonic mean of precision and recall over words, each counted as often as it stands.
+double word_f1(const std::string& prediction, const std::string& answer) {
+  const std::vector<std::string_view> predicted = split_words(prediction), expected = split_words(answer);
+  std::unordered_map<std::string_view, int64_t> left;
+  for (const std::string_view word : expected) ++left[word];
+  double common = 0;
+  for (const std::string_view word : predicted) common += left[word]-- > 0;
+  return ratio(2 * common, static_cast<double>(predicted.size() + expected.size()));
+}
+
+// Share of the groups in which every prediction equals its target.
+double group_em(const Pairs& pairs) {
+  if (pairs.extras.groups.size() != pairs.size()) fail(Code::usage, "em", "the group of each labelled answer", "none");
+  std::unordered_map<std::string_view, bool> right;
+  for (size_t i = 0; i < pairs.size(); ++i)
+    right.try_emplace(pairs.extras.groups[i], true).first->second &= pairs.predictions[i] == pairs.targets[i];
+  return std::count_if(right.begin(), right.end(), [](const auto& group) { return group.second; }) /
+         static_cast<double>(right.size());
+}
+
+double em(const Pairs& pairs) {
+  if (!pairs.labels.empty()) return group_em(pairs);
+  return over_answers(pairs,
+                      [](const std::string& prediction, const std::string& answer) { return prediction == answer ? 1.0 : 0.0; });
+}
+
 double f1(const Pairs& pairs) {
+  if (pairs.labels.empty()) return over_answers(pairs, word_f1);
   if (pairs.labels.size() != 2) fail(Code::usage, "f1", "two labels (more: f1_macro)", str(pairs.labels.size()));
   const std::string &negative = pairs.labels[0], &positive = pairs.labels[1];
   double hits = 0, predicted = 0, actual = 0;
@@ -81,6 +125,21 @@ double f1_macro(const Pairs& pairs) {
   double sum = 0;
   for (const ClassCounts& one : counts) sum += ratio(2 * one.both, one.target + one.prediction);
   return sum / static_cast<double>(counts.size());
+}
+
+double f1_multiclass(const Pairs& pairs) {
+  if (pairs.labels.empty()) fail(Code::usage, "f1_multiclass", "labels", "none");
+  double sum = 0;
+  for (const std::string& label : pairs.labels) {
+    double both = 0, either = 0;
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      const bool predicted = pairs.predictions[i] == label, expected = pairs.targets[i] == label;
+      both += predicted && expected;
+      either += predicted + expected;
+    }
+    sum += ratio(2 * both, either);
+  }
+  return sum / static_cast<double>(pairs.labels.size());
 }
 
 // Gorodkin's R_K: the covariance of the two indicator matrices over the root of their variances.
@@ -154,8 +213,14 @@ struct Metric {
   double (*compute)(const Pairs&);
 };
 
-constexpr Metric metrics[] = {{"accuracy", accuracy}, {"exact_match", exact_match},       {"f1", f1},
-                              {"f1_macro", f1_macro}, {"matthews_correlation", matthews}, {"pearson", pearson},
+constexpr Metric metrics[] = {{"accuracy", accuracy},
+                              {"exact_match", exact_match},
+                              {"em", em},
+                              {"f1", f1},
+                              {"f1_macro", f1_macro},
+                              {"f1_multiclass", f1_multiclass},
+                              {"matthews_correlation", matthews},
+                              {"pearson", pearson},
                               {"spearmanr", spearman}};
 
 }  // namespace
@@ -169,12 +234,13 @@ const std::vector<std::string>& metric_names() {
   return names;
 }
 
-double compute_metric(const std::string& name, Strings predictions, Strings targets, const std::vector<std::string>& labels) {
+double compute_metric(const std::string& name, Strings predictions, Strings targets, const std::vector<std::string>& labels,
+                      const MetricExtras& extras) {
   const auto metric = std::find_if(std::begin(metrics), std::end(metrics), [&](const Metric& one) { return name == one.name; });
   if (metric == std::end(metrics)) fail(Code::usage, "metrics", str("one of ", join(metric_names(), ", ")), quote(name));
   if (predictions.size() != targets.size()) fail(Code::bug, name, str(targets.size(), " predictions"), str(predictions.size()));
   if (predictions.empty()) fail(Code::bad_input, name, "at least one prediction", "none");
-  return 100 * metric->compute({predictions, targets, labels});
+  return 100 * metric->compute({predictions, targets, labels, extras});
 }
 
 }  // namespace dept

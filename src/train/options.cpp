@@ -52,7 +52,7 @@ void describe(ModelOptions& o, OptionSet& set) {
 
 void describe(DataOptions& o, OptionSet& set) {
   set.section("Data");
-  set.add("train_file", &o.task.train_file, "training data: csv, tsv, json or jsonl");
+  set.add("train_file", &o.task.train_file, "training data: csv, tsv, json, jsonl or parquet");
   set.add("validation_file", &o.task.validation_file, "validation data");
   set.add("test_file", &o.task.test_file, "test data");
   set.add("text_column", &o.task.text_column, "column of the text (source when there is none called text)");

@@ -1,4 +1,4 @@
-// Tables of text: csv, tsv, json (an array of objects or {"data": [...]}), jsonl.
+// Tables of text: csv, tsv, json (an array of objects or {"data": [...]}), jsonl, parquet.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ struct Table {
   fs::path path;
   std::vector<std::string> columns;
   std::vector<std::vector<std::string>> rows;  ///< one cell a column; numbers and booleans of JSON as written, null as ""
-  std::vector<int64_t> lines;                  ///< where each row starts in the file, from 1 (json: row number)
+  std::vector<int64_t> lines;                  ///< where each row starts in the file, from 1 (json, parquet: row number)
   std::vector<int64_t> nested;  ///< [columns] first of `lines` whose cell is a JSON object or array (kept as its text), 0 none
 
   /// Index of a column, or throws bad_input naming the file, the column asked for and the columns there, or the place of an
@@ -23,7 +23,7 @@ struct Table {
   bool has(std::string_view name) const;
   /// The columns for a message: quoted, joined by commas, cut when there are many.
   std::string column_names() const;
-  /// "file:line" of a row, for messages ("file: row n" in json).
+  /// "file:line" of a row, for messages ("file: row n" in json and parquet).
   std::string where(size_t row) const;
 };
 

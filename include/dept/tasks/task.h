@@ -15,7 +15,8 @@ namespace dept {
 struct TextExample {
   int64_t index = 0;  ///< row in its file
   std::string source;
-  std::string target;  ///< the answer's text (a label's word for classification); "" when unlabelled
+  std::string target;   ///< the answer's text (a label's word for classification); "" when unlabelled
+  std::string group{};  ///< of a named task: the question that this answer is judged with; "" none
 };
 
 /// A user's own data: files, columns, labels.
@@ -36,11 +37,16 @@ struct TaskData {
   std::vector<std::string> labels;       ///< empty for free text
   std::vector<std::string> label_words;  ///< same length as labels
   std::vector<std::string> metrics;
+  bool cleans_up = false;  ///< answers, and free-text targets as their ids say them, are judged after clean_up_spaces
   bool free_text() const { return labels.empty(); }
 
   /// The label whose word is `text` (both stripped), or the stripped text itself when there is none.
   std::string label_of(std::string_view text) const;
 };
+
+/// What transformers 4 does to decoded text (clean_up_tokenization_spaces): no blank before . ? ! , n't 'm 's 've 're, none
+/// around '.
+std::string clean_up_spaces(std::string text);
 
 /// All checks that need only the options and the files' heads: existence, extension, columns, template, label words, metrics.
 /// One message for all problems, with the first one's code. Throws io, bad_input, usage.

@@ -133,7 +133,7 @@ TEST_F(Tables, BadDelimitedFiles) {
               HasSubstr("[a.csv:2] expected UTF-8 text, received a NUL byte"));
   EXPECT_THAT(refusal("a.tsv", std::string_view("a\nx\n\"\0\"\n", 8)),
               HasSubstr("[a.tsv:3] expected UTF-8 text, received a NUL byte"));
-  EXPECT_THAT(refusal("a.txt", "a\nx\n"), HasSubstr("expected a .csv, .tsv, .json or .jsonl file, received \".txt\""));
+  EXPECT_THAT(refusal("a.txt", "a\nx\n"), HasSubstr("expected a .csv, .tsv, .json, .jsonl or .parquet file, received \".txt\""));
 }
 
 TEST_F(Tables, BadJsonFiles) {

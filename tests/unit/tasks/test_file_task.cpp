@@ -143,7 +143,7 @@ TEST_F(FileTask, AllProblemsAtOnce) {
   EXPECT_EQ(all.code, Code::io);
   EXPECT_THAT(all.what, HasSubstr("train_file: ["));
   EXPECT_THAT(all.what, HasSubstr("expected columns \"text\", \"label\", received columns \"sentence\", \"kind\""));
-  EXPECT_THAT(all.what, HasSubstr("expected a .csv, .tsv, .json or .jsonl file"));
+  EXPECT_THAT(all.what, HasSubstr("expected a .csv, .tsv, .json, .jsonl or .parquet file"));
   EXPECT_THAT(all.what, HasSubstr("[label_words] expected one for each of 3 labels (x, y, z), received 2"));
   EXPECT_THAT(all.what, HasSubstr("\"bleu\""));
   EXPECT_THAT(all.what, Not(HasSubstr("\n")));

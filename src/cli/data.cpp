@@ -1,0 +1,196 @@
+// dept data: the named tasks, their examples as a model sees them, and their metrics.
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "cli/command.h"
+#include "cli/frame.h"
+#include "cli/lines.h"
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+#include "dept/tasks/named_task.h"
+
+namespace dept {
+namespace {
+
+constexpr std::string_view list_usage =
+    "Usage: dept data list [--task_file FILE] [--json]\nThe named tasks: data set, metrics, splits.\n";
+constexpr std::string_view show_usage =
+    "Usage: dept data show TASK [--split S] [--train_file FILE ...] [--limit N] [--json] [--flags]\n"
+    "A task's examples as source and target text, one JSON object a line (on a terminal without --json: as text).\n";
+constexpr std::string_view score_usage =
+    "Usage: dept data score TASK [--input FILE|-] [--output FILE|-]\n"
+    "The task's metrics over lines {\"prediction\": \"..\", \"target\": \"..\"}, as one JSON object. A target may be a list of "
+    "accepted\n"
+    "answers; \"group\" names the question that answers belong to (em of superglue-multirc).\n";
+
+struct DataCommand {
+  NamedTaskOptions task;
+  std::string split = "train", input, output;
+  std::optional<int64_t> max_samples, limit;
+  bool json = false, no_split_validation_test = false;
+};
+
+void describe_task(DataCommand& o, OptionSet& set) {
+  set.section("Task");
+  set.add("task_file", o.task.task_file, "tasks of your own, in the form of configs/tasks.yaml");
+  set.add("original_quirks", o.task.original_quirks, "the original's text and draws where its code errs");
+}
+
+void describe_show(DataCommand& o, OptionSet& set) {
+  describe_task(o, set);
+  set.add("split", o.split, "which examples").choices({"train", "validation", "test"});
+  set.add("add_prefix", o.task.add_prefix, "put the task's name in front of each source");
+  set.add("max_samples", o.max_samples, "take so many rows in random order").min(1);
+  set.add("k_shot_examples", o.task.k_shot_examples, "draw so many training examples, the same number of each class")
+      .alias("k_shot_example")
+      .min(1);
+  set.add("seed", o.task.seed, "of that draw").min(0);
+  set.add("split_validation_test", o.task.split_validation_test,
+          "make validation and test data of a part of validation or train where a task has no labelled test data");
+  set.add("no_split_validation_test", o.no_split_validation_test, "the same as --split_validation_test false");
+  set.section("Data");
+  set.add("train_file", o.task.train_file, "rows in the place of the train split: csv, tsv, json, jsonl or parquet");
+  set.add("validation_file", o.task.validation_file, "rows in the place of the validation split");
+  set.add("test_file", o.task.test_file, "rows in the place of the test split");
+  set.section("Output");
+  set.add("limit", o.limit, "show the first so many examples only").min(1);
+  set.add("json", o.json, "JSON lines, on a terminal as well");
+}
+
+std::string dumped(const OrderedJson& json) {
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+}
+
+std::string_view rule(const TaskDescription& task) {
+  switch (task.divide) {
+    case Divide::validation:
+      return "validation in halves";
+    case Divide::train:
+      return "1,000 of train validate";
+    case Divide::none:
+      return "the hub's splits";
+  }
+  return "";
+}
+
+OrderedJson task_json(const TaskDescription& task) {
+  OrderedJson splits = OrderedJson::object();
+  for (const SplitName split : {SplitName::train, SplitName::validation, SplitName::test})
+    splits[std::string(to_string(split))] = task.split(split).empty() ? OrderedJson() : OrderedJson(task.split(split));
+  return {{"name", task.name},     {"repository", task.repository}, {"config", task.config},   {"source", task.source},
+          {"target", task.target}, {"labels", task.labels},         {"metrics", task.metrics}, {"splits", splits},
+          {"divide", rule(task)}};
+}
+
+std::string padded(std::string text, size_t width) {
+  text.resize(std::max(width, text.size() + 1), ' ');
+  return text;
+}
+
+int list(const std::vector<std::string>& arguments) {
+  DataCommand o;
+  OptionSet set;
+  describe_task(o, set);
+  set.add("json", o.json, "one JSON object a task");
+  if (!read_command_line(set, arguments, {list_usage})) return 0;
+  std::string out;
+  for (const TaskDescription& task :
+       o.task.task_file ? read_task_file(*o.task.task_file, o.task.original_quirks) : built_in_tasks(o.task.original_quirks))
+    out += o.json ? dumped(task_json(task))
+                  : str(padded(task.name, 21), padded(str(task.repository, " ", task.config), 46),
+                        padded(join(task.metrics, ", "), 28), rule(task), "\n");
+  write_stdout(out);
+  return 0;
+}
+
+SplitName split_name(const std::string& name) {
+  return name == "train" ? SplitName::train : name == "validation" ? SplitName::validation : SplitName::test;
+}
+
+int show(const std::vector<std::string>& arguments) {
+  DataCommand o;
+  OptionSet set;
+  describe_show(o, set);
+  const auto names = read_command_line(set, arguments, {show_usage, false, 1});
+  if (!names) return 0;
+  o.task.task_name = names->empty() ? "" : names->front();
+  o.task.split_validation_test &= !o.no_split_validation_test;
+  o.task.max_train_samples = o.task.max_eval_samples = o.task.max_predict_samples = o.max_samples;
+  const SplitName split = split_name(o.split);
+  check_named_task(o.task, {split});
+  std::vector<TextExample> examples = load_named_split(o.task, split);
+  if (o.limit && *o.limit < static_cast<int64_t>(examples.size())) examples.resize(static_cast<size_t>(*o.limit));
+  const bool as_text = !o.json && ::isatty(STDOUT_FILENO) == 1;
+  for (const TextExample& example : examples)
+    write_stdout(as_text ? str(example.index, "\n  source  ", quote(example.source, SIZE_MAX), "\n  target  ",
+                               quote(example.target, SIZE_MAX), "\n")
+                         : dumped({{"index", example.index}, {"source", example.source}, {"target", example.target}}));
+  return 0;
+}
+
+// The accepted answers of a line, the first of which is its target.
+std::vector<std::string> targets_of(const Json& line, const std::string& where) {
+  const auto target = line.find("target");
+  if (target == line.end() || !target->is_array()) return {require<std::string>(line, "target", where)};
+  std::vector<std::string> answers = require<std::vector<std::string>>(line, "target", where);
+  if (answers.empty()) fail(Code::bad_input, str(where, ": target"), "at least one answer", "none");
+  return answers;
+}
+
+struct Judged {
+  std::vector<std::string> predictions, targets;
+  MetricExtras extras;
+};
+
+Judged read_judged(const std::string& path) {
+  LineReader reader(path);
+  Judged judged;
+  while (const auto line = reader.next_json()) {
+    const std::string where = reader.where();
+    judged.predictions.push_back(require<std::string>(*line, "prediction", where));
+    judged.extras.answers.push_back(targets_of(*line, where));
+    judged.targets.push_back(judged.extras.answers.back().front());
+    const auto group = line->find("group");
+    if (group != line->end()) judged.extras.groups.push_back(group->is_string() ? group->get<std::string>() : group->dump());
+    if (!judged.extras.groups.empty() && judged.extras.groups.size() != judged.predictions.size())
+      fail(Code::bad_input, where, "a group in every line or in none", "some");
+  }
+  if (judged.predictions.empty()) fail(Code::bad_input, reader.where(), "at least one line", "none");
+  return judged;
+}
+
+int score(const std::vector<std::string>& arguments) {
+  DataCommand o;
+  OptionSet set;
+  describe_task(o, set);
+  set.section("Lines");
+  set.add("input", o.input, "file to read; stdin when not given");
+  set.add("output", o.output, "file to write; stdout when not given");
+  const auto names = read_command_line(set, arguments, {score_usage, false, 1});
+  if (!names) return 0;
+  const TaskDescription task = find_task(names->empty() ? "" : names->front(), o.task.task_file, o.task.original_quirks);
+  const Judged judged = read_judged(o.input);
+  OrderedJson metrics = OrderedJson::object();
+  for (const std::string& name : task.metrics)
+    if (name != "em" || task.labels.empty() || !judged.extras.groups.empty())
+      metrics[name] = compute_metric(name, judged.predictions, judged.targets, task.labels, judged.extras);
+  LineWriter writer(o.output);
+  writer.write(metrics);
+  writer.commit();
+  return 0;
+}
+
+}  // namespace
+
+int run_data(const std::vector<std::string>& arguments) {
+  const std::string action = arguments.empty() ? "" : arguments.front();
+  const std::vector<std::string> rest(arguments.begin() + !arguments.empty(), arguments.end());
+  if (action == "list") return list(rest);
+  if (action == "show") return show(rest);
+  if (action == "score") return score(rest);
+  if (action == "--help" || action == "-h") return write_stdout(str(list_usage, "\n", show_usage, "\n", score_usage)), 0;
+  fail(Code::usage, "dept data", "list, show or score", action.empty() ? "nothing" : quote(action));
+}
+
+}  // namespace dept

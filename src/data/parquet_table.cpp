@@ -1,0 +1,193 @@
+// Parquet through Arrow's C++ library, in batches: nested values come through as their JSON text, as those of a .json file do.
+#include <arrow/array.h>
+#include <arrow/io/memory.h>
+#include <arrow/memory_pool.h>
+#include <arrow/record_batch.h>
+#include <arrow/scalar.h>
+#include <arrow/type.h>
+#include <parquet/arrow/reader.h>
+#include <parquet/exception.h>
+#include <parquet/properties.h>
+
+#include <algorithm>
+
+#include "data/readers.h"
+#include "dept/base/error.h"
+#include "dept/base/json.h"
+#include "dept/base/text.h"
+
+namespace dept {
+namespace {
+
+constexpr int64_t batch_rows = 1024;
+constexpr int64_t most_arrow_bytes = int64_t{512} << 20;  // decoded pages and one batch
+constexpr size_t free_text_bytes = size_t{256} << 20;     // of the table, whatever the file's size
+constexpr size_t most_growth = 64;                        // the table's bytes for each of the file's
+constexpr size_t cell_bytes = sizeof(std::string), row_bytes = 64;
+
+class ParquetReader {
+ public:
+  ParquetReader(Table& table, std::span<const std::byte> bytes)
+      : table_(table),
+        most_bytes_(free_text_bytes + most_growth * bytes.size()),
+        pool_(arrow::default_memory_pool(), most_arrow_bytes) {
+    auto buffer =
+        std::make_shared<arrow::Buffer>(reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<int64_t>(bytes.size()));
+    parquet::arrow::FileReaderBuilder builder;
+    require(builder.Open(std::make_shared<arrow::io::BufferReader>(buffer), parquet::ReaderProperties(&pool_)));
+    parquet::ArrowReaderProperties properties(/*use_threads=*/false);
+    properties.set_batch_size(batch_rows);
+    builder.memory_pool(&pool_)->properties(properties);
+    require(builder.Build(&reader_));
+  }
+
+  void read(size_t max_rows) {
+    std::shared_ptr<arrow::Schema> schema;
+    require(reader_->GetSchema(&schema));
+    table_.columns = schema->field_names();
+    for (const std::string& name : table_.columns) require_utf8(name, table_.path, 1);
+    require_distinct_columns(table_, table_.path.string());
+    table_.nested.assign(table_.columns.size(), 0);
+    auto opened = reader_->GetRecordBatchReader();
+    require(opened.status());
+    std::shared_ptr<arrow::RecordBatch> batch;
+    while (table_.rows.size() < max_rows) {
+      require((*opened)->ReadNext(&batch));
+      if (batch == nullptr) return;
+      add(*batch, std::min(max_rows - table_.rows.size(), static_cast<size_t>(batch->num_rows())));
+    }
+  }
+
+ private:
+  void require(const arrow::Status& status) const {
+    if (status.ok()) return;
+    const std::string message = status.message();
+    fail(Code::bad_input, table_.path.string(), "a readable parquet file", quote(message.substr(0, message.find('\n')), 200));
+  }
+
+  void add(const arrow::RecordBatch& batch, size_t count) {
+    if (batch.num_columns() != static_cast<int>(table_.columns.size()))
+      fail(Code::bad_input, table_.path.string(), str(table_.columns.size(), " columns"), str(batch.num_columns()));
+    const size_t first = table_.rows.size();
+    bytes_ += count * row_bytes;
+    table_.rows.resize(first + count, std::vector<std::string>(table_.columns.size()));
+    for (size_t i = first; i < first + count; ++i) table_.lines.push_back(static_cast<int64_t>(i) + 1);
+    for (size_t column = 0; column < table_.columns.size(); ++column) {
+      const arrow::Array& array = *batch.column(static_cast<int>(column));
+      for (size_t i = 0; i < count; ++i) {
+        std::string& cell = table_.rows[first + i][column];
+        cell = cell_text(array, static_cast<int64_t>(i), column, first + i);
+        bytes_ += cell_bytes + cell.size();
+      }
+      if (bytes_ > most_bytes_)
+        fail(Code::bad_input, table_.path.string(), str("rows of at most ", most_growth, " times the file's size"), "more");
+    }
+  }
+
+  std::string cell_text(const arrow::Array& array, int64_t i, size_t column, size_t row) {
+    const OrderedJson value = json_of(array, i, row);
+    if (value.is_string()) return value.get<std::string>();
+    if (value.is_null()) return "";
+    if (value.is_structured() && table_.nested[column] == 0) table_.nested[column] = table_.lines[row];
+    return value.dump();
+  }
+
+  template <class ArrayType>
+  OrderedJson list_of(const arrow::Array& array, int64_t i, size_t row) {
+    const auto& list = static_cast<const ArrayType&>(array);
+    OrderedJson items = OrderedJson::array();
+    for (int64_t at = list.value_offset(i), end = at + list.value_length(i); at < end; ++at)
+      items.push_back(json_of(*list.values(), at, row));
+    return items;
+  }
+
+  template <class ArrayType>
+  OrderedJson text_of(const arrow::Array& array, int64_t i, size_t row) {
+    const std::string_view text = static_cast<const ArrayType&>(array).GetView(i);
+    if (find_invalid_utf8(text) != std::string_view::npos)
+      fail(Code::bad_input, table_.where(row), "UTF-8 text", str("the bytes ", quote(text, 20)));
+    return std::string(text);
+  }
+
+  template <class ArrayType>
+  static OrderedJson number_of(const arrow::Array& array, int64_t i) {
+    return static_cast<const ArrayType&>(array).Value(i);
+  }
+
+  OrderedJson json_of(const arrow::Array& array, int64_t i, size_t row) {
+    using arrow::Type;
+    if (array.IsNull(i)) return nullptr;
+    switch (array.type_id()) {
+      case Type::BOOL:
+        return number_of<arrow::BooleanArray>(array, i);
+      case Type::INT8:
+        return number_of<arrow::Int8Array>(array, i);
+      case Type::INT16:
+        return number_of<arrow::Int16Array>(array, i);
+      case Type::INT32:
+        return number_of<arrow::Int32Array>(array, i);
+      case Type::INT64:
+        return number_of<arrow::Int64Array>(array, i);
+      case Type::UINT8:
+        return number_of<arrow::UInt8Array>(array, i);
+      case Type::UINT16:
+        return number_of<arrow::UInt16Array>(array, i);
+      case Type::UINT32:
+        return number_of<arrow::UInt32Array>(array, i);
+      case Type::UINT64:
+        return number_of<arrow::UInt64Array>(array, i);
+      case Type::FLOAT:
+        return static_cast<double>(static_cast<const arrow::FloatArray&>(array).Value(i));
+      case Type::DOUBLE:
+        return number_of<arrow::DoubleArray>(array, i);
+      case Type::STRING:
+      case Type::BINARY:
+        return text_of<arrow::BinaryArray>(array, i, row);
+      case Type::LARGE_STRING:
+      case Type::LARGE_BINARY:
+        return text_of<arrow::LargeBinaryArray>(array, i, row);
+      case Type::LIST:
+        return list_of<arrow::ListArray>(array, i, row);
+      case Type::LARGE_LIST:
+        return list_of<arrow::LargeListArray>(array, i, row);
+      case Type::FIXED_SIZE_LIST:
+        return list_of<arrow::FixedSizeListArray>(array, i, row);
+      case Type::STRUCT:
+        return struct_of(static_cast<const arrow::StructArray&>(array), i, row);
+      case Type::DICTIONARY: {
+        const auto& encoded = static_cast<const arrow::DictionaryArray&>(array);
+        return json_of(*encoded.dictionary(), encoded.GetValueIndex(i), row);
+      }
+      default: {  // dates, decimals and the like as Arrow writes them
+        const auto scalar = array.GetScalar(i);
+        require(scalar.status());
+        return (*scalar)->ToString();
+      }
+    }
+  }
+
+  OrderedJson struct_of(const arrow::StructArray& array, int64_t i, size_t row) {
+    OrderedJson members = OrderedJson::object();
+    for (int field = 0; field < array.num_fields(); ++field)
+      members[array.struct_type()->field(field)->name()] = json_of(*array.field(field), i, row);
+    return members;
+  }
+
+  Table& table_;
+  size_t bytes_ = 0, most_bytes_;
+  arrow::CappedMemoryPool pool_;
+  std::unique_ptr<parquet::arrow::FileReader> reader_;
+};
+
+}  // namespace
+
+void read_parquet(Table& table, std::span<const std::byte> bytes, size_t max_rows) {
+  try {
+    ParquetReader(table, bytes).read(max_rows);
+  } catch (const parquet::ParquetException& error) {
+    const std::string what = error.what();
+    fail(Code::bad_input, table.path.string(), "a readable parquet file", quote(what.substr(0, what.find('\n')), 200));
+  }
+}
+
+}  // namespace dept

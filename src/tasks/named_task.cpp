@@ -1,0 +1,293 @@
+#include "dept/tasks/named_task.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "dept/base/error.h"
+#include "dept/base/log.h"
+#include "dept/base/text.h"
+#include "dept/data/sampler.h"
+#include "dept/data/splits.h"
+#include "tasks/hub_split.h"
+#include "tasks/problems.h"
+#include "tasks/row_text.h"
+
+namespace dept {
+namespace {
+
+constexpr uint64_t split_seed = 42;
+constexpr size_t validation_rows_of_train = 1000;
+constexpr std::string_view no_answer = "<unk>";  // T5's word for an unknown one: ReCoRD's rows without answers
+
+// Where a split's rows are and which part of them it takes.
+struct Origin {
+  std::optional<std::string> file;
+  std::string hub_split;  // when there is no file
+  enum class Part { whole, first_half, second_half, first_thousand, all_but_thousand } part = Part::whole;
+};
+
+[[noreturn]] void refuse_split(const TaskDescription& task, SplitName split, std::string_view remedy) {
+  fail(Code::usage, task.name, remedy, str("no ", to_string(split), " split in ", task.repository));
+}
+
+// The original's rule: validation and test data of a task without labelled test data are parts of its validation or train split.
+// A file given for a split is that split, whole; under the original's quirks it is divided as well.
+Origin find_origin(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
+  Origin origin{o.file(split), "", Origin::Part::whole};
+  const bool divides = o.split_validation_test && (!origin.file || o.original_quirks);
+  if (divides && task.divide == Divide::validation && split != SplitName::train) {
+    origin.hub_split = task.split(SplitName::validation);
+    origin.part = split == SplitName::validation ? Origin::Part::first_half : Origin::Part::second_half;
+    return origin;
+  }
+  if (divides && task.divide == Divide::train && split != SplitName::test) {
+    origin.hub_split = task.split(SplitName::train);
+    origin.part = split == SplitName::validation ? Origin::Part::first_thousand : Origin::Part::all_but_thousand;
+    return origin;
+  }
+  origin.hub_split = task.split(split);
+  if (origin.file) return origin;
+  const std::string& validation = task.split(SplitName::validation);
+  if (origin.hub_split.empty() && split == SplitName::test && !validation.empty() && !o.original_quirks) {
+    log::warn(str(task.name, " has no test split: the validation split serves"));
+    origin.hub_split = validation;
+  }
+  if (origin.hub_split.empty())
+    refuse_split(task, split,
+                 str("--", to_string(split), "_file", split == SplitName::validation ? ", or validation on rows of train" : ""));
+  if (origin.hub_split == validation && split == SplitName::test) origin.file = o.validation_file;
+  return origin;
+}
+
+Table read_rows(const Origin& origin, const TaskDescription& task, SplitName split) {
+  return origin.file ? read_table(*origin.file)
+                     : read_hub_split(task.repository, task.config, origin.hub_split, to_string(split));
+}
+
+std::vector<int64_t> choose_rows(const Origin& origin, const Table& table, std::optional<int64_t> max_samples) {
+  const auto n = static_cast<int64_t>(table.rows.size());
+  std::vector<int64_t> order;
+  if (origin.part == Origin::Part::whole && !max_samples) {
+    order.resize(table.rows.size());
+    std::iota(order.begin(), order.end(), int64_t{0});
+    return order;
+  }
+  order = seeded_permutation(n, split_seed);
+  const bool halves = origin.part == Origin::Part::first_half || origin.part == Origin::Part::second_half;
+  const size_t first = halves ? order.size() / 2 : std::min(validation_rows_of_train, order.size());
+  if (origin.part == Origin::Part::first_half || origin.part == Origin::Part::first_thousand) order.resize(first);
+  if (origin.part == Origin::Part::second_half || origin.part == Origin::Part::all_but_thousand)
+    order.erase(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(first));
+  if (order.empty())
+    fail(Code::bad_input, table.path.string(),
+         halves ? "at least two rows, to be halved" : "more than the 1,000 rows that validate", str(n));
+  if (max_samples && *max_samples < static_cast<int64_t>(order.size())) order.resize(static_cast<size_t>(*max_samples));
+  return order;
+}
+
+// A task's text for rows of one table: by its own columns, else by plain source and target (or text and label) columns.
+class ExampleWriter {
+ public:
+  ExampleWriter(const TaskDescription& task, const Table& table, bool add_prefix)
+      : task_(task),
+        table_(table),
+        prefix_(add_prefix ? task.prefix + " " : ""),
+        source_(task.source),
+        target_(task.target),
+        group_(task.group),
+        each_(task.each) {
+    const std::vector<std::string> missing = missing_columns();
+    if (missing.empty()) {
+      has_group_ = !task.group.empty() && lacks(group_).empty();
+      return;
+    }
+    const bool source = table.has("source") || table.has("text"), target = table.has("target") || table.has("label");
+    if (!source || !target)
+      fail(Code::bad_input, table.path.string(),
+           str("the columns of ", task.name, " (missing: ", join(missing, ", "), ") or source and target"),
+           str("columns ", table.column_names()));
+    source_ = RowText(table.has("source") ? "{source}" : "{text}");
+    target_ = RowText(table.has("target") ? "{target}" : "{label}");
+    each_.clear();
+    plain_ = true;
+  }
+
+  void write(int64_t index, std::vector<TextExample>& out) const {
+    const RowView row(table_, static_cast<size_t>(index));
+    TextExample example{index, prefix_ + source_.fill(row), "", has_group_ ? group_.fill(row) : ""};
+    for (const std::string& each : elements(row)) {
+      example.target = checked(target_.fill(row, each), row);
+      out.push_back(example);
+    }
+  }
+
+ private:
+  std::vector<std::string> lacks(const RowText& text) const {
+    std::vector<std::string> missing;
+    for (const std::string& path : text.columns())
+      if (!RowView(table_, 0).has(path)) missing.push_back(quote(path));
+    return missing;
+  }
+
+  std::vector<std::string> missing_columns() const {
+    std::vector<std::string> missing = lacks(source_);
+    for (std::string& path : lacks(target_)) missing.push_back(std::move(path));
+    if (!each_.empty() && !RowView(table_, 0).has(each_)) missing.push_back(quote(each_));
+    return missing;
+  }
+
+  // What {each} stands for: once nothing for a task without.
+  std::vector<std::string> elements(const RowView& row) const {
+    if (each_.empty()) return {""};
+    const OrderedJson list = row.value(each_);
+    if (!list.is_array()) row.refuse(each_, "a list", quote(list.dump()));
+    if (list.empty()) return {std::string(no_answer)};
+    std::vector<std::string> texts;
+    for (const OrderedJson& item : list) texts.push_back(plain_text(item, row, each_));
+    return texts;
+  }
+
+  // The target by its values; -1, the hub's mark for a hidden label, stays what it is.
+  std::string checked(std::string target, const RowView& row) const {
+    const std::string answer(strip(target));
+    if (task_.regression() || (task_.labels.empty() && task_.values.empty())) return target;
+    const bool is_label = std::find(task_.labels.begin(), task_.labels.end(), answer) != task_.labels.end();
+    if (answer == "-1" || ((task_.values.empty() || plain_) && (is_label || task_.labels.empty()))) return answer;
+    const auto value =
+        std::find_if(task_.values.begin(), task_.values.end(), [&](const auto& one) { return one.first == answer; });
+    if (value != task_.values.end()) return value->second;
+    std::vector<std::string> known = task_.labels;
+    if (!task_.values.empty()) {
+      known.clear();
+      for (const auto& [name, unused] : task_.values) known.push_back(name);
+    }
+    row.refuse(task_.name, str("an answer of ", join(known, ", ")), quote(answer));
+  }
+
+  const TaskDescription& task_;
+  const Table& table_;
+  std::string prefix_;
+  RowText source_, target_, group_;
+  std::string each_;
+  bool has_group_ = false, plain_ = false;
+};
+
+// The class of each target: its label's place. Numbers count as below or above the middle.
+std::vector<int64_t> classes_of(const TaskDescription& task, const std::vector<TextExample>& examples) {
+  constexpr double middle = 2.5;
+  std::vector<int64_t> classes;
+  for (const TextExample& example : examples) {
+    if (task.regression()) {
+      classes.push_back(std::stod(example.target) <= middle ? 0 : 1);
+    } else {
+      const auto label = std::find(task.labels.begin(), task.labels.end(), example.target);
+      classes.push_back(label == task.labels.end() ? -1 : label - task.labels.begin());
+    }
+  }
+  return classes;
+}
+
+void check_k_shot(const NamedTaskOptions& o, const TaskDescription& task) {
+  if (!o.k_shot_examples) return;
+  static constexpr std::string_view original_table[] = {"mnli",
+                                                        "qqp",
+                                                        "qnli",
+                                                        "sst2",
+                                                        "mrpc",
+                                                        "stsb",
+                                                        "rte",
+                                                        "cola",
+                                                        "superglue-cb",
+                                                        "superglue-boolq",
+                                                        "superglue-wic",
+                                                        "superglue-wsc.fixed",
+                                                        "superglue-multirc",
+                                                        "scitail"};
+  const auto known = std::find(std::begin(original_table), std::end(original_table), task.name);
+  if (o.original_quirks && known == std::end(original_table))
+    fail(Code::usage, "k_shot_examples", "a task that the original knows the classes of (or no --original_quirks)", task.name);
+  if (task.labels.empty()) fail(Code::usage, "k_shot_examples", "a task with labels", task.name);
+  const int64_t classes = task.regression() ? 2 : static_cast<int64_t>(task.labels.size());
+  if (*o.k_shot_examples < classes)
+    fail(Code::usage, "k_shot_examples", str("at least one for each of ", classes, " classes"), str(*o.k_shot_examples));
+}
+
+std::vector<TextExample> draw_k_shot(const NamedTaskOptions& o, const TaskDescription& task,
+                                     const std::vector<TextExample>& all) {
+  std::vector<TextExample> shuffled;
+  for (const int64_t i : numpy_permutation(static_cast<int64_t>(all.size()), static_cast<uint64_t>(o.seed)))
+    shuffled.push_back(all[static_cast<size_t>(i)]);
+  const int64_t k = *o.k_shot_examples, classes = task.regression() ? 2 : static_cast<int64_t>(task.labels.size());
+  std::vector<TextExample> chosen;
+  for (const size_t i : choose_k_shot(classes_of(task, shuffled), classes, k, o.original_quirks)) chosen.push_back(shuffled[i]);
+  const int64_t wanted = o.original_quirks ? k : k / classes * classes;
+  if (static_cast<int64_t>(chosen.size()) < wanted)
+    log::warn(str("k_shot_examples: the training data hold only ", chosen.size(), " of ", wanted, " examples"));
+  return chosen;
+}
+
+void keep_first_rows(const NamedTaskOptions& o, const TaskDescription& task, std::vector<TextExample>& examples) {
+  if (!task.max_train_rows) return;
+  const auto most = static_cast<size_t>(*task.max_train_rows);
+  if (o.original_quirks && examples.size() < most)
+    fail(Code::bad_input, task.name, str("at least ", most, " training rows, as the original wants"), str(examples.size()));
+  if (examples.size() > most) examples.resize(most);
+}
+
+std::vector<TextExample> load_split(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
+  const Origin origin = find_origin(o, task, split);
+  const Table table = read_rows(origin, task, split);
+  const ExampleWriter writer(task, table, o.add_prefix);
+  std::vector<TextExample> examples;
+  for (const int64_t row : choose_rows(origin, table, o.max_samples(split))) writer.write(row, examples);
+  if (split != SplitName::train) return examples;
+  keep_first_rows(o, task, examples);
+  return o.k_shot_examples ? draw_k_shot(o, task, examples) : examples;
+}
+
+void check_split(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
+  const Origin origin = find_origin(o, task, split);
+  if (!origin.file) return check_hub_split(task.repository, task.config, origin.hub_split, to_string(split));
+  require_readable_file(*origin.file, str(to_string(split), "_file"));
+  ExampleWriter(task, read_table_head(*origin.file), o.add_prefix);
+}
+
+}  // namespace
+
+const std::optional<std::string>& NamedTaskOptions::file(SplitName split) const {
+  return split == SplitName::train ? train_file : split == SplitName::validation ? validation_file : test_file;
+}
+
+std::optional<int64_t> NamedTaskOptions::max_samples(SplitName split) const {
+  return split == SplitName::train ? max_train_samples : split == SplitName::validation ? max_eval_samples : max_predict_samples;
+}
+
+void check_named_task(const NamedTaskOptions& o, const std::vector<SplitName>& splits) {
+  const TaskDescription task = find_task(o.task_name, o.task_file, o.original_quirks);
+  Problems problems;
+  problems.attempt([&] { check_k_shot(o, task); });
+  for (const SplitName split : splits) problems.attempt([&] { check_split(o, task, split); });
+  problems.raise();
+}
+
+std::vector<TextExample> load_named_split(const NamedTaskOptions& o, SplitName split) {
+  return load_split(o, find_task(o.task_name, o.task_file, o.original_quirks), split);
+}
+
+TaskData load_named_task(const NamedTaskOptions& o, const std::vector<SplitName>& splits) {
+  const TaskDescription description = find_task(o.task_name, o.task_file, o.original_quirks);
+  TaskData task;
+  task.name = description.name;
+  task.labels = task.label_words = description.labels;
+  bool grouped = true;
+  for (const SplitName split : splits) {
+    auto& examples = split == SplitName::train ? task.train : split == SplitName::validation ? task.validation : task.test;
+    examples = load_split(o, description, split);
+    grouped &= split == SplitName::train || examples.empty() || !examples.front().group.empty();
+  }
+  for (const std::string& metric : description.metrics)
+    if (metric != "em" || task.free_text() || grouped) task.metrics.push_back(metric);
+  return task;
+}
+
+}  // namespace dept
