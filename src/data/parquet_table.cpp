@@ -103,7 +103,10 @@ class ParquetReader {
 
   template <class ArrayType>
   OrderedJson text_of(const arrow::Array& array, int64_t i, size_t row) {
-    const std::string_view text = static_cast<const ArrayType&>(array).GetView(i);
+    return checked(static_cast<const ArrayType&>(array).GetView(i), row);
+  }
+
+  std::string checked(std::string_view text, size_t row) const {
     if (find_invalid_utf8(text) != std::string_view::npos)
       fail(Code::bad_input, table_.where(row), "UTF-8 text", str("the bytes ", quote(text, 20)));
     return std::string(text);
@@ -161,7 +164,7 @@ class ParquetReader {
       default: {  // dates, decimals and the like as Arrow writes them
         const auto scalar = array.GetScalar(i);
         require(scalar.status());
-        return (*scalar)->ToString();
+        return checked((*scalar)->ToString(), row);
       }
     }
   }
@@ -169,7 +172,7 @@ class ParquetReader {
   OrderedJson struct_of(const arrow::StructArray& array, int64_t i, size_t row) {
     OrderedJson members = OrderedJson::object();
     for (int field = 0; field < array.num_fields(); ++field)
-      members[array.struct_type()->field(field)->name()] = json_of(*array.field(field), i, row);
+      members[checked(array.struct_type()->field(field)->name(), row)] = json_of(*array.field(field), i, row);
     return members;
   }
 

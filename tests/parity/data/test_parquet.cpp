@@ -45,15 +45,17 @@ TEST(Parquet, AFewBytesDoNotBecomeManyRows) {
 }
 
 // Reads it or says in one line why not.
-void read_hostile(const std::string& bytes) {
+std::string read_hostile(const std::string& bytes) {
   Table table;
   table.path = "input.parquet";
   try {
     read_parquet(table, std::as_bytes(std::span(bytes)), all_rows);
-    for (const auto& row : table.rows) ASSERT_EQ(row.size(), table.columns.size());
+    for (const auto& row : table.rows) EXPECT_EQ(row.size(), table.columns.size());
   } catch (const Error& error) {
     EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+    return error.what();
   }
+  return "";
 }
 
 TEST(Parquet, CutFilesAreRefused) {
@@ -99,9 +101,8 @@ std::string nested_schema(size_t depth) {
 }
 
 TEST(Parquet, DeepSchemasAreRefused) {
-  read_hostile(nested_schema(3));
-  read_hostile(nested_schema(100));
-  read_hostile(nested_schema(200'000));
+  EXPECT_EQ(read_hostile(nested_schema(3)), "");
+  EXPECT_THAT(read_hostile(nested_schema(200'000)), HasSubstr("deeply nested"));
 }
 
 }  // namespace
