@@ -68,7 +68,7 @@ class TorchFile : public TensorSource {
   }
 
   void add(const PickledTensor& tensor, const ZipRecords& records, const std::string& folder) {
-    const std::string where = str(path().string(), ": ", quote(tensor.name));
+    const std::string where = str(map_.path().string(), ": ", quote(tensor.name));
     const auto record = records.find(str(folder, "data/", tensor.storage));
     if (record == records.end()) fail(Code::bad_input, where, "its storage in the file", quote(tensor.storage));
     if (record->second.size() != tensor.storage_bytes)
