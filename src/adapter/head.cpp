@@ -182,8 +182,8 @@ HeadGradients head_backward(const Context& ctx, const HeadWeights& weights, cons
   return gradients;
 }
 
-Tensor head_loss(const Tensor& logits, const Tensor& values, Tensor* d_logits) {
-  if (logits.size(1) > 1) return kernels::cross_entropy(logits, values.to(at::kLong), d_logits);
+Tensor head_loss(const Tensor& logits, const Tensor& values, Tensor* d_logits, double smoothing) {
+  if (logits.size(1) > 1) return kernels::cross_entropy(logits, values.to(at::kLong), d_logits, smoothing);
   const Tensor distance = logits.squeeze(1) - values.to(logits.scalar_type());
   if (d_logits != nullptr) *d_logits = 2 * distance.unsqueeze(1);
   return distance * distance;

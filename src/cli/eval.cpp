@@ -1,18 +1,43 @@
 #include "cli/command.h"
 #include "cli/frame.h"
 #include "dept/base/error.h"
+#include "dept/base/text.h"
 #include "dept/train/evaluate.h"
 #include "dept/train/setup.h"
+#include "dept/train/task_data.h"
 
 namespace dept {
 namespace {
 
-// The file to judge on: of a recipe the test data, else the validation data.
-void keep_one_file(FileTaskOptions& files) {
-  if (!files.test_file) files.test_file = files.validation_file;
-  if (!files.test_file) fail(Code::usage, "--test_file", "labelled data", "nothing");
+struct EvalOptions {
+  TrainOptions all;
+  std::optional<std::string> split;
+  std::string output;
+};
+
+SplitName split_named(const std::string& name) {
+  return name == "train" ? SplitName::train : name == "validation" ? SplitName::validation : SplitName::test;
+}
+
+// What to judge on: --split, else the test data, else validation data that are there.
+SplitName chosen_split(const EvalOptions& o) {
+  const FileTaskOptions& files = o.all.data.task;
+  return o.split ? split_named(*o.split) : files.validation_file && !files.test_file ? SplitName::validation : SplitName::test;
+}
+
+// Of a user's own files only the one to judge on; a named task knows which it reads.
+void keep_one_file(DataOptions& data, SplitName split) {
+  if (data.named()) return;
+  FileTaskOptions& files = data.task;
+  if (split == SplitName::train) files.test_file = files.train_file;
+  if (split == SplitName::validation) files.test_file = files.validation_file;
+  if (!files.test_file) fail(Code::usage, str("--", to_string(split), "_file"), "labelled data, or --task_name", "nothing");
   files.train_file.reset();
   files.validation_file.reset();
+}
+
+const std::vector<TextExample>& rows_of(const TaskData& task, SplitName split) {
+  return split == SplitName::train ? task.train : split == SplitName::validation ? task.validation : task.test;
 }
 
 OrderedJson metrics_json(const Evaluation& evaluation) {
@@ -25,32 +50,42 @@ OrderedJson metrics_json(const Evaluation& evaluation) {
 }  // namespace
 
 int run_eval(const std::vector<std::string>& arguments) {
-  TrainOptions options;
-  std::string output;
+  EvalOptions o;
+  TrainOptions& options = o.all;
   OptionSet set;
   describe(options, set);
-  set.add("output", output, "write the metrics to this file too");
+  set.add("split", &o.split, "what to judge on (default: the test data, or validation data where only those are given)")
+      .choices({"train", "validation", "test"});
+  set.add("output", o.output, "write the metrics to this file too");
   if (!read_command_line(set, arguments,
-                         {"Usage: dept eval [RECIPE.yaml] [--peft_model_id DIR] --test_file FILE [--flags]\n"
+                         {"Usage: dept eval [RECIPE.yaml] [--peft_model_id DIR] --test_file FILE | --task_name TASK [--flags]\n"
                           "Metrics of an adapter, or of the untrained model, on labelled data, as one JSON object.\n",
                           true}))
     return 0;
-  keep_one_file(options.data.task);
+  const SplitName split = chosen_split(o);
+  keep_one_file(options.data, split);
+  bool head = false;
   if (!options.model.peft_model_id.empty()) {
     const AdapterConfig config = read_adapter_config(options.model.peft_model_id);
     adopt_model(config, options.model, options.data);
     adopt_task(config, options.data, set);
+    head = config.classifies();
   }
-  check_all({[&] { check_file_task(options.data.task); }, [&] { check_model(options.model); }});
-  const TaskData task = load_file_task(options.data.task);
+  const SplitName loaded = options.data.named() ? split : SplitName::test;
+  check_all({[&] { check_task(options.data, options.schedule.seed, {loaded}); }, [&] { check_model(options.model); }});
+  const TaskData task = load_task(options.data, options.schedule.seed, {loaded}, head);
+  options.data.task.labels = task.labels;
+  options.data.task.label_words = task.label_words;
   const Context ctx = make_context(options.model, options.schedule.seed);
   configure_process(ctx.threads);
 
-  const Pipeline pipeline = load_pipeline(ctx, options.model, options.data);
+  Pipeline pipeline = load_pipeline(ctx, options.model, options.data);
+  pipeline.rules.max_target = longest_target(task, options.evaluation, *pipeline.tokenizer, pipeline.rules);
   const PredictRules rules = predict_rules(options.evaluation, task, pipeline, ctx.threads);
-  const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, task.test, ctx.threads);
-  const std::string line = metrics_json(evaluate(ctx, pipeline, rules, task, task.test, examples, "evaluate")).dump() + "\n";
-  if (!output.empty()) write_atomic(output, line);
+  const std::vector<TextExample>& rows = rows_of(task, loaded);
+  const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, ctx.threads);
+  const std::string line = metrics_json(evaluate(ctx, pipeline, rules, task, rows, examples, "evaluate")).dump() + "\n";
+  if (!o.output.empty()) write_atomic(o.output, line);
   write_stdout(line);
   return 0;
 }

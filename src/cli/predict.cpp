@@ -8,10 +8,13 @@
 #include "dept/base/text.h"
 #include "dept/train/evaluate.h"
 #include "dept/train/setup.h"
+#include "dept/train/task_data.h"
 #include "tasks/source_template.h"
 
 namespace dept {
 namespace {
+
+constexpr int64_t no_draw = 0;  // a seed: predictions draw no rows
 
 struct PredictOptions {
   ModelOptions model;
@@ -26,13 +29,35 @@ void describe(PredictOptions& o, OptionSet& set) {
   describe(o.data, set);
   describe(o.evaluation, set);
   set.section("Input and output");
-  set.add("input", o.input, "csv or tsv, or JSON lines: \"text\" or {\"source\": \"text\"} (default: stdin)");
+  set.add("input", o.input, "csv, tsv or parquet, or JSON lines: \"text\" or {\"source\": \"text\"} (default: stdin)");
   set.add("output", o.output, "file of JSON lines (default: stdout)");
   set.add("scores", o.scores, "add each label's share of the likelihood");
 }
 
-bool is_table(const fs::path& path) {
-  return path.extension() == ".csv" || path.extension() == ".tsv";
+// A named task reads rows of any kind of table; lines of JSON are else one text each.
+bool is_table(const PredictOptions& o) {
+  const std::string extension = fs::path(o.input).extension().string();
+  const bool rows = extension == ".csv" || extension == ".tsv" || extension == ".parquet";
+  return rows || (o.data.named() && (extension == ".json" || extension == ".jsonl"));
+}
+
+// A named task without --input: its own test data.
+bool takes_test_split(const PredictOptions& o) {
+  return o.data.named() && o.input.empty();
+}
+
+void check_rows(const PredictOptions& o) {
+  if (takes_test_split(o)) return check_task(o.data, no_draw, {SplitName::test});
+  if (!is_table(o)) return;
+  if (o.data.named()) return check_named_rows(named_task(o.data, no_draw), o.input);
+  check_file_examples(o.data.task, o.input, false);
+}
+
+// All rows at once, where they come from a table.
+std::vector<TextExample> load_rows(const PredictOptions& o) {
+  if (takes_test_split(o)) return load_named_split(named_task(o.data, no_draw), SplitName::test);
+  return o.data.named() ? load_named_rows(named_task(o.data, no_draw), o.input)
+                        : load_file_examples(o.data.task, o.input, false, {});
 }
 
 // A text alone fills {text}; a template with other columns needs a table.
@@ -55,8 +80,8 @@ std::string source_of(const Json& line, const std::string& source_template, cons
 
 // Calls `body` with up to `size` rows at a time, in order.
 void for_each_batch(const PredictOptions& o, size_t size, const std::function<void(std::span<const TextExample>)>& body) {
-  if (is_table(o.input)) {
-    const std::vector<TextExample> rows = load_file_examples(o.data.task, o.input, false, {});
+  if (takes_test_split(o) || is_table(o)) {
+    const std::vector<TextExample> rows = load_rows(o);
     for (size_t first = 0; first < rows.size(); first += size)
       body(std::span(rows).subspan(first, std::min(size, rows.size() - first)));
     return;
@@ -80,6 +105,18 @@ void for_each_batch(const PredictOptions& o, size_t size, const std::function<vo
   flush();
 }
 
+// Labels and words, of the options or the named task.
+TaskData answers_of(const PredictOptions& o) {
+  TaskData task;
+  task.labels = o.data.task.labels;
+  task.label_words = o.data.task.label_words.empty() ? task.labels : o.data.task.label_words;
+  if (!o.data.named()) return task;
+  task.cleans_up = true;
+  if (task.labels.empty())
+    task.labels = task.label_words = find_task(o.data.task_name.value_or(""), o.data.task_file, o.data.original_quirks).labels;
+  return task;
+}
+
 OrderedJson prediction_json(const Prediction& prediction, const std::vector<std::string>& labels, bool scores) {
   OrderedJson line = {{"prediction", prediction.text}};
   if (!scores) return line;
@@ -94,22 +131,19 @@ int run_predict(const std::vector<std::string>& arguments) {
   PredictOptions options;
   OptionSet set;
   describe(options, set);
-  if (!read_command_line(set, arguments,
-                         {"Usage: dept predict --peft_model_id DIR [--input FILE|-] [--output FILE|-] [--flags]\n"
-                          "Text in, predictions out: one JSON value a line.\n"}))
+  if (!read_command_line(
+          set, arguments,
+          {"Usage: dept predict --peft_model_id DIR [--input FILE|-] [--output FILE|-] [--flags]\n"
+           "Text in, predictions out: one JSON value a line. With --task_name rows in the task's columns, without --input its\n"
+           "test data.\n"}))
     return 0;
   if (!options.model.peft_model_id.empty()) {
     const AdapterConfig config = read_adapter_config(options.model.peft_model_id);
     adopt_model(config, options.model, options.data);
     adopt_task(config, options.data, set);
   }
-  check_all({[&] { check_model(options.model); },
-             [&] {
-               if (is_table(options.input)) check_file_examples(options.data.task, options.input, false);
-             }});
-  TaskData task;
-  task.labels = options.data.task.labels;
-  task.label_words = options.data.task.label_words.empty() ? task.labels : options.data.task.label_words;
+  check_all({[&] { check_model(options.model); }, [&] { check_rows(options); }});
+  const TaskData task = answers_of(options);
   if (options.scores && task.labels.empty()) fail(Code::usage, "--scores", "an adapter with labels, or --labels", "free text");
 
   const Context ctx = make_context(options.model, 0);

@@ -70,6 +70,22 @@ std::vector<int64_t> seeded_permutation(int64_t n, uint64_t seed) {
   return permutation(n, generator);
 }
 
+std::vector<int64_t> group_by_length(const std::vector<int64_t>& order, std::span<const int64_t> lengths, int64_t batch) {
+  const auto count = static_cast<int64_t>(order.size());
+  const int64_t stretch = batch * std::clamp<int64_t>(count / (batch * 4), 1, 50);
+  const auto length_of = [&](int64_t example) { return lengths[static_cast<size_t>(example)]; };
+  const auto longer = [&](int64_t a, int64_t b) { return length_of(a) > length_of(b); };
+  std::vector<int64_t> grouped = order;
+  auto longest = grouped.begin();
+  for (int64_t begin = 0; begin < count; begin += stretch) {
+    const auto first = grouped.begin() + begin;
+    std::stable_sort(first, grouped.begin() + std::min(begin + stretch, count), longer);
+    if (longer(*first, *longest)) longest = first;
+  }
+  std::swap(grouped.front(), *longest);  // what memory the longest needs is known at once
+  return grouped;
+}
+
 std::vector<std::span<const int64_t>> batches(std::span<const int64_t> order, size_t size) {
   std::vector<std::span<const int64_t>> slices;
   for (size_t begin = 0; begin < order.size(); begin += size)

@@ -34,9 +34,23 @@ DEPT_CLONES double softmax_rows(const double* logits, double* d, int64_t v) {
   return softmax_row(logits, d, v);
 }
 
+// What smoothing changes of a row's loss and gradient.
+template <class T>
+T smooth_row(const T* logits, T* d, int64_t v, int64_t label, T smoothing) {
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < v; ++i) sum += logits[i];
+  const T share = smoothing / static_cast<T>(v);
+  if (d != nullptr) {
+    for (int64_t i = 0; i < v; ++i) d[i] -= share;
+    d[label] += smoothing;
+  }
+  return smoothing * logits[label] - share * sum;
+}
+
 }  // namespace
 
-at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, at::Tensor* d_logits) {
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, at::Tensor* d_logits, double smoothing) {
   expect(logits.dim() == 2 && logits.is_contiguous() && logits.scalar_type() != at::kBFloat16, "cross_entropy",
          "fp32 or fp64 logits [n, V]", logits);
   expect(labels.dim() == 1 && labels.size(0) == logits.size(0) && labels.scalar_type() == at::kLong && labels.is_contiguous(),
@@ -54,8 +68,11 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, at:
     T* losses = nll.mutable_data_ptr<T>();
     at::parallel_for(0, n, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        losses[i] = softmax_rows(from + i * v, d != nullptr ? d + i * v : nullptr, v) - from[i * v + label[i]];
-        if (d != nullptr) d[i * v + label[i]] -= T(1);
+        const T* row = from + i * v;
+        T* d_row = d != nullptr ? d + i * v : nullptr;
+        losses[i] = softmax_rows(row, d_row, v) - row[label[i]];
+        if (d != nullptr) d_row[label[i]] -= T(1);
+        if (smoothing > 0) losses[i] += smooth_row(row, d_row, v, label[i], static_cast<T>(smoothing));
       }
     });
   });

@@ -7,7 +7,7 @@
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/data/sampler.h"
-#include "dept/data/splits.h"
+#include "dept/tasks/k_shot.h"
 #include "tasks/hub_split.h"
 #include "tasks/problems.h"
 #include "tasks/row_text.h"
@@ -88,23 +88,25 @@ std::vector<int64_t> choose_rows(const Origin& origin, const Table& table, std::
 // A task's text for rows of one table: by its own columns, else by plain source and target (or text and label) columns.
 class ExampleWriter {
  public:
-  ExampleWriter(const TaskDescription& task, const Table& table, bool add_prefix)
+  ExampleWriter(const TaskDescription& task, const Table& table, bool add_prefix, bool labelled = true)
       : task_(task),
         table_(table),
         prefix_(add_prefix ? task.prefix + " " : ""),
         source_(task.source),
         target_(task.target),
         group_(task.group),
-        each_(task.each) {
+        each_(task.each),
+        labelled_(labelled) {
     const std::vector<std::string> missing = missing_columns();
     if (missing.empty()) {
       has_group_ = !task.group.empty() && lacks(group_).empty();
       return;
     }
     const bool source = table.has("source") || table.has("text"), target = table.has("target") || table.has("label");
-    if (!source || !target)
+    if (!source || (labelled && !target))
       fail(Code::bad_input, table.path.string(),
-           str("the columns of ", task.name, " (missing: ", join(missing, ", "), ") or source and target"),
+           str("the columns of ", task.name, " (missing: ", join(missing, ", "),
+               labelled ? ") or source and target" : ") or source"),
            str("columns ", table.column_names()));
     source_ = RowText(table.has("source") ? "{source}" : "{text}");
     target_ = RowText(table.has("target") ? "{target}" : "{label}");
@@ -115,6 +117,7 @@ class ExampleWriter {
   void write(int64_t index, std::vector<TextExample>& out) const {
     const RowView row(table_, static_cast<size_t>(index));
     TextExample example{index, prefix_ + source_.fill(row), "", has_group_ ? group_.fill(row) : ""};
+    if (!labelled_) return out.push_back(std::move(example));
     for (const std::string& each : elements(row)) {
       example.target = checked(target_.fill(row, each), row);
       out.push_back(example);
@@ -131,6 +134,7 @@ class ExampleWriter {
 
   std::vector<std::string> missing_columns() const {
     std::vector<std::string> missing = lacks(source_);
+    if (!labelled_) return missing;
     for (std::string& path : lacks(target_)) missing.push_back(std::move(path));
     if (!each_.empty() && !RowView(table_, 0).has(each_)) missing.push_back(quote(each_));
     return missing;
@@ -169,25 +173,14 @@ class ExampleWriter {
   std::string prefix_;
   RowText source_, target_, group_;
   std::string each_;
-  bool has_group_ = false, plain_ = false;
+  bool labelled_, has_group_ = false, plain_ = false;
 };
 
-// The class of each target: its label's place. Numbers count as below or above the middle.
-std::vector<int64_t> classes_of(const TaskDescription& task, const std::vector<TextExample>& examples) {
-  constexpr double middle = 2.5;
-  std::vector<int64_t> classes;
-  for (const TextExample& example : examples) {
-    if (task.regression()) {
-      classes.push_back(std::stod(example.target) <= middle ? 0 : 1);
-    } else {
-      const auto label = std::find(task.labels.begin(), task.labels.end(), example.target);
-      classes.push_back(label == task.labels.end() ? -1 : label - task.labels.begin());
-    }
-  }
-  return classes;
+AnswerClasses classes_of(const TaskDescription& task) {
+  return {task.labels, task.regression()};
 }
 
-void check_k_shot(const NamedTaskOptions& o, const TaskDescription& task) {
+void check_draw(const NamedTaskOptions& o, const TaskDescription& task) {
   if (!o.k_shot_examples) return;
   static constexpr std::string_view original_table[] = {"mnli",
                                                         "qqp",
@@ -206,24 +199,7 @@ void check_k_shot(const NamedTaskOptions& o, const TaskDescription& task) {
   const auto known = std::find(std::begin(original_table), std::end(original_table), task.name);
   if (o.original_quirks && known == std::end(original_table))
     fail(Code::usage, "k_shot_examples", "a task that the original knows the classes of (or no --original_quirks)", task.name);
-  if (task.labels.empty()) fail(Code::usage, "k_shot_examples", "a task with labels", task.name);
-  const int64_t classes = task.regression() ? 2 : static_cast<int64_t>(task.labels.size());
-  if (*o.k_shot_examples < classes)
-    fail(Code::usage, "k_shot_examples", str("at least one for each of ", classes, " classes"), str(*o.k_shot_examples));
-}
-
-std::vector<TextExample> draw_k_shot(const NamedTaskOptions& o, const TaskDescription& task,
-                                     const std::vector<TextExample>& all) {
-  std::vector<TextExample> shuffled;
-  for (const int64_t i : numpy_permutation(static_cast<int64_t>(all.size()), static_cast<uint64_t>(o.seed)))
-    shuffled.push_back(all[static_cast<size_t>(i)]);
-  const int64_t k = *o.k_shot_examples, classes = task.regression() ? 2 : static_cast<int64_t>(task.labels.size());
-  std::vector<TextExample> chosen;
-  for (const size_t i : choose_k_shot(classes_of(task, shuffled), classes, k, o.original_quirks)) chosen.push_back(shuffled[i]);
-  const int64_t wanted = o.original_quirks ? k : k / classes * classes;
-  if (static_cast<int64_t>(chosen.size()) < wanted)
-    log::warn(str("k_shot_examples: the training data hold only ", chosen.size(), " of ", wanted, " examples"));
-  return chosen;
+  check_k_shot(*o.k_shot_examples, classes_of(task), task.name);
 }
 
 void keep_first_rows(const NamedTaskOptions& o, const TaskDescription& task, std::vector<TextExample>& examples) {
@@ -242,7 +218,8 @@ std::vector<TextExample> load_split(const NamedTaskOptions& o, const TaskDescrip
   for (const int64_t row : choose_rows(origin, table, o.max_samples(split))) writer.write(row, examples);
   if (split != SplitName::train) return examples;
   keep_first_rows(o, task, examples);
-  return o.k_shot_examples ? draw_k_shot(o, task, examples) : examples;
+  if (!o.k_shot_examples) return examples;
+  return draw_k_shot(examples, classes_of(task), {*o.k_shot_examples, o.seed, o.original_quirks});
 }
 
 void check_split(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
@@ -265,7 +242,7 @@ std::optional<int64_t> NamedTaskOptions::max_samples(SplitName split) const {
 void check_named_task(const NamedTaskOptions& o, const std::vector<SplitName>& splits) {
   const TaskDescription task = find_task(o.task_name, o.task_file, o.original_quirks);
   Problems problems;
-  problems.attempt([&] { check_k_shot(o, task); });
+  problems.attempt([&] { check_draw(o, task); });
   for (const SplitName split : splits) problems.attempt([&] { check_split(o, task, split); });
   problems.raise();
 }
@@ -274,11 +251,27 @@ std::vector<TextExample> load_named_split(const NamedTaskOptions& o, SplitName s
   return load_split(o, find_task(o.task_name, o.task_file, o.original_quirks), split);
 }
 
+void check_named_rows(const NamedTaskOptions& o, const fs::path& path) {
+  const TaskDescription task = find_task(o.task_name, o.task_file, o.original_quirks);
+  require_readable_file(path, "input");
+  ExampleWriter(task, read_table_head(path), o.add_prefix, false);
+}
+
+std::vector<TextExample> load_named_rows(const NamedTaskOptions& o, const fs::path& path) {
+  const TaskDescription task = find_task(o.task_name, o.task_file, o.original_quirks);
+  const Table table = read_table(path);
+  const ExampleWriter writer(task, table, o.add_prefix, false);
+  std::vector<TextExample> examples;
+  for (size_t row = 0; row < table.rows.size(); ++row) writer.write(static_cast<int64_t>(row), examples);
+  return examples;
+}
+
 TaskData load_named_task(const NamedTaskOptions& o, const std::vector<SplitName>& splits) {
   const TaskDescription description = find_task(o.task_name, o.task_file, o.original_quirks);
   TaskData task;
   task.name = description.name;
   task.labels = task.label_words = description.labels;
+  task.cleans_up = true;
   bool grouped = true;
   for (const SplitName split : splits) {
     auto& examples = split == SplitName::train ? task.train : split == SplitName::validation ? task.validation : task.test;

@@ -32,11 +32,30 @@ size_t label_index(const PredictRules& rules, const std::string& name) {
   return found - rules.labels.begin();
 }
 
+// The label that an answer names, or the answer.
+std::string judged_text(const TaskData& task, const std::string& answer) {
+  return task.label_of(task.cleans_up ? clean_up_spaces(answer) : answer);
+}
+
+// Targets as predictions are to be compared with them; free text of a named task is what its ids say.
+std::string target_text(const Pipeline& pipeline, const TaskData& task, const TextExample& text, const Example& example) {
+  const bool by_ids = task.cleans_up && !pipeline.has_head() && (task.free_text() || task.numeric());
+  return by_ids ? judged_text(task, pipeline.tokenizer->decode(example.target)) : task.label_of(text.target);
+}
+
+MetricExtras extras_of(std::span<const TextExample> texts) {
+  MetricExtras extras;
+  const bool grouped = std::all_of(texts.begin(), texts.end(), [](const TextExample& text) { return !text.group.empty(); });
+  for (const TextExample& text : texts)
+    if (grouped) extras.groups.push_back(text.group);
+  return extras;
+}
+
 std::vector<Prediction> generate_batch(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules,
                                        const TaskData& task, std::span<const Example> batch) {
   std::vector<Prediction> predictions;
   for (const std::string& answer : pipeline.answers(ctx, batch, rules.generation))
-    predictions.push_back({task.label_of(answer), {}});
+    predictions.push_back({judged_text(task, answer), {}});
   return predictions;
 }
 
@@ -141,7 +160,7 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
                     std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title) {
   const Context ctx = without_dropout(training_ctx);
   Evaluation result;
-  for (const TextExample& text : texts) result.targets.push_back(task.label_of(text.target));
+  for (size_t i = 0; i < texts.size(); ++i) result.targets.push_back(target_text(pipeline, task, texts[i], examples[i]));
   double loss_times_examples = 0;
   in_batches(examples, rules.batch_size, title, [&](size_t first, std::span<const Example> batch) {
     double loss = 0;
@@ -149,11 +168,12 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
     if (rules.by == PredictBy::head) {
       const Batch collated = collate(pipeline.rules, batch);
       const at::Tensor logits = pipeline.head_logits(ctx, collated);
-      loss = head_loss(logits, collated.values).mean().item<double>();
+      loss = head_loss(logits, collated.values, nullptr, pipeline.label_smoothing).mean().item<double>();
       predictions = head_batch(rules, logits);
     } else if (rules.by == PredictBy::score) {
       const std::vector<LabelNll> scored = pipeline.label_nll(ctx, batch, rules.label_ids);
-      loss = mean_gold_loss(rules, scored, std::span(result.targets).subspan(first, batch.size()));
+      loss = pipeline.label_smoothing > 0 ? mean_batch_loss(ctx, pipeline, batch)
+                                          : mean_gold_loss(rules, scored, std::span(result.targets).subspan(first, batch.size()));
       predictions = score_batch(rules, scored);
     } else {
       loss = mean_batch_loss(ctx, pipeline, batch);
@@ -165,7 +185,7 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
   result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());
   if (rules.by != PredictBy::nothing)
     for (const std::string& name : task.metrics)
-      result.metrics.emplace_back(name, compute_metric(name, result.predictions, result.targets, task.labels));
+      result.metrics.emplace_back(name, compute_metric(name, result.predictions, result.targets, task.labels, extras_of(texts)));
   return result;
 }
 

@@ -1,8 +1,11 @@
 #include "dept/train/options.h"
 
+#include <algorithm>
+#include <initializer_list>
 #include <vector>
 
 #include "dept/base/error.h"
+#include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/train/schedule.h"
 
@@ -11,25 +14,155 @@ namespace {
 
 const std::vector<std::string> when = {"no", "steps", "epoch"};
 
-// Flags of transformers' TrainingArguments and of the original that change no result here.
+// Flags of the original's argument classes and of transformers' TrainingArguments (4.28 and 5.17) that change no result here.
 void describe_ignored(OptionSet& set) {
+  const auto ignore = [&](const char* why, std::initializer_list<const char*> names) {
+    for (const char* name : names) set.ignore(name, why);
+  };
+  ignore("precision and memory are settled by --dtype and --backbone_dtype", {"fp16",
+                                                                              "fp16_backend",
+                                                                              "fp16_opt_level",
+                                                                              "half_precision_backend",
+                                                                              "bf16_full_eval",
+                                                                              "fp16_full_eval",
+                                                                              "tf32",
+                                                                              "use_ipex",
+                                                                              "jit_mode_eval",
+                                                                              "torch_compile",
+                                                                              "torch_compile_backend",
+                                                                              "torch_compile_mode",
+                                                                              "torchdynamo",
+                                                                              "gradient_checkpointing",
+                                                                              "gradient_checkpointing_kwargs",
+                                                                              "auto_find_batch_size",
+                                                                              "torch_empty_cache_steps",
+                                                                              "eval_accumulation_steps",
+                                                                              "eval_do_concat_batches",
+                                                                              "batch_eval_metrics",
+                                                                              "use_liger_kernel",
+                                                                              "liger_kernel_config",
+                                                                              "use_cache"});
+  ignore("the device is chosen by --device",
+         {"no_cuda", "use_cpu", "use_mps_device", "xpu_backend", "tpu_num_cores", "tpu_metrics_debug", "_n_gpu"});
+  ignore("ranks are told by the launcher", {"local_rank",
+                                            "ddp_backend",
+                                            "ddp_find_unused_parameters",
+                                            "ddp_bucket_cap_mb",
+                                            "ddp_broadcast_buffers",
+                                            "ddp_static_graph",
+                                            "ddp_timeout",
+                                            "sharded_ddp",
+                                            "fsdp",
+                                            "fsdp_config",
+                                            "fsdp_min_num_params",
+                                            "fsdp_transformer_layer_cls_to_wrap",
+                                            "deepspeed",
+                                            "accelerator_config",
+                                            "parallelism_config",
+                                            "mp_parameters",
+                                            "average_tokens_across_devices",
+                                            "log_on_each_node",
+                                            "save_on_each_node",
+                                            "log_level_replica",
+                                            "eval_use_gather_object"});
+  ignore("data is read and tokenised at once, on --threads threads",
+         {"dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
+          "dataloader_multiprocessing_context", "dataloader_in_order", "preprocessing_num_workers", "overwrite_cache",
+          "remove_unused_columns", "label_names", "length_column_name", "past_index"});
+  ignore("nothing is padded here", {"pad_to_max_length", "ignore_pad_token_for_loss", "sortish_sampler"});
+  ignore("it follows from the data and the model",
+         {"dataset_config_name", "lang_name", "hidden_size", "config_name", "use_fast_tokenizer", "generation_config"});
+  ignore("every run is deterministic and goes on where it stopped",
+         {"full_determinism", "ignore_data_skip", "save_only_model", "restore_callback_states_from_checkpoint",
+          "enable_jit_checkpoint"});
+  ignore("logs go to stderr and to output.log",
+         {"log_level", "run_name", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "debug",
+          "skip_memory_metrics", "include_inputs_for_metrics", "include_for_metrics", "include_num_input_tokens_seen",
+          "logging_nan_inf_filter", "ray_scope", "use_legacy_prediction_loop"});
+  ignore("nothing is uploaded", {"hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push",
+                                 "hub_revision", "push_to_hub_model_id", "push_to_hub_organization", "push_to_hub_token"});
+  ignore("--optim chooses among two forms of AdamW", {"adafactor", "optim_args", "optim_target_modules"});
+  ignore("models are folders or files on disk", {"cache_dir", "model_revision", "use_auth_token"});
+  ignore("embeddings get no noise", {"neftune_noise_alpha"});
+}
+
+template <class T>
+void drop(const OptionSet& set, const char* name, T& value, const T& standard) {
+  if (!set.given(name)) return;
+  log::warn(str("--", name, " has no effect under --original_quirks, as in the original"));
+  value = standard;
+}
+
+// What the original takes and does not use (docs/parity.md, rows 2, 3 and 9).
+void drop_what_the_original_ignores(TrainOptions& o, const OptionSet& set) {
+  const TrainOptions standard;
+  drop(set, "optim", o.optimizer.optim, standard.optimizer.optim);
+  drop(set, "adam_beta1", o.optimizer.adam_beta1, standard.optimizer.adam_beta1);
+  drop(set, "adam_beta2", o.optimizer.adam_beta2, standard.optimizer.adam_beta2);
+  drop(set, "adam_epsilon", o.optimizer.adam_epsilon, standard.optimizer.adam_epsilon);
+  drop(set, "apply_weight_decay", o.optimizer.apply_weight_decay, standard.optimizer.apply_weight_decay);
+  drop(set, "lr_scheduler_type", o.schedule.lr_scheduler_type, standard.schedule.lr_scheduler_type);
+  drop(set, "warmup_ratio", o.schedule.warmup_ratio, standard.schedule.warmup_ratio);
+  drop(set, "metric_for_best_model", o.evaluation.metric_for_best_model, standard.evaluation.metric_for_best_model);
+  drop(set, "greater_is_better", o.evaluation.greater_is_better, standard.evaluation.greater_is_better);
+  if (o.adapter.peft_type == "PROMPT_TUNING")
+    drop(set, "lora_embedding_lr", o.optimizer.lora_embedding_lr, standard.optimizer.lora_embedding_lr);
+}
+
+// Contradictions between options, one line each.
+class Contradictions {
+ public:
+  void unless(bool good, std::string problem) {
+    if (!good) problems_.push_back(std::move(problem));
+  }
+  void raise() const {
+    if (!problems_.empty()) fail(Code::usage, "dept train", "flags that agree", join(problems_, "; "));
+  }
+
+ private:
+  std::vector<std::string> problems_;
+};
+
+void check_what_is_there(const TrainOptions& o, Contradictions& found) {
+  const FileTaskOptions& task = o.data.task;
+  const bool named = o.data.named();
+  found.unless(!o.model.model_name_or_path.empty() || !o.model.peft_model_id.empty(), "--model_name_or_path is missing");
+  found.unless(!o.output.output_dir.empty(), "--output_dir is missing");
+  found.unless(o.output.do_train || o.output.do_eval || o.output.do_predict,
+               "none of --do_train, --do_eval, --do_predict is there");
+  found.unless(named || !o.output.do_train || task.train_file, "--do_train needs --train_file or --task_name");
+  found.unless(named || !o.output.do_eval || task.validation_file, "--do_eval needs --validation_file or --task_name");
+  found.unless(named || !o.output.do_predict || task.test_file, "--do_predict needs --test_file or --task_name");
+  found.unless(!o.output.push_to_hub, "--push_to_hub: nothing is uploaded, output_dir is what would be");
+  found.unless(o.output.do_train || !o.output.resume_from_checkpoint, "--resume_from_checkpoint needs --do_train");
+}
+
+void check_task_options(const TrainOptions& o, const OptionSet& set, Contradictions& found) {
+  const FileTaskOptions& task = o.data.task;
+  found.unless(task.label_words.empty() || task.label_words.size() == task.labels.size(),
+               "--label_words needs --labels, one word a label");
+  if (!o.data.named()) {
+    found.unless(!o.data.add_prefix, "--add_prefix needs --task_name");
+    return;
+  }
   for (const char* name :
-       {"fp16_backend", "fp16_opt_level", "half_precision_backend", "bf16_full_eval", "fp16_full_eval", "tf32", "use_ipex",
-        "jit_mode_eval", "torch_compile", "gradient_checkpointing", "auto_find_batch_size", "eval_accumulation_steps"})
-    set.ignore(name, "precision and memory are settled by --dtype");
-  for (const char* name :
-       {"local_rank", "tpu_num_cores", "ddp_backend", "ddp_find_unused_parameters", "ddp_bucket_cap_mb", "no_cuda"})
-    set.ignore(name, "the device is chosen by --device");
-  for (const char* name : {"dataloader_num_workers", "dataloader_pin_memory", "preprocessing_num_workers", "overwrite_cache",
-                           "remove_unused_columns", "use_fast_tokenizer", "skip_memory_metrics", "cache_dir"})
-    set.ignore(name, "data is read and tokenised at once");
-  for (const char* name : {"pad_to_max_length", "ignore_pad_token_for_loss", "group_by_length"})
-    set.ignore(name, "nothing is padded here");
-  for (const char* name : {"dataset_config_name", "lang_name", "hidden_size", "greater_is_better"})
-    set.ignore(name, "it follows from the data, the model and the metric");
-  for (const char* name : {"log_level", "logging_dir", "report_to", "run_name", "disable_tqdm", "log_on_each_node", "debug",
-                           "include_inputs_for_metrics"})
-    set.ignore(name, "logs go to stderr and to output.log");
+       {"text_column", "text_pair_column", "label_column", "labels", "label_words", "source_template", "metrics"})
+    found.unless(!set.given(name), str("--", name, " tells of data without a name: not with --task_name"));
+}
+
+void check_schedule(const TrainOptions& o, Contradictions& found) {
+  const EvaluationOptions& e = o.evaluation;
+  found.unless(o.schedule.max_steps != 0, "--max_steps is 0");
+  found.unless(o.schedule.max_steps > 0 || o.schedule.num_train_epochs > 0, "--num_train_epochs is 0");
+  found.unless(!e.early_stopping_patience || (e.load_best_model_at_end && e.eval_strategy != "no"),
+               "--early_stopping_patience needs --load_best_model_at_end and an --eval_strategy");
+  found.unless(!o.data.original_quirks || o.optimizer.label_smoothing_factor == 0,
+               "--label_smoothing_factor ends the original's run: not under --original_quirks");
+  if (!e.load_best_model_at_end) return;
+  found.unless(e.eval_strategy == o.output.save_strategy && e.eval_strategy != "no",
+               "--load_best_model_at_end needs the same --eval_strategy and --save_strategy, not no");
+  found.unless(e.eval_strategy != "steps" || o.output.save_steps % *e.eval_steps == 0,
+               "--load_best_model_at_end needs --save_steps to be a multiple of --eval_steps");
 }
 
 }  // namespace
@@ -51,6 +184,16 @@ void describe(ModelOptions& o, OptionSet& set) {
 }
 
 void describe(DataOptions& o, OptionSet& set) {
+  set.section("Task");
+  set.add("task_name", &o.task_name, "a task by name (dept data list), its rows from the files below or the hub");
+  set.add("task_file", &o.task_file, "tasks of your own, in the form of configs/tasks.yaml");
+  set.add("add_prefix", &o.add_prefix, "put the task's name in front of each source");
+  set.add("split_validation_test", &o.split_validation_test,
+          "make validation and test data of a part of validation or train where a task has no labelled test data");
+  set.add("k_shot_examples", &o.k_shot_examples, "train on so many examples, the same number of each class, drawn by seed")
+      .alias("k_shot_example")
+      .min(1);
+  set.add("original_quirks", &o.original_quirks, "do what the original's code does, to the letter, where it errs");
   set.section("Data");
   set.add("train_file", &o.task.train_file, "training data: csv, tsv, json, jsonl or parquet");
   set.add("validation_file", &o.task.validation_file, "validation data");
@@ -83,6 +226,7 @@ void describe(AdapterOptions& o, OptionSet& set) {
   set.add("lora_alpha", &o.lora_alpha, "A·B is scaled by lora_alpha / sqrt(r)");
   set.add("prompt_tuning_init", &o.prompt_tuning_init, "the prompt starts as embeddings of a text or at random")
       .choices({"TEXT", "RANDOM"});
+  set.add("text_init", &o.text_init, "false: the same as --prompt_tuning_init RANDOM");
   set.add("prompt_tuning_init_text", &o.prompt_tuning_init_text, "that text");
   set.add("delta_alignment", &o.delta_alignment,
           "decoder-only: the last source token gets A·B's last row (end), or the first its first (start)")
@@ -95,6 +239,9 @@ void describe(AdapterOptions& o, OptionSet& set) {
           "what a head judges: the prompt's first vector (first), [CLS] (cls), the text's mean, or its last token "
           "(default: first for encoders, last for decoder-only models)")
       .choices({"first", "cls", "mean", "last"});
+  set.add("save_lora_embeddings", &o.save_lora_embeddings, "false: leave A and B out of the adapter's files");
+  set.add("load_lora_embeddings", &o.load_lora_embeddings, "false: A and B of --peft_model_id start anew");
+  set.add("load_lora_embedding_B", &o.load_lora_embedding_B, "false: B alone starts anew");
 }
 
 void describe(OptimizerOptions& o, OptionSet& set) {
@@ -110,6 +257,7 @@ void describe(OptimizerOptions& o, OptionSet& set) {
   set.add("weight_decay", &o.weight_decay, "has an effect only with --apply_weight_decay").min(0);
   set.add("apply_weight_decay", &o.apply_weight_decay, "apply --weight_decay, which the original ignores");
   set.add("max_grad_norm", &o.max_grad_norm, "gradients are clipped to this norm").min(0);
+  set.add("label_smoothing_factor", &o.label_smoothing_factor, "share of the loss that is spread over all answers").min(0).max(1);
 }
 
 void describe(ScheduleOptions& o, OptionSet& set) {
@@ -117,6 +265,7 @@ void describe(ScheduleOptions& o, OptionSet& set) {
   set.add("max_steps", &o.max_steps, "optimiser steps; -1: num_train_epochs decides").min(-1);
   set.add("num_train_epochs", &o.num_train_epochs, "passes over the training data").min(0).max(1e6);
   set.add("per_device_train_batch_size", &o.per_device_train_batch_size, "examples of a micro-batch on each rank")
+      .alias("per_gpu_train_batch_size")
       .min(1)
       .max(1 << 20);
   set.add("gradient_accumulation_steps", &o.gradient_accumulation_steps, "micro-batches of a step").min(1).max(1 << 20);
@@ -125,16 +274,24 @@ void describe(ScheduleOptions& o, OptionSet& set) {
   set.add("warmup_ratio", &o.warmup_ratio, "the same as a share of all steps, when warmup_steps is 0").min(0).max(1);
   set.add("seed", &o.seed, "of inits, order and dropout").min(0);
   set.add("data_seed", &o.data_seed, "of the order alone").min(0);
+  set.add("group_by_length", &o.group_by_length, "batches of examples of like length, in place of the original's order");
+  set.add("dataloader_drop_last", &o.dataloader_drop_last, "leave out an epoch's last batch where it is short");
 }
 
 void describe(EvaluationOptions& o, OptionSet& set) {
   set.section("Evaluation");
-  set.add("per_device_eval_batch_size", &o.per_device_eval_batch_size, "examples of an evaluation batch").min(1).max(1 << 20);
+  set.add("per_device_eval_batch_size", &o.per_device_eval_batch_size, "examples of an evaluation batch")
+      .alias("per_gpu_eval_batch_size")
+      .min(1)
+      .max(1 << 20);
   set.add("eval_strategy", &o.eval_strategy, "when to evaluate while training").choices(when).alias("evaluation_strategy");
   set.add("eval_steps", &o.eval_steps, "steps between evaluations (default: logging_steps)").min(1);
+  set.add("eval_delay", &o.eval_delay, "no evaluation before so many steps (or epochs, as --eval_strategy counts)").min(0);
+  set.add("eval_on_start", &o.eval_on_start, "evaluate before the first step too");
   set.add("predict_by", &o.predict_by, "write the answer (generate) or choose the likeliest label (score)")
       .choices({"generate", "score"});
   set.add("predict_with_generate", &o.predict_with_generate, "false: evaluate the loss alone");
+  set.add("prediction_loss_only", &o.prediction_loss_only, "the same as --predict_with_generate false");
   set.add("generation_max_length", &o.generation_max_length, "longest answer in tokens (encoder-decoder: its start token counts)")
       .min(1)
       .max(1 << 16);
@@ -145,6 +302,9 @@ void describe(EvaluationOptions& o, OptionSet& set) {
   set.add("load_best_model_at_end", &o.load_best_model_at_end, "end with the best checkpoint instead of the last");
   set.add("metric_for_best_model", &o.metric_for_best_model,
           "what is best (default: the task's first metric); loss: the smaller the better");
+  set.add("greater_is_better", &o.greater_is_better, "of that metric (default: yes, unless it is the loss)");
+  set.add("early_stopping_patience", &o.early_stopping_patience, "stop after so many evaluations without a better one").min(1);
+  set.add("early_stopping_threshold", &o.early_stopping_threshold, "what is better by less does not count").min(0);
 }
 
 void describe(OutputOptions& o, OptionSet& set) {
@@ -161,12 +321,17 @@ void describe(OutputOptions& o, OptionSet& set) {
   set.add("save_steps", &o.save_steps, "steps between checkpoints").min(1);
   set.add("save_total_limit", &o.save_total_limit, "keep so many checkpoints; the best and the newest always stay").min(1);
   set.add("save_safetensors", &o.save_safetensors, "false: the adapter as adapter_model.bin, for torch.load");
+  set.add("resume_from_checkpoint", &o.resume_from_checkpoint,
+          "a checkpoint's folder, or true: the newest of output_dir, which must be there (a run given again goes on anyhow)");
+  set.add("report_to", &o.report_to, "where else logs go").choices({"tensorboard", "none", "all"});
+  set.add("logging_dir", &o.logging_dir, "folder of TensorBoard's events (default: runs in output_dir)");
+  set.add("disable_tqdm", &o.disable_tqdm, "no progress lines");
+  set.add("push_to_hub", &o.push_to_hub, "refused: nothing is uploaded");
 }
 
 void describe(TrainOptions& o, OptionSet& set) {
   describe(o.model, set);
   describe(o.data, set);
-  set.add("task_name", &o.task_name, "built-in tasks: not in this version");
   describe(o.adapter, set);
   describe(o.optimizer, set);
   describe(o.schedule, set);
@@ -178,37 +343,24 @@ void describe(TrainOptions& o, OptionSet& set) {
 void settle(TrainOptions& o, const OptionSet& set) {
   if (o.model.bf16 && !set.given("dtype")) o.model.dtype = "bf16";
   if (o.adapter.peft_type == "PROMPT_TUNING") o.adapter.r = 0;
+  if (o.adapter.text_init && !set.given("prompt_tuning_init"))
+    o.adapter.prompt_tuning_init = *o.adapter.text_init ? "TEXT" : "RANDOM";
+  if (o.evaluation.prediction_loss_only) o.evaluation.predict_with_generate = false;
   if (o.evaluation.eval_strategy != "no") o.output.do_eval = true;
   if (o.adapter.task_type == "SEQ_CLS" && !set.given("causal_suffix")) o.data.causal_suffix.clear();
   if (!o.evaluation.eval_steps) o.evaluation.eval_steps = o.output.logging_steps;
 
-  std::vector<std::string> problems;
-  const auto require = [&](bool good, std::string problem) {
-    if (!good) problems.push_back(std::move(problem));
-  };
-  const EvaluationOptions& e = o.evaluation;
-  const auto& task = o.data.task;
-  require(!o.task_name, "--task_name is not in this version: give --train_file and its relatives");
-  require(!o.model.model_name_or_path.empty() || !o.model.peft_model_id.empty(), "--model_name_or_path is missing");
-  require(!o.output.output_dir.empty(), "--output_dir is missing");
-  require(o.output.do_train || o.output.do_eval || o.output.do_predict, "none of --do_train, --do_eval, --do_predict is there");
-  require(!o.output.do_train || task.train_file, "--do_train needs --train_file");
-  require(!o.output.do_eval || task.validation_file, "--do_eval needs --validation_file");
-  require(!o.output.do_predict || task.test_file, "--do_predict needs --test_file");
-  require(o.schedule.max_steps != 0, "--max_steps is 0");
-  require(o.schedule.max_steps > 0 || o.schedule.num_train_epochs > 0, "--num_train_epochs is 0");
-  require(task.label_words.empty() || task.label_words.size() == task.labels.size(),
-          "--label_words needs --labels, one word a label");
-  if (e.load_best_model_at_end) {
-    require(e.eval_strategy == o.output.save_strategy && e.eval_strategy != "no",
-            "--load_best_model_at_end needs the same --eval_strategy and --save_strategy, not no");
-    require(e.eval_strategy != "steps" || o.output.save_steps % *e.eval_steps == 0,
-            "--load_best_model_at_end needs --save_steps to be a multiple of --eval_steps");
-  }
-  if (problems.empty()) return;
-  std::string all = problems.front();
-  for (size_t i = 1; i < problems.size(); ++i) all += "; " + problems[i];
-  fail(Code::usage, "dept train", "flags that agree", all);
+  Contradictions found;
+  check_what_is_there(o, found);
+  check_task_options(o, set, found);
+  check_schedule(o, found);
+  found.raise();
+  if (o.data.original_quirks) drop_what_the_original_ignores(o, set);
+}
+
+bool OutputOptions::reports_to_tensorboard() const {
+  const auto names = [&](const char* name) { return std::find(report_to.begin(), report_to.end(), name) != report_to.end(); };
+  return names("tensorboard") || names("all");
 }
 
 Context make_context(const ModelOptions& o, int64_t seed) {

@@ -113,7 +113,7 @@ Pipeline::Judged Pipeline::judge_tokens(const Context& ctx, const Batch& batch, 
       text_token_index(predicting, in_front, shares_prompt(ctx), configs).index_select(0, batch.label_token);
   at::Tensor d_logits;
   const at::Tensor nll = kernels::cross_entropy(backbone->logits(ctx, hidden.index_select(0, at_labels)), batch.labels,
-                                                with_gradient ? &d_logits : nullptr);
+                                                with_gradient ? &d_logits : nullptr, label_smoothing);
   std::vector<int64_t> config;
   for (int64_t sequence : batch.label_sequence) config.push_back(predicting.config[sequence]);
   Judged judged{sum_by_config(nll, config, configs), {}};
@@ -143,7 +143,7 @@ Pipeline::Judged Pipeline::judge_texts(const Context& ctx, const Batch& batch, c
   HeadSaved saved;
   at::Tensor d_logits;
   const at::Tensor losses = head_loss(head_forward(ctx, weights, batch.source, p, state, gradients ? &saved : nullptr),
-                                      batch.values, gradients ? &d_logits : nullptr);
+                                      batch.values, gradients ? &d_logits : nullptr, label_smoothing);
   Judged judged{sum_by_config(losses, batch.source.config, weights.P.size(0)), {}};
   if (gradients) {
     HeadGradients d = head_backward(ctx, weights, batch.source, p, saved, d_logits);

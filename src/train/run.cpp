@@ -13,6 +13,7 @@
 #include "dept/train/marker.h"
 #include "dept/train/outputs.h"
 #include "dept/train/setup.h"
+#include "dept/train/task_data.h"
 
 namespace dept {
 namespace {
@@ -50,10 +51,19 @@ void check_head(const ModelInfo& info, const TrainOptions& o) {
   if (o.adapter.pooling) check_pooling(parse_pooling(*o.adapter.pooling), info.architecture);
 }
 
+// The splits that the run works on.
+std::vector<SplitName> splits_of(const OutputOptions& output) {
+  std::vector<SplitName> splits;
+  if (output.do_train) splits.push_back(SplitName::train);
+  if (output.do_eval) splits.push_back(SplitName::validation);
+  if (output.do_predict) splits.push_back(SplitName::test);
+  return splits;
+}
+
 // All that can be known before the model is loaded, all problems at once.
 Claim check(const TrainOptions& o, const OrderedJson& options) {
   Claim claim = Claim::fresh;
-  check_all({[&] { check_file_task(o.data.task); },
+  check_all({[&] { check_task(o.data, o.schedule.seed, splits_of(o.output)); },
              [&] {
                const ModelInfo info = check_model(o.model);
                check_all({[&] { check_positions(info, o); }, [&] { check_head(info, o); },
@@ -75,8 +85,8 @@ void check_metrics(const TrainOptions& o, const TaskData& task, bool head) {
   const bool predicts = head || o.evaluation.predict_by == "score" || o.evaluation.predict_with_generate;
   if (!name.empty() && name != "loss" && !predicts)
     fail(Code::usage, "metric_for_best_model", "loss, as --predict_with_generate false makes no predictions", quote(name));
-  if (!head && o.evaluation.predict_by == "score" && task.free_text())
-    fail(Code::usage, "predict_by", "generate, as answers are free text", "score");
+  if (!head && o.evaluation.predict_by == "score" && (task.free_text() || task.numeric()))
+    fail(Code::usage, "predict_by", "generate, as answers are no labels", "score");
 }
 
 struct Data {
@@ -84,27 +94,25 @@ struct Data {
   Split train, validation, test;
 };
 
-Split make_split(std::vector<TextExample> texts, std::optional<int64_t> limit, const Pipeline& pipeline, int threads) {
-  if (limit && *limit < static_cast<int64_t>(texts.size())) texts.resize(*limit);
+Split make_split(std::vector<TextExample>& texts, const Pipeline& pipeline, int threads) {
   std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, texts, threads);
   return {std::move(texts), std::move(examples)};
 }
 
 // Every row is read and tokenised before the model is: a bad one is found now. Sets the pipeline's tokenizer and rules.
 Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
-  Data data{load_file_task(o.data.task), {}, {}, {}};
   const ModelInfo info = read_model_info(o.model.model_name_or_path);
   const bool head = task_type(o, info) == "SEQ_CLS";
-  if (head && data.task.free_text() && o.data.task.metrics.empty()) data.task.metrics = regression_metrics;
+  Data data{load_task(o.data, o.schedule.seed, splits_of(o.output), head), {}, {}, {}};
   check_metrics(o, data.task, head);
   pipeline.tokenizer = load_model_tokenizer(o.model);
   pipeline.rules = encode_rules(info, *pipeline.tokenizer, o.data, parse_delta_alignment(o.adapter.delta_alignment));
   pipeline.rules.head = head;
   pipeline.rules.label_words = data.task.label_words;
-  if (data.task.free_text()) pipeline.rules.max_target = o.evaluation.generation_max_length;
-  data.train = make_split(data.task.train, o.data.max_train_samples, pipeline, threads);
-  data.validation = make_split(data.task.validation, o.data.max_eval_samples, pipeline, threads);
-  data.test = make_split(data.task.test, o.data.max_predict_samples, pipeline, threads);
+  pipeline.rules.max_target = longest_target(data.task, o.evaluation, *pipeline.tokenizer, pipeline.rules);
+  data.train = make_split(data.task.train, pipeline, threads);
+  data.validation = make_split(data.task.validation, pipeline, threads);
+  data.test = make_split(data.task.test, pipeline, threads);
   return data;
 }
 

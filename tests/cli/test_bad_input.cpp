@@ -86,8 +86,8 @@ TEST_F(BadInput, BrokenUtf8) {
 TEST_F(BadInput, UnknownFlag) {
   EXPECT_HAS(refused(2, {"--learing_rate", "0.1"}), "learning_rate");
 }
-TEST_F(BadInput, TaskName) {
-  EXPECT_HAS(refused(2, {"--task_name", "sst2"}), "--task_name");
+TEST_F(BadInput, UnknownTask) {
+  EXPECT_HAS(refused(2, {"--task_name", "sst22"}), "nearest is sst2");
 }
 TEST_F(BadInput, TooLongForTheModel) {
   EXPECT_HAS(refused(2, {"--prefix_length", "120"}), "128");

@@ -38,6 +38,10 @@ class EpochSampler {
 /// torch.randperm(n, generator=torch.Generator().manual_seed(seed)).
 std::vector<int64_t> seeded_permutation(int64_t n, uint64_t seed);
 
+/// The order with examples of like length together, as transformers' group_by_length makes it of a random one: sorted by
+/// falling length within stretches of up to 50 batches, the longest example first.
+std::vector<int64_t> group_by_length(const std::vector<int64_t>& order, std::span<const int64_t> lengths, int64_t batch);
+
 /// An epoch's order in slices of `size` (at least 1), the last one perhaps shorter. The slices point into `order`.
 std::vector<std::span<const int64_t>> batches(std::span<const int64_t> order, size_t size);
 

@@ -35,6 +35,11 @@ void check_named_task(const NamedTaskOptions& options, const std::vector<SplitNa
 /// Throws usage, io or bad_input (naming file and row).
 std::vector<TextExample> load_named_split(const NamedTaskOptions& options, SplitName split);
 
+/// Sources alone of a file's rows, in its order; the answers' columns need not be there. Throws io or bad_input.
+std::vector<TextExample> load_named_rows(const NamedTaskOptions& options, const fs::path& path);
+/// What load_named_rows would throw that names and the file's head show.
+void check_named_rows(const NamedTaskOptions& options, const fs::path& path);
+
 /// Labels, words, metrics of the task and the splits asked for. Metrics that the data do not allow (em without its groups) are
 /// left out.
 TaskData load_named_task(const NamedTaskOptions& options, const std::vector<SplitName>& splits);

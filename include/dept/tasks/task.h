@@ -39,6 +39,8 @@ struct TaskData {
   std::vector<std::string> metrics;
   bool cleans_up = false;  ///< answers, and free-text targets as their ids say them, are judged after clean_up_spaces
   bool free_text() const { return labels.empty(); }
+  /// Answers are numbers, labels only those that are expected most.
+  bool numeric() const { return !metrics.empty() && metrics.front() == "pearson"; }
 
   /// The label whose word is `text` (both stripped), or the stripped text itself when there is none.
   std::string label_of(std::string_view text) const;

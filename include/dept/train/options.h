@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "dept/base/options.h"
 #include "dept/tasks/task.h"
@@ -24,10 +25,17 @@ struct ModelOptions {
 
 struct DataOptions {
   FileTaskOptions task;
+  std::optional<std::string> task_name, task_file;  ///< a named task: its rows come from the files above, else from the hub
+  bool add_prefix = false;
+  bool split_validation_test = true;
+  std::optional<int64_t> k_shot_examples;
+  bool original_quirks = false;  ///< what the original's code does, to the letter, where it errs (docs/parity.md)
   std::string causal_suffix = " Label : ";
   int64_t max_seq_length = 256;
   bool truncate_head = false;
   std::optional<int64_t> max_train_samples, max_eval_samples, max_predict_samples;
+
+  bool named() const { return task_name || task_file; }
 };
 
 struct AdapterOptions {
@@ -37,10 +45,13 @@ struct AdapterOptions {
   int64_t r = 30;
   double lora_alpha = 8;
   std::string prompt_tuning_init = "TEXT";
+  std::optional<bool> text_init;  ///< the original's name: false is prompt_tuning_init RANDOM
   std::string prompt_tuning_init_text = "Classify this text is postive or not:";
   std::string delta_alignment = "end";
   std::optional<std::string> task_type;  ///< absent: what the model is for; an encoder's is SEQ_CLS
   std::optional<std::string> pooling;    ///< absent: first for encoders, last for decoder-only models
+  bool save_lora_embeddings = true;
+  std::optional<bool> load_lora_embeddings, load_lora_embedding_B;  ///< absent: as the adapter's file says, else true
 };
 
 struct OptimizerOptions {
@@ -52,6 +63,7 @@ struct OptimizerOptions {
   double weight_decay = 0;
   bool apply_weight_decay = false;
   double max_grad_norm = 1;
+  double label_smoothing_factor = 0;
 };
 
 struct ScheduleOptions {
@@ -64,19 +76,27 @@ struct ScheduleOptions {
   double warmup_ratio = 0;
   int64_t seed = 42;
   std::optional<int64_t> data_seed;
+  bool group_by_length = false;
+  bool dataloader_drop_last = false;
 };
 
 struct EvaluationOptions {
   int64_t per_device_eval_batch_size = 8;
   std::string eval_strategy = "no";
   std::optional<int64_t> eval_steps;  ///< absent: logging_steps
+  double eval_delay = 0;
+  bool eval_on_start = false;
   std::string predict_by = "generate";
   bool predict_with_generate = true;
+  bool prediction_loss_only = false;
   int64_t generation_max_length = 20;
   int64_t generation_num_beams = 1;
   std::optional<int64_t> max_new_tokens;
   bool load_best_model_at_end = false;
-  std::string metric_for_best_model;  ///< empty: the task's first
+  std::string metric_for_best_model;      ///< empty: the task's first
+  std::optional<bool> greater_is_better;  ///< absent: unless it is the loss
+  std::optional<int64_t> early_stopping_patience;
+  double early_stopping_threshold = 0;
 };
 
 struct OutputOptions {
@@ -90,6 +110,13 @@ struct OutputOptions {
   int64_t save_steps = 500;
   std::optional<int64_t> save_total_limit;
   bool save_safetensors = true;
+  std::optional<std::string> resume_from_checkpoint;
+  std::vector<std::string> report_to = {"tensorboard"};
+  std::string logging_dir;  ///< empty: runs in output_dir
+  bool disable_tqdm = false;
+  bool push_to_hub = false;
+
+  bool reports_to_tensorboard() const;
 };
 
 struct TrainOptions {
@@ -100,7 +127,6 @@ struct TrainOptions {
   ScheduleOptions schedule;
   EvaluationOptions evaluation;
   OutputOptions output;
-  std::optional<std::string> task_name;  ///< a built-in task: refused in this version
 };
 
 /// Each group's options onto a set, under its own heading. The struct must outlive the set.

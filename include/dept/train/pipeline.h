@@ -38,6 +38,7 @@ struct Pipeline {
   int64_t submodules = 1;           ///< 2, encoder-decoder: the second half of P is the decoder's
   double scale = 0;                 ///< of A·B
   Pooling pooling = Pooling::last;  ///< with a head
+  double label_smoothing = 0;       ///< of the loss, not of label scores
 
   bool has_head() const { return weights.form != HeadForm::none; }
 

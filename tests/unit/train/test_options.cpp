@@ -83,11 +83,18 @@ TEST(TrainOptions, TakeTheOriginalsCommand) {
 }
 
 TEST(TrainOptions, SayAllContradictionsAtOnce) {
-  Parsed parsed(
-      {"--task_name", "sst2", "--do_predict", "--load_best_model_at_end", "--eval_strategy", "steps", "--eval_steps", "300"});
+  Parsed parsed({"--add_prefix", "--push_to_hub", "--do_predict", "--load_best_model_at_end", "--eval_strategy", "steps",
+                 "--eval_steps", "300"});
   const std::string message = error_of(Code::usage, [&] { parsed.settled(); });
-  for (const char* part : {"--task_name", "--test_file", "--validation_file", "multiple of --eval_steps"})
+  for (const char* part : {"--add_prefix", "--push_to_hub", "--test_file", "--validation_file", "multiple of --eval_steps"})
     EXPECT_NE(message.find(part), std::string::npos) << message;
+}
+
+TEST(TrainOptions, ANamedTaskNeedsNoFilesAndNoColumns) {
+  EXPECT_EQ(*Parsed({"--task_name", "sst2", "--do_predict"}).settled().data.task_name, "sst2");
+  Parsed parsed({"--task_name", "sst2", "--labels", "a", "b", "--early_stopping_patience", "2"});
+  const std::string message = error_of(Code::usage, [&] { parsed.settled(); });
+  for (const char* part : {"--labels", "--early_stopping_patience"}) EXPECT_NE(message.find(part), std::string::npos) << message;
 }
 
 TEST(TrainOptions, VanillaPromptTuningHasNoRank) {

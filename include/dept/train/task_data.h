@@ -1,0 +1,27 @@
+// The rows that a command works on, of a named task or of a user's own files.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "dept/tasks/named_task.h"
+#include "dept/train/encode.h"
+#include "dept/train/options.h"
+
+namespace dept {
+
+/// The named task that the options ask for; `seed` draws its few shots.
+NamedTaskOptions named_task(const DataOptions& data, int64_t seed);
+
+/// All that names and the files' heads tell of these splits, in one message. Throws usage, io, bad_input.
+void check_task(const DataOptions& data, int64_t seed, const std::vector<SplitName>& splits);
+
+/// Rows, cut to --max_*_samples and drawn by --k_shot_examples, labels and metrics. Under a classification head numbers have no
+/// labels. Throws usage, io, bad_input (naming file and row).
+TaskData load_task(const DataOptions& data, int64_t seed, const std::vector<SplitName>& splits, bool head);
+
+/// In tokens, as the original cuts targets: the longest label's, of free text --generation_max_length.
+int64_t longest_target(const TaskData& task, const EvaluationOptions& options, const Tokenizer& tokenizer,
+                       const EncodeRules& rules);
+
+}  // namespace dept
