@@ -1,4 +1,4 @@
-"""The peer of evaluation.sh: transformers' generate on T5-base with random weights, SDPA, bf16, padded to each batch's longest.
+"""The peer of compare.sh eval: transformers' generate on T5-base with random weights, SDPA, bf16, padded to each batch's longest.
 
 --make TEXTS writes the checkpoint (fp32, with the tokenizer) and the ids; --ids FILE runs them; --compare FILE counts differing answers.
 """
@@ -23,7 +23,7 @@ def make(a):
     shutil.copyfile(a.tokenizer, Path(a.model) / "tokenizer.json")
     tokenizer = Tokenizer.from_file(a.tokenizer)
     lines = Path(a.make).read_text().splitlines()[:a.examples]
-    ids = [tokenizer.encode(f"sst2 sentence: {line.split(chr(9))[0]}").ids for line in lines]
+    ids = [tokenizer.encode(json.loads(line)).ids for line in lines]
     for order, rows in (("given", ids), ("sorted", sorted(ids, key=len))):
         (Path(a.out) / f"{order}.jsonl").write_text("".join(json.dumps({"input_ids": row}) + "\n" for row in rows))
 

@@ -37,6 +37,13 @@ const Family& family_of(const Json& config, const std::string& where) {
   fail(Code::bad_input, where + ": model_type", "one of " + names, quote(type));
 }
 
+// fp32: biases 0, norms 1, matrices normal.
+at::Tensor random_weight(const std::string& name, at::IntArrayRef shape, const at::Generator& generator) {
+  if (name.ends_with(".bias")) return at::zeros(shape);
+  if (shape.size() == 1) return at::ones(shape);
+  return at::empty(shape).normal_(0, 1 / std::sqrt(static_cast<double>(shape.back())), generator);
+}
+
 // Q4_0 blocks of uniform values with standard deviation 1/sqrt(in), made without their fp32 values.
 kernels::StoredRows random_blocks(at::IntArrayRef shape, const at::Generator& generator) {
   const GgmlType& type = *find_ggml_type("Q4_0");
@@ -65,16 +72,26 @@ std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx
   ModelFiles files{config, "config", {}, nullptr, {}};
   const at::Generator generator = at::detail::createCPUGenerator(seed);
   const auto numbers = [generator](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
-    if (name.ends_with(".bias")) return at::zeros(shape, at::TensorOptions(dtype));
-    if (shape.size() == 1) return at::ones(shape, at::TensorOptions(dtype));
-    return at::empty(shape, at::TensorOptions(at::kFloat))
-        .normal_(0, 1 / std::sqrt(static_cast<double>(shape.back())), generator)
-        .to(dtype);
+    return random_weight(name, shape, generator).to(dtype);
   };
   const auto blocks = [generator](const std::string&, at::IntArrayRef shape) { return random_blocks(shape, generator); };
   files.loader = nn::WeightLoader(numbers, blocks);
   files.loader.hold(ctx.storage);
   return family_of(files.config, files.where).make(files, ctx);
+}
+
+void save_random_model(const Json& config, const fs::path& folder, uint64_t seed) {
+  ModelFiles files{config, "config", {}, nullptr, {}};
+  const at::Generator generator = at::detail::createCPUGenerator(seed);
+  NamedTensors weights;
+  files.loader = nn::WeightLoader([&](const std::string& name, at::IntArrayRef shape, at::ScalarType) {
+    weights.emplace_back(name, random_weight(name, shape, generator));
+    return weights.back().second;
+  });
+  family_of(files.config, files.where).make(files, {});
+  fs::create_directories(folder);
+  save_safetensors(folder / "model.safetensors", weights, {{"format", "pt"}});
+  write_atomic(folder / "config.json", config.dump(2) + "\n");
 }
 
 ModelInfo read_model_info(const fs::path& path) {

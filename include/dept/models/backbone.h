@@ -126,6 +126,9 @@ std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx
 /// The same architecture with random weights (normal, standard deviation 1/sqrt(in)), for benchmarks. `config` as in config.json.
 std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx, uint64_t seed);
 
+/// Writes that architecture as a folder that load_backbone reads, in fp32. Throws io.
+void save_random_model(const Json& config, const fs::path& folder, uint64_t seed);
+
 /// What load_backbone would build, from config.json or GGUF metadata alone (cheap; no weights are touched).
 ModelInfo read_model_info(const fs::path& path);
 

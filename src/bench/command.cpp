@@ -1,0 +1,48 @@
+// dept bench: the figures of one of its measurements, each of which is a file of its own.
+#include "cli/command.h"
+
+#include "bench/measure.h"
+#include "cli/frame.h"
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+
+namespace dept {
+namespace {
+
+std::string table(const OrderedJson& figures) {
+  std::string lines;
+  for (const auto& [name, value] : figures.items())
+    lines += str(name, std::string(name.size() < 38 ? 38 - name.size() : 1, ' '), value.dump(), "\n");
+  return lines;
+}
+
+}  // namespace
+
+int run_bench(const std::vector<std::string>& arguments) {
+  BenchOptions options;
+  OptionSet set;
+  describe(options, set);
+  const auto rest =
+      read_command_line(set, arguments,
+                        {"Usage: dept bench train|eval|load --shape NAME | --model_name_or_path DIR [--flags]\n"
+                         "Measures a training step; the encoding of inputs and the greedy writing of labels; or the\n"
+                         "time from nothing to the first training step. Refuses on a machine that is not idle.\n",
+                         false, 1});
+  if (!rest) return 0;
+  const std::string what = rest->empty() ? "" : rest->front();
+  std::vector<OrderedJson> figures;
+  if (what == "train")
+    figures = bench_train(options);
+  else if (what == "eval")
+    figures = {bench_eval(options)};
+  else if (what == "load")
+    figures = {bench_load(options)};
+  else
+    fail(Code::usage, "dept bench", "train, eval or load", what.empty() ? "nothing" : quote(what));
+  std::string out;
+  for (const OrderedJson& each : figures) out += options.json ? each.dump() + "\n" : (out.empty() ? "" : "\n") + table(each);
+  write_stdout(out);
+  return 0;
+}
+
+}  // namespace dept

@@ -1,0 +1,58 @@
+// dept bench eval: inputs encoded and labels written.
+#include "bench/measure.h"
+#include "dept/adapter/submodules.h"
+#include "dept/models/generation.h"
+
+namespace dept {
+namespace {
+
+GenerationOptions greedy(int64_t new_tokens) {
+  GenerationOptions options;
+  options.max_new_tokens = options.min_new_tokens = new_tokens;
+  return options;
+}
+
+void answer(const Context& ctx, const Pipeline& pipeline, std::vector<Example> examples) {
+  const bool decoder = pipeline.rules.architecture == Architecture::decoder;
+  const auto new_tokens = static_cast<int64_t>(examples.front().target.size());
+  for (Example& example : examples) example.target = {0};
+  const Batch batch = collate(pipeline.rules, examples);
+  if (pipeline.has_head()) {
+    pipeline.head_logits(ctx, batch);
+    return;
+  }
+  const Stream source =
+      apply_dept(pipeline.weights, pipeline.scale, batch.source, pipeline.backbone->embed(batch.source_ids), decoder);
+  generate(ctx, *pipeline.backbone, {source, {}, target_weights(pipeline.weights, 1).P}, greedy(new_tokens));
+}
+
+}  // namespace
+
+OrderedJson bench_eval(const BenchOptions& o) {
+  const Context ctx = make_context(o.model, 42);
+  configure_process(ctx.threads);
+  const ModelCost cost = model_cost(bench_config(o), model_name(o));
+  const Pipeline pipeline = make_pipeline(o, ctx);
+  Workload workload(o, pipeline);
+  MachineCheck machine(o, ctx, cost, workload.mean_tokens(cost), false);
+  Steps steps;
+  for (int64_t i = 0; i < o.warmup + o.steps; ++i) {
+    const std::vector<Example> batch = workload.next();
+    const auto began = Clock::now();
+    answer(ctx, pipeline, batch);
+    if (i < o.warmup) continue;
+    steps.seconds.push_back(seconds_since(began));
+    steps.examples += static_cast<double>(batch.size());
+    for (const Example& example : batch) steps.tokens += static_cast<double>(example.source.size());
+    steps.flop += forward_flop(cost, batch, o.m).forward();
+  }
+  const double rss = peak_rss_gb();
+  machine.finish();
+  OrderedJson figures = {{"mode", "eval"}, {"shape", model_name(o)}, {"batch", o.batch}};
+  steps.report(figures);
+  figures["peak_rss_gb"] = rss;
+  machine.report(figures, steps.flop, steps.total());
+  return figures;
+}
+
+}  // namespace dept
