@@ -75,11 +75,14 @@ compare_train() { # TASK PEER_MODE [REPEATS [STEPS]]
   local longest=256  # what the original pads to
   [ "$task" != len512 ] || longest=512
   lengths "$task"
+  mkdir "$work/data"
+  ln -s "$(realpath "$peers/../data")"/*.tsv "$work/data/"
+  ln -s "$(realpath "$peers/../tokenizers/t5/tokenizer.json")" "$work/data/t5_tokenizer.json"
   for ((run = 0; run < repeats; ++run)); do
     ours "$dept" bench train --shape "$shape" --lengths "$work/lengths" --target_length "$work/targets" --max_seq_length "$longest" \
       --batch "$batch" --m "$m" --r "$r" --dtype "$dtype" --threads "$threads" --steps 20 --warmup 2 --json "${busy[@]}"
     [ -z "${PEER_PYTHON:-}" ] || theirs "$PEER_PYTHON" "$peers/peer_train.py" --mode "$mode" --shape "$shape" --task "$task" --batch "$batch" \
-      --m "$m" --r "$r" --threads "$threads" --steps "$steps" --max_len "$longest"
+      --m "$m" --r "$r" --threads "$threads" --steps "$steps" --max_len "$longest" --data "$work/data"
   done
   summary examples_per_s peak_rss_gb
 }
