@@ -50,7 +50,7 @@ lengths() {
 
 # Runs a command and keeps its line of JSON.
 ours() { "$@" | tee -a "$work/ours"; }
-theirs() { "$@" | tee -a "$work/theirs"; }
+theirs() { "$@" 2>"$work/log" | tee -a "$work/theirs" || { cat "$work/log" >&2 && exit 1; }; }
 median() { # FILE KEY
   [ -e "$1" ] || return 0
   sed -nE "s/.*\"$2\": ?([0-9.e+-]+).*/\1/p" "$1" | sort -g | awk '{ v[NR] = $1 } END { if (NR > 0) print v[int((NR + 1) / 2)] }'
