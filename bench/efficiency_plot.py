@@ -8,7 +8,7 @@ import sys
 LAYERS = {"t5-small": 6, "t5-base": 12, "t5-large": 24, "t5-3b": 24}
 COLOURS = ["#8a8371", "#c9c2ae", "#e0b48f", "#cf8350", "#b3541e"]
 PANELS = [("time of a training step", "train", "step_median_s"), ("time of generation", "eval", "step_median_s"),
-          ("peak memory of training", "train", "peak_rss_gb")]
+          ("kept for the backward pass", "train", "activation_gb"), ("peak memory of training", "train", "peak_rss_gb")]
 
 
 def read(path):
@@ -22,7 +22,7 @@ def read(path):
         (few, low), (many, high) = min(runs.items()), max(runs.items())
         results[which] = {key: high[key] if few == many else
                           high[key] + (high[key] - low[key]) * (LAYERS[which[1]] - many) / (many - few)
-                          for key in ("step_median_s", "peak_rss_gb")}
+                          for key in ("step_median_s", "peak_rss_gb", "activation_gb") if key in high}
         results[which]["continued"] = few != many
     return results
 

@@ -41,7 +41,7 @@ double busy_seconds() {
 // The shortest of repeated runs, behind one that warms up.
 double best_seconds(const std::function<void()>& run) {
   constexpr int least = 3;
-  constexpr double enough_seconds = 0.15;
+  constexpr double enough_seconds = 0.05;
   run();
   double best = std::numeric_limits<double>::infinity();
   const auto begin = Clock::now();

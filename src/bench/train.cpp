@@ -57,12 +57,13 @@ OrderedJson measure(const BenchOptions& o, Layout layout, double seconds_before)
 
   const double tokens =
       input_tokens(batch) + static_cast<double>(o.m) * (cost.shares_prompt ? 1.0 : static_cast<double>(o.batch));
-  const double kept = static_cast<double>(saved_bytes(pipeline, ctx, workload.laid_out(batch, layout))) / tokens;
+  const auto kept = static_cast<double>(saved_bytes(pipeline, ctx, workload.laid_out(batch, layout)));
   OrderedJson figures = {{"mode", layout_name(layout)}, {"shape", model_name(o)}, {"batch", o.batch}};
   steps.report(figures);
   figures["peak_rss_gb"] = rss;
-  figures["activation_bytes_per_token"] = kept;
-  figures["activation_bytes_per_token_and_layer"] = kept / static_cast<double>(cost.source.layers);
+  figures["activation_gb"] = kept / 1e9;
+  figures["activation_bytes_per_token"] = kept / tokens;
+  figures["activation_bytes_per_token_and_layer"] = kept / tokens / static_cast<double>(cost.source.layers);
   machine.report(figures, steps.flop, steps.total());
   figures["time_to_first_step_s"] = to_first;
   return figures;

@@ -47,7 +47,7 @@ TEST(Cost, CountsTheWeightsOfEveryShape) {
   }
 }
 
-// T5-base at the mean length of SST-2's texts: 34 and a prompt of 40, a label of two tokens.
+// T5-base near the mean length of SST-2's texts: 34 tokens and a prompt of 40, a label of two tokens.
 TEST(Cost, OfT5Base) {
   const std::vector<Example> examples = {example(34, 2)};
   const Flop flop = forward_flop(model_cost(shape_config("t5-base"), ""), examples, 40);
@@ -55,7 +55,7 @@ TEST(Cost, OfT5Base) {
   constexpr double decoder = 12 * (6 * 768. * 768 + 2 * 768. * 3072), head = 32128 * 768.;
   EXPECT_DOUBLE_EQ(flop.linears, 2 * ((encoder + cross) * 74 + (decoder + head) * 2));
   EXPECT_DOUBLE_EQ(flop.attention, 2 * 12 * 2 * 768. * (74 * 74 + 74 * 2 + 3));
-  EXPECT_NEAR(flop.step() / 1e9, 30.96, 0.01);
+  EXPECT_NEAR(flop.step() / 1e9, 30.943, 0.001);
 }
 
 // A prompt whose states are shared counts once, and its keys for every text.
