@@ -123,7 +123,8 @@ make_minilm() {
 make_reviews() {
   fetch_package "$1" vadersentiment "$VADER_VERSION" "$VADER_SHA256" --no-binary vadersentiment
   tar -xzf "$1"/vader*.tar.gz -C "$1" --strip-components=2 --wildcards '*/additional_resources/hutto_ICWSM_2014.tar.gz'
-  tar -xzf "$1/hutto_ICWSM_2014.tar.gz" -C "$2" --strip-components=1 --wildcards '*/movieReviewSnippets_GroundTruth.txt'
+  tar -xzf "$1/hutto_ICWSM_2014.tar.gz" -C "$2" --strip-components=1 --wildcards '*/movieReviewSnippets_GroundTruth.txt' \
+    '*/amazonReviewSnippets_GroundTruth.txt'
 }
 
 torch_stamp() { echo "$1 torch $TORCH_SHA256 runtime $CUDA_RUNTIME_SHA256 cupti $CUDA_CUPTI_SHA256"; }
@@ -145,7 +146,7 @@ setup() {
     check) install_packages "${check_packages[@]}" ;;
     model) in_place .deps/models/smollm2-135m "smollm2 $SMOLLM2_SHA256" make_model ;;
     minilm) in_place .deps/models/minilm-l6 "minilm $MINILM_SHA256" make_minilm ;;
-    reviews) in_place .deps/reviews "vader $VADER_SHA256" make_reviews ;;
+    reviews) in_place .deps/reviews "vader films products $VADER_SHA256" make_reviews ;;
     *) die "[setup.sh] expected build, cuda, check, model, minilm or reviews, received $1" ;;
   esac
 }

@@ -82,6 +82,8 @@ AdapterConfig config_from_json(const Json& json, const std::string& where) {
                                    {"tokenizer_name_or_path", &config.tokenizer_name_or_path}})
     *field = value_or<std::string>(json, key, "", where);
   config.inference_mode = value_or<bool>(json, "inference_mode", false, where);
+  config.load_lora_embeddings = value_or<bool>(json, "load_lora_embeddings", true, where);
+  config.load_lora_embedding_B = value_or<bool>(json, "load_lora_embedding_B", true, where);
 
   const auto semantics = value_or<std::string>(json, "semantics", "", where);
   config.original = semantics.empty();
@@ -195,8 +197,11 @@ std::unique_ptr<TensorSource> open_adapter_weights(const fs::path& folder) {
   fail(Code::io, folder.string(), str(tensors_name, " or ", torch_name, " in this folder"), "neither");
 }
 
-Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed) {
+Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed, const LoadDelta& load) {
   AdapterConfig config = read_adapter_config(folder);
+  const bool loads_A = load.embeddings.value_or(config.load_lora_embeddings);
+  const bool loads_B = loads_A && load.embedding_B.value_or(config.load_lora_embedding_B);
+  config.load_lora_embeddings = config.load_lora_embedding_B = true;  // whatever is trained from here on is to be kept
   const int64_t M = config.num_virtual_tokens, S = config.max_length, R = config.r, D = config.token_dim;
   if (D != hidden)
     fail(Code::bad_input, str((folder / config_name).string(), ": token_dim"), str(hidden, ", the width of the model"), str(D));
@@ -221,12 +226,14 @@ Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed) {
   if (!has_delta(config.peft_type)) {
     weights.A = at::zeros({1, S, 0});
     weights.B = at::zeros({1, 0, D});
-  } else if (lacks_delta(*file)) {
-    log::warn(file->path().string() + " has a prompt but no lora_embedding_A and no lora_embedding_B: they start anew");
+  } else if (!loads_A || lacks_delta(*file)) {
+    if (loads_A)
+      log::warn(file->path().string() + " has a prompt but no lora_embedding_A and no lora_embedding_B: they start anew");
     static_cast<DeptWeights&>(weights) = init_dept(weights.P[0], S, R, at::detail::createCPUGenerator(seed));
   } else {
     read(&AdapterWeights::A, {S, R});
     read(&AdapterWeights::B, {R, D});
+    if (!loads_B) weights.B.zero_();
   }
   if (config.classifies()) {
     const auto [labels, width] = head_size(*file, weights.form, config.task.labels);
@@ -236,18 +243,18 @@ Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed) {
 }
 
 void save_adapter(const fs::path& folder, const AdapterConfig& config, const AdapterWeights& weights, int64_t k,
-                  bool safetensors) {
+                  const AdapterForm& form) {
   NamedTensors tensors;
   for (const AdapterMember& member : adapter_members(weights.form)) {
     const bool delta = member.tensor == &AdapterWeights::A || member.tensor == &AdapterWeights::B;
-    if (has_delta(config.peft_type) || !delta)
+    if (!delta || (has_delta(config.peft_type) && form.delta))
       tensors.emplace_back(member.name, (weights.*member.tensor)[k].to(at::kCPU, at::kFloat).contiguous());
   }
-  if (safetensors)
+  if (form.safetensors)
     save_safetensors(folder / tensors_name, tensors, {{"format", "pt"}});
   else
     save_torch_file(folder / torch_name, tensors);
-  fs::remove(folder / (safetensors ? torch_name : tensors_name));  // an earlier run's
+  fs::remove(folder / (form.safetensors ? torch_name : tensors_name));  // an earlier run's
   write_atomic(folder / config_name, to_json(config).dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 

@@ -1,5 +1,6 @@
 #include "cli/command.h"
 #include "cli/frame.h"
+#include "dept/base/progress.h"
 #include "dept/train/run.h"
 
 namespace dept {
@@ -16,6 +17,7 @@ int run_train(const std::vector<std::string>& arguments) {
   settle(options, set);
   configure_process(make_context(options.model, options.schedule.seed).threads);
   finish_on_interrupt();
+  if (options.output.disable_tqdm) Progress::set_sink({});
   if (run_training(options, set, interrupted) == RunEnd::interrupted) return interrupted_exit_code;
   write_stdout(read_file(fs::path(options.output.output_dir) / "all_results.json"));
   return 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -50,7 +51,18 @@ OrderedJson training_state_json(const TrainState& state) {
           {"loss_sum", state.loss_sum},
           {"logged_loss_sum", state.logged_loss_sum},
           {"logged_step", state.logged_step},
+          {"stale_evaluations", state.stale_evaluations},
           {"generator", to_hex(state.generator)}};
+}
+
+// Renamed first, so that a half-removed folder is never taken for a checkpoint.
+void remove_checkpoint(const fs::path& folder) {
+  const fs::path doomed = folder.parent_path() / str(".", folder.filename().string(), ".removed");
+  std::error_code error;
+  fs::remove_all(doomed, error);
+  fs::rename(folder, doomed, error);
+  if (!error) fs::remove_all(doomed, error);
+  if (error) fail(Code::io, folder.string(), "a checkpoint that can be removed", error.message());
 }
 
 TrainState read_state(const fs::path& folder) {
@@ -65,6 +77,7 @@ TrainState read_state(const fs::path& folder) {
   state.loss_sum = require<double>(json, "loss_sum", where);
   state.logged_loss_sum = require<double>(json, "logged_loss_sum", where);
   state.logged_step = require<int64_t>(json, "logged_step", where);
+  state.stale_evaluations = value_or<int64_t>(json, "stale_evaluations", 0, where);
   state.generator = from_hex(require<std::string>(json, "generator", where), where);
 
   // Read again with its keys in order: the log is written as it was.
@@ -88,8 +101,14 @@ OrderedJson trainer_state_json(const TrainState& state, int64_t max_steps) {
   json["best_model_checkpoint"] = state.best_metric ? OrderedJson(state.best_checkpoint) : OrderedJson(nullptr);
   json["epoch"] = state.epochs;
   json["global_step"] = state.step;
-  json["max_steps"] = max_steps;
+  json["is_hyper_param_search"] = false;
+  json["is_local_process_zero"] = true;
+  json["is_world_process_zero"] = true;
   json["log_history"] = state.log;
+  json["max_steps"] = max_steps;
+  json["num_train_epochs"] = static_cast<int64_t>(std::ceil(state.num_train_epochs));
+  json["trial_name"] = nullptr;
+  json["trial_params"] = nullptr;
   return json;
 }
 
@@ -120,6 +139,11 @@ std::vector<fs::path> list_checkpoints(const fs::path& output_dir) {
   return folders;
 }
 
+void drop_later_checkpoints(const fs::path& output_dir, int64_t step) {
+  for (const fs::path& folder : list_checkpoints(output_dir))
+    if (*step_of(folder) > step) remove_checkpoint(folder);
+}
+
 void prune_checkpoints(const fs::path& output_dir, int64_t limit, const std::string& best) {
   const std::vector<fs::path> folders = list_checkpoints(output_dir);
   int64_t excess = static_cast<int64_t>(folders.size()) - limit;
@@ -127,13 +151,7 @@ void prune_checkpoints(const fs::path& output_dir, int64_t limit, const std::str
     if (excess <= 0) return;
     if (limit > 0 && (folder.filename() == best || folder == folders.back())) continue;
     --excess;
-    // Renamed first, so that a half-removed folder is never taken for a checkpoint.
-    const fs::path doomed = output_dir / str(".", folder.filename().string(), ".removed");
-    std::error_code error;
-    fs::remove_all(doomed, error);
-    fs::rename(folder, doomed, error);
-    if (!error) fs::remove_all(doomed, error);
-    if (error) fail(Code::io, folder.string(), "a checkpoint that can be removed", error.message());
+    remove_checkpoint(folder);
   }
 }
 

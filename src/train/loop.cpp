@@ -5,6 +5,7 @@
 #include <cmath>
 #include <ctime>
 #include <iomanip>
+#include <numeric>
 #include <sstream>
 #include <utility>
 
@@ -36,6 +37,13 @@ std::string fixed(double value, int digits) {
 int64_t ranks(const Context& ctx) {
   return ctx.group == nullptr ? 1 : ctx.group->size();
 }
+// What trainer_state.json calls num_train_epochs: with --max_steps those that they take.
+double epochs_of(const ScheduleOptions& schedule, int64_t steps, int64_t batches) {
+  if (schedule.max_steps <= 0) return schedule.num_train_epochs;
+  const int64_t per_epoch = std::max<int64_t>(1, batches / schedule.gradient_accumulation_steps);
+  return static_cast<double>((steps + per_epoch - 1) / per_epoch);
+}
+
 int64_t rank(const Context& ctx) {
   return ctx.group == nullptr ? 0 : ctx.group->rank();
 }
@@ -45,8 +53,11 @@ int64_t examples_per_batch(const LoopInputs& in) {
 }
 
 int64_t count_batches(const LoopInputs& in) {
-  const int64_t size = examples_per_batch(in);
-  return (static_cast<int64_t>(in.train.examples.size()) + size - 1) / size;
+  const int64_t size = examples_per_batch(in), count = static_cast<int64_t>(in.train.examples.size());
+  if (!in.options.schedule.dataloader_drop_last) return (count + size - 1) / size;
+  if (count < size)
+    fail(Code::bad_input, "training data", str("a full batch of ", size, " for --dataloader_drop_last"), str(count, " examples"));
+  return count / size;
 }
 
 uint64_t order_seed(const ScheduleOptions& schedule) {
@@ -65,6 +76,15 @@ std::string judging_metric(const LoopInputs& in) {
   return in.rules.by == PredictBy::nothing || in.task.metrics.empty() ? "loss" : in.task.metrics.front();
 }
 
+bool greater_is_better(const LoopInputs& in) {
+  return in.options.evaluation.greater_is_better.value_or(judging_metric(in) != "loss");
+}
+
+// Under the original's quirks a run without --max_steps is scheduled as one of -1 steps: rate 0 after warm-up (07, row 5).
+int64_t scheduled_steps(const TrainOptions& o, int64_t total) {
+  return o.data.original_quirks && o.schedule.max_steps < 0 ? -1 : total;
+}
+
 double judgement(const Evaluation& evaluation, const std::string& name) {
   if (name == "loss") return evaluation.loss;
   for (const auto& [metric, value] : evaluation.metrics)
@@ -80,58 +100,112 @@ int64_t total_steps(const ScheduleOptions& options, int64_t batches_per_epoch) {
   return static_cast<int64_t>(std::ceil(options.num_train_epochs * static_cast<double>(per_epoch)));
 }
 
+int64_t stale_evaluations(int64_t so_far, std::optional<double> best, double value, bool greater_is_better, double threshold) {
+  const bool better = !best || (greater_is_better ? value > *best : value < *best);
+  return better && (!best || std::abs(value - *best) > threshold) ? 0 : so_far + 1;
+}
+
+fs::path checkpoint_to_resume(const OutputOptions& output) {
+  const std::string wanted = output.resume_from_checkpoint.value_or("");
+  const bool newest = wanted.empty() || wanted == "true" || wanted == "True" || wanted == "false" || wanted == "False";
+  if (!newest) {
+    if (!fs::exists(fs::path(wanted) / "training_state.json"))
+      fail(Code::io, "resume_from_checkpoint", "a checkpoint's folder, or true", quote(wanted));
+    return wanted;
+  }
+  const std::vector<fs::path> checkpoints = list_checkpoints(output.output_dir);
+  if (checkpoints.empty() && (wanted == "true" || wanted == "True"))
+    fail(Code::io, "resume_from_checkpoint", str("a checkpoint in ", output.output_dir), "none");
+  return checkpoints.empty() ? fs::path() : checkpoints.back();
+}
+
 TrainingLoop::TrainingLoop(const LoopInputs& inputs)
     : in_(inputs),
       sampler_(static_cast<int64_t>(in_.train.examples.size()), order_seed(in_.options.schedule)),
       batches_per_epoch_(count_batches(in_)),
       total_steps_(dept::total_steps(in_.options.schedule, batches_per_epoch_)),
       schedule_(in_.options.schedule.lr_scheduler_type,
-                warmup_steps(in_.options.schedule.warmup_steps, in_.options.schedule.warmup_ratio, total_steps_), total_steps_,
-                in_.options.optimizer.learning_rate),
+                warmup_steps(in_.options.schedule.warmup_steps, in_.options.schedule.warmup_ratio, total_steps_),
+                scheduled_steps(in_.options, total_steps_), in_.options.optimizer.learning_rate),
       step_(in_.ctx, in_.pipeline, adam_options(in_.options.optimizer), in_.options.optimizer.max_grad_norm,
-            in_.options.schedule.gradient_accumulation_steps) {}
+            in_.options.schedule.gradient_accumulation_steps) {
+  if (in_.options.schedule.train_sampling_strategy != "group_by_length") return;
+  for (const Example& example : in_.train.examples)
+    lengths_.push_back(static_cast<int64_t>(example.source.size() + example.target.size()));
+}
 
 bool TrainingLoop::run() {
-  const OutputOptions& output = in_.options.output;
-  const EvaluationOptions& evaluation = in_.options.evaluation;
-  resume();
+  state_.generator = sampler_.state();
+  state_.num_train_epochs = epochs_of(in_.options.schedule, total_steps_, batches_per_epoch_);
+  if (const fs::path checkpoint = checkpoint_to_resume(in_.options.output); !checkpoint.empty()) resume(checkpoint);
   const int64_t first_step = state_.step;
   const auto start = Clock::now();
   Progress progress("train", total_steps_, first_step);
+  if (in_.options.evaluation.eval_on_start && first_step == 0) evaluate_and_log();
 
-  while (state_.step < total_steps_) {
+  while (state_.step < total_steps_ && !stopped_early()) {
     train_one_step();
-    const bool last = state_.step == total_steps_;
     progress.advance(1, str("loss ", fixed(last_loss_, 4)));
-    if (state_.step == first_step + 5 && !last) announce_end(seconds_since(start), 5);
-
-    if (due(output.logging_strategy, output.logging_steps) || (output.logging_first_step && state_.step == 1)) log_loss();
-    if (due(evaluation.eval_strategy, *evaluation.eval_steps)) evaluate_and_log();
-    const bool saved = due(output.save_strategy, output.save_steps);
-    if (saved) save();
+    if (state_.step == first_step + 5 && state_.step < total_steps_) announce_end(seconds_since(start), 5);
+    end_step();
     if (in_.interrupted && in_.interrupted()) {
-      if (!saved) save();
+      if (saved_step_ != state_.step) save();
       log::info(str("interrupted: saved at step ", state_.step, " of ", total_steps_));
       return false;
     }
   }
   log_summary(seconds_since(start));
-  if (evaluation.load_best_model_at_end) load_best();
+  if (in_.options.evaluation.load_best_model_at_end) load_best();
   return true;
 }
 
-void TrainingLoop::resume() {
-  state_.generator = sampler_.state();
-  const std::vector<fs::path> checkpoints = list_checkpoints(in_.options.output.output_dir);
-  if (checkpoints.empty()) return;
-  const Checkpoint checkpoint = load_checkpoint(checkpoints.back(), in_.pipeline.backbone->info().input_width());
+// What is due behind a step, in transformers' order.
+void TrainingLoop::end_step() {
+  const OutputOptions& output = in_.options.output;
+  if (due(output.logging_strategy, output.logging_steps) || (output.logging_first_step && state_.step == 1)) log_loss();
+  if (evaluation_due()) evaluate_and_log();
+  if (due(output.save_strategy, output.save_steps)) save();
+  if (stopped_early())
+    log::info(str("stopping early at step ", state_.step, ": ", state_.stale_evaluations, " evaluations without a better one"));
+}
+
+bool TrainingLoop::evaluation_due() const {
+  const EvaluationOptions& o = in_.options.evaluation;
+  const double done = o.eval_strategy == "epoch" ? epochs() : static_cast<double>(state_.step);
+  return due(o.eval_strategy, *o.eval_steps) && o.eval_delay <= done;
+}
+
+void TrainingLoop::resume(const fs::path& folder) {
+  const Checkpoint checkpoint = load_checkpoint(folder, in_.pipeline.backbone->info().input_width());
+  const double epochs = state_.num_train_epochs;
   state_ = checkpoint.state;
+  state_.num_train_epochs = epochs;
+  saved_step_ = state_.step;
+  const OutputOptions& output = in_.options.output;
+  if (!fs::exists(fs::path(output.output_dir) / state_.best_checkpoint)) {  // another run's
+    state_.best_metric.reset();
+    state_.best_checkpoint.clear();
+  }
   take_weights(checkpoint.adapter.weights);
   sampler_.restore(state_.generator, state_.epoch);
   step_.restore(checkpoint.optimizer, state_.micro_steps);
-  const OutputOptions& output = in_.options.output;
+  drop_later_checkpoints(output.output_dir, state_.step);
   if (output.save_total_limit) prune_checkpoints(output.output_dir, *output.save_total_limit, state_.best_checkpoint);
-  log::info(str("going on from ", checkpoints.back().string()));
+  log::info(str("going on from ", folder.string()));
+}
+
+// The epoch's order of examples.
+const std::vector<int64_t>& TrainingLoop::order() {
+  const std::string& strategy = in_.options.schedule.train_sampling_strategy;
+  if (strategy == "random") return sampler_.order();
+  if (order_.empty() && strategy == "sequential") {
+    order_.resize(in_.train.examples.size());
+    std::iota(order_.begin(), order_.end(), int64_t{0});
+  }
+  if (order_.empty())
+    order_ =
+        group_by_length(sampler_.order(), lengths_, examples_per_batch(in_) * in_.options.schedule.gradient_accumulation_steps);
+  return order_;
 }
 
 // This rank's part of the next micro-batch in the epoch's order.
@@ -140,9 +214,10 @@ std::span<const Example> TrainingLoop::next_micro_batch() {
   const int64_t batch_begin = state_.batch * examples_per_batch(in_);
   const int64_t begin = std::min(batch_begin + rank(in_.ctx) * part, count), end = std::min(begin + part, count);
   micro_batch_.clear();
-  for (int64_t i = begin; i < end; ++i) micro_batch_.push_back(in_.train.examples[sampler_.order()[i]]);
+  for (int64_t i = begin; i < end; ++i) micro_batch_.push_back(in_.train.examples[order()[i]]);
   if (++state_.batch == batches_per_epoch_) {
     sampler_.next_epoch();
+    order_.clear();
     state_.batch = 0;
     ++state_.epoch;
     epoch_ended_ = true;
@@ -188,17 +263,22 @@ double TrainingLoop::epochs() const {
   return static_cast<double>(state_.epoch) + static_cast<double>(state_.batch) / static_cast<double>(batches_per_epoch_);
 }
 
+void TrainingLoop::record(OrderedJson entry) {
+  if (in_.logged) in_.logged(entry);
+  state_.log.push_back(std::move(entry));
+}
+
 void TrainingLoop::log_loss() {
   read_pending_loss();
   const double loss = (state_.loss_sum - state_.logged_loss_sum) / static_cast<double>(state_.step - state_.logged_step);
   state_.logged_loss_sum = state_.loss_sum;
   state_.logged_step = state_.step;
   const double rate = rates()[0][static_cast<size_t>(Group::prompt)];
-  state_.log.push_back({{"epoch", rounded(epochs(), 2)},
-                        {"learning_rate", rate},
-                        {"loss", rounded(loss, 4)},
-                        {"loss_exact", loss},
-                        {"step", state_.step}});
+  record({{"epoch", rounded(epochs(), 2)},
+          {"learning_rate", rate},
+          {"loss", rounded(loss, 4)},
+          {"loss_exact", loss},
+          {"step", state_.step}});
   log::info(str("step ", state_.step, "/", total_steps_, " epoch ", fixed(epochs(), 2), " loss ", fixed(loss, 4),
                 " learning_rate ", rate));
 }
@@ -212,11 +292,18 @@ void TrainingLoop::evaluate_and_log() {
   entry.update(evaluation_json(evaluation, "eval", seconds_since(start), in_.rules.batch_size));
   entry["step"] = state_.step;
   log::info(str("step ", state_.step, " ", entry.dump()));
-  state_.log.push_back(std::move(entry));
+  record(std::move(entry));
+  state_.stale_evaluations = stale_evaluations(state_.stale_evaluations, state_.best_metric, *judged_, greater_is_better(in_),
+                                               in_.options.evaluation.early_stopping_threshold);
 }
 
 bool TrainingLoop::better(double a, double b) const {
-  return judging_metric(in_) == "loss" ? a < b : a > b;
+  return greater_is_better(in_) ? a > b : a < b;
+}
+
+bool TrainingLoop::stopped_early() const {
+  const std::optional<int64_t>& patience = in_.options.evaluation.early_stopping_patience;
+  return patience && state_.stale_evaluations >= *patience;
 }
 
 void TrainingLoop::save() {
@@ -228,6 +315,7 @@ void TrainingLoop::save() {
     state_.best_metric = judged_;
     state_.best_checkpoint = checkpoint_name(state_.step);
   }
+  saved_step_ = state_.step;
   if (rank(in_.ctx) != 0) return;
   const OutputOptions& output = in_.options.output;
   save_checkpoint(output.output_dir, state_, total_steps_, in_.config, in_.pipeline.weights, step_.state());
@@ -252,12 +340,12 @@ void TrainingLoop::log_summary(double seconds) {
   state_.epochs = epochs();
   const double steps = static_cast<double>(state_.step);
   const double examples = steps * static_cast<double>(examples_per_batch(in_) * in_.options.schedule.gradient_accumulation_steps);
-  state_.log.push_back({{"epoch", rounded(epochs(), 2)},
-                        {"step", state_.step},
-                        {"train_loss", state_.loss_sum / steps},
-                        {"train_runtime", rounded(seconds, 4)},
-                        {"train_samples_per_second", rounded(examples / seconds, 3)},
-                        {"train_steps_per_second", rounded(steps / seconds, 3)}});
+  record({{"epoch", rounded(epochs(), 2)},
+          {"step", state_.step},
+          {"train_loss", state_.loss_sum / steps},
+          {"train_runtime", rounded(seconds, 4)},
+          {"train_samples_per_second", rounded(examples / seconds, 3)},
+          {"train_steps_per_second", rounded(steps / seconds, 3)}});
 }
 
 void TrainingLoop::announce_end(double seconds, int64_t steps) const {

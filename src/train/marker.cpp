@@ -84,6 +84,7 @@ Claim claim_output(const fs::path& output_dir, const OrderedJson& options, bool 
     fs::remove(output_dir / marker_name, ignored);  // first: what it claims is about to go
     prune_checkpoints(output_dir, 0, "");
     for (const char* name : run_files) fs::remove(output_dir / name, ignored);
+    fs::remove_all(output_dir / "runs", ignored);  // TensorBoard's events
   }
   remove_leftovers(output_dir);
   if (claim == Claim::fresh) write_atomic(output_dir / marker_name, marker_json(options, false).dump(2) + "\n");

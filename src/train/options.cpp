@@ -84,6 +84,8 @@ void describe_ignored(OptionSet& set) {
   ignore("--optim chooses among two forms of AdamW", {"adafactor", "optim_args", "optim_target_modules"});
   ignore("models are folders or files on disk", {"cache_dir", "model_revision", "use_auth_token"});
   ignore("embeddings get no noise", {"neftune_noise_alpha"});
+  ignore("the schedules have their default arguments", {"lr_scheduler_kwargs"});
+  ignore("weights are held as --backbone_dtype says", {"quantization"});
 }
 
 template <class T>
@@ -274,7 +276,10 @@ void describe(ScheduleOptions& o, OptionSet& set) {
   set.add("warmup_ratio", &o.warmup_ratio, "the same as a share of all steps, when warmup_steps is 0").min(0).max(1);
   set.add("seed", &o.seed, "of inits, order and dropout").min(0);
   set.add("data_seed", &o.data_seed, "of the order alone").min(0);
-  set.add("group_by_length", &o.group_by_length, "batches of examples of like length, in place of the original's order");
+  set.add("train_sampling_strategy", &o.train_sampling_strategy,
+          "order of the examples: the original's (random), the file's (sequential), or a random one with like lengths together")
+      .choices({"random", "sequential", "group_by_length"});
+  set.add("group_by_length", &o.group_by_length, "the same as --train_sampling_strategy group_by_length");
   set.add("dataloader_drop_last", &o.dataloader_drop_last, "leave out an epoch's last batch where it is short");
 }
 
@@ -345,6 +350,7 @@ void settle(TrainOptions& o, const OptionSet& set) {
   if (o.adapter.peft_type == "PROMPT_TUNING") o.adapter.r = 0;
   if (o.adapter.text_init && !set.given("prompt_tuning_init"))
     o.adapter.prompt_tuning_init = *o.adapter.text_init ? "TEXT" : "RANDOM";
+  if (o.schedule.group_by_length) o.schedule.train_sampling_strategy = "group_by_length";
   if (o.evaluation.prediction_loss_only) o.evaluation.predict_with_generate = false;
   if (o.evaluation.eval_strategy != "no") o.output.do_eval = true;
   if (o.adapter.task_type == "SEQ_CLS" && !set.given("causal_suffix")) o.data.causal_suffix.clear();

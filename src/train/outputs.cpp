@@ -9,6 +9,67 @@ void write_json(const fs::path& path, const OrderedJson& json) {
   write_atomic(path, json.dump(2) + "\n");
 }
 
+bool is_timing(const std::string& name) {
+  return name.find("_runtime") != std::string::npos || name.find("_per_second") != std::string::npos;
+}
+
+std::string front_matter(const AdapterConfig& config, const TaskData& task, const TrainOptions& options) {
+  std::string yaml = "---\nlibrary_name: dept\nbase_model: " + config.base_model_name_or_path + "\ntags:\n- prompt-tuning\n";
+  if (options.data.named()) yaml += "datasets:\n- " + task.name + "\n";
+  yaml += "metrics:\n";
+  for (const std::string& metric : task.metrics) yaml += "- " + metric + "\n";
+  return yaml + "---\n\n";
+}
+
+std::string method_of(const AdapterConfig& config) {
+  return config.peft_type == PeftType::prompt_tuning
+             ? str("a soft prompt of ", config.num_virtual_tokens, " tokens")
+             : str("a decomposed soft prompt (DePT, arXiv 2309.05173): ", config.num_virtual_tokens,
+                   " tokens and an update of rank ", config.r, " for sources of up to ", config.max_length, " tokens");
+}
+
+std::string hyperparameters(const TrainOptions& o) {
+  const ScheduleOptions& s = o.schedule;
+  std::string text = "\n## Hyperparameters\n\n| name | value |\n|---|---|\n";
+  const auto row = [&](const char* name, const auto& value) { text += str("| ", name, " | ", value, " |\n"); };
+  row("learning_rate", o.optimizer.learning_rate);
+  if (o.optimizer.lora_embedding_lr) row("lora_embedding_lr", *o.optimizer.lora_embedding_lr);
+  if (o.optimizer.head_learning_rate) row("head_learning_rate", *o.optimizer.head_learning_rate);
+  row("per_device_train_batch_size", s.per_device_train_batch_size);
+  row("gradient_accumulation_steps", s.gradient_accumulation_steps);
+  row("optim", o.optimizer.optim);
+  row("lr_scheduler_type", s.lr_scheduler_type);
+  row("warmup_steps", s.warmup_steps);
+  if (s.max_steps > 0)
+    row("max_steps", s.max_steps);
+  else
+    row("num_train_epochs", s.num_train_epochs);
+  row("seed", s.seed);
+  return text;
+}
+
+std::string shown(const OrderedJson& entry, const std::string& name) {
+  return entry.contains(name) ? entry[name].dump() : "";
+}
+
+// One line an evaluation, with the training loss last logged before it.
+std::string course(const OrderedJson& log) {
+  std::string text, loss;
+  for (const OrderedJson& entry : log) {
+    if (entry.contains("loss")) loss = shown(entry, "loss");
+    if (!entry.contains("eval_loss")) continue;
+    std::string head = "| loss | epoch | step |", rule = "|---|---|---|", line;
+    line = "| " + loss + " | " + shown(entry, "epoch") + " | " + shown(entry, "step") + " |";
+    for (const auto& [name, value] : entry.items()) {
+      if (name.rfind("eval_", 0) != 0 || is_timing(name)) continue;
+      head += " " + name + " |", rule += "---|", line += " " + value.dump() + " |";
+    }
+    if (text.empty()) text = "\n## Training\n\n" + head + "\n" + rule + "\n";
+    text += line + "\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 Outputs::Outputs(fs::path folder, bool add) : folder_(std::move(folder)) {
@@ -16,8 +77,8 @@ Outputs::Outputs(fs::path folder, bool add) : folder_(std::move(folder)) {
   if (add && fs::exists(all)) all_.update(OrderedJson::parse(read_file(all)));
 }
 
-void Outputs::adapter(const AdapterConfig& config, const Pipeline& pipeline, bool safetensors) const {
-  save_adapter(folder_, config, pipeline.weights, 0, safetensors);
+void Outputs::adapter(const AdapterConfig& config, const Pipeline& pipeline, const AdapterForm& form) const {
+  save_adapter(folder_, config, pipeline.weights, 0, form);
   for (const auto& [name, bytes] : pipeline.tokenizer->files()) write_atomic(folder_ / name, bytes);
 }
 
@@ -39,20 +100,15 @@ void Outputs::predictions(const Evaluation& evaluation) const {
   write_atomic(folder_ / "generated_predictions.jsonl", lines);
 }
 
-void Outputs::model_card(const AdapterConfig& config, const TaskData& task) const {
-  const std::string method =
-      config.peft_type == PeftType::prompt_tuning
-          ? str("a soft prompt of ", config.num_virtual_tokens, " tokens")
-          : str("a decomposed soft prompt (DePT, arXiv 2309.05173): ", config.num_virtual_tokens,
-                " tokens and an update of rank ", config.r, " for sources of up to ", config.max_length, " tokens");
-  std::string card = "---\nlibrary_name: dept\nbase_model: " + config.base_model_name_or_path + "\n---\n\n";
-  card += "For the frozen model `" + config.base_model_name_or_path + "`: " + method + ".\n";
+void Outputs::model_card(const AdapterConfig& config, const TaskData& task, const TrainOptions& options,
+                         const OrderedJson& log) const {
+  std::string card = front_matter(config, task, options) + "For the frozen model `" + config.base_model_name_or_path +
+                     "`: " + method_of(config) + ".\n";
   if (!task.labels.empty()) card += "\nLabels: " + join(task.labels, ", ") + ".\n";
   if (!all_.empty()) card += "\n| result | value |\n|---|---|\n";
-  for (const auto& [name, value] : all_.items()) {
-    const bool timed = name.find("_runtime") != std::string::npos || name.find("_per_second") != std::string::npos;
-    if (!timed) card += "| " + name + " | " + value.dump() + " |\n";
-  }
+  for (const auto& [name, value] : all_.items())
+    if (!is_timing(name)) card += "| " + name + " | " + value.dump() + " |\n";
+  card += hyperparameters(options) + course(log);
   card += "\n    dept predict --peft_model_id THIS_FOLDER\n";
   write_atomic(folder_ / "README.md", card);
 }

@@ -14,6 +14,7 @@
 #include "dept/train/outputs.h"
 #include "dept/train/setup.h"
 #include "dept/train/task_data.h"
+#include "dept/train/tensorboard.h"
 
 namespace dept {
 namespace {
@@ -23,7 +24,9 @@ using Clock = std::chrono::steady_clock;
 // The options that say what a run computes: where it is written and how it is restarted do not.
 OrderedJson identity(const OptionSet& set) {
   OrderedJson options = set.dump_json();
-  for (const char* name : {"output_dir", "overwrite_output_dir"}) options.erase(name);
+  for (const char* name :
+       {"output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "logging_dir", "disable_tqdm"})
+    options.erase(name);
   return options;
 }
 
@@ -34,6 +37,16 @@ void check_positions(const ModelInfo& info, const TrainOptions& o) {
   if (info.max_positions > 0 && needed > info.max_positions)
     fail(Code::usage, "prefix_length + max_seq_length", str("at most the model's ", info.max_positions, " positions"),
          str(needed));
+}
+
+// Adapter and optimiser of the checkpoints that stand at once, in fp32; the head is small beside them.
+void check_room(const ModelInfo& info, const TrainOptions& o) {
+  if (!o.output.do_train || !o.model.peft_model_id.empty()) return;
+  const auto m = static_cast<double>(o.adapter.prefix_length * o.adapter.num_transformer_submodules);
+  const auto r = static_cast<double>(o.adapter.r), s = static_cast<double>(o.data.max_seq_length);
+  const auto d = static_cast<double>(info.input_width());
+  const double state = 3 * sizeof(float) * (m * d + s * r + r * d), checkpoints = o.output.save_strategy == "no" ? 1 : 2;
+  check_free_space(o.output.output_dir, state * checkpoints);
 }
 
 // The adapter's own task type with --peft_model_id.
@@ -66,10 +79,13 @@ Claim check(const TrainOptions& o, const OrderedJson& options) {
   check_all({[&] { check_task(o.data, o.schedule.seed, splits_of(o.output)); },
              [&] {
                const ModelInfo info = check_model(o.model);
-               check_all({[&] { check_positions(info, o); }, [&] { check_head(info, o); },
+               check_all({[&] { check_positions(info, o); }, [&] { check_head(info, o); }, [&] { check_room(info, o); },
                           [&] { check_submodules(o.adapter.num_transformer_submodules, info); }});
              },
              [&] { parse_dtype(o.model.dtype); },
+             [&] {
+               if (o.output.resume_from_checkpoint) checkpoint_to_resume(o.output);
+             },
              [&] {
                if (o.output.do_train) claim = check_claim(o.output.output_dir, options, o.output.overwrite_output_dir);
              },
@@ -113,6 +129,7 @@ Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
   data.train = make_split(data.task.train, pipeline, threads);
   data.validation = make_split(data.task.validation, pipeline, threads);
   data.test = make_split(data.task.test, pipeline, threads);
+  data.train.texts = {};  // training needs their ids alone
   return data;
 }
 
@@ -150,7 +167,8 @@ Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tok
   const int64_t width = backbone.info().input_width();
   const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
   if (!o.model.peft_model_id.empty()) {
-    Adapter adapter = load_adapter(o.model.peft_model_id, width, static_cast<uint64_t>(o.schedule.seed));
+    Adapter adapter = load_adapter(o.model.peft_model_id, width, static_cast<uint64_t>(o.schedule.seed),
+                                   {o.adapter.load_lora_embeddings, o.adapter.load_lora_embedding_B});
     adapter.config.base_model_name_or_path = o.model.model_name_or_path;  // given with it, another one than it was trained with
     if (adapter.config.classifies() && !adapter.config.original && adapter.config.task.labels != task.labels)
       static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.model_name_or_path, task, generator);
@@ -172,27 +190,55 @@ OrderedJson train_results(const TrainingLoop& loop, const Split& train) {
   return results;
 }
 
-// Evaluation on one split, its results under `name`.
-Evaluation judge(const LoopInputs& in, const std::string& name, const Split& split, Outputs& outputs) {
+// TensorBoard's file, made when there is something for it.
+class Events {
+ public:
+  Events(const TrainOptions& options, const OrderedJson& shown) : options_(options), shown_(shown) {}
+
+  void log(const OrderedJson& entry) {
+    const OutputOptions& output = options_.output;
+    if (!output.reports_to_tensorboard()) return;
+    if (!writer_) {
+      writer_.emplace(output.logging_dir.empty() ? fs::path(output.output_dir) / "runs" : fs::path(output.logging_dir),
+                      entry.value("step", int64_t{0}));
+      writer_->text("args/text_summary", "```json\n" + shown_.dump(2) + "\n```");
+    }
+    writer_->log(entry);
+  }
+
+ private:
+  const TrainOptions& options_;
+  const OrderedJson& shown_;
+  std::optional<EventWriter> writer_;
+};
+
+// Evaluation on one split, its results under `name`; `trained` is what stands before it.
+Evaluation judge(const LoopInputs& in, const std::string& name, const Split& split, Outputs& outputs, const TrainState* trained) {
   const auto start = Clock::now();
   Evaluation evaluation = evaluate(in.ctx, in.pipeline, in.rules, in.task, split.texts, split.examples, name);
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   OrderedJson results = evaluation_json(evaluation, name, seconds, in.rules.batch_size);
+  if (trained != nullptr) {
+    OrderedJson entry = results;
+    entry["step"] = trained->step;
+    in.logged(entry);
+    if (name == "eval") results["epoch"] = trained->log.back()["epoch"];
+  }
   results[name + "_samples"] = split.examples.size();
   outputs.results(name, results);
   log::info(results.dump());
   return evaluation;
 }
 
-// False: interrupted.
-bool train(const LoopInputs& in, Outputs& outputs) {
+// Nothing: interrupted.
+std::optional<TrainState> train(const LoopInputs& in, Outputs& outputs) {
   TrainingLoop loop(in);
   log::info(str(in.train.examples.size(), " examples, ", loop.total_steps(), " steps, ", loop.parameters(), " trained numbers"));
-  if (!loop.run()) return false;
-  outputs.adapter(in.config, in.pipeline, in.options.output.save_safetensors);
+  if (!loop.run()) return std::nullopt;
+  outputs.adapter(in.config, in.pipeline, {in.options.output.save_safetensors, in.options.adapter.save_lora_embeddings});
   outputs.trainer_state(loop.state(), loop.total_steps());
   outputs.results("train", train_results(loop, in.train));
-  return true;
+  return loop.state();
 }
 
 void announce(const ModelInfo& info, const Context& ctx) {
@@ -232,17 +278,22 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<b
   Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task);
   adapter.config.task = {o.data.task.source_template, o.data.causal_suffix, data.task.labels, data.task.label_words};
   attach_adapter(pipeline, adapter, pipeline.backbone->info(), data.task.labels);
+  pipeline.label_smoothing = o.optimizer.label_smoothing_factor;
   pipeline.rules.alignment = adapter.config.delta_alignment;
   const PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);
 
-  const LoopInputs in{ctx, o, data.task, adapter.config, pipeline, rules, data.train, data.validation, interrupted};
+  Events events(o, options);
+  const LoopInputs in{ctx,   o,          data.task,       adapter.config, pipeline,
+                      rules, data.train, data.validation, interrupted,    [&](const OrderedJson& entry) { events.log(entry); }};
   Outputs outputs(o.output.output_dir, !o.output.do_train);
-  if (o.output.do_train && !train(in, outputs)) return RunEnd::interrupted;
-  if (o.output.do_eval) judge(in, "eval", data.validation, outputs);
-  if (o.output.do_predict) outputs.predictions(judge(in, "test", data.test, outputs));
+  std::optional<TrainState> trained;
+  if (o.output.do_train && !(trained = train(in, outputs))) return RunEnd::interrupted;
+  const TrainState* state = trained ? &*trained : nullptr;
+  if (o.output.do_eval) judge(in, "eval", data.validation, outputs, state);
+  if (o.output.do_predict) outputs.predictions(judge(in, "test", data.test, outputs, state));
   outputs.all_results();
   if (o.output.do_train) {
-    outputs.model_card(adapter.config, data.task);
+    outputs.model_card(adapter.config, data.task, o, trained->log);
     mark_finished(o.output.output_dir, options);
   }
   log::close_file();

@@ -64,10 +64,30 @@ ModelInfo check_model(const ModelOptions& options) {
   return info;
 }
 
-void check_output_folder(const fs::path& folder) {
+namespace {
+
+// The folder, or the nearest one above it that is there.
+fs::path nearest_there(const fs::path& folder) {
   fs::path there = fs::absolute(folder);
   std::error_code error;
   while (!fs::exists(there, error) && there != there.parent_path()) there = there.parent_path();
+  return there;
+}
+
+}  // namespace
+
+void check_free_space(const fs::path& folder, double bytes) {
+  std::error_code error;
+  const fs::space_info space = fs::space(nearest_there(folder), error);
+  if (error || static_cast<double>(space.available) >= bytes) return;
+  const auto megabytes = [](double n) { return str(static_cast<int64_t>(n / 1e6), " MB"); };
+  fail(Code::io, folder.string(), str("room for ", megabytes(bytes), " of checkpoints"),
+       megabytes(static_cast<double>(space.available)));
+}
+
+void check_output_folder(const fs::path& folder) {
+  const fs::path there = nearest_there(folder);
+  std::error_code error;
   const bool writable = fs::is_directory(there, error) && ::access(there.c_str(), W_OK | X_OK) == 0;
   if (!writable) fail(Code::io, "output_dir", "a folder that can be written", quote(folder.string()));
 }

@@ -4,12 +4,15 @@
 #include <array>
 
 #include "dept/base/error.h"
+#include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/tasks/k_shot.h"
 #include "dept/train/setup.h"
 
 namespace dept {
 namespace {
+
+constexpr std::string_view hidden_label = "-1";
 
 // Tasks of the original that its own tables of metrics and columns do not let it train (docs/parity.md).
 constexpr std::array<std::string_view, 4> untrainable = {"piqa", "social_i_qa", "commonsense_qa", "drop"};
@@ -38,6 +41,14 @@ TaskData load_own_files(const DataOptions& data, int64_t seed, bool head) {
   check_k_shot(*data.k_shot_examples, classes_of(task), "free text");
   task.train = draw_k_shot(task.train, classes_of(task), {*data.k_shot_examples, seed, data.original_quirks});
   return task;
+}
+
+// Rows whose label the hub hides have nothing that a head could learn or be judged by.
+void drop_hidden_labels(TaskData& task) {
+  for (std::vector<TextExample>* rows : {&task.train, &task.validation, &task.test}) {
+    const size_t dropped = std::erase_if(*rows, [](const TextExample& row) { return row.target == hidden_label; });
+    if (dropped > 0) log::info(str(task.name, ": ", dropped, " rows with a hidden label are left out"));
+  }
 }
 
 }  // namespace
@@ -77,6 +88,7 @@ TaskData load_task(const DataOptions& data, int64_t seed, const std::vector<Spli
     task.labels.clear();
     task.label_words.clear();
   }
+  if (head && !task.free_text() && !data.original_quirks) drop_hidden_labels(task);
   return task;
 }
 

@@ -245,6 +245,41 @@ TEST_F(NamedTask, ATaskOfOnesOwn) {
   EXPECT_TRUE(Json::parse(run.out).contains("test_accuracy"));
 }
 
+TEST_F(NamedTask, NumbersGetARegressionHead) {
+  fs::copy(fs::path(DEPT_TEST_DATA) / "parity/data/models/llama-gqa-tied", scratch_ / "llama");
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
+    fs::copy(fs::path(DEPT_TEST_DATA) / "recipe/tiny" / name, scratch_ / "llama" / name, fs::copy_options::overwrite_existing);
+  const Columns& stsb = seed_tasks()[7];
+  Words flags = tiny(files(stsb));
+  flags.insert(flags.end(), {"--model_name_or_path", (scratch_ / "llama").string(), "--task_type", "SEQ_CLS"});
+  const Outcome run = run_dept(original_command("stsb", flags));
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_TRUE(Json::parse(run.out).contains("test_pearson"));
+  fs::remove_all(out_);
+  flags.emplace_back("--original_quirks");
+  EXPECT_EQ(run_dept(original_command("stsb", flags)).code, 2) << "it crashes there";
+}
+
+// Source task, then few shots from its adapter: with A and B, without B, without both.
+TEST_F(NamedTask, TransferWithAndWithoutAAndB) {
+  const std::string source = (scratch_ / "source").string();
+  Words flags = tiny(files(seed_tasks()[6]));
+  flags.insert(flags.end(), {"--output_dir", source});
+  ASSERT_EQ(run_dept(original_command("sst2", flags)).code, 0);
+  std::vector<std::string> losses;
+  for (const Words& parts : {Words{}, {"--load_lora_embedding_B", "false"}, {"--load_lora_embeddings", "false"}}) {
+    Words target = tiny(files(seed_tasks()[5]));
+    target.insert(target.end(), {"--peft_model_id", source, "--k_shot_examples", "4", "--logging_steps", "1"});
+    target.insert(target.end(), parts.begin(), parts.end());
+    const Outcome run = run_dept(original_command("rte", target));
+    ASSERT_EQ(run.code, 0) << run.err;
+    losses.push_back(read_json(out_ / "trainer_state.json")["log_history"][0]["loss_exact"].dump());
+    fs::remove_all(out_);
+  }
+  EXPECT_NE(losses[0], losses[1]);
+  EXPECT_EQ(losses[1], losses[2]) << "without B there is no A·B yet";
+}
+
 TEST_F(NamedTask, AllProblemsAtOnceBeforeTheModel) {
   const std::string bad = scratch_.write("bad.csv", "words,label\na,1\n").string();
   const Outcome run = run_dept(
@@ -254,6 +289,15 @@ TEST_F(NamedTask, AllProblemsAtOnceBeforeTheModel) {
   EXPECT_EQ(run.out, "");
   for (const char* part : {"bad.csv", "\"sentence1\"", "nowhere.csv", "no-model"}) EXPECT_THAT(run.err, HasSubstr(part));
   EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 2) << "a warning of --dataset_config_name, an error";
+  EXPECT_FALSE(fs::exists(out_));
+}
+
+TEST_F(NamedTask, NoRoomOnTheDisk) {
+  Words flags = tiny(files(seed_tasks()[6]));
+  flags.insert(flags.end(), {"--r", "65536", "--max_seq_length", "1048576", "--prefix_length", "1048576"});
+  const Outcome run = run_dept(original_command("sst2", flags));
+  EXPECT_EQ(run.code, 4);
+  EXPECT_THAT(run.err, HasSubstr("room for "));
   EXPECT_FALSE(fs::exists(out_));
 }
 

@@ -52,6 +52,7 @@ struct AdapterConfig {
   DeltaAlignment delta_alignment = DeltaAlignment::end;
   std::optional<Pooling> pooling;  ///< with a head; absent in files of the original: default_pooling
   AdapterTask task;
+  bool load_lora_embeddings = true, load_lora_embedding_B = true;  ///< false: A and B, or B alone, start anew when it is loaded
 
   bool classifies() const { return task_type == "SEQ_CLS"; }
   int64_t prompt_rows() const { return num_virtual_tokens * num_transformer_submodules; }
@@ -68,15 +69,26 @@ AdapterConfig read_adapter_config(const fs::path& folder);
 /// adapter_model.safetensors, else adapter_model.bin. Throws io or bad_input.
 std::unique_ptr<TensorSource> open_adapter_weights(const fs::path& folder);
 
+/// Which of A and B are to be taken from a file; absent: as its config says.
+struct LoadDelta {
+  std::optional<bool> embeddings, embedding_B;
+};
+
+/// What of an adapter is written, and how.
+struct AdapterForm {
+  bool safetensors = true;  ///< false: adapter_model.bin as torch.save writes it
+  bool delta = true;        ///< false: without A and B
+};
+
 /// Reads both files and checks shapes against the config and the width against `hidden`, the backbone's D. A head is there
 /// exactly when the task type is SEQ_CLS. A file of a prompt without A and B is logged as a warning, and these start as for a new
-/// adapter, drawn with `seed`. Throws io or bad_input; an adapter of another model's width is one of these.
-Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed = 42);
+/// adapter, drawn with `seed`, as do those that `load` or the config leaves out. Throws io or bad_input; an adapter of another
+/// model's width is one of these.
+Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed = 42, const LoadDelta& load = {});
 
 /// Writes configuration k of the stack `weights` into an existing folder, each file atomically. Throws io.
-/// A PROMPT_TUNING adapter has no A and B and loads in upstream PEFT. `safetensors` false: adapter_model.bin as torch.save writes
-/// it.
+/// A PROMPT_TUNING adapter has no A and B and loads in upstream PEFT.
 void save_adapter(const fs::path& folder, const AdapterConfig& config, const AdapterWeights& weights, int64_t k = 0,
-                  bool safetensors = true);
+                  const AdapterForm& form = {});
 
 }  // namespace dept

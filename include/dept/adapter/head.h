@@ -92,7 +92,6 @@ HeadGradients head_backward(const Context& ctx, const HeadWeights& weights, cons
 /// Each example's loss [B]: cross-entropy, with smoothing, of the label `values` [B] (fp64, its index); for C = 1 the squared
 /// distance to it.
 /// With `d_logits` also the gradient of the sum, [B, C]. Throws bad_input for a label outside the head.
-at::Tensor head_loss(const at::Tensor& logits, const at::Tensor& values, at::Tensor* d_logits = nullptr,
-                     double smoothing = 0);
+at::Tensor head_loss(const at::Tensor& logits, const at::Tensor& values, at::Tensor* d_logits = nullptr, double smoothing = 0);
 
 }  // namespace dept

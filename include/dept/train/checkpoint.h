@@ -27,7 +27,9 @@ struct TrainState {
   double logged_loss_sum = 0;  ///< what of loss_sum has been logged
   int64_t logged_step = 0;
   std::optional<double> best_metric;
-  std::string best_checkpoint;  ///< "checkpoint-N"
+  std::string best_checkpoint;    ///< "checkpoint-N"
+  int64_t stale_evaluations = 0;  ///< in a row that were no better
+  double num_train_epochs = 0;
   OrderedJson log = OrderedJson::array();
 };
 
@@ -52,6 +54,9 @@ Checkpoint load_checkpoint(const fs::path& folder, int64_t hidden);
 
 /// The checkpoints of a run, oldest first.
 std::vector<fs::path> list_checkpoints(const fs::path& output_dir);
+
+/// Removes those behind `step`, which a run that goes on from there writes anew.
+void drop_later_checkpoints(const fs::path& output_dir, int64_t step);
 
 /// Removes the oldest until `limit` are left; the newest and the best one always stay (so they may be two where limit is 1).
 void prune_checkpoints(const fs::path& output_dir, int64_t limit, const std::string& best);

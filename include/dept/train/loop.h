@@ -31,14 +31,16 @@ struct LoopInputs {
   const PredictRules& rules;
   const Split& train;
   const Split& validation;
-  std::function<bool()> interrupted;  ///< true: finish the step, save, leave
+  std::function<bool()> interrupted;                     ///< true: finish the step, save, leave
+  std::function<void(const OrderedJson& entry)> logged;  ///< takes each entry of the log as it is made
 };
 
 class TrainingLoop {
  public:
   explicit TrainingLoop(const LoopInputs& inputs);
 
-  /// Goes on from the newest checkpoint of output_dir or from the start. False: interrupted, a checkpoint is saved.
+  /// Goes on from --resume_from_checkpoint, else from the newest checkpoint of output_dir, else from the start.
+  /// False: interrupted, a checkpoint is saved.
   /// Throws bad_input when the loss is no longer finite.
   bool run();
 
@@ -47,10 +49,13 @@ class TrainingLoop {
   int64_t parameters() const { return step_.parameters(); }
 
  private:
-  void resume();
+  void resume(const fs::path& checkpoint);
+  void end_step();
+  bool evaluation_due() const;
   std::span<const Example> next_micro_batch();
   void train_one_step();
   void read_pending_loss();
+  void record(OrderedJson entry);
   void log_loss();
   void evaluate_and_log();
   void save();
@@ -59,6 +64,8 @@ class TrainingLoop {
   void announce_end(double seconds, int64_t steps) const;
   bool due(const std::string& strategy, int64_t every) const;
   bool better(double a, double b) const;
+  bool stopped_early() const;
+  const std::vector<int64_t>& order();
   std::vector<Rates> rates() const;
   double epochs() const;
   void take_weights(const AdapterWeights& weights) const;
@@ -72,10 +79,19 @@ class TrainingLoop {
   TrainState state_;
   at::Tensor pending_loss_;  // of the step before, not yet read
   double last_loss_ = 0;
+  std::vector<int64_t> lengths_, order_;  // of the examples, and the epoch's order where it is not the sampler's
   std::vector<Example> micro_batch_;
+  int64_t saved_step_ = 0;
   bool epoch_ended_ = false;      // within the step just done
   std::optional<double> judged_;  // of the evaluation just done: what chooses the best
 };
+
+/// The checkpoint that a run goes on from; empty: none. Throws usage, io or bad_input for one that is asked for and not there.
+fs::path checkpoint_to_resume(const OutputOptions& output);
+
+/// How many evaluations in a row were no better than the best saved one, after one more that gave `value`; better by no more than
+/// `threshold` does not count (transformers' EarlyStoppingCallback).
+int64_t stale_evaluations(int64_t so_far, std::optional<double> best, double value, bool greater_is_better, double threshold);
 
 /// Optimiser steps of a run: max_steps, else those that num_train_epochs take (transformers' rule).
 int64_t total_steps(const ScheduleOptions& options, int64_t batches_per_epoch);

@@ -76,7 +76,8 @@ struct ScheduleOptions {
   double warmup_ratio = 0;
   int64_t seed = 42;
   std::optional<int64_t> data_seed;
-  bool group_by_length = false;
+  std::string train_sampling_strategy = "random";
+  bool group_by_length = false;  ///< the same as that strategy
   bool dataloader_drop_last = false;
 };
 

@@ -16,14 +16,14 @@ class Outputs {
   Outputs(fs::path folder, bool add);
 
   /// adapter_config.json, adapter_model.safetensors (else adapter_model.bin), the tokenizer's files.
-  void adapter(const AdapterConfig& config, const Pipeline& pipeline, bool safetensors) const;
+  void adapter(const AdapterConfig& config, const Pipeline& pipeline, const AdapterForm& form) const;
   void trainer_state(const TrainState& state, int64_t max_steps) const;
   /// NAME_results.json; every result goes into all_results too.
   void results(const std::string& name, const OrderedJson& results);
   /// generated_predictions.jsonl: {"index", "prediction", "target"} in the data's order.
   void predictions(const Evaluation& evaluation) const;
-  /// README.md.
-  void model_card(const AdapterConfig& config, const TaskData& task) const;
+  /// README.md: what was trained, how, and how it went.
+  void model_card(const AdapterConfig& config, const TaskData& task, const TrainOptions& options, const OrderedJson& log) const;
   /// all_results.json.
   void all_results() const;
 

@@ -34,6 +34,9 @@ ModelInfo check_model(const ModelOptions& options);
 /// Throws io unless the folder, or the nearest one above it that is there, can be written in. Makes nothing.
 void check_output_folder(const fs::path& folder);
 
+/// Throws io unless the folder's disk has room for so many bytes.
+void check_free_space(const fs::path& folder, double bytes);
+
 /// Reads the tokenizer of the model, or the one named besides.
 std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options);
 

@@ -235,7 +235,7 @@ TEST_F(AdapterFile, ReadsHalfPrecisionAsFp32) {
 
 TEST_F(AdapterFile, TorchsFormComesBackAndReplacesTheOther) {
   save_adapter(folder_, config_, weights_, 0);
-  save_adapter(folder_, config_, weights_, 1, false);
+  save_adapter(folder_, config_, weights_, 1, {.safetensors = false});
   EXPECT_FALSE(fs::exists(folder_ / "adapter_model.safetensors"));
   const Adapter adapter = load_adapter(folder_, 8);
   for (const AdapterMember& member : adapter_members(HeadForm::none))
@@ -256,6 +256,27 @@ TEST_F(AdapterFile, APromptAloneGetsAFreshDelta) {
   save_torch_file(folder_ / "adapter_model.bin",
                   {{"prompt_embeddings", weights_.P[0]}, {adapter_members(HeadForm::none)[1].name, weights_.A[0]}});
   EXPECT_THAT(error(), HasSubstr("prompt_encoder.lora_embedding_B"));
+}
+
+TEST_F(AdapterFile, PartsMayBeLeftOut) {
+  save_adapter(folder_, config_, weights_);
+  const AdapterWeights all = load_adapter(folder_, 8, 1).weights;
+  const AdapterWeights prompt = load_adapter(folder_, 8, 1, {.embeddings = false}).weights;
+  const AdapterWeights without_B = load_adapter(folder_, 8, 1, {.embedding_B = false}).weights;
+  EXPECT_TRUE(prompt.P.equal(all.P));
+  EXPECT_FALSE(prompt.A.equal(all.A));
+  EXPECT_TRUE(prompt.B.equal(at::zeros({1, 3, 8})));
+  EXPECT_TRUE(without_B.A.equal(all.A));
+  EXPECT_TRUE(without_B.B.equal(at::zeros({1, 3, 8})));
+
+  // The file's own config says the same, and is overruled.
+  edit("load_lora_embedding_B", false);
+  EXPECT_TRUE(load_adapter(folder_, 8, 1).weights.B.equal(at::zeros({1, 3, 8})));
+  EXPECT_TRUE(load_adapter(folder_, 8, 1, {.embedding_B = true}).weights.B.equal(all.B));
+  EXPECT_TRUE(load_adapter(folder_, 8).config.load_lora_embedding_B) << "of what is trained from here on it is to be taken";
+
+  save_adapter(folder_, config_, weights_, 0, {.delta = false});
+  EXPECT_EQ(open_safetensors(folder_ / "adapter_model.safetensors")->tensors().size(), 1u);
 }
 
 TEST_F(AdapterFile, MissingFilesAreIo) {

@@ -5,9 +5,8 @@
 #include <cmath>
 #include <thread>
 
-#include "dept/train/loop.h"
 #include "unit/base/scratch.h"
-#include "unit/train/tiny.h"
+#include "unit/train/tiny_run.h"
 
 namespace dept {
 namespace {
@@ -38,66 +37,6 @@ class Threads {
   std::barrier<> barrier_{2};
   at::Tensor slot_[2];
 };
-
-struct TinyRun {
-  TrainOptions options;
-  Pipeline pipeline = tiny_pipeline("llama-gqa-tied");
-  AdapterConfig config;
-  TaskData task;
-  PredictRules rules;
-  Split train, validation;
-  Context ctx;
-  std::function<bool()> interrupted;
-
-  explicit TinyRun(const fs::path& output_dir, int64_t examples = 11, bool head = false) {
-    if (head) pipeline = tiny_classifier("llama-gqa-tied", 3, Pooling::last);
-    options.output.output_dir = output_dir.string();
-    options.output.save_steps = options.output.logging_steps = 2;
-    options.evaluation.eval_steps = 2;
-    options.evaluation.eval_strategy = "steps";
-    options.schedule.max_steps = 8;
-    options.schedule.per_device_train_batch_size = 4;
-    options.schedule.gradient_accumulation_steps = 2;
-    options.optimizer.learning_rate = 0.05;
-    const AdapterWeights& w = pipeline.weights;
-    config.r = w.A.size(2);
-    config.max_length = w.A.size(1);
-    config.num_virtual_tokens = w.P.size(1);
-    config.token_dim = w.P.size(2);
-    config.base_model_name_or_path = "model";
-    config.task_type = head ? "SEQ_CLS" : "CAUSAL_LM";
-    if (head) config.pooling = Pooling::last;
-    task.labels = task.label_words = {"no", "yes"};
-    task.metrics = {"accuracy"};
-    if (head) task.labels = task.label_words = {"no", "yes", "maybe"};
-    rules.by = head ? PredictBy::head : PredictBy::score;
-    rules.labels = task.labels;
-    rules.label_ids = {{5, 1}, {6, 1}};
-    train = split(examples, 20);
-    validation = split(6, 30);
-  }
-  static Split split(int64_t count, uint64_t seed) {
-    Split split;
-    split.examples = random_examples(count, seed);
-    for (Example& example : split.examples) {
-      const bool yes = example.source[0] % 2 == 0;
-      example.target = {yes ? 6 : 5, 1};
-      split.texts.push_back({example.index, "", yes ? "yes" : "no"});
-    }
-    return split;
-  }
-  LoopInputs inputs() { return {ctx, options, task, config, pipeline, rules, train, validation, interrupted}; }
-};
-
-// The log without what time decides.
-std::string timeless(const OrderedJson& log) {
-  std::string text;
-  for (const auto& entry : log)
-    for (const auto& [key, value] : entry.items())
-      if (key.find("_runtime") == std::string::npos && key.find("_per_second") == std::string::npos)
-        text += key + " " + value.dump() + "\n";
-  return text;
-}
 
 TEST(Loop, AnInterruptedRunGoesOnToTheSameBits) {
   const Scratch scratch;

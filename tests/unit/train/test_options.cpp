@@ -1,3 +1,4 @@
+#include "dept/base/json.h"
 #include "dept/train/loop.h"
 #include "dept/train/options.h"
 #include "unit/base/scratch.h"
@@ -95,6 +96,54 @@ TEST(TrainOptions, ANamedTaskNeedsNoFilesAndNoColumns) {
   Parsed parsed({"--task_name", "sst2", "--labels", "a", "b", "--early_stopping_patience", "2"});
   const std::string message = error_of(Code::usage, [&] { parsed.settled(); });
   for (const char* part : {"--labels", "--early_stopping_patience"}) EXPECT_NE(message.find(part), std::string::npos) << message;
+}
+
+TEST(TrainOptions, EveryFieldOfTheOriginalsIsKnown) {
+  for (const Json& name : read_json(fs::path(DEPT_TEST_DATA) / "parity/data/train/arguments.json")) {
+    TrainOptions options;
+    OptionSet set;
+    describe(options, set);
+    try {
+      set.parse_flags({"--" + name.get<std::string>() + "=true"});
+    } catch (const Error& error) {
+      EXPECT_EQ(std::string(error.what()).find("a known option"), std::string::npos) << error.what();
+    }
+  }
+}
+
+TEST(TrainOptions, QuirksDropWhatTheOriginalIgnores) {
+  const std::vector<std::string> flags = {"--optim",
+                                          "adamw_torch",
+                                          "--adam_beta1",
+                                          "0.5",
+                                          "--adam_beta2",
+                                          "0.6",
+                                          "--adam_epsilon",
+                                          "1e-3",
+                                          "--warmup_ratio",
+                                          "0.5",
+                                          "--lr_scheduler_type",
+                                          "cosine",
+                                          "--apply_weight_decay",
+                                          "--metric_for_best_model",
+                                          "loss"};
+  const TrainOptions works = Parsed(flags).settled();
+  EXPECT_EQ(works.optimizer.optim, "adamw_torch");
+  EXPECT_EQ(works.optimizer.adam_beta1, 0.5);
+  EXPECT_EQ(works.schedule.lr_scheduler_type, "cosine");
+  std::vector<std::string> quirks = flags;
+  quirks.emplace_back("--original_quirks");
+  const TrainOptions o = Parsed(quirks).settled();
+  EXPECT_EQ(o.optimizer.optim, "adamw_hf");
+  EXPECT_EQ(o.optimizer.adam_beta1, 0.9);
+  EXPECT_EQ(o.optimizer.adam_beta2, 0.999);
+  EXPECT_EQ(o.optimizer.adam_epsilon, 1e-6);
+  EXPECT_EQ(o.schedule.lr_scheduler_type, "linear");
+  EXPECT_EQ(o.schedule.warmup_ratio, 0);
+  EXPECT_FALSE(o.optimizer.apply_weight_decay);
+  EXPECT_EQ(o.evaluation.metric_for_best_model, "");
+  Parsed smoothing({"--original_quirks", "--label_smoothing_factor", "0.1"});
+  EXPECT_NE(error_of(Code::usage, [&] { smoothing.settled(); }).find("--label_smoothing_factor"), std::string::npos);
 }
 
 TEST(TrainOptions, VanillaPromptTuningHasNoRank) {

@@ -63,18 +63,21 @@ TEST_P(PipelineOf, GradientsPointWhereTheLossGrows) {
   Pipeline pipeline = tiny_pipeline(GetParam());
   const std::vector<Example> examples = random_examples(3, 10);
   const Batch batch = collate(pipeline.rules, examples);
-  AdapterWeights gradients;
-  pipeline.loss(Context{}, batch, &gradients);
-  for (const AdapterMember& member : adapter_members(HeadForm::none)) {
-    at::Tensor& weight = pipeline.weights.*member.tensor;
-    const at::Tensor before = weight.clone(), gradient = gradients.*member.tensor;
-    const double square = (gradient * gradient).sum().item<double>(), h = 3e-3 / std::sqrt(square);
-    weight = before + h * gradient;
-    const double above = pipeline.loss(Context{}, batch).nll[0].item<double>();
-    weight = before - h * gradient;
-    const double below = pipeline.loss(Context{}, batch).nll[0].item<double>();
-    weight = before;
-    EXPECT_NEAR((above - below) / (2 * h), square, 0.02 * square) << member.name;
+  for (const double smoothing : {0.0, 0.3}) {
+    pipeline.label_smoothing = smoothing;
+    AdapterWeights gradients;
+    pipeline.loss(Context{}, batch, &gradients);
+    for (const AdapterMember& member : adapter_members(HeadForm::none)) {
+      at::Tensor& weight = pipeline.weights.*member.tensor;
+      const at::Tensor before = weight.clone(), gradient = gradients.*member.tensor;
+      const double square = (gradient * gradient).sum().item<double>(), h = 3e-3 / std::sqrt(square);
+      weight = before + h * gradient;
+      const double above = pipeline.loss(Context{}, batch).nll[0].item<double>();
+      weight = before - h * gradient;
+      const double below = pipeline.loss(Context{}, batch).nll[0].item<double>();
+      weight = before;
+      EXPECT_NEAR((above - below) / (2 * h), square, 0.02 * square) << member.name << " smoothing " << smoothing;
+    }
   }
 }
 

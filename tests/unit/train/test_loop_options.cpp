@@ -1,0 +1,194 @@
+// What the loop's options change: when it evaluates, what is best, when it stops, from where it goes on, in which order.
+#include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "unit/base/scratch.h"
+#include "unit/train/tiny_run.h"
+
+namespace dept {
+namespace {
+
+std::vector<int64_t> evaluated_steps(const TrainingLoop& loop) {
+  std::vector<int64_t> steps;
+  for (const OrderedJson& entry : loop.state().log)
+    if (entry.contains("eval_loss")) steps.push_back(entry["step"]);
+  return steps;
+}
+
+TEST(LoopOptions, EvaluationsMayBeginLaterOrAtOnce) {
+  const Scratch scratch;
+  TinyRun run(scratch / "late");
+  run.options.evaluation.eval_delay = 5;
+  TrainingLoop late(run.inputs());
+  ASSERT_TRUE(late.run());
+  EXPECT_EQ(evaluated_steps(late), (std::vector<int64_t>{6, 8}));
+
+  TinyRun epochs(scratch / "epochs");
+  epochs.options.evaluation.eval_strategy = "epoch";
+  epochs.options.evaluation.eval_delay = 3;
+  TrainingLoop by_epoch(epochs.inputs());
+  ASSERT_TRUE(by_epoch.run());
+  EXPECT_EQ(evaluated_steps(by_epoch), (std::vector<int64_t>{5, 6, 8})) << "3 micro-batches an epoch, 2 a step";
+
+  TinyRun early(scratch / "early");
+  early.options.evaluation.eval_on_start = true;
+  TrainingLoop at_once(early.inputs());
+  ASSERT_TRUE(at_once.run());
+  EXPECT_EQ(evaluated_steps(at_once).front(), 0);
+}
+
+TEST(LoopOptions, TheFirstStepMayBeLogged) {
+  const Scratch scratch;
+  TinyRun run(scratch / "run");
+  run.options.output.logging_first_step = true;
+  run.options.output.logging_steps = 100;
+  TrainingLoop loop(run.inputs());
+  ASSERT_TRUE(loop.run());
+  EXPECT_EQ(loop.state().log[0]["step"], 1);
+  EXPECT_TRUE(loop.state().log[0].contains("loss"));
+}
+
+TEST(LoopOptions, StopsWhenEvaluationsGetNoBetter) {
+  const Scratch scratch;
+  TinyRun run(scratch / "run");
+  run.options.evaluation.load_best_model_at_end = true;
+  run.options.evaluation.metric_for_best_model = "loss";
+  run.options.evaluation.early_stopping_patience = 2;
+  run.options.evaluation.early_stopping_threshold = 1e9;  // nothing is better by so much: the second evaluation is stale already
+  TrainingLoop loop(run.inputs());
+  ASSERT_TRUE(loop.run());
+  EXPECT_EQ(loop.state().step, 6);
+  EXPECT_EQ(loop.state().log.back()["step"], 6);
+
+  // Given again it stops at once, where it had stopped.
+  TinyRun again(scratch / "run");
+  again.options = run.options;
+  TrainingLoop resumed(again.inputs());
+  ASSERT_TRUE(resumed.run());
+  EXPECT_EQ(resumed.state().step, 6);
+  EXPECT_TRUE(at::equal(again.pipeline.weights.P, run.pipeline.weights.P));
+}
+
+TEST(LoopOptions, WhatIsBetterCanBeTurnedRound) {
+  const Scratch scratch;
+  TinyRun run(scratch / "run");
+  run.options.evaluation.metric_for_best_model = "eval_loss";
+  run.options.evaluation.greater_is_better = true;
+  TrainingLoop loop(run.inputs());
+  ASSERT_TRUE(loop.run());
+  double worst = 0;
+  for (const OrderedJson& entry : loop.state().log)
+    if (entry.contains("eval_loss")) worst = std::max(worst, entry["eval_loss"].get<double>());
+  EXPECT_EQ(*loop.state().best_metric, worst);
+}
+
+TEST(LoopOptions, GoesOnFromACheckpointByName) {
+  const Scratch scratch;
+  TinyRun whole(scratch / "whole");
+  TrainingLoop unbroken(whole.inputs());
+  ASSERT_TRUE(unbroken.run());
+
+  // From one in the middle of the same folder: what lies behind it is made anew.
+  TinyRun again(scratch / "whole");
+  again.options.output.resume_from_checkpoint = (scratch / "whole/checkpoint-4").string();
+  int64_t seen = 0;
+  again.interrupted = [&] { return ++seen == 1; };
+  EXPECT_FALSE(TrainingLoop(again.inputs()).run());
+  std::vector<std::string> names;
+  for (const fs::path& folder : list_checkpoints(scratch / "whole")) names.push_back(folder.filename().string());
+  EXPECT_EQ(names, (std::vector<std::string>{"checkpoint-2", "checkpoint-4", "checkpoint-5"}));
+
+  // From another run's, into a folder of its own.
+  TinyRun other(scratch / "other");
+  other.options.output.resume_from_checkpoint = (scratch / "whole/checkpoint-4").string();
+  TrainingLoop moved(other.inputs());
+  ASSERT_TRUE(moved.run());
+  EXPECT_TRUE(at::equal(other.pipeline.weights.P, whole.pipeline.weights.P));
+  EXPECT_EQ(timeless(moved.state().log), timeless(unbroken.state().log));
+
+  OutputOptions output;
+  output.output_dir = (scratch / "empty").string();
+  EXPECT_TRUE(checkpoint_to_resume(output).empty());
+  output.resume_from_checkpoint = "true";
+  EXPECT_THROW(checkpoint_to_resume(output), Error);
+  output.resume_from_checkpoint = "nowhere";
+  EXPECT_THROW(checkpoint_to_resume(output), Error);
+}
+
+TEST(LoopOptions, TheShortBatchMayBeLeftOut) {
+  const Scratch scratch;
+  TinyRun run(scratch / "run");
+  run.options.schedule.dataloader_drop_last = true;
+  run.options.schedule.max_steps = -1;
+  run.options.schedule.num_train_epochs = 4;
+  TrainingLoop loop(run.inputs());
+  EXPECT_EQ(loop.total_steps(), 4) << "2 full micro-batches of 4 in 11 examples, 2 a step";
+  ASSERT_TRUE(loop.run());
+  EXPECT_EQ(loop.state().log.back()["epoch"], 4.0);
+  TinyRun small(scratch / "small", 3);
+  small.options.schedule.dataloader_drop_last = true;
+  EXPECT_THROW(TrainingLoop(small.inputs()), Error);
+}
+
+TEST(LoopOptions, ALengthAwareRunGoesOnToTheSameBits) {
+  const Scratch scratch;
+  TinyRun whole(scratch / "whole"), broken(scratch / "broken"), again(scratch / "broken"), plain(scratch / "plain");
+  for (TinyRun* run : {&whole, &broken, &again}) run->options.schedule.train_sampling_strategy = "group_by_length";
+  TrainingLoop unbroken(whole.inputs());
+  ASSERT_TRUE(unbroken.run());
+  int asked = 0;
+  broken.interrupted = [&] { return ++asked == 3; };
+  EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
+  TrainingLoop resumed(again.inputs());
+  ASSERT_TRUE(resumed.run());
+  EXPECT_EQ(timeless(resumed.state().log), timeless(unbroken.state().log));
+  TrainingLoop other(plain.inputs());
+  ASSERT_TRUE(other.run());
+  EXPECT_NE(timeless(other.state().log), timeless(unbroken.state().log));
+}
+
+TEST(LoopOptions, AFilesOwnOrder) {
+  const Scratch scratch;
+  TinyRun one(scratch / "one"), other(scratch / "other");
+  for (TinyRun* run : {&one, &other}) run->options.schedule.train_sampling_strategy = "sequential";
+  other.options.schedule.data_seed = 7;
+  TrainingLoop first(one.inputs()), second(other.inputs());
+  ASSERT_TRUE(first.run());
+  ASSERT_TRUE(second.run());
+  EXPECT_EQ(timeless(first.state().log), timeless(second.state().log)) << "no seed matters";
+}
+
+TEST(LoopOptions, TheOriginalSchedulesEpochsAsMinusOneSteps) {
+  for (const int64_t warmup : {0, 3}) {
+    const Scratch scratch;
+    TinyRun run(scratch / "run");
+    run.options.data.original_quirks = true;
+    run.options.schedule.max_steps = -1;
+    run.options.schedule.num_train_epochs = 4;
+    run.options.schedule.warmup_steps = warmup;
+    run.options.output.logging_steps = 1;
+    TrainingLoop loop(run.inputs());
+    ASSERT_TRUE(loop.run());
+    for (const OrderedJson& entry : loop.state().log)
+      if (entry.contains("learning_rate")) {
+        const auto step = entry["step"].get<int64_t>();
+        const double expected = step < warmup ? 0.05 * static_cast<double>(step) / static_cast<double>(warmup) : 0;
+        EXPECT_NEAR(entry["learning_rate"].get<double>(), expected, 1e-15) << step;
+      }
+  }
+}
+
+TEST(LoopOptions, EveryEntryIsTold) {
+  const Scratch scratch;
+  TinyRun run(scratch / "run");
+  OrderedJson told = OrderedJson::array();
+  run.logged = [&](const OrderedJson& entry) { told.push_back(entry); };
+  TrainingLoop loop(run.inputs());
+  ASSERT_TRUE(loop.run());
+  EXPECT_EQ(told, loop.state().log);
+}
+
+}  // namespace
+}  // namespace dept
