@@ -42,6 +42,6 @@ awk -F '[":, ]+' '
       for (j = 1; j <= n; j++) sum += value[name, j]
       mean = sum / n
       for (j = 1; j <= n; j++) squares += (value[name, j] - mean) ^ 2
-      printf "%-28s %10.4f %10s %5d\n", name, mean, n > 1 ? sprintf("%.4f", sqrt(squares / (n - 1))) : "-", n
+      printf "%-28s %10.4f %10s %5d\n", name, mean, (n > 1 ? sprintf("%.4f", sqrt(squares / (n - 1))) : "-"), n
     }
   }' "${results[@]}"

@@ -164,7 +164,7 @@ void TrainingLoop::end_step() {
   const OutputOptions& output = in_.options.output;
   if (due(output.logging_strategy, output.logging_steps) || (output.logging_first_step && state_.step == 1)) log_loss();
   if (evaluation_due()) evaluate_and_log();
-  if (due(output.save_strategy, output.save_steps)) save();
+  if (save_due()) save();
   if (stopped_early())
     log::info(str("stopping early at step ", state_.step, ": ", state_.stale_evaluations, " evaluations without a better one"));
 }
@@ -173,6 +173,12 @@ bool TrainingLoop::evaluation_due() const {
   const EvaluationOptions& o = in_.options.evaluation;
   const double done = o.eval_strategy == "epoch" ? epochs() : static_cast<double>(state_.step);
   return due(o.eval_strategy, *o.eval_steps) && o.eval_delay <= done;
+}
+
+bool TrainingLoop::save_due() const {
+  const OutputOptions& o = in_.options.output;
+  if (o.save_strategy != "best") return due(o.save_strategy, o.save_steps);
+  return judged_ && (!state_.best_metric || better(*judged_, *state_.best_metric));
 }
 
 void TrainingLoop::resume(const fs::path& folder) {

@@ -125,6 +125,14 @@ class Contradictions {
   std::vector<std::string> problems_;
 };
 
+// Whether the run goes on from a checkpoint of its own folder.
+bool resumes_own_checkpoint(const OutputOptions& o) {
+  if (!o.resume_from_checkpoint) return false;
+  std::error_code error;
+  return *o.resume_from_checkpoint == "true" ||
+         fs::weakly_canonical(*o.resume_from_checkpoint, error).parent_path() == fs::weakly_canonical(o.output_dir, error);
+}
+
 void check_what_is_there(const TrainOptions& o, Contradictions& found) {
   const FileTaskOptions& task = o.data.task;
   const bool named = o.data.named();
@@ -136,6 +144,8 @@ void check_what_is_there(const TrainOptions& o, Contradictions& found) {
   found.unless(named || !o.output.do_eval || task.validation_file, "--do_eval needs --validation_file or --task_name");
   found.unless(named || !o.output.do_predict || task.test_file, "--do_predict needs --test_file or --task_name");
   found.unless(!o.output.push_to_hub, "--push_to_hub: nothing is uploaded, output_dir is what would be");
+  found.unless(!o.output.overwrite_output_dir || !resumes_own_checkpoint(o.output),
+               "--overwrite_output_dir removes what --resume_from_checkpoint needs");
   found.unless(o.output.do_train || !o.output.resume_from_checkpoint, "--resume_from_checkpoint needs --do_train");
 }
 
@@ -160,7 +170,8 @@ void check_schedule(const TrainOptions& o, Contradictions& found) {
                "--early_stopping_patience needs --load_best_model_at_end and an --eval_strategy");
   found.unless(!o.data.original_quirks || o.optimizer.label_smoothing_factor == 0,
                "--label_smoothing_factor ends the original's run: not under --original_quirks");
-  if (!e.load_best_model_at_end) return;
+  found.unless(o.output.save_strategy != "best" || e.eval_strategy != "no", "--save_strategy best needs an --eval_strategy");
+  if (!e.load_best_model_at_end || o.output.save_strategy == "best") return;
   found.unless(e.eval_strategy == o.output.save_strategy && e.eval_strategy != "no",
                "--load_best_model_at_end needs the same --eval_strategy and --save_strategy, not no");
   found.unless(e.eval_strategy != "steps" || o.output.save_steps % *e.eval_steps == 0,
@@ -322,7 +333,8 @@ void describe(OutputOptions& o, OptionSet& set) {
   set.add("logging_strategy", &o.logging_strategy, "when to log the loss").choices(when);
   set.add("logging_steps", &o.logging_steps, "steps between logs").min(1);
   set.add("logging_first_step", &o.logging_first_step, "log the first step too");
-  set.add("save_strategy", &o.save_strategy, "when to write checkpoints").choices(when);
+  set.add("save_strategy", &o.save_strategy, "when to write checkpoints; best: when an evaluation is better than those before")
+      .choices({"no", "steps", "epoch", "best"});
   set.add("save_steps", &o.save_steps, "steps between checkpoints").min(1);
   set.add("save_total_limit", &o.save_total_limit, "keep so many checkpoints; the best and the newest always stay").min(1);
   set.add("save_safetensors", &o.save_safetensors, "false: the adapter as adapter_model.bin, for torch.load");

@@ -27,7 +27,7 @@ learning_rate: 0.1
 save_strategy: "no"
 threads: 1
 YAML
-few_shot() { "$here/../../scripts/few_shot.sh" "$work/recipe.yaml" "$@" 2>"$work/log" || { cat "$work/log"; exit 1; }; }
+few_shot() { "$here/../../scripts/few_shot.sh" "$work/recipe.yaml" "$@" 2>"$work/log" || { cat "$work/log" >&2; exit 1; }; }
 
 few_shot "$work/plain" 1 2 3 >"$work/table"
 # The mean and the deviation of test_loss once more, by another formula: from sums of squares.

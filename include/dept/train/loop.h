@@ -52,6 +52,7 @@ class TrainingLoop {
   void resume(const fs::path& checkpoint);
   void end_step();
   bool evaluation_due() const;
+  bool save_due() const;
   std::span<const Example> next_micro_batch();
   void train_one_step();
   void read_pending_loss();

@@ -1,7 +1,8 @@
 """Golden values for src/train's loop: label smoothing, length-aware order, early stopping, TensorBoard's checksum.
 
 python tests/parity/make/trainer.py  ->  tests/parity/data/train/trainer.json
-All by transformers: LabelSmoother, get_length_grouped_indices, EarlyStoppingCallback; the checksum by tensorboard's own writer.
+By transformers' LabelSmoother (and torch's cross_entropy, in fp64 throughout), get_length_grouped_indices and EarlyStoppingCallback;
+the checksum by tensorboard's own writer.
 """
 import json
 import random
@@ -23,9 +24,10 @@ def smoothing():
     cases = []
     for factor in (0.0, 0.1, 0.9, 1.0):
         logits.grad = None
-        loss = LabelSmoother(epsilon=factor)({"logits": logits}, labels)
+        loss = torch.nn.functional.cross_entropy(logits[0], labels[0], label_smoothing=factor)
         loss.backward()
-        cases.append({"factor": factor, "mean_loss": loss.item(), "gradient": logits.grad[0].tolist()})
+        smoother = LabelSmoother(epsilon=factor)({"logits": logits}, labels)  # the same formula, a sum of it in fp32
+        cases.append({"factor": factor, "mean_loss": loss.item(), "smoother": smoother.item(), "gradient": logits.grad[0].tolist()})
     return {"logits": logits[0].tolist(), "labels": labels[0].tolist(), "cases": cases}
 
 

@@ -33,6 +33,7 @@ TEST(TrainerGolden, LabelSmoothing) {
     at::Tensor d;
     const at::Tensor loss = kernels::cross_entropy(x, at::tensor(labels, at::kLong), &d, one["factor"].get<double>());
     EXPECT_NEAR(loss.mean().item<double>(), one["mean_loss"].get<double>(), 1e-14) << one["factor"];
+    EXPECT_NEAR(loss.mean().item<double>(), one["smoother"].get<double>(), 1e-6) << "which sums in fp32";
     for (int64_t i = 0; i < n; ++i)
       for (int64_t v = 0; v < x.size(1); ++v)
         EXPECT_NEAR(d[i][v].item<double>() / static_cast<double>(n), one["gradient"][rows[i]][v].get<double>(), 1e-14)

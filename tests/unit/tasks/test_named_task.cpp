@@ -81,6 +81,15 @@ TEST_F(NamedTask, OnlyTheOriginalDividesFiles) {
   EXPECT_THAT(refusal(Code::bad_input, "yelp_polarity", file("b.csv", "text,label\n1,0\n")), HasSubstr("100000 training rows"));
 }
 
+TEST_F(NamedTask, AtMostSoManyTrainingRows) {
+  o.task_file = file("t.yaml", "mine: {source: \"{text}\", target: \"{label}\", metrics: [accuracy], max_train_rows: 2}\n");
+  const std::string rows = file("a.csv", "text,label\na,0\nb,1\nc,0\n");
+  EXPECT_EQ(train("mine", rows).size(), 2u);
+  o.validation_file = rows;
+  EXPECT_EQ(load_named_split(o, SplitName::validation).size(), 3u);
+  EXPECT_EQ(find_task("yelp_polarity", {}, false).max_train_rows, 100000);
+}
+
 TEST_F(NamedTask, KShotNeedsClasses) {
   const std::string rows = file("a.csv", "sentence,label\n1,0\n2,1\n3,0\n");
   o.k_shot_examples = 2;

@@ -71,6 +71,25 @@ TEST(LoopOptions, StopsWhenEvaluationsGetNoBetter) {
   EXPECT_TRUE(at::equal(again.pipeline.weights.P, run.pipeline.weights.P));
 }
 
+TEST(LoopOptions, OnlyBetterOnesMayBeSaved) {
+  const Scratch scratch;
+  TinyRun run(scratch / "run");
+  run.options.output.save_strategy = "best";
+  run.options.evaluation.metric_for_best_model = "loss";
+  run.options.optimizer.learning_rate = 5;  // so that some are worse
+  TrainingLoop loop(run.inputs());
+  ASSERT_TRUE(loop.run());
+  double best = 1e9;
+  std::vector<std::string> better, saved;
+  for (const OrderedJson& entry : loop.state().log) {
+    if (!entry.contains("eval_loss") || entry["eval_loss"].get<double>() >= best) continue;
+    best = entry["eval_loss"];
+    better.push_back(checkpoint_name(entry["step"]));
+  }
+  for (const fs::path& folder : list_checkpoints(scratch / "run")) saved.push_back(folder.filename().string());
+  EXPECT_EQ(saved, better);
+}
+
 TEST(LoopOptions, WhatIsBetterCanBeTurnedRound) {
   const Scratch scratch;
   TinyRun run(scratch / "run");
