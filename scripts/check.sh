@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
-readonly all_sections=(format scripts asan tidy cuda tokenizers long)
+. scripts/versions.env
+readonly all_sections=(format scripts asan tidy cuda tokenizers hub long)
 
 check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror; }
 
@@ -13,7 +14,7 @@ check_scripts() { git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x; }
 
 # The folders that read what others wrote, under the address and undefined-behaviour sanitizers.
 check_asan() {
-  local pattern='(unit_(base|tensorio|text|data)|fuzz_[a-z_]+)' targets
+  local pattern='(unit_(base|tensorio|hub|text|data)|fuzz_[a-z_]+)' targets
   scripts/build.sh asan --target dept_base
   mapfile -t targets < <(ninja -C build/asan -t targets all | sed -nE "s/^$pattern: phony.*/\1/p")
   cmake --build --preset asan --target "${targets[@]}"
@@ -22,7 +23,7 @@ check_asan() {
 
 check_tidy() {
   cmake --preset asan >/dev/null
-  git ls-files -z 'src/base/*.cpp' 'src/tensorio/*.cpp' 'src/text/*.cpp' 'src/data/delimited.cpp' 'src/adapter/dept.cpp' |
+  git ls-files -z 'src/base/*.cpp' 'src/tensorio/*.cpp' 'src/hub/*.cpp' 'src/text/*.cpp' 'src/data/delimited.cpp' 'src/adapter/dept.cpp' |
     xargs -0 -n 4 -P "$(nproc)" clang-tidy --quiet -p build/asan 2>/dev/null  # its count of warnings in headers of others
 }
 
@@ -40,6 +41,18 @@ check_tokenizers() {
   fi
   scripts/build.sh release --target parity_text
   DEPT_TOKENIZERS=$(realpath "$folder") ctest --test-dir build/release --output-on-failure --no-tests=error -L tokenizers
+}
+
+# One cache for the program and for Python's huggingface_hub and datasets, in an environment of their own or that of DEPT_HUB_PYTHON.
+check_hub() {
+  local python=${DEPT_HUB_PYTHON:-.deps/hub-python/bin/python}
+  if [ ! -x "$python" ] && ! { python3 -m venv .deps/hub-python && "$python" -m pip -q --disable-pip-version-check install "${hub_peers[@]}"; } >&2; then
+    rm -rf .deps/hub-python
+    say "no Python environment with ${hub_peers[*]} could be made: left out"
+    return
+  fi
+  scripts/build.sh release --target dept_program
+  "$python" tests/hub/beside_python.py build/release/bin/dept
 }
 
 check_long() {

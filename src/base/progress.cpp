@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 
 #include "dept/base/text.h"
 
@@ -22,7 +23,12 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-std::string format_rate(double per_second) {
+std::string format_count(int64_t count, ProgressUnit unit) {
+  return unit == ProgressUnit::bytes ? format_bytes(static_cast<double>(count)) : str(count);
+}
+
+std::string format_rate(double per_second, ProgressUnit unit) {
+  if (unit == ProgressUnit::bytes) return format_bytes(per_second) + "/s";
   char text[32];
   if (per_second >= 1 || per_second <= 0) {
     std::snprintf(text, sizeof text, "%.1f/s", per_second);
@@ -39,8 +45,8 @@ std::string bar(double share) {
 
 }  // namespace
 
-Progress::Progress(std::string title, int64_t total, int64_t start)
-    : title_(std::move(title)), total_(total), start_(start), done_(start), began_(Clock::now()), drawn_(began_) {}
+Progress::Progress(std::string title, int64_t total, int64_t start, ProgressUnit unit)
+    : title_(std::move(title)), total_(total), start_(start), done_(start), unit_(unit), began_(Clock::now()), drawn_(began_) {}
 
 Progress::~Progress() {
   if (!sink()) return;
@@ -61,12 +67,12 @@ void Progress::advance(int64_t by, std::string_view note) {
 std::string Progress::line() const {
   const double elapsed = seconds_since(began_);
   const double rate = elapsed > 0 ? static_cast<double>(done_ - start_) / elapsed : 0;
-  std::string out = str(title_, " ", done_);
+  std::string out = str(title_, " ", format_count(done_, unit_));
   if (total_ > 0) {
     const double share = std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);
-    out += str("/", total_, " ", bar(share), " ", static_cast<int>(share * 100), "%");
+    out += str("/", format_count(total_, unit_), " ", bar(share), " ", static_cast<int>(share * 100), "%");
   }
-  if (rate > 0) out += str("  ", format_rate(rate));
+  if (rate > 0) out += str("  ", format_rate(rate, unit_));
   if (rate > 0 && total_ > done_) out += str("  ", format_duration(static_cast<double>(total_ - done_) / rate), " left");
   if (total_ <= done_) out += str("  ", format_duration(elapsed));
   if (!note_.empty()) out += "  " + note_;
@@ -75,6 +81,15 @@ std::string Progress::line() const {
 
 void Progress::set_sink(ProgressSink new_sink) {
   sink() = std::move(new_sink);
+}
+
+std::string format_bytes(double bytes) {
+  static constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB"};
+  size_t unit = 0;
+  for (; bytes >= 999.95 && unit + 1 < std::size(units); ++unit) bytes /= 1000;
+  char text[32];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+  return text;
 }
 
 std::string format_duration(double seconds) {

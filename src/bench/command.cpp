@@ -5,6 +5,7 @@
 #include "cli/frame.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/train/setup.h"
 
 namespace dept {
 namespace {
@@ -29,6 +30,7 @@ int run_bench(const std::vector<std::string>& arguments) {
                          "time from nothing to the first training step. Refuses on a machine that is not idle.\n",
                          false, 1});
   if (!rest) return 0;
+  place_model(options.model);
   const std::string what = rest->empty() ? "" : rest->front();
   std::vector<OrderedJson> figures;
   if (what == "train")

@@ -38,7 +38,7 @@ OrderedJson bench_load(const BenchOptions& o) {
     fail(Code::usage, "--model_name_or_path", "a model on disk (--save writes one of a shape)", "nothing");
   OrderedJson figures = {{"mode", "load"}, {"shape", model_name(o)}, {"batch", o.batch}};
   figures["process_start_s"] = seconds_since_process_start();
-  read_files(o.model.model_name_or_path);
+  read_files(o.model.path());
 
   double total = figures["process_start_s"];
   auto part = Clock::now();
@@ -49,7 +49,7 @@ OrderedJson bench_load(const BenchOptions& o) {
   };
   const Context ctx = make_context(o.model, 42);
   configure_process(ctx.threads);
-  open_model(o.model.model_name_or_path, true);
+  open_model(o.model.path(), true);
   add("map_s");
   const Pipeline pipeline = make_pipeline(o, ctx);
   add("weights_s");

@@ -141,7 +141,7 @@ std::vector<Example> Workload::laid_out(std::vector<Example> batch, Layout layou
 Json bench_config(const BenchOptions& o) {
   if (o.shape.empty() == o.model.model_name_or_path.empty())
     fail(Code::usage, "dept bench", "either --shape or --model_name_or_path", "both or none");
-  if (o.shape.empty()) return open_model(o.model.model_name_or_path, false).config;
+  if (o.shape.empty()) return open_model(o.model.path(), false).config;
   Json config = shape_config(o.shape);
   if (o.layers > 0) set_layers(config, o.layers);
   return config;
@@ -149,7 +149,7 @@ Json bench_config(const BenchOptions& o) {
 
 Pipeline make_pipeline(const BenchOptions& o, const Context& ctx) {
   Pipeline pipeline;
-  pipeline.backbone = o.shape.empty() ? load_backbone(o.model.model_name_or_path, ctx) : random_backbone(bench_config(o), ctx, 0);
+  pipeline.backbone = o.shape.empty() ? load_backbone(o.model.path(), ctx) : random_backbone(bench_config(o), ctx, 0);
   const ModelInfo& info = pipeline.backbone->info();
   if (!o.text.empty()) {
     if (o.model.tokenizer_name.empty() && o.model.model_name_or_path.empty())

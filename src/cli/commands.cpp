@@ -10,8 +10,8 @@ std::span<const Command> commands() {
       {"generate", "free continuations of prompts, by lines", run_generate},
       {"score", "how likely a model finds given text, by lines", run_score},
       {"bench", "measured figures of the training step", run_bench},
-      {"data", "the named tasks: list them, show their examples, score predictions", run_data},
-      {"model", "what a model, an adapter, a safetensors or GGUF file holds", run_model},
+      {"data", "the named tasks: list them, fetch their data, show examples, score predictions", run_data},
+      {"model", "what a model, an adapter or a weight file holds; models of the hub", run_model},
       {"tokenize", "text to ids, and ids to text", run_tokenize},
       {"doctor", "what this machine offers: CPU, memory, disk, measured speed", run_doctor},
   };

@@ -8,6 +8,7 @@
 #include "cli/lines.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/hub/hub.h"
 #include "dept/tasks/named_task.h"
 
 namespace dept {
@@ -15,6 +16,10 @@ namespace {
 
 constexpr std::string_view list_usage =
     "Usage: dept data list [--task_file FILE] [--json]\nThe named tasks: data set, metrics, splits.\n";
+constexpr std::string_view fetch_usage =
+    "Usage: dept data fetch TASK|REPOSITORY [--config C] [--split S] [--cache_dir DIR]\n"
+    "Brings the parquet files of a task's splits, or of a data set on the hub (as in nyu-mll/glue), into the cache.\n"
+    "Prints one JSON object a split: repository, config, split and files.\n";
 constexpr std::string_view show_usage =
     "Usage: dept data show TASK [--split S] [--train_file FILE ...] [--limit N] [--json] [--flags]\n"
     "A task's examples as source and target text, one JSON object a line (on a terminal without --json: as text).\n";
@@ -27,6 +32,7 @@ constexpr std::string_view score_usage =
 struct DataCommand {
   NamedTaskOptions task;
   std::string split = "train", input, output;
+  std::optional<std::string> config, hub_split;
   std::optional<int64_t> max_samples, limit;
   bool json = false, no_split_validation_test = false;
 };
@@ -35,6 +41,17 @@ void describe_task(DataCommand& o, OptionSet& set) {
   set.section("Task");
   set.add("task_file", o.task.task_file, "tasks of your own, in the form of configs/tasks.yaml");
   set.add("original_quirks", o.task.original_quirks, "the original's text and draws where its code errs");
+}
+
+void describe_cache(DataCommand& o, OptionSet& set) {
+  set.add("cache_dir", o.task.cache_dir, "where what comes from the hub is kept (default: as HF_HUB_CACHE or HF_HOME says)");
+}
+
+void describe_fetch(DataCommand& o, OptionSet& set) {
+  set.add("task_file", o.task.task_file, "tasks of your own, in the form of configs/tasks.yaml");
+  set.add("config", o.config, "of the data set (default: the task's; of a repository all)");
+  set.add("split", o.hub_split, "the hub's name of one split (default: those that the task reads; of a repository all)");
+  describe_cache(o, set);
 }
 
 void describe_show(DataCommand& o, OptionSet& set) {
@@ -53,6 +70,7 @@ void describe_show(DataCommand& o, OptionSet& set) {
   set.add("train_file", o.task.train_file, "rows in the place of the train split: csv, tsv, json, jsonl or parquet");
   set.add("validation_file", o.task.validation_file, "rows in the place of the validation split");
   set.add("test_file", o.task.test_file, "rows in the place of the test split");
+  describe_cache(o, set);
   set.section("Output");
   set.add("limit", o.limit, "show the first so many examples only").min(1);
   set.add("json", o.json, "JSON lines, on a terminal as well");
@@ -101,6 +119,45 @@ int list(const std::vector<std::string>& arguments) {
                   : str(padded(task.name, 21), padded(str(task.repository, " ", task.config), 46),
                         padded(join(task.metrics, ", "), 28), rule(task), "\n");
   write_stdout(out);
+  return 0;
+}
+
+// The splits that a task reads, or all of a repository, as far as --config and --split let them through.
+std::vector<ParquetSplit> splits_to_fetch(const std::string& name, const DataCommand& o, const HubOptions& hub) {
+  std::vector<ParquetSplit> splits;
+  if (name.find('/') == name.npos) {
+    const TaskDescription task = find_task(name, o.task.task_file, false);
+    for (const std::string& split : task.splits)
+      if (!split.empty()) splits.push_back({task.repository, o.config.value_or(task.config), split});
+    if (o.hub_split) splits = {{task.repository, o.config.value_or(task.config), *o.hub_split}};
+  } else if (o.config && o.hub_split) {
+    splits = {{name, *o.config, *o.hub_split}};
+  } else {
+    splits = list_parquet(hub, name);
+    std::erase_if(splits, [&](const ParquetSplit& split) {
+      return (o.config && split.config != *o.config) || (o.hub_split && split.split != *o.hub_split);
+    });
+  }
+  if (splits.empty()) fail(Code::usage, name, "a configuration and a split that it has", "others");
+  return splits;
+}
+
+int fetch(const std::vector<std::string>& arguments) {
+  DataCommand o;
+  OptionSet set;
+  describe_fetch(o, set);
+  const auto names = read_command_line(set, arguments, {fetch_usage, false, 1});
+  if (!names) return 0;
+  const HubOptions hub = hub_options(o.task.cache_dir);
+  std::vector<std::string> done;
+  for (const ParquetSplit& split : splits_to_fetch(names->empty() ? "" : names->front(), o, hub)) {
+    OrderedJson line{{"repository", split.repository}, {"config", split.config}, {"split", split.split}};
+    if (std::find(done.begin(), done.end(), split.split + "/" + split.config) != done.end()) continue;
+    done.push_back(split.split + "/" + split.config);
+    line["files"] = OrderedJson::array();
+    for (const fs::path& file : fetch_parquet(hub, split)) line["files"].push_back(file.string());
+    write_stdout(dumped(line));
+  }
   return 0;
 }
 
@@ -187,10 +244,12 @@ int run_data(const std::vector<std::string>& arguments) {
   const std::string action = arguments.empty() ? "" : arguments.front();
   const std::vector<std::string> rest(arguments.begin() + !arguments.empty(), arguments.end());
   if (action == "list") return list(rest);
+  if (action == "fetch") return fetch(rest);
   if (action == "show") return show(rest);
   if (action == "score") return score(rest);
-  if (action == "--help" || action == "-h") return write_stdout(str(list_usage, "\n", show_usage, "\n", score_usage)), 0;
-  fail(Code::usage, "dept data", "list, show or score", action.empty() ? "nothing" : quote(action));
+  if (action == "--help" || action == "-h")
+    return write_stdout(str(list_usage, "\n", fetch_usage, "\n", show_usage, "\n", score_usage)), 0;
+  fail(Code::usage, "dept data", "list, fetch, show or score", action.empty() ? "nothing" : quote(action));
 }
 
 }  // namespace dept

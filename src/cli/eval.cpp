@@ -72,7 +72,12 @@ int run_eval(const std::vector<std::string>& arguments) {
     head = config.classifies();
   }
   const SplitName loaded = options.data.named() ? split : SplitName::test;
-  check_all({[&] { check_task(options.data, options.schedule.seed, {loaded}); }, [&] { check_model(options.model); }});
+  options.data.cache_dir = options.model.hub.cache_dir;
+  check_all({[&] { check_task(options.data, options.schedule.seed, {loaded}); },
+             [&] {
+               if (check_source(options.model)) check_model(options.model);
+             }});
+  place_model(options.model);
   const TaskData task = load_task(options.data, options.schedule.seed, {loaded}, head);
   options.data.task.labels = task.labels;
   options.data.task.label_words = task.label_words;

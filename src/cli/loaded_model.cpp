@@ -26,11 +26,13 @@ LoadedModel load_model(ModelOptions options) {
            "a classification head");
     adopt_model(config, options, unused);
   }
+  check_source(options);
+  place_model(options);
   const ModelInfo info = check_model(options);
   if (info.architecture == Architecture::encoder)
     fail(Code::usage, "--model_name_or_path", "a model that writes text", str(info.model_type, ", an encoder"));
   LoadedModel model;
-  model.path = options.model_name_or_path;
+  model.path = options.path();
   model.ctx = make_context(options, 0);
   configure_process(model.ctx.threads);
   model.weights = model.target_weights = no_adapter(info.input_width());
@@ -41,9 +43,8 @@ LoadedModel load_model(ModelOptions options) {
     model.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
     if (!info.encoder_decoder()) model.alignment = adapter.config.delta_alignment;
   }
-  if (!options.tokenizer_name.empty() || has_tokenizer(options.model_name_or_path))
-    model.tokenizer = load_model_tokenizer(options);
-  model.backbone = load_backbone(options.model_name_or_path, model.ctx);
+  if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) model.tokenizer = load_model_tokenizer(options);
+  model.backbone = load_backbone(options.path(), model.ctx);
   return model;
 }
 

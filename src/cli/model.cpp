@@ -8,13 +8,18 @@
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/tensorio/gguf.h"
+#include "dept/train/model_source.h"
 
 namespace dept {
 namespace {
 
-constexpr std::string_view usage =
-    "Usage: dept model show PATH [--json] [--tensors [--hash]]\n"
-    "Shows what a safetensors, GGUF or PyTorch file, a model's folder or an adapter's folder holds.\n";
+constexpr std::string_view show_usage =
+    "Usage: dept model show PATH|NAME [--json] [--tensors [--hash]]\n"
+    "Shows what a safetensors, GGUF or PyTorch file, a model's folder, an adapter's folder or a model on the hub holds.\n";
+constexpr std::string_view fetch_usage =
+    "Usage: dept model fetch NAME [--revision R] [--cache_dir DIR]\n"
+    "Brings config, tokenizer and weights of a model on the hub into the cache; what is there is not fetched again.\n"
+    "Prints one JSON object: name, revision, path (the folder that --model_name_or_path takes) and files.\n";
 
 int64_t element_count(const TensorInfo& info) {
   int64_t count = 1;
@@ -174,15 +179,17 @@ std::string table(const OrderedJson& summary) {
 
 int show(const std::vector<std::string>& arguments) {
   bool as_json = false, tensors = false, hash = false;
+  HubFlags hub;
   OptionSet set;
+  describe(hub, set);
   set.add("json", as_json, "one JSON object");
   set.add("tensors", tensors, "one JSON line a tensor: name, dtype, shape");
   set.add("hash", hash, "with --tensors: the sha256 of the values as little-endian fp32, in the file's order");
-  const auto paths = read_command_line(set, arguments, {usage, false, 1});
+  const auto paths = read_command_line(set, arguments, {show_usage, false, 1});
   if (!paths) return 0;
   if (paths->empty()) fail(Code::usage, "command line", "a file or a folder: dept model show PATH", "none");
   if (hash && !tensors) fail(Code::usage, "--hash", "--tensors with it", "--hash alone");
-  const Opened opened = open(paths->front());
+  const Opened opened = open(place_on_disk(paths->front(), hub, ModelPart::all));
   if (tensors) {
     print_tensors(*opened.weights, hash);
   } else {
@@ -192,13 +199,30 @@ int show(const std::vector<std::string>& arguments) {
   return 0;
 }
 
+int fetch(const std::vector<std::string>& arguments) {
+  HubFlags hub;
+  OptionSet set;
+  describe(hub, set);
+  const auto names = read_command_line(set, arguments, {fetch_usage, false, 1});
+  if (!names) return 0;
+  if (names->empty()) fail(Code::usage, "command line", "a name on the hub: dept model fetch NAME", "none");
+  const fs::path folder = fetch_model(hub_options(hub.cache_dir), names->front(), hub.revision);
+  OrderedJson files = OrderedJson::array();
+  for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path().filename().string());
+  std::sort(files.begin(), files.end());
+  const OrderedJson fetched{{"name", names->front()}, {"revision", hub.revision}, {"path", folder.string()}, {"files", files}};
+  write_stdout(fetched.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
+  return 0;
+}
+
 }  // namespace
 
 int run_model(const std::vector<std::string>& arguments) {
   const std::string action = arguments.empty() ? "" : arguments.front();
   if (action == "show") return show({arguments.begin() + 1, arguments.end()});
-  if (action == "--help" || action == "-h") return show(arguments);
-  fail(Code::usage, "dept model", "show", action.empty() ? "nothing" : quote(action));
+  if (action == "fetch") return fetch({arguments.begin() + 1, arguments.end()});
+  if (action == "--help" || action == "-h") return write_stdout(str(show_usage, "\n", fetch_usage)), 0;
+  fail(Code::usage, "dept model", "show or fetch", action.empty() ? "nothing" : quote(action));
 }
 
 }  // namespace dept

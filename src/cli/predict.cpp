@@ -142,7 +142,12 @@ int run_predict(const std::vector<std::string>& arguments) {
     adopt_model(config, options.model, options.data);
     adopt_task(config, options.data, set);
   }
-  check_all({[&] { check_model(options.model); }, [&] { check_rows(options); }});
+  options.data.cache_dir = options.model.hub.cache_dir;
+  check_all({[&] {
+               if (check_source(options.model)) check_model(options.model);
+             },
+             [&] { check_rows(options); }});
+  place_model(options.model);
   const TaskData task = answers_of(options);
   if (options.scores && task.labels.empty()) fail(Code::usage, "--scores", "an adapter with labels, or --labels", "free text");
 

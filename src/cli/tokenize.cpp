@@ -5,12 +5,15 @@
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/text/tokenizer.h"
+#include "dept/train/model_source.h"
 
 namespace dept {
 namespace {
 
 struct TokenizeOptions {
-  std::string model_name_or_path, input, output, truncation = "longest_first";
+  std::string model_name_or_path;
+  HubFlags hub;
+  std::string input, output, truncation = "longest_first";
   int64_t max_length = 0;
   bool no_special_tokens = false, decode = false, keep_special_tokens = false;
 };
@@ -18,7 +21,8 @@ struct TokenizeOptions {
 void describe(TokenizeOptions& options, OptionSet& set) {
   set.section("Tokenizer");
   set.add("model_name_or_path", options.model_name_or_path,
-          "a folder with tokenizer.json or a family's vocabulary files, a tokenizer.json, or a .gguf file");
+          "a folder with tokenizer.json or a family's vocabulary files, a tokenizer.json, a .gguf file, or a name on the hub");
+  describe(options.hub, set);
   set.section("Lines");
   set.add("input", options.input, "file to read; stdin when not given");
   set.add("output", options.output, "file to write; stdout when not given");
@@ -65,7 +69,7 @@ int run_tokenize(const std::vector<std::string>& arguments) {
     return 0;
   if (options.model_name_or_path.empty()) fail(Code::usage, "--model_name_or_path", "a folder or file", "none");
   LineReader reader(options.input);
-  const auto tokenizer = load_tokenizer(options.model_name_or_path);
+  const auto tokenizer = load_tokenizer(place_on_disk(options.model_name_or_path, options.hub, ModelPart::tokenizer));
   LineWriter writer(options.output);
   const EncodeOptions encoding{!options.no_special_tokens, options.max_length, truncation_of(options.truncation)};
   while (const auto line = reader.next_json()) {

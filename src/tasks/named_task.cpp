@@ -56,12 +56,17 @@ Origin find_origin(const NamedTaskOptions& o, const TaskDescription& task, Split
     refuse_split(task, split,
                  str("--", to_string(split), "_file", split == SplitName::validation ? ", or validation on rows of train" : ""));
   if (origin.hub_split == validation && split == SplitName::test) origin.file = o.validation_file;
+  if (!origin.file && task.repository.empty())
+    fail(Code::usage, str("--", to_string(split), "_file"), "a file, as the task names no repository", "none");
   return origin;
 }
 
-Table read_rows(const Origin& origin, const TaskDescription& task, SplitName split) {
-  return origin.file ? read_table(*origin.file)
-                     : read_hub_split(task.repository, task.config, origin.hub_split, to_string(split));
+ParquetSplit on_hub(const Origin& origin, const TaskDescription& task) {
+  return {task.repository, task.config.empty() ? "default" : task.config, origin.hub_split};
+}
+
+Table read_rows(const Origin& origin, const TaskDescription& task, const std::string& cache_dir) {
+  return origin.file ? read_table(*origin.file) : read_hub_split(hub_options(cache_dir), on_hub(origin, task));
 }
 
 std::vector<int64_t> choose_rows(const Origin& origin, const Table& table, std::optional<int64_t> max_samples) {
@@ -212,7 +217,7 @@ void keep_first_rows(const NamedTaskOptions& o, const TaskDescription& task, std
 
 std::vector<TextExample> load_split(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
   const Origin origin = find_origin(o, task, split);
-  const Table table = read_rows(origin, task, split);
+  const Table table = read_rows(origin, task, o.cache_dir);
   const ExampleWriter writer(task, table, o.add_prefix);
   std::vector<TextExample> examples;
   for (const int64_t row : choose_rows(origin, table, o.max_samples(split))) writer.write(row, examples);
@@ -224,7 +229,7 @@ std::vector<TextExample> load_split(const NamedTaskOptions& o, const TaskDescrip
 
 void check_split(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
   const Origin origin = find_origin(o, task, split);
-  if (!origin.file) return check_hub_split(task.repository, task.config, origin.hub_split, to_string(split));
+  if (!origin.file) return check_hub_parquet(hub_options(o.cache_dir), on_hub(origin, task));
   require_readable_file(*origin.file, str(to_string(split), "_file"));
   ExampleWriter(task, read_table_head(*origin.file), o.add_prefix);
 }

@@ -82,7 +82,6 @@ void describe_ignored(OptionSet& set) {
   ignore("nothing is uploaded", {"hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push",
                                  "hub_revision", "push_to_hub_model_id", "push_to_hub_organization", "push_to_hub_token"});
   ignore("--optim chooses among two forms of AdamW", {"adafactor", "optim_args", "optim_target_modules"});
-  ignore("models are folders or files on disk", {"cache_dir", "model_revision", "use_auth_token"});
   ignore("embeddings get no noise", {"neftune_noise_alpha"});
   ignore("the schedules have their default arguments", {"lr_scheduler_kwargs"});
   ignore("weights are held as --backbone_dtype says", {"quantization"});
@@ -182,9 +181,10 @@ void check_schedule(const TrainOptions& o, Contradictions& found) {
 
 void describe(ModelOptions& o, OptionSet& set) {
   set.section("Model");
-  set.add("model_name_or_path", &o.model_name_or_path, "folder with config.json and safetensors, or a .gguf file");
+  set.add("model_name_or_path", &o.model_name_or_path, "folder with config.json and weights, a .gguf file, or a name on the hub");
+  describe(o.hub, set);
   set.add("peft_model_id", &o.peft_model_id, "folder of a trained adapter");
-  set.add("tokenizer_name", &o.tokenizer_name, "tokenizer folder or file, when it is not the model's own");
+  set.add("tokenizer_name", &o.tokenizer_name, "tokenizer folder, file or name on the hub, when it is not the model's own");
   set.add("dtype", &o.dtype, "compute type; auto is bf16 where the CPU multiplies it natively, else fp32")
       .choices({"fp32", "bf16", "auto"});
   set.add(
@@ -366,6 +366,7 @@ void settle(TrainOptions& o, const OptionSet& set) {
   if (o.evaluation.prediction_loss_only) o.evaluation.predict_with_generate = false;
   if (o.evaluation.eval_strategy != "no") o.output.do_eval = true;
   if (o.adapter.task_type == "SEQ_CLS" && !set.given("causal_suffix")) o.data.causal_suffix.clear();
+  o.data.cache_dir = o.model.hub.cache_dir;
   if (!o.evaluation.eval_steps) o.evaluation.eval_steps = o.output.logging_steps;
 
   Contradictions found;

@@ -25,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 OrderedJson identity(const OptionSet& set) {
   OrderedJson options = set.dump_json();
   for (const char* name :
-       {"output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "logging_dir", "disable_tqdm"})
+       {"output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "logging_dir", "disable_tqdm", "cache_dir"})
     options.erase(name);
   return options;
 }
@@ -73,14 +73,19 @@ std::vector<SplitName> splits_of(const OutputOptions& output) {
   return splits;
 }
 
+// Whether model and options agree, once the model is on disk.
+void check_fit(const TrainOptions& o) {
+  const ModelInfo info = check_model(o.model);
+  check_all({[&] { check_positions(info, o); }, [&] { check_head(info, o); }, [&] { check_room(info, o); },
+             [&] { check_submodules(o.adapter.num_transformer_submodules, info); }});
+}
+
 // All that can be known before the model is loaded, all problems at once.
 Claim check(const TrainOptions& o, const OrderedJson& options) {
   Claim claim = Claim::fresh;
   check_all({[&] { check_task(o.data, o.schedule.seed, splits_of(o.output)); },
              [&] {
-               const ModelInfo info = check_model(o.model);
-               check_all({[&] { check_positions(info, o); }, [&] { check_head(info, o); }, [&] { check_room(info, o); },
-                          [&] { check_submodules(o.adapter.num_transformer_submodules, info); }});
+               if (check_source(o.model)) check_fit(o);
              },
              [&] { parse_dtype(o.model.dtype); },
              [&] {
@@ -117,7 +122,7 @@ Split make_split(std::vector<TextExample>& texts, const Pipeline& pipeline, int 
 
 // Every row is read and tokenised before the model is: a bad one is found now. Sets the pipeline's tokenizer and rules.
 Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
-  const ModelInfo info = read_model_info(o.model.model_name_or_path);
+  const ModelInfo info = read_model_info(o.model.path());
   const bool head = task_type(o, info) == "SEQ_CLS";
   Data data{load_task(o.data, o.schedule.seed, splits_of(o.output), head), {}, {}, {}};
   check_metrics(o, data.task, head);
@@ -171,7 +176,7 @@ Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tok
                                    {o.adapter.load_lora_embeddings, o.adapter.load_lora_embedding_B});
     adapter.config.base_model_name_or_path = o.model.model_name_or_path;  // given with it, another one than it was trained with
     if (adapter.config.classifies() && !adapter.config.original && adapter.config.task.labels != task.labels)
-      static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.model_name_or_path, task, generator);
+      static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.path(), task, generator);
     return adapter;
   }
   const AdapterConfig config = new_config(o, backbone.info());
@@ -179,7 +184,7 @@ Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tok
                                 ? init_prompt_random(config.prompt_rows(), width, generator)
                                 : init_prompt_text(backbone, tokenizer, config.prompt_tuning_init_text, config.prompt_rows());
   Adapter adapter{config, init_dept(prompt, config.max_length, config.r, generator)};
-  if (config.classifies()) static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.model_name_or_path, task, generator);
+  if (config.classifies()) static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.path(), task, generator);
   return adapter;
 }
 
@@ -263,6 +268,7 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<b
     log::info(str(o.output.output_dir, " holds this very run, finished: nothing to do (--overwrite_output_dir runs it again)"));
     return RunEnd::done_before;
   }
+  if (place_model(o.model)) check_fit(o);
   const Context ctx = make_context(o.model, o.schedule.seed);
   Pipeline pipeline;
   const Data data = read_data(o, ctx.threads, pipeline);
@@ -273,7 +279,7 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<b
   if (o.optimizer.weight_decay != 0 && !o.optimizer.apply_weight_decay)
     log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
 
-  pipeline.backbone = load_backbone(o.model.model_name_or_path, ctx);
+  pipeline.backbone = load_backbone(o.model.path(), ctx);
   announce(pipeline.backbone->info(), ctx);
   Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task);
   adapter.config.task = {o.data.task.source_template, o.data.causal_suffix, data.task.labels, data.task.label_words};

@@ -1,8 +1,7 @@
 #include "dept/train/setup.h"
 
-#include <unistd.h>
-
 #include "dept/base/error.h"
+#include "dept/base/folder.h"
 #include "dept/base/text.h"
 #include "dept/tensorio/tensor_source.h"
 
@@ -45,13 +44,21 @@ void check_submodules(int64_t submodules, const ModelInfo& info) {
     fail(Code::usage, "num_transformer_submodules", str("1, as ", info.model_type, " is no encoder-decoder"), str(submodules));
 }
 
+namespace {
+
+void check_storage(const ModelOptions& options) {
+  if (options.backbone_dtype == "gguf" && fs::path(options.path()).extension() != ".gguf")
+    fail(Code::usage, "--backbone_dtype", "same, fp32, fp16 or bf16 for a model that is not a .gguf file", "gguf");
+}
+
+}  // namespace
+
 ModelInfo check_model(const ModelOptions& options) {
-  const std::string& path = options.model_name_or_path;
+  const std::string& path = options.path();
   if (path.empty()) fail(Code::usage, "--model_name_or_path", "a model", "nothing");
   if (!fs::exists(path))
     fail(Code::io, "model_name_or_path", "a model's folder or a .gguf file", quote(path) + ", which is not there");
-  if (options.backbone_dtype == "gguf" && fs::path(path).extension() != ".gguf")
-    fail(Code::usage, "--backbone_dtype", "same, fp32, fp16 or bf16 for a model that is not a .gguf file", "gguf");
+  check_storage(options);
   const ModelInfo info = read_model_info(path);
   if (fs::is_directory(path)) open_weights(path);  // the headers of the weights
   if (!options.peft_model_id.empty()) {
@@ -64,36 +71,37 @@ ModelInfo check_model(const ModelOptions& options) {
   return info;
 }
 
-namespace {
-
-// The folder, or the nearest one above it that is there.
-fs::path nearest_there(const fs::path& folder) {
-  fs::path there = fs::absolute(folder);
-  std::error_code error;
-  while (!fs::exists(there, error) && there != there.parent_path()) there = there.parent_path();
-  return there;
-}
-
-}  // namespace
-
 void check_free_space(const fs::path& folder, double bytes) {
   std::error_code error;
-  const fs::space_info space = fs::space(nearest_there(folder), error);
+  const fs::space_info space = fs::space(nearest_folder(folder), error);
   if (error || static_cast<double>(space.available) >= bytes) return;
   const auto megabytes = [](double n) { return str(static_cast<int64_t>(n / 1e6), " MB"); };
   fail(Code::io, folder.string(), str("room for ", megabytes(bytes), " of checkpoints"),
        megabytes(static_cast<double>(space.available)));
 }
 
+bool check_source(const ModelOptions& options) {
+  if (is_on_hub(options.tokenizer_name)) check_on_hub(options.tokenizer_name, options.hub);
+  if (!is_on_hub(options.path())) return true;
+  check_all({[&] { check_storage(options); }, [&] { check_on_hub(options.path(), options.hub); }});
+  return false;
+}
+
+bool place_model(ModelOptions& options) {
+  const bool fetched = is_on_hub(options.path());
+  options.model_path = place_on_disk(options.path(), options.hub, ModelPart::all);
+  if (!options.tokenizer_name.empty())
+    options.tokenizer_path = place_on_disk(options.tokenizer_name, options.hub, ModelPart::tokenizer);
+  return fetched;
+}
+
 void check_output_folder(const fs::path& folder) {
-  const fs::path there = nearest_there(folder);
-  std::error_code error;
-  const bool writable = fs::is_directory(there, error) && ::access(there.c_str(), W_OK | X_OK) == 0;
-  if (!writable) fail(Code::io, "output_dir", "a folder that can be written", quote(folder.string()));
+  if (!can_make_folder(folder)) fail(Code::io, "output_dir", "a folder that can be written", quote(folder.string()));
 }
 
 std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options) {
-  return load_tokenizer(options.tokenizer_name.empty() ? options.model_name_or_path : options.tokenizer_name);
+  if (options.tokenizer_name.empty()) return load_tokenizer(options.path());
+  return load_tokenizer(options.tokenizer_path.empty() ? options.tokenizer_name : options.tokenizer_path);
 }
 
 EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment) {
@@ -154,7 +162,7 @@ Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const Da
   pipeline.rules = encode_rules(info, *pipeline.tokenizer, data, alignment);
   pipeline.rules.head = pipeline.has_head();
   pipeline.rules.label_words = data.task.label_words.empty() ? data.task.labels : data.task.label_words;
-  pipeline.backbone = load_backbone(options.model_name_or_path, ctx);
+  pipeline.backbone = load_backbone(options.path(), ctx);
   return pipeline;
 }
 

@@ -57,6 +57,7 @@ NamedTaskOptions named_task(const DataOptions& data, int64_t seed) {
   NamedTaskOptions options;
   options.task_name = data.task_name.value_or("");
   options.task_file = data.task_file;
+  options.cache_dir = data.cache_dir;
   options.add_prefix = data.add_prefix;
   options.original_quirks = data.original_quirks;
   options.split_validation_test = data.split_validation_test;

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,10 @@ struct Outcome {
   int code = -1;  // 128 + signal for a program that a signal ended
   std::string out, err;
 };
+
+/// The program that a test runs keeps off the real hub, and off what its user has of it.
+inline const bool keeps_off_the_hub =
+    ::setenv("HF_HUB_OFFLINE", "1", 1) == 0 && ::setenv("HF_HUB_CACHE", "/nonexistent/hub", 1) == 0;
 
 class Child {
  public:

@@ -21,7 +21,8 @@ struct NamedTaskOptions {
   std::optional<std::string> train_file, validation_file, test_file;  ///< in the place of the hub's splits, each used whole
   std::optional<int64_t> max_train_samples, max_eval_samples, max_predict_samples;
   std::optional<int64_t> k_shot_examples;
-  int64_t seed = 42;  ///< of the k-shot draw; the splits' is always 42
+  std::string cache_dir;  ///< of the hub; "": what the environment says
+  int64_t seed = 42;      ///< of the k-shot draw; the splits' is always 42
 
   const std::optional<std::string>& file(SplitName split) const;
   std::optional<int64_t> max_samples(SplitName split) const;

@@ -9,23 +9,29 @@
 #include "dept/base/options.h"
 #include "dept/tasks/task.h"
 #include "dept/tensor/context.h"
+#include "dept/train/model_source.h"
 
 namespace dept {
 
 struct ModelOptions {
-  std::string model_name_or_path;
-  std::string peft_model_id;  ///< start from (train) or use (eval, predict) this adapter
+  std::string model_name_or_path;  ///< as given: a path, or a name on the hub
+  HubFlags hub;
+  std::string model_path, tokenizer_path;  ///< on disk; set by place_model
+  std::string peft_model_id;               ///< start from (train) or use (eval, predict) this adapter
   std::string tokenizer_name;
   std::string dtype = "fp32";
   std::string backbone_dtype = "same";
   bool bf16 = false;
   std::string device = "cpu";
   int64_t threads = 0;  ///< 0: the physical cores
+
+  const std::string& path() const { return model_path.empty() ? model_name_or_path : model_path; }
 };
 
 struct DataOptions {
   FileTaskOptions task;
   std::optional<std::string> task_name, task_file;  ///< a named task: its rows come from the files above, else from the hub
+  std::string cache_dir;                            ///< the hub's, of ModelOptions
   bool add_prefix = false;
   bool split_validation_test = true;
   std::optional<int64_t> k_shot_examples;

@@ -31,6 +31,12 @@ void check_submodules(int64_t submodules, const ModelInfo& info);
 /// Throws usage for no model at all, io or bad_input.
 ModelInfo check_model(const ModelOptions& options);
 
+/// Whether the model is on disk, for check_model. Throws io in about a second for one on the hub that cannot be had.
+bool check_source(const ModelOptions& options);
+
+/// Brings model and tokenizer to the disk. Returns whether the model came from the hub, unchecked yet. Throws usage or io.
+bool place_model(ModelOptions& options);
+
 /// Throws io unless the folder, or the nearest one above it that is there, can be written in. Makes nothing.
 void check_output_folder(const fs::path& folder);
 

@@ -52,6 +52,22 @@ TEST(Progress, IsSilentWithoutASink) {
   progress.advance(5);
 }
 
+TEST(Progress, CountsBytesInTheirUnits) {
+  Drawn drawn;
+  {
+    Progress progress("model", 2500000, 500000, ProgressUnit::bytes);
+    std::this_thread::sleep_for(std::chrono::milliseconds(120));
+    progress.advance(1000000);
+    progress.advance(-750000);
+  }
+  EXPECT_THAT(drawn.lines[0], HasSubstr("model 1.5 MB/2.5 MB [============        ] 60%"));
+  EXPECT_THAT(drawn.lines[0], HasSubstr("MB/s  0:00 left"));
+  EXPECT_THAT(drawn.lines.back(), HasSubstr("model 750.0 kB/2.5 MB"));
+  EXPECT_EQ(format_bytes(999), "999 B");
+  EXPECT_EQ(format_bytes(999999), "1.0 MB");
+  EXPECT_EQ(format_bytes(5e15), "5000.0 TB");
+}
+
 TEST(Progress, FormatsDurations) {
   EXPECT_EQ(format_duration(3725), "1:02:05");
   EXPECT_EQ(format_duration(65.4), "1:05");

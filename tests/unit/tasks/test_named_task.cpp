@@ -66,7 +66,9 @@ TEST_F(NamedTask, SplitsThatAreNotThere) {
   o.validation_file = file("v.jsonl", R"({"question": "q", "passage": "p", "answers_spans": {"spans": ["a b"]}})");
   EXPECT_EQ(load_named_split(o, SplitName::test)[0].target, "a b");
   o.task_name = "sst2";
-  EXPECT_THAT(error_of(Code::usage, [&] { load_named_split(o, SplitName::train); }), HasSubstr("--train_file"));
+  o.cache_dir = "/nonexistent";
+  ::setenv("HF_HUB_OFFLINE", "1", 1);
+  EXPECT_THAT(error_of(Code::io, [&] { load_named_split(o, SplitName::train); }), HasSubstr("--train_file"));
 }
 
 TEST_F(NamedTask, OnlyTheOriginalDividesFiles) {

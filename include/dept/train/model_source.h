@@ -1,0 +1,27 @@
+// Where a model is: a folder or a file by its path, else a name on the hub, which place_model brings to the disk.
+#pragma once
+
+#include <string>
+
+#include "dept/base/options.h"
+#include "dept/hub/hub.h"
+
+namespace dept {
+
+/// Flags that only a model on the hub wants.
+struct HubFlags {
+  std::string revision = "main";
+  std::string cache_dir;  ///< "": what the environment says
+};
+void describe(HubFlags& flags, OptionSet& set);
+
+/// Whether a model or tokenizer is named as on the hub: no path that is there, none that looks like a file's.
+bool is_on_hub(const std::string& name);
+
+/// check_hub_model, for the flags.
+void check_on_hub(const std::string& name, const HubFlags& flags);
+
+/// The path of a model or tokenizer, fetched when it is on the hub. Throws as fetch_model.
+std::string place_on_disk(const std::string& name, const HubFlags& flags, ModelPart part);
+
+}  // namespace dept
