@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "dept/kernels/dropout.h"
+#include "kernels/attention_parts.h"
 #include "kernels/simd.h"
 
 // The BLAS that LibTorch carries; column-major, Fortran's calling convention.
@@ -119,28 +120,6 @@ DEPT_ROW_FUNCTIONS(float)
 DEPT_ROW_FUNCTIONS(double)
 #undef DEPT_ROW_FUNCTIONS
 
-// A [N, heads, K] tensor as a pointer and a row stride.
-template <class C>
-struct Heads {
-  C* data;
-  int64_t stride;
-  int64_t k;
-  C* at(int64_t row, int64_t head) const { return data + row * stride + head * k; }
-};
-template <class C>
-Heads<const C> heads_of(const at::Tensor& x) {
-  return {x.const_data_ptr<C>(), x.stride(0), x.size(2)};
-}
-template <class C>
-Heads<C> mutable_heads_of(at::Tensor& x) {
-  return {x.mutable_data_ptr<C>(), x.stride(0), x.size(2)};
-}
-
-struct Shape {
-  int64_t heads, kv_heads, k, queries;
-  int64_t group() const { return heads / kv_heads; }
-};
-
 Shape check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   for (const at::Tensor* x : {&q, &k, &v})
     expect(x->dim() == 3 && x->stride(2) == 1 && x->stride(1) == x->size(2) && x->scalar_type() == q.scalar_type(), "attention",
@@ -174,15 +153,12 @@ class Tile {
     query.resize(rows_ * shape_.k);
     scores.resize(rows_ * keys_);
     for (int64_t j = 0; j < keys_; ++j) {
-      convert_in(k.at(key_row(j), kv_head), key.data() + j * shape_.k, shape_.k);
-      convert_in(v.at(key_row(j), kv_head), value.data() + j * shape_.k, shape_.k);
+      convert_in(k.at(key_row(span, j), kv_head), key.data() + j * shape_.k, shape_.k);
+      convert_in(v.at(key_row(span, j), kv_head), value.data() + j * shape_.k, shape_.k);
     }
     gather(q, query);
   }
 
-  int64_t key_row(int64_t j) const {
-    return j < span_.prefix_length ? span_.prefix_begin + j : span_.k_begin + j - span_.prefix_length;
-  }
   int64_t keys() const { return keys_; }
   int64_t rows() const { return rows_; }
   int64_t head(int64_t row) const { return kv_head_ * shape_.group() + row / span_.q_length; }
@@ -260,84 +236,17 @@ void forward_tiles(const Shape& shape, const at::Tensor& q, const at::Tensor& k,
   });
 }
 
-// Sums of gradients of prefix keys and values, which many spans add to: one accumulator a thread, added up in thread order.
-template <class T>
-struct PrefixSums {
-  int64_t begin = 0, rows = 0, width = 0;
-  std::vector<std::vector<T>> threads;  // [threads][2 * rows * width]
-
-  PrefixSums(const std::vector<AttentionSpan>& spans, int64_t width) : width(width) {
-    int64_t end = 0;
-    begin = INT64_MAX;
-    for (const AttentionSpan& span : spans) {
-      if (span.prefix_length == 0) continue;
-      begin = std::min(begin, span.prefix_begin);
-      end = std::max(end, span.prefix_begin + span.prefix_length);
-    }
-    rows = end > begin ? end - begin : 0;
-    threads.resize(at::get_num_threads());
-  }
-  std::vector<T>& mine() {
-    std::vector<T>& sums = threads[at::get_thread_num()];
-    if (sums.empty()) sums.assign(2 * rows * width, T(0));
-    return sums;
-  }
-};
-
-template <class C, class T = arithmetic_t<C>>
-void add_prefix_sums(const PrefixSums<T>& sums, int64_t k, Heads<C> dk, Heads<C> dv) {
-  for (int64_t row = 0; row < sums.rows; ++row) {
-    for (int64_t c = 0; c < sums.width; ++c) {
-      C &to_k = dk.at(sums.begin + row, c / k)[c % k], &to_v = dv.at(sums.begin + row, c / k)[c % k];
-      T sum_k = load(to_k), sum_v = load(to_v);
-      for (const auto& thread : sums.threads) {
-        if (thread.empty()) continue;
-        sum_k += thread[row * sums.width + c];
-        sum_v += thread[(sums.rows + row) * sums.width + c];
-      }
-      store(to_k, sum_k);
-      store(to_v, sum_v);
-    }
-  }
-}
-
-template <class C>
-struct Gradients {
-  Heads<C> dq, dk, dv;
-};
-
-// Own keys are written, prefix keys are added to the thread's sums.
-template <class C, class T = arithmetic_t<C>>
-void write_key_gradients(const Tile<C>& tile, const AttentionSpan& span, int64_t kv_head, int64_t k, const std::vector<T>& dk,
-                         const std::vector<T>& dv, const Gradients<C>& to, PrefixSums<T>& prefix) {
-  for (int64_t j = 0; j < tile.keys(); ++j) {
-    const T *from_k = dk.data() + j * k, *from_v = dv.data() + j * k;
-    if (j >= span.prefix_length) {
-      convert_out(from_k, to.dk.at(tile.key_row(j), kv_head), k);
-      convert_out(from_v, to.dv.at(tile.key_row(j), kv_head), k);
-      continue;
-    }
-    T* sum_k = prefix.mine().data() + (tile.key_row(j) - prefix.begin) * prefix.width + kv_head * k;
-    T* sum_v = sum_k + prefix.rows * prefix.width;
-    for (int64_t c = 0; c < k; ++c) {
-      sum_k[c] += from_k[c];
-      sum_v[c] += from_v[c];
-    }
-  }
-}
-
 template <class C>
 void backward_tiles(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                    const at::Tensor& out, const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
-                    const AttentionOptions& options, const Gradients<C>& gradients) {
+                    const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
+                    const Gradients<C>& gradients) {
   using T = arithmetic_t<C>;
-  const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k}),
-                   out_heads = out.view({shape.queries, shape.heads, shape.k});
+  const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k});
   const T* statistics = lse.const_data_ptr<T>();
   PrefixSums<T> prefix(spans, shape.kv_heads * shape.k);
   at::parallel_for(0, static_cast<int64_t>(spans.size()) * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
     Tile<C> tile(shape, options);
-    std::vector<T> d, o, dp, p_dropped, dq, dk, dv;
+    std::vector<T> d, dp, p_dropped, dq, dk, dv;
     for (int64_t task = begin; task < end; ++task) {
       const AttentionSpan& span = spans[task / shape.kv_heads];
       const int64_t kv_head = task % shape.kv_heads, rows_k = shape.k;
@@ -348,7 +257,6 @@ void backward_tiles(const Shape& shape, const at::Tensor& d_out, const at::Tenso
         probability_row(tile.scores.data() + row * keys, statistics[tile.head(row) * shape.queries + tile.query_row(row)],
                         tile.visible(row), keys);
       tile.gather(heads_of<C>(d_heads), d);
-      tile.gather(heads_of<C>(out_heads), o);
       p_dropped = tile.scores;
       tile.drop(p_dropped);
       dv.resize(keys * rows_k);
@@ -358,14 +266,15 @@ void backward_tiles(const Shape& shape, const at::Tensor& d_out, const at::Tenso
       tile.drop(dp);
       for (int64_t row = 0; row < rows; ++row)
         score_gradient_row(dp.data() + row * keys, tile.scores.data() + row * keys,
-                           dot(d.data() + row * rows_k, o.data() + row * rows_k, rows_k), keys);
+                           dot(dp.data() + row * keys, tile.scores.data() + row * keys, keys), keys);
       const T scale = static_cast<T>(options.scale);
       dq.resize(rows * rows_k);
       dk.resize(keys * rows_k);
       product<T>(false, false, rows, rows_k, keys, scale, dp.data(), tile.key.data(), dq.data());
       product<T>(true, false, keys, rows_k, rows, scale, dp.data(), tile.query.data(), dk.data());
       tile.scatter(dq, gradients.dq);
-      write_key_gradients<C>(tile, span, kv_head, rows_k, dk, dv, gradients, prefix);
+      write_key_gradients<C>(span, kv_head, rows_k, dk.data(), dv.data(), gradients, prefix,
+                             [](const T* from, C* to, int64_t k) { convert_out(from, to, k); });
     }
   });
   add_prefix_sums<C>(prefix, shape.k, gradients.dk, gradients.dv);
@@ -403,19 +312,28 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   at::Tensor out = at::empty({shape.queries, shape.heads * shape.k}, q.options());
   at::Tensor statistics =
       at::empty({shape.heads, shape.queries}, q.options().dtype(q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
-  dispatch(q.scalar_type(), "attention", [&]<class C>(C) { forward_tiles<C>(shape, q, k, v, spans, options, out, statistics); });
+  if (tileable(q))
+    tiled_attention(shape, q, k, v, spans, options, out, statistics);
+  else
+    dispatch(q.scalar_type(), "attention",
+             [&]<class C>(C) { forward_tiles<C>(shape, q, k, v, spans, options, out, statistics); });
   if (lse != nullptr) *lse = statistics;
   return out;
 }
 
 void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                        const at::Tensor& out, const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
-                        const AttentionOptions& options, at::Tensor& dq, at::Tensor& dk, at::Tensor& dv) {
+                        const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
+                        at::Tensor& dq, at::Tensor& dk, at::Tensor& dv) {
   const Shape shape = check(q, k, v, options);
-  expect(d_out.sizes() == out.sizes() && d_out.is_contiguous() && d_out.scalar_type() == q.scalar_type(), "attention_backward",
-         "d_out like out", d_out);
+  expect(d_out.sizes() == at::IntArrayRef({shape.queries, shape.heads * shape.k}) && d_out.is_contiguous() &&
+             d_out.scalar_type() == q.scalar_type(),
+         "attention_backward", "d_out like what attention returned", d_out);
+  if (tileable(q))
+    return tiled_attention_backward(
+        shape, d_out, q, k, v, lse, spans, options,
+        {mutable_heads_of<c10::BFloat16>(dq), mutable_heads_of<c10::BFloat16>(dk), mutable_heads_of<c10::BFloat16>(dv)});
   dispatch(q.scalar_type(), "attention_backward", [&]<class C>(C) {
-    backward_tiles<C>(shape, d_out, q, k, v, out, lse, spans, options,
+    backward_tiles<C>(shape, d_out, q, k, v, lse, spans, options,
                       {mutable_heads_of<C>(dq), mutable_heads_of<C>(dk), mutable_heads_of<C>(dv)});
   });
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "kernels/avx512.h"
 #include "kernels/simd.h"
 
 namespace dept::kernels {
@@ -13,19 +14,26 @@ namespace {
 
 constexpr int lanes = 16;  // Philox blocks made at once
 constexpr int numbers_per_block = 8;
+constexpr int64_t run = lanes * numbers_per_block;
 
-// philox() of base over `lanes` consecutive counters, written so that the compiler vectorises it. out: 8 numbers a block, in
-// order.
-DEPT_CLONES void philox_blocks(const uint32_t* counter0, const uint32_t* counter3, uint32_t c1, uint32_t c2, uint64_t key,
-                               uint16_t* out) {
+// `run` numbers of a stream from a block on, in order.
+struct Run {
+  const DropoutStream& stream;
+  uint64_t block;
+  uint32_t low() const { return static_cast<uint32_t>(block); }
+  uint32_t high() const { return stream.layer_site ^ static_cast<uint32_t>(block >> 32) << 24; }
+};
+
+// philox() over `lanes` consecutive counters, written so that the compiler vectorises it.
+DEPT_CLONES void philox_blocks(const Run& from, uint16_t* out) {
   uint32_t a[lanes], b[lanes], c[lanes], d[lanes];
   for (int i = 0; i < lanes; ++i) {
-    a[i] = counter0[i];
-    b[i] = c1;
-    c[i] = c2;
-    d[i] = counter3[i];
+    a[i] = from.low() + static_cast<uint32_t>(i);
+    b[i] = from.stream.example;
+    c[i] = from.stream.micro_step;
+    d[i] = from.high();
   }
-  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+  uint32_t k0 = static_cast<uint32_t>(from.stream.seed), k1 = static_cast<uint32_t>(from.stream.seed >> 32);
   for (int round = 0; round < 10; ++round) {
 #pragma omp simd
     for (int i = 0; i < lanes; ++i) {
@@ -45,6 +53,85 @@ DEPT_CLONES void philox_blocks(const uint32_t* counter0, const uint32_t* counter
       out[i * numbers_per_block + 2 * w + 1] = static_cast<uint16_t>(words[w] >> 16);
     }
   }
+}
+
+DEPT_AVX512_BEGIN
+
+// The same with AVX-512, two runs at once: a round waits for its products, and the other run fills that time.
+struct Philox16 {
+  __m512i a, b, c, d, k0, k1;
+
+  explicit Philox16(const Run& from)
+      : a(_mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(from.low())),
+                           // lane 4j + t holds block 4t + j, which the final unpacking brings into order
+                           _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15))),
+        b(_mm512_set1_epi32(static_cast<int>(from.stream.example))),
+        c(_mm512_set1_epi32(static_cast<int>(from.stream.micro_step))),
+        d(_mm512_set1_epi32(static_cast<int>(from.high()))),
+        k0(_mm512_set1_epi32(static_cast<int>(from.stream.seed))),
+        k1(_mm512_set1_epi32(static_cast<int>(from.stream.seed >> 32))) {}
+
+  struct Product {
+    __m512i high, low;
+  };
+  static Product product(__m512i x, uint32_t factor) {
+    constexpr __mmask16 odd = 0xAAAA;
+    const __m512i f = _mm512_set1_epi64(factor);
+    const __m512i even = _mm512_mul_epu32(x, f), uneven = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), f);
+    return {_mm512_mask_blend_epi32(odd, _mm512_srli_epi64(even, 32), uneven),
+            _mm512_mask_blend_epi32(odd, even, _mm512_slli_epi64(uneven, 32))};
+  }
+  void round() {
+    constexpr int exclusive_or = 0x96;
+    const Product x = product(a, 0xD2511F53), y = product(c, 0xCD9E8D57);
+    a = _mm512_ternarylogic_epi32(y.high, b, k0, exclusive_or);
+    b = y.low;
+    c = _mm512_ternarylogic_epi32(x.high, d, k1, exclusive_or);
+    d = x.low;
+    k0 = _mm512_add_epi32(k0, _mm512_set1_epi32(static_cast<int>(0x9E3779B9)));
+    k1 = _mm512_add_epi32(k1, _mm512_set1_epi32(static_cast<int>(0xBB67AE85)));
+  }
+  void write(uint16_t* out) const {
+    const __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
+    const __m512i cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
+    _mm512_storeu_si512(out, _mm512_unpacklo_epi64(ab_low, cd_low));
+    _mm512_storeu_si512(out + 32, _mm512_unpackhi_epi64(ab_low, cd_low));
+    _mm512_storeu_si512(out + 64, _mm512_unpacklo_epi64(ab_high, cd_high));
+    _mm512_storeu_si512(out + 96, _mm512_unpackhi_epi64(ab_high, cd_high));
+  }
+};
+
+void two_runs_avx512(const Run& first, const Run& second, uint16_t* out) {
+  Philox16 x(first), y(second);
+  for (int i = 0; i < 10; ++i) {
+    x.round();
+    y.round();
+  }
+  x.write(out);
+  y.write(out + run);
+}
+
+DEPT_AVX512_END
+
+bool has_avx512() {
+  static const bool has = __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0;
+  return has;
+}
+
+bool overflows(const Run& from) {
+  return from.low() > UINT32_MAX - lanes;
+}
+
+void one_run(const Run& from, uint16_t* out) {
+  if (!overflows(from)) return philox_blocks(from, out);
+  for (uint64_t i = 0; i < run; ++i) out[i] = static_cast<uint16_t>(from.stream.number(from.block * numbers_per_block + i));
+}
+
+// 2 * run numbers.
+void two_runs(const Run& first, const Run& second, uint16_t* out) {
+  if (has_avx512() && !overflows(first) && !overflows(second)) return two_runs_avx512(first, second, out);
+  one_run(first, out);
+  one_run(second, out + run);
 }
 
 // out = x + mask * scale * branch; x null: without it.
@@ -129,20 +216,30 @@ Dropout::Dropout(const Context& ctx, const Ragged& tokens, double probability, i
 }
 
 void dropout_numbers(const DropoutStream& stream, uint64_t first, int64_t count, uint16_t* out) {
-  uint16_t numbers[lanes * numbers_per_block];
-  uint32_t low[lanes], high[lanes];
+  uint16_t numbers[2 * run];
   for (int64_t done = 0; done < count;) {
     const uint64_t block = (first + done) / numbers_per_block;
-    for (int i = 0; i < lanes; ++i) {
-      low[i] = static_cast<uint32_t>(block + i);
-      high[i] = stream.layer_site ^ static_cast<uint32_t>((block + i) >> 32) << 24;
-    }
-    philox_blocks(low, high, stream.example, stream.micro_step, stream.seed, numbers);
-    const int64_t skip = static_cast<int64_t>((first + done) % numbers_per_block);
-    const int64_t taken = std::min<int64_t>(count - done, lanes * numbers_per_block - skip);
-    std::copy_n(numbers + skip, taken, out + done);
+    const auto skip = static_cast<int64_t>((first + done) % numbers_per_block);
+    const int64_t taken = std::min(count - done, 2 * run - skip);
+    uint16_t* to = taken == 2 * run ? out + done : numbers;
+    two_runs({stream, block}, {stream, block + lanes}, to);
+    if (to == numbers) std::copy_n(numbers + skip, taken, out + done);
     done += taken;
   }
+}
+
+DropoutRows::DropoutRows(const Dropout& dropout, int64_t columns) : dropout_(dropout), columns_(columns) {}
+
+void DropoutRows::two_pieces(int64_t row, int64_t column, uint16_t* out) {
+  const int64_t other = std::min(row + 1, dropout_.first_token.back() - 1);
+  const auto piece = [&](int64_t n) {
+    while (n >= dropout_.first_token[sequence_ + 1]) ++sequence_;
+    while (n < dropout_.first_token[sequence_]) --sequence_;
+    return Run{dropout_.streams[sequence_],
+               static_cast<uint64_t>((n - dropout_.first_token[sequence_]) * columns_ + column) / numbers_per_block};
+  };
+  const Run first = piece(row), second = piece(other);
+  two_runs(first, second, out);
 }
 
 at::Tensor add_dropout(const at::Tensor& x, const at::Tensor& branch, const Dropout& dropout) {

@@ -1,25 +1,72 @@
 #include "dept/kernels/frozen_linear.h"
 
+#include "dept/kernels/activation.h"
+#include "kernels/packed_linear.h"
 #include "kernels/simd.h"
 
 namespace dept::kernels {
 
-FrozenLinear::FrozenLinear(FrozenMatrix weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {}
+FrozenLinear::FrozenLinear(FrozenMatrix weight, at::Tensor bias, bool packs)
+    : weight_(std::move(weight)), bias_(std::move(bias)) {
+  packs = packs && weight_.held_as(at::kBFloat16) && weight_.dtype() == at::kBFloat16 && has_packed_products() &&
+          can_pack(weight_.columns(), weight_.rows()) && can_pack(weight_.rows(), weight_.columns());
+  if (!packs) return;
+  packed_ = std::make_shared<PackedLinear>(weight_.dense());
+  weight_ = FrozenMatrix::nothing(at::kBFloat16);
+}
+
+int64_t FrozenLinear::in() const {
+  return packed_ ? packed_->in() : weight_.columns();
+}
+int64_t FrozenLinear::out() const {
+  return packed_ ? packed_->out() : weight_.rows();
+}
+at::Tensor FrozenLinear::weight() const {
+  return packed_ ? packed_->weight() : weight_.dense();
+}
+
+void FrozenLinear::check(const at::Tensor& x, int64_t columns, std::string_view where) const {
+  expect(x.dim() == 2 && x.size(1) == columns && x.scalar_type() == dtype(), where, dept::str(dtype(), " [N, ", columns, "]"), x);
+}
 
 at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
-  expect(x.dim() == 2 && x.size(1) == in() && x.scalar_type() == dtype(), "FrozenLinear.forward",
-         dept::str(dtype(), " [N, ", in(), "]"), x);
-  at::Tensor y = weight_.forward(x, bias_);
+  check(x, in(), "FrozenLinear.forward");
+  at::Tensor y = packed_ ? packed_product(x, packed_->forward(), bias_) : weight_.forward(x, bias_);
   if (delta != nullptr) delta->add_forward(x, y);
   return y;
 }
 
 at::Tensor FrozenLinear::backward_input(const at::Tensor& dy) const {
-  expect(dy.dim() == 2 && dy.size(1) == out() && dy.scalar_type() == dtype(), "FrozenLinear.backward_input",
-         dept::str(dtype(), " [N, ", out(), "]"), dy);
-  at::Tensor dx = weight_.backward_input(dy);
+  check(dy, out(), "FrozenLinear.backward_input");
+  at::Tensor dx = packed_ ? packed_product(dy, packed_->backward(), {}) : weight_.backward_input(dy);
   if (delta != nullptr) delta->add_backward_input(dy, dx);
   return dx;
+}
+
+at::Tensor FrozenLinear::add_forward(const at::Tensor& h, const at::Tensor& x, const Dropout& dropout) const {
+  if (!fuses()) return add_dropout(h, forward(x), dropout);
+  check(x, in(), "FrozenLinear.add_forward");
+  return packed_add(h, x, packed_->forward(), bias_, dropout);
+}
+
+at::Tensor FrozenLinear::forward_relu(const at::Tensor& x, const Dropout& dropout, at::Tensor* kept) const {
+  if (fuses()) {
+    check(x, in(), "FrozenLinear.forward_relu");
+    return packed_relu(x, packed_->forward(), bias_, dropout, kept);
+  }
+  at::Tensor y = forward(x);
+  relu_dropout(y, dropout, kept);
+  return y;
+}
+
+at::Tensor FrozenLinear::backward_relu(const at::Tensor& dy, const Dropout& dropout, const at::Tensor& kept) const {
+  if (fuses()) {
+    check(dy, out(), "FrozenLinear.backward_relu");
+    return packed_relu_backward(dy, packed_->backward(), dropout ? dropout_scale(dropout.p) : 1.0, kept);
+  }
+  at::Tensor d = backward_input(dy);
+  relu_dropout_backward(d, dropout, kept);
+  return d;
 }
 
 }  // namespace dept::kernels

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "kernels/packed_linear.h"
 #include "kernels/simd.h"
 #include "tensorio/ggml_types.h"
 
@@ -117,6 +118,12 @@ FrozenMatrix::FrozenMatrix(std::vector<StoredRows> parts, at::ScalarType dtype) 
   }
 }
 
+FrozenMatrix FrozenMatrix::nothing(at::ScalarType dtype) {
+  FrozenMatrix empty;
+  empty.dtype_ = dtype;
+  return empty;
+}
+
 bool FrozenMatrix::all_blocks() const {
   return std::all_of(parts_.begin(), parts_.end(), [](const StoredRows& part) { return part.blocks != nullptr; });
 }
@@ -159,6 +166,12 @@ at::Tensor FrozenMatrix::forward(const at::Tensor& x, const at::Tensor& bias) co
     y.slice(1, begin, end).copy_(at::linear(x, piece({begin, end}, {0, columns_}, x.scalar_type()), part_of_bias));
   }
   return y;
+}
+
+at::Tensor FrozenMatrix::forward_wide(const at::Tensor& x) const {
+  if (x.scalar_type() == at::kBFloat16 && held_as(at::kBFloat16) && has_packed_products() && columns_ % 32 == 0)
+    return table_product(parts_.front().data, x.contiguous());
+  return forward(x.to(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
 }
 
 // Pieces of columns, so that each product sums over all rows at once, as that of the whole matrix does.

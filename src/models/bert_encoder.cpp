@@ -21,8 +21,8 @@ struct BlockSaved {
   nn::LayerNorm::Saved feed_forward_norm;
 
   int64_t bytes() const {
-    return bytes_of({attention.qkv, attention.attended, attention.lse, attention_norm.x, attention_norm.statistics,
-                     feed_forward.kept, feed_forward_norm.x, feed_forward_norm.statistics});
+    return bytes_of({attention.qkv, attention.lse, attention_norm.x, attention_norm.statistics, feed_forward.kept,
+                     feed_forward_norm.x, feed_forward_norm.statistics});
   }
 };
 
@@ -128,11 +128,12 @@ class BertEncoder : public Backbone {
   // h residual [N, D] -> [N, D]
   Tensor block_forward(const Tensor& h, const EncoderSaved& kept, size_t i, BlockSaved* saved) const {
     const BertBlock& block = parts_.blocks[i];
-    Tensor x = block.attention.forward(h.to(dtype_), plan_of(kept, i), saved ? &saved->attention : nullptr);
-    x = kernels::add_dropout(h, x, dropout(kept, block.attention_output_dropout, i, Site::self_attention_output));
+    Tensor x = block.attention.attend(h.to(dtype_), plan_of(kept, i), saved ? &saved->attention : nullptr);
+    x = block.attention.out.add_forward(h, x, dropout(kept, block.attention_output_dropout, i, Site::self_attention_output));
     const Tensor middle = block.attention_norm.forward(x, residual_, saved ? &saved->attention_norm : nullptr);
-    x = block.feed_forward.forward(middle.to(dtype_), {}, saved ? &saved->feed_forward : nullptr);
-    x = kernels::add_dropout(middle, x, dropout(kept, block.feed_forward_output_dropout, i, Site::feed_forward_output));
+    x = block.feed_forward.units(middle.to(dtype_), {}, saved ? &saved->feed_forward : nullptr);
+    x = block.feed_forward.wo.add_forward(middle, x,
+                                          dropout(kept, block.feed_forward_output_dropout, i, Site::feed_forward_output));
     return block.feed_forward_norm.forward(x, residual_, saved ? &saved->feed_forward_norm : nullptr);
   }
 

@@ -56,7 +56,7 @@ struct DecoderBlock {
 
     int64_t bytes() const {
       return bytes_of(attention_norm) + bytes_of(feed_forward_norm) +
-             bytes_of({attention.qkv, attention.attended, attention.lse, feed_forward.kept});
+             bytes_of({attention.qkv, attention.lse, feed_forward.kept});
     }
   };
 
@@ -64,7 +64,7 @@ struct DecoderBlock {
   at::Tensor forward(const at::Tensor& h, const DecoderPlan& plan, int64_t layer, Saved* saved) const {
     const at::Tensor x = attention_norm.forward(h, plan.ctx.compute, saved ? &saved->attention_norm : nullptr);
     const at::Tensor attended =
-        attention.forward(x, plan.attention_of(layer, attention_scale), saved ? &saved->attention : nullptr);
+        attention.attend(x, plan.attention_of(layer, attention_scale), saved ? &saved->attention : nullptr);
     return feed(h, attended, plan, layer, saved);
   }
 
@@ -91,10 +91,10 @@ struct DecoderBlock {
  private:
   at::Tensor feed(const at::Tensor& h, const at::Tensor& attended, const DecoderPlan& plan, int64_t layer, Saved* saved) const {
     const auto dropout = [&](Site site) { return plan.dropout(plan.residual_dropout, layer, site); };
-    const at::Tensor middle = kernels::add_dropout(h, attended, dropout(Site::self_attention_output));
+    const at::Tensor middle = attention.out.add_forward(h, attended, dropout(Site::self_attention_output));
     const at::Tensor x = feed_forward_norm.forward(middle, plan.ctx.compute, saved ? &saved->feed_forward_norm : nullptr);
-    return kernels::add_dropout(middle, feed_forward.forward(x, {}, saved ? &saved->feed_forward : nullptr),
-                                dropout(Site::feed_forward_output));
+    return feed_forward.wo.add_forward(middle, feed_forward.units(x, {}, saved ? &saved->feed_forward : nullptr),
+                                       dropout(Site::feed_forward_output));
   }
 };
 

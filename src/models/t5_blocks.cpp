@@ -15,23 +15,23 @@ nn::AttentionPlan T5Plan::cross_of(int64_t layer) const {
 }
 
 int64_t T5Block::Saved::bytes() const {
-  return bytes_of({attention_norm.normalised, attention_norm.rstd, attention.qkv, attention.attended, attention.lse,
-                   cross_norm.normalised, cross_norm.rstd, cross.q, cross.memory.kv, cross.attended, cross.lse,
-                   feed_forward_norm.normalised, feed_forward_norm.rstd, feed_forward.kept});
+  return bytes_of({attention_norm.normalised, attention_norm.rstd, attention.qkv, attention.lse, cross_norm.normalised,
+                   cross_norm.rstd, cross.q, cross.memory.kv, cross.lse, feed_forward_norm.normalised, feed_forward_norm.rstd,
+                   feed_forward.kept});
 }
 
 at::Tensor T5Block::forward(at::Tensor h, const at::Tensor& memory, const T5Plan& plan, int64_t layer, Saved* saved) const {
   at::Tensor x = attention_norm.forward(h, plan.dtype, saved ? &saved->attention_norm : nullptr);
-  x = attention.forward(x, plan.self_of(layer), saved ? &saved->attention : nullptr);
-  h = kernels::add_dropout(h, x, plan.dropout(layer, Site::self_attention_output));
+  x = attention.attend(x, plan.self_of(layer), saved ? &saved->attention : nullptr);
+  h = attention.out.add_forward(h, x, plan.dropout(layer, Site::self_attention_output));
   if (cross) {
     x = cross_norm.forward(h, plan.dtype, saved ? &saved->cross_norm : nullptr);
-    x = cross->forward(x, cross->prepare(memory, plan.absorbed), plan.cross_of(layer), saved ? &saved->cross : nullptr);
-    h = kernels::add_dropout(h, x, plan.dropout(layer, Site::cross_attention_output));
+    x = cross->attend(x, cross->prepare(memory, plan.absorbed), plan.cross_of(layer), saved ? &saved->cross : nullptr);
+    h = cross->out.add_forward(h, x, plan.dropout(layer, Site::cross_attention_output));
   }
   x = feed_forward_norm.forward(h, plan.dtype, saved ? &saved->feed_forward_norm : nullptr);
-  x = feed_forward.forward(x, plan.dropout(layer, Site::feed_forward_inner), saved ? &saved->feed_forward : nullptr);
-  return kernels::add_dropout(h, x, plan.dropout(layer, Site::feed_forward_output));
+  x = feed_forward.units(x, plan.dropout(layer, Site::feed_forward_inner), saved ? &saved->feed_forward : nullptr);
+  return feed_forward.wo.add_forward(h, x, plan.dropout(layer, Site::feed_forward_output));
 }
 
 void T5Block::backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved) const {
@@ -48,10 +48,10 @@ void T5Block::backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, 
 
 at::Tensor T5Block::extend(at::Tensor h, const nn::CrossAttention::Memory& memory, const T5Plan& plan, nn::SlotCache& cache,
                            int64_t layer, const at::Tensor& rows) const {
-  h = kernels::add_dropout(h, attention.extend(attention_norm.forward(h, plan.dtype, nullptr), plan.self, cache, layer, rows),
-                           {});
-  h = kernels::add_dropout(h, cross->forward(cross_norm.forward(h, plan.dtype, nullptr), memory, plan.cross, nullptr), {});
-  return kernels::add_dropout(h, feed_forward.forward(feed_forward_norm.forward(h, plan.dtype, nullptr), {}, nullptr), {});
+  h = attention.out.add_forward(
+      h, attention.extend(attention_norm.forward(h, plan.dtype, nullptr), plan.self, cache, layer, rows), {});
+  h = cross->out.add_forward(h, cross->attend(cross_norm.forward(h, plan.dtype, nullptr), memory, plan.cross, nullptr), {});
+  return feed_forward.wo.add_forward(h, feed_forward.units(feed_forward_norm.forward(h, plan.dtype, nullptr), {}, nullptr), {});
 }
 
 }  // namespace dept

@@ -20,13 +20,13 @@ at::Tensor SelfAttention::project(const at::Tensor& x, const AttentionPlan& plan
   return fused;
 }
 
-at::Tensor SelfAttention::forward(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const {
+at::Tensor SelfAttention::attend(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const {
   const at::Tensor fused = project(x, plan);
   const auto [q, k, v] = split(fused);
   at::Tensor lse;
-  const at::Tensor attended = kernels::attention(q, k, v, plan.spans, with_dropout(plan), &lse);
-  if (saved != nullptr) *saved = {fused, attended, lse};
-  return out.forward(attended);
+  at::Tensor attended = kernels::attention(q, k, v, plan.spans, with_dropout(plan), &lse);
+  if (saved != nullptr) *saved = {fused, lse};
+  return attended;
 }
 
 at::Tensor SelfAttention::backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const {
@@ -34,7 +34,7 @@ at::Tensor SelfAttention::backward(const at::Tensor& d, const AttentionPlan& pla
   const auto [q, k, v] = split(saved.qkv);
   at::Tensor d_fused = at::empty_like(saved.qkv);
   auto [dq, dk, dv] = split(d_fused);
-  kernels::attention_backward(d_attended, q, k, v, saved.attended, saved.lse, plan.spans, with_dropout(plan), dq, dk, dv);
+  kernels::attention_backward(d_attended, q, k, v, saved.lse, plan.spans, with_dropout(plan), dq, dk, dv);
   if (plan.angles.cosine.defined()) {
     at::Tensor rotated = d_fused.view({d.size(0), heads + 2 * kv_heads, head_dim}).slice(1, 0, heads + kv_heads);
     kernels::rope(rotated, plan.angles, true);
@@ -48,7 +48,7 @@ at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan,
   SlotCache::Layer& kept = cache.layers.at(layer);
   kept.k.index_copy_(0, rows, k);
   kept.v.index_copy_(0, rows, v);
-  return out.forward(kernels::attention(q, kept.k, kept.v, plan.spans, plan.options, nullptr));
+  return kernels::attention(q, kept.k, kept.v, plan.spans, plan.options, nullptr);
 }
 
 }  // namespace dept::nn

@@ -31,12 +31,12 @@ at::Tensor CrossAttention::head_weights(bool values) const {
   return kv.weight().view({2, heads, head_dim, kv.in()}).select(0, values ? 1 : 0);
 }
 
-at::Tensor CrossAttention::forward(const at::Tensor& x, const Memory& memory, const AttentionPlan& plan, Saved* saved) const {
-  Saved kept{memory, {}, {}, {}};
+at::Tensor CrossAttention::attend(const at::Tensor& x, const Memory& memory, const AttentionPlan& plan, Saved* saved) const {
+  Saved kept{memory, {}, {}};
   const at::Tensor attended =
       memory.kv.defined() ? forward_projected(q.forward(x), plan, kept) : forward_absorbed(q.forward(x), plan, kept);
   if (saved != nullptr) *saved = std::move(kept);
-  return out.forward(attended);
+  return attended;
 }
 
 at::Tensor CrossAttention::backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
@@ -49,8 +49,7 @@ at::Tensor CrossAttention::backward(const at::Tensor& d, const AttentionPlan& pl
 at::Tensor CrossAttention::forward_projected(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const {
   const auto [k, v] = KeysAndValues(saved.memory.kv, heads, head_dim);
   saved.q = queries;
-  saved.attended = kernels::attention(queries.view({-1, heads, head_dim}), k, v, plan.spans, with_dropout(plan), &saved.lse);
-  return saved.attended;
+  return kernels::attention(queries.view({-1, heads, head_dim}), k, v, plan.spans, with_dropout(plan), &saved.lse);
 }
 
 at::Tensor CrossAttention::backward_projected(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
@@ -59,8 +58,8 @@ at::Tensor CrossAttention::backward_projected(const at::Tensor& d, const Attenti
   at::Tensor dq = at::empty_like(saved.q), d_kv = at::empty_like(saved.memory.kv);
   at::Tensor dq_heads = dq.view({-1, heads, head_dim});
   auto [dk, dv] = KeysAndValues(d_kv, heads, head_dim);
-  kernels::attention_backward(d, saved.q.view({-1, heads, head_dim}), k, v, saved.attended, saved.lse, plan.spans,
-                              with_dropout(plan), dq_heads, dk, dv);
+  kernels::attention_backward(d, saved.q.view({-1, heads, head_dim}), k, v, saved.lse, plan.spans, with_dropout(plan), dq_heads,
+                              dk, dv);
   d_memory += kv.backward_input(d_kv);
   return dq;
 }
@@ -70,8 +69,8 @@ at::Tensor CrossAttention::forward_absorbed(const at::Tensor& queries, const Att
   const int64_t D = kv.in();
   const at::Tensor x = saved.memory.hidden.view({-1, 1, D});
   saved.q = by_head(queries, head_weights(false));
-  saved.attended = kernels::attention(saved.q.view({-1, heads, D}), x, x, plan.spans, with_dropout(plan), &saved.lse);
-  return by_head(saved.attended, head_weights(true).transpose(1, 2));
+  return by_head(kernels::attention(saved.q.view({-1, heads, D}), x, x, plan.spans, with_dropout(plan), &saved.lse),
+                 head_weights(true).transpose(1, 2));
 }
 
 at::Tensor CrossAttention::backward_absorbed(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
@@ -80,8 +79,8 @@ at::Tensor CrossAttention::backward_absorbed(const at::Tensor& d, const Attentio
   const at::Tensor x = saved.memory.hidden.view({-1, 1, D});
   at::Tensor dq = at::empty_like(saved.q), d_keys = at::empty_like(x), d_values = at::empty_like(x);
   at::Tensor dq_heads = dq.view({-1, heads, D});
-  kernels::attention_backward(by_head(d, head_weights(true)), saved.q.view({-1, heads, D}), x, x, saved.attended, saved.lse,
-                              plan.spans, with_dropout(plan), dq_heads, d_keys, d_values);
+  kernels::attention_backward(by_head(d, head_weights(true)), saved.q.view({-1, heads, D}), x, x, saved.lse, plan.spans,
+                              with_dropout(plan), dq_heads, d_keys, d_values);
   d_memory += d_keys.squeeze(1);
   d_memory += d_values.squeeze(1);
   return by_head(dq, head_weights(false).transpose(1, 2));

@@ -26,7 +26,7 @@ at::Tensor Embedding::forward(const at::Tensor& ids) const {
 
 // A bf16 product would round logits to 8 bits.
 at::Tensor Head::forward(const at::Tensor& hidden) const {
-  return table.forward(hidden.to(arithmetic_type(table)) * scale);
+  return table.forward_wide(hidden).mul_(scale);
 }
 
 at::Tensor Head::backward(const at::Tensor& d_logits) const {

@@ -3,25 +3,18 @@
 
 namespace dept::nn {
 
-at::Tensor FeedForward::forward(const at::Tensor& x, const kernels::Dropout& dropout, Saved* saved) const {
-  at::Tensor units = wi.forward(x);
-  if (keeps_bits()) {
-    kernels::relu_dropout(units, dropout, saved != nullptr ? &saved->kept : nullptr);
-    return wo.forward(units);
-  }
-  if (saved != nullptr) saved->kept = units;
-  return wo.forward(gated ? kernels::gated_activation(activation, units, dropout)
-                          : kernels::activation(activation, units, dropout));
+at::Tensor FeedForward::units(const at::Tensor& x, const kernels::Dropout& dropout, Saved* saved) const {
+  if (keeps_bits()) return wi.forward_relu(x, dropout, saved != nullptr ? &saved->kept : nullptr);
+  const at::Tensor inner = wi.forward(x);
+  if (saved != nullptr) saved->kept = inner;
+  return gated ? kernels::gated_activation(activation, inner, dropout) : kernels::activation(activation, inner, dropout);
 }
 
 at::Tensor FeedForward::backward(const at::Tensor& d, const kernels::Dropout& dropout, const Saved& saved) const {
-  at::Tensor d_units = wo.backward_input(d);
-  if (keeps_bits())
-    kernels::relu_dropout_backward(d_units, dropout, saved.kept);
-  else
-    d_units = gated ? kernels::gated_activation_backward(activation, d_units, saved.kept, dropout)
-                    : kernels::activation_backward(activation, d_units, saved.kept, dropout);
-  return wi.backward_input(d_units);
+  if (keeps_bits()) return wi.backward_input(wo.backward_relu(d, dropout, saved.kept));
+  const at::Tensor d_units = wo.backward_input(d);
+  return wi.backward_input(gated ? kernels::gated_activation_backward(activation, d_units, saved.kept, dropout)
+                                 : kernels::activation_backward(activation, d_units, saved.kept, dropout));
 }
 
 }  // namespace dept::nn

@@ -43,7 +43,7 @@ kernels::FrozenLinear WeightLoader::linear(const LinearSpec& spec, at::ScalarTyp
     if (spec.bias) biases.push_back(read_(part.name + ".bias", {part.out}, dtype));
   }
   if (!weights.empty()) stored.push_back({(weights.size() == 1 ? weights.front() : at::cat(weights)).contiguous()});
-  return kernels::FrozenLinear({std::move(stored), dtype}, spec.bias ? at::cat(biases) : at::Tensor());
+  return kernels::FrozenLinear({std::move(stored), dtype}, spec.bias ? at::cat(biases) : at::Tensor(), !spec.read_whole);
 }
 
 }  // namespace dept::nn

@@ -1,7 +1,6 @@
 #include "dept/tensor/context.h"
 
 #include <ATen/Parallel.h>
-#include <malloc.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/tensor/retained_memory.h"
 
 namespace dept {
 namespace {
@@ -78,8 +78,7 @@ int physical_cores() {
 
 void configure_process(int threads) {
   at::set_num_threads(threads);
-  ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  retain_tensor_memory();
 }
 
 }  // namespace dept

@@ -1,5 +1,5 @@
 // Ragged scaled-dot-product attention: sequences on offsets, no padding; grouped heads, causal or not, a shared key/value prefix,
-// T5's relative bias, dropout on the probabilities; forward keeps the output and one log-sum-exp a query.
+// T5's relative bias, dropout on the probabilities; forward keeps one log-sum-exp a query.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -42,7 +42,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 /// Writes dq, dk, dv (views shaped like q, k, v; every row that a span names). Gradients of keys shared by several spans as a
 /// prefix are summed over them.
 void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                        const at::Tensor& out, const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
-                        const AttentionOptions& options, at::Tensor& dq, at::Tensor& dk, at::Tensor& dv);
+                        const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
+                        at::Tensor& dq, at::Tensor& dk, at::Tensor& dv);
 
 }  // namespace dept::kernels

@@ -36,4 +36,20 @@ at::Tensor apply_dropout(const at::Tensor& x, const Dropout& dropout);
 /// Numbers first .. first + count - 1 of a stream.
 void dropout_numbers(const DropoutStream& stream, uint64_t first, int64_t count, uint16_t* out);
 
+/// The numbers of a [N, columns] tensor in the pieces that a product's tiles take.
+class DropoutRows {
+ public:
+  static constexpr int64_t piece = 128;
+
+  /// columns: a multiple of 8. `dropout` must outlive this.
+  DropoutRows(const Dropout& dropout, int64_t columns);
+  /// out [2, piece]: numbers of rows `row` and row + 1 from `column`, a multiple of 8, on. Of a last row alone the second half is
+  /// anything.
+  void two_pieces(int64_t row, int64_t column, uint16_t* out);
+
+ private:
+  const Dropout& dropout_;
+  int64_t columns_, sequence_ = 0;
+};
+
 }  // namespace dept::kernels

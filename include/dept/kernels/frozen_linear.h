@@ -4,10 +4,15 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
+#include <string_view>
 
+#include "dept/kernels/dropout.h"
 #include "dept/kernels/frozen_matrix.h"
 
 namespace dept::kernels {
+
+class PackedLinear;
 
 /// What a trained delta at a linear adds (LoRA, BitFit). None exists yet; FrozenLinear keeps the place.
 class LinearDelta {
@@ -20,24 +25,38 @@ class LinearDelta {
 class FrozenLinear {
  public:
   FrozenLinear() = default;
-  /// weight [out, in], kept once for both directions; bias [out] in the type it is used in, or undefined.
-  explicit FrozenLinear(FrozenMatrix weight, at::Tensor bias = {});
+  /// weight [out, in], kept once for both directions, or with `packs` packed for each where the CPU multiplies bf16; bias [out]
+  /// in the type it is used in, or undefined.
+  explicit FrozenLinear(FrozenMatrix weight, at::Tensor bias = {}, bool packs = true);
 
   /// x [N, in] of dtype() -> [N, out]. Throws bug for another shape or dtype.
   at::Tensor forward(const at::Tensor& x) const;
   /// dy [N, out] -> dx = dy W [N, in].
   at::Tensor backward_input(const at::Tensor& dy) const;
 
-  int64_t in() const { return weight_.columns(); }
-  int64_t out() const { return weight_.rows(); }
-  /// [out, in] in dtype().
-  at::Tensor weight() const { return weight_.dense(); }
+  // Both with what stands around them in a block, which costs no pass of its own where the weight is packed.
+
+  /// h + dropout(forward(x)): h fp32 (fp64) [N, out].
+  at::Tensor add_forward(const at::Tensor& h, const at::Tensor& x, const Dropout& dropout) const;
+  /// dropout(relu(forward(x))); `kept` (not null) is what backward_relu needs, one bit a unit.
+  at::Tensor forward_relu(const at::Tensor& x, const Dropout& dropout, at::Tensor* kept) const;
+  /// The gradient of y in forward(dropout(relu(y))).
+  at::Tensor backward_relu(const at::Tensor& dy, const Dropout& dropout, const at::Tensor& kept) const;
+
+  int64_t in() const;
+  int64_t out() const;
+  /// [out, in] in dtype(); a copy unless it is held so.
+  at::Tensor weight() const;
   at::ScalarType dtype() const { return weight_.dtype(); }
 
   const LinearDelta* delta = nullptr;
 
  private:
-  FrozenMatrix weight_;
+  void check(const at::Tensor& x, int64_t columns, std::string_view where) const;
+  bool fuses() const { return packed_ != nullptr && delta == nullptr; }
+
+  FrozenMatrix weight_;                   // empty but for its type where it is packed
+  std::shared_ptr<PackedLinear> packed_;  // shared by copies of this layer
   at::Tensor bias_;
 };
 

@@ -29,8 +29,13 @@ class FrozenMatrix {
   /// Parts of equal width, one below the other, used in `dtype`.
   FrozenMatrix(std::vector<StoredRows> parts, at::ScalarType dtype);
 
+  /// One without rows: a type alone.
+  static FrozenMatrix nothing(at::ScalarType dtype);
+
   int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }
+  /// Whether it is held as one tensor of that type.
+  bool held_as(at::ScalarType dtype) const;
   /// The type it is used in: what layers over it take and give.
   at::ScalarType dtype() const { return dtype_; }
 
@@ -38,6 +43,8 @@ class FrozenMatrix {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& bias = {}) const;
   /// dy [N, rows] -> dy W [N, columns] in dy's type.
   at::Tensor backward_input(const at::Tensor& dy) const;
+  /// x [n, columns] -> x W^T [n, rows] in fp32 (fp64), every sum in that type whatever the storage.
+  at::Tensor forward_wide(const at::Tensor& x) const;
   /// ids int64 [n], each a row -> these rows [n, columns] as `dtype`.
   at::Tensor select(const at::Tensor& ids, at::ScalarType dtype) const;
   /// All of it [rows, columns] in its dtype: as it is held, or a widened copy.
@@ -49,7 +56,6 @@ class FrozenMatrix {
     int64_t size() const { return end - begin; }
   };
   bool all_blocks() const;
-  bool held_as(at::ScalarType dtype) const;
   at::Tensor forward_few(const at::Tensor& x) const;
   at::Tensor piece(Range rows, Range columns, at::ScalarType dtype) const;
 

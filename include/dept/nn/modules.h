@@ -74,13 +74,13 @@ struct SelfAttention {
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
 
   struct Saved {
-    at::Tensor qkv, attended, lse;
+    at::Tensor qkv, lse;
   };
-  /// x C [N, D] -> C [N, D]
-  at::Tensor forward(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const;
-  /// d C [N, D] -> dx C [N, D]
+  /// What the heads read, x C [N, D] -> C [N, H K]; `out` is still to be applied.
+  at::Tensor attend(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const;
+  /// d C [N, D], of what `out` gave -> dx C [N, D]
   at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const;
-  /// forward over a cache: new keys and values go to `rows` of layer `layer`, spans point into the cache.
+  /// attend over a cache: new keys and values go to `rows` of layer `layer`, spans point into the cache.
   at::Tensor extend(const at::Tensor& x, const AttentionPlan& plan, SlotCache& cache, size_t layer, const at::Tensor& rows) const;
 
  private:
@@ -108,15 +108,14 @@ struct CrossAttention {
   };
   struct Saved {
     Memory memory;
-    at::Tensor q;         ///< [Nt, H K]; absorbed: W_K^T q [Nt, H D]
-    at::Tensor attended;  ///< [Nt, H K]; absorbed: sum p x [Nt, H D]
+    at::Tensor q;  ///< [Nt, H K]; absorbed: W_K^T q [Nt, H D]
     at::Tensor lse;
   };
   /// Whether targets of up to `longest` tokens are cheaper absorbed.
   bool absorbs(int64_t longest) const { return 4 * longest <= head_dim; }
   Memory prepare(const at::Tensor& hidden, bool absorbed) const { return {hidden, absorbed ? at::Tensor() : kv.forward(hidden)}; }
-  /// x C [Nt, D] -> C [Nt, D]
-  at::Tensor forward(const at::Tensor& x, const Memory& memory, const AttentionPlan& plan, Saved* saved) const;
+  /// What the heads read, x C [Nt, D] -> C [Nt, H K]; `out` is still to be applied.
+  at::Tensor attend(const at::Tensor& x, const Memory& memory, const AttentionPlan& plan, Saved* saved) const;
   /// Returns dx C [Nt, D]; adds the memory's gradient to d_memory (residual type) [Ns, D].
   at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;
 
@@ -128,6 +127,7 @@ struct CrossAttention {
   at::Tensor backward_absorbed(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;
 };
 
+/// Its last linear, like attention's, is applied by the block, together with the residual that it adds to.
 /// wo(dropout(f(wi x))), or gated (Shazeer 2020): wo(dropout(f(gate x) * up x)).
 struct FeedForward {
   kernels::FrozenLinear wi;  ///< [F, D]; gated: [2F, D], rows of the gate, then of the other factor
@@ -138,7 +138,9 @@ struct FeedForward {
   struct Saved {
     at::Tensor kept;  ///< relu: one bit a unit; else wi x
   };
-  at::Tensor forward(const at::Tensor& x, const kernels::Dropout& dropout, Saved* saved) const;
+  /// What goes into wo: x C [N, D] -> C [N, F].
+  at::Tensor units(const at::Tensor& x, const kernels::Dropout& dropout, Saved* saved) const;
+  /// d C [N, D], of what wo gave -> dx C [N, D]
   at::Tensor backward(const at::Tensor& d, const kernels::Dropout& dropout, const Saved& saved) const;
 
  private:

@@ -24,6 +24,7 @@ struct LinearSpec {
   int64_t in;
   bool bias = false;
   bool transposed = false;  ///< stored as [in, out], as GPT-2's Conv1D is
+  bool read_whole = false;  ///< its weight is read as it is, at least as often as it multiplies
 };
 
 class WeightLoader {

@@ -33,7 +33,7 @@ Result run(const CrossAttention& layer, const at::Tensor& x, const at::Tensor& m
            const AttentionPlan& plan, bool absorbed) {
   CrossAttention::Saved saved;
   Result result;
-  result.y = layer.forward(x, layer.prepare(memory, absorbed), plan, &saved);
+  result.y = layer.out.forward(layer.attend(x, layer.prepare(memory, absorbed), plan, &saved));
   EXPECT_EQ(saved.memory.kv.defined(), !absorbed);
   result.d_memory = at::zeros(memory.sizes(), memory.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
   result.dx = layer.backward(dy, plan, saved, result.d_memory);

@@ -1,0 +1,418 @@
+// Ragged attention in bf16 by packed products: scores, probabilities and their gradients in fp32, one block of query rows of one
+// span and key/value head after the other, all in the nearest caches. Padding exists in a thread's scratch only.
+#include <cmath>
+#include <cstring>
+
+#include "dept/kernels/dropout.h"
+#include "kernels/attention_parts.h"
+#include "kernels/avx512.h"
+#include "kernels/packed_matrix.h"
+
+namespace dept::kernels {
+namespace {
+
+using avx512::first_lanes;
+using avx512::lanes;
+using avx512::load_bf16;
+using avx512::store_bf16;
+using c10::BFloat16;
+
+constexpr int64_t block_rows = 64;
+
+int64_t round_up(int64_t x, int64_t step) {
+  return (x + step - 1) / step * step;
+}
+
+DEPT_AVX512_BEGIN
+
+// Tasks take the heads of a token one after the other: its next ones lie behind.
+void next_head(const BFloat16* from, int64_t k) {
+  __builtin_prefetch(from + k, 0, 2);
+}
+void next_head_to_write(BFloat16* from, int64_t k) {
+  __builtin_prefetch(from + k, 1, 2);
+}
+
+// The right-hand side X^T [k, rows] of a product, packed, from rows of X; row(j) is null beyond the last.
+template <class Row>
+void pack_transposed_rows(int64_t rows, int64_t k, BFloat16* to, Row&& row) {
+  for (int64_t j = 0; j < round_up(rows, lanes); j += lanes) {
+    BFloat16* panel = to + j / panel_columns * k * panel_columns + j % panel_columns * 2;
+    for (int64_t c = 0; c < k; c += 2 * lanes) {
+      __m512i in[16], out[16];
+      for (int64_t r = 0; r < lanes; ++r) {
+        in[r] = j + r < rows ? _mm512_loadu_si512(row(j + r) + c) : _mm512_setzero_si512();
+        if (j + r < rows) next_head(row(j + r) + c, k);
+      }
+      avx512::transpose(in, out);
+      for (int64_t i = 0; i < lanes; ++i) _mm512_storeu_si512(panel + (c / 2 + i) * panel_columns * 2, out[i]);
+    }
+  }
+}
+
+// The right-hand side X [depth, k] of a product, packed, depth being rows rounded up to 32 with zeros.
+template <class Row>
+void pack_rows(int64_t rows, int64_t depth, int64_t k, BFloat16* to, Row&& row) {
+  __m512i low, high;
+  {
+    alignas(64) uint16_t index[2][32];
+    for (int i = 0; i < 32; ++i) {
+      index[0][i] = static_cast<uint16_t>(i / 2 + i % 2 * 32);
+      index[1][i] = static_cast<uint16_t>(16 + i / 2 + i % 2 * 32);
+    }
+    low = _mm512_load_si512(index[0]);
+    high = _mm512_load_si512(index[1]);
+  }
+  for (int64_t j = 0; j < depth; j += 2) {
+    for (int64_t c = 0; c < k; c += 32) {
+      const __m512i even = j < rows ? _mm512_loadu_si512(row(j) + c) : _mm512_setzero_si512();
+      const __m512i odd = j + 1 < rows ? _mm512_loadu_si512(row(j + 1) + c) : _mm512_setzero_si512();
+      BFloat16* out = to + c / panel_columns * depth * panel_columns + (j / 2 * panel_columns + c % panel_columns) * 2;
+      _mm512_storeu_si512(out, _mm512_permutex2var_epi16(even, low, odd));
+      _mm512_storeu_si512(out + 32, _mm512_permutex2var_epi16(even, high, odd));
+    }
+  }
+}
+
+// to [columns, ld_to] = the transpose of from [rows, ld]; rows and columns multiples of 16.
+void transpose_to_bf16(const float* from, int64_t ld, int64_t rows, int64_t columns, BFloat16* to, int64_t ld_to) {
+  for (int64_t r = 0; r < rows; r += lanes)
+    for (int64_t c = 0; c < columns; c += lanes) {
+      __m512i in[16], out[16];
+      for (int64_t i = 0; i < lanes; ++i) in[i] = _mm512_loadu_si512(from + (r + i) * ld + c);
+      avx512::transpose(in, out);
+      for (int64_t i = 0; i < lanes; ++i) {
+        const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_castsi512_ps(out[i]));
+        std::memcpy(to + (c + i) * ld_to + r, &rounded, sizeof rounded);
+      }
+    }
+}
+
+void write_row(const float* from, float scale, BFloat16* to, int64_t count) {
+  for (int64_t i = 0; i < count; i += 2 * lanes) next_head_to_write(to + i, count);
+  for (int64_t i = 0; i < count; i += lanes) store_bf16(to + i, _mm512_mul_ps(_mm512_loadu_ps(from + i), _mm512_set1_ps(scale)));
+}
+
+// One query row: its scores, of which `visible` are seen, and what makes probabilities of them.
+struct RowOptions {
+  int64_t visible, width;  ///< width: to where a row is written, zeros beyond visible
+  float scale;
+  const float* bias;        ///< null: none
+  const uint16_t* numbers;  ///< null: no dropout
+  uint32_t threshold;
+  float kept_scale;
+
+  __mmask16 seen(int64_t j) const { return first_lanes(visible - j); }
+  __m512 score(const float* s, int64_t j) const {
+    const __m512 x = _mm512_mul_ps(_mm512_loadu_ps(s + j), _mm512_set1_ps(scale));
+    return bias != nullptr ? _mm512_mask_add_ps(x, seen(j), x, _mm512_maskz_loadu_ps(seen(j), bias + j)) : x;
+  }
+  // What dropout multiplies with, 0 beyond the visible keys.
+  __m512 factor(int64_t j) const {
+    const __mmask16 mask = seen(j);
+    if (numbers == nullptr) return _mm512_maskz_mov_ps(mask, _mm512_set1_ps(1.0F));
+    const __m256i drawn = _mm256_maskz_loadu_epi16(mask, numbers + j);
+    const __mmask16 kept = _mm256_mask_cmpge_epu16_mask(mask, drawn, _mm256_set1_epi16(static_cast<int16_t>(threshold)));
+    return _mm512_maskz_mov_ps(kept, _mm512_set1_ps(kept_scale));
+  }
+};
+
+// p = dropout(softmax(scores)) in bf16; s is overwritten. Returns the log-sum-exp.
+float softmax_row(float* s, const RowOptions& o, BFloat16* p) {
+  __m512 top = _mm512_set1_ps(-INFINITY), sum = _mm512_setzero_ps();
+  for (int64_t j = 0; j < o.visible; j += lanes) {
+    const __m512 x = o.score(s, j);
+    _mm512_storeu_ps(s + j, x);
+    top = _mm512_mask_max_ps(top, o.seen(j), top, x);
+  }
+  const float highest = _mm512_reduce_max_ps(top);
+  for (int64_t j = 0; j < o.visible; j += lanes) {
+    const __m512 e =
+        _mm512_maskz_mov_ps(o.seen(j), avx512::exponential(_mm512_sub_ps(_mm512_loadu_ps(s + j), _mm512_set1_ps(highest))));
+    _mm512_storeu_ps(s + j, e);
+    sum = _mm512_add_ps(sum, e);
+  }
+  const float total = _mm512_reduce_add_ps(sum);
+  const __m512 inverse = _mm512_set1_ps(1.0F / total);
+  int64_t j = 0;
+  for (; j < o.visible; j += lanes) store_bf16(p + j, _mm512_mul_ps(_mm512_mul_ps(_mm512_loadu_ps(s + j), inverse), o.factor(j)));
+  for (; j < o.width; j += lanes) store_bf16(p + j, _mm512_setzero_ps());
+  return highest + std::log(total);
+}
+
+// From scores and d loss / d dropout(p): s becomes dropout(p), dp the scores' gradient, also in bf16 as ds.
+void gradient_row(float* s, float* dp, float lse, const RowOptions& o, BFloat16* ds) {
+  __m512 sum = _mm512_setzero_ps();
+  for (int64_t j = 0; j < o.visible; j += lanes) {
+    const __m512 p = _mm512_maskz_mov_ps(o.seen(j), avx512::exponential(_mm512_sub_ps(o.score(s, j), _mm512_set1_ps(lse))));
+    const __m512 factor = o.factor(j), through = _mm512_mul_ps(_mm512_loadu_ps(dp + j), factor);
+    sum = _mm512_fmadd_ps(p, through, sum);
+    _mm512_storeu_ps(s + j, p);
+    _mm512_storeu_ps(dp + j, through);
+  }
+  const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum));
+  int64_t j = 0;
+  for (; j < o.visible; j += lanes) {
+    const __m512 p = _mm512_loadu_ps(s + j), d = _mm512_mul_ps(p, _mm512_sub_ps(_mm512_loadu_ps(dp + j), mean));
+    _mm512_storeu_ps(s + j, _mm512_mul_ps(p, o.factor(j)));
+    _mm512_storeu_ps(dp + j, d);
+    store_bf16(ds + j, d);
+  }
+  for (; j < o.width; j += lanes) {
+    _mm512_storeu_ps(s + j, _mm512_setzero_ps());
+    _mm512_storeu_ps(dp + j, _mm512_setzero_ps());
+    store_bf16(ds + j, _mm512_setzero_ps());
+  }
+}
+
+DEPT_AVX512_END
+
+// c [m, n] (+)= a [m, k] b, b packed panels of depth k; n a multiple of 16.
+void product(int64_t m, int64_t n, int64_t k, const BFloat16* a, int64_t lda, const BFloat16* b, float* c, int64_t ldc,
+             bool add) {
+  for (int64_t row = 0; row < m; row += block_rows)
+    for (int64_t column = 0; column < n; column += panel_columns)
+      panel_product(std::min(block_rows, m - row), std::min(panel_columns, n - column), k, a + row * lda, lda,
+                    b + column / panel_columns * k * panel_columns, c + row * ldc + column, ldc, add);
+}
+
+// Strides of a thread's scratch: few values, since every one makes kernels of its own, and none a power of two.
+int64_t scratch_stride(int64_t columns) {
+  int64_t stride = 128;
+  while (stride < columns) stride *= 2;
+  return stride + 32;
+}
+
+// One span and key/value head with its group of query heads.
+class Tiles {
+ public:
+  Tiles(const Shape& shape, const AttentionOptions& options, Heads<const BFloat16> q, Heads<const BFloat16> k,
+        Heads<const BFloat16> v)
+      : shape_(shape), options_(options), q_(q), k_(k), v_(v) {}
+
+  int64_t rows() const { return rows_; }
+  int64_t head(int64_t row) const { return kv_head_ * shape_.group() + row / span_->q_length; }
+  int64_t query_row(int64_t row) const { return span_->q_begin + row % span_->q_length; }
+  int64_t visible(int64_t row) const { return options_.causal ? keys_ - span_->q_length + row % span_->q_length + 1 : keys_; }
+  auto key() const {
+    return [this](int64_t j) { return k_.at(key_row(*span_, j), kv_head_); };
+  }
+  auto value() const {
+    return [this](int64_t j) { return v_.at(key_row(*span_, j), kv_head_); };
+  }
+  // Rows of [N, H, K] that belong to the tile.
+  auto rows_of(Heads<const BFloat16> x, int64_t first = 0) const {
+    return [this, x, first](int64_t row) { return x.at(query_row(first + row), head(first + row)); };
+  }
+
+  template <class T>
+  static T* room(std::vector<T>& scratch, int64_t count) {
+    if (static_cast<int64_t>(scratch.size()) < count) scratch.resize(count);
+    return scratch.data();
+  }
+
+  void take(const AttentionSpan& span, int64_t kv_head) {
+    span_ = &span;
+    kv_head_ = kv_head;
+    keys_ = span.prefix_length + span.k_length;
+    rows_ = shape_.group() * span.q_length;
+    stride_ = scratch_stride(round_up(keys_, panel_columns));
+    pack_transposed_rows(keys_, shape_.k, room(keys_transposed_, round_up(keys_, panel_columns) * shape_.k), key());
+  }
+
+  // A block of rows, contiguous, padded with zeros to a multiple of 16.
+  BFloat16* gather(Heads<const BFloat16> x, int64_t first, int64_t count, std::vector<BFloat16>& scratch) const {
+    const int64_t k = shape_.k;
+    BFloat16* to = room(scratch, block_rows * k);
+    const auto row = rows_of(x, first);
+    for (int64_t r = 0; r < count; ++r) {
+      std::copy_n(row(r), k, to + r * k);
+      for (int64_t c = 0; c < k; c += 32) next_head(row(r) + c, k);
+    }
+    std::fill(to + count * k, to + round_up(count, lanes) * k, BFloat16(0));
+    return to;
+  }
+
+  // The dropout's numbers of rows first .. first + count - 1, those of a head in one go.
+  void draw(int64_t first, int64_t count) {
+    if (options_.dropout <= 0) return;
+    uint16_t* to = room(numbers_, count * keys_ + lanes);
+    for (int64_t done = 0; done < count;) {
+      const int64_t row = first + done, within = row % span_->q_length;
+      const int64_t run = std::min(count - done, span_->q_length - within);
+      dropout_numbers(options_.streams[span_->sequence], static_cast<uint64_t>(head(row) * span_->q_length + within) * keys_,
+                      run * keys_, to + done * keys_);
+      done += run;
+    }
+  }
+
+  RowOptions options_of(int64_t first, int64_t r, int64_t width) const {
+    const int64_t row = first + r;
+    const float* bias = nullptr;
+    if (options_.relative_bias.defined()) {
+      const int64_t reach = options_.relative_bias.size(1) / 2;
+      const int64_t position = (options_.causal ? keys_ - span_->q_length : 0) + row % span_->q_length;
+      bias = options_.relative_bias.const_data_ptr<float>() + head(row) * (2 * reach + 1) + reach - position;
+    }
+    const bool drops = options_.dropout > 0;
+    return {visible(row),
+            width,
+            static_cast<float>(options_.scale),
+            bias,
+            drops ? numbers_.data() + r * keys_ : nullptr,
+            dropout_threshold(options_.dropout),
+            static_cast<float>(drops ? dropout_scale(options_.dropout) : 1.0)};
+  }
+
+  // Columns that any row of a block sees, as wide as products take them.
+  int64_t width(int64_t first, int64_t count) const {
+    int64_t most = 0;
+    for (int64_t r = 0; r < count; ++r) most = std::max(most, visible(first + r));
+    return round_up(most, 32);
+  }
+
+ protected:
+  const Shape& shape_;
+  const AttentionOptions& options_;
+  Heads<const BFloat16> q_, k_, v_;
+  const AttentionSpan* span_ = nullptr;
+  int64_t kv_head_ = 0, keys_ = 0, rows_ = 0, stride_ = 0;
+  std::vector<BFloat16> keys_transposed_, queries_;
+  std::vector<float> scores_;
+  std::vector<uint16_t> numbers_;
+};
+
+class ForwardTiles : public Tiles {
+ public:
+  using Tiles::Tiles;
+
+  void run(Heads<BFloat16> out, float* lse) {
+    const int64_t k = shape_.k, depth = round_up(keys_, 32);
+    const BFloat16* values = room(values_, depth * round_up(k, panel_columns));
+    pack_rows(keys_, depth, k, values_.data(), value());
+    for (int64_t first = 0; first < rows_; first += block_rows) {
+      const int64_t count = std::min(block_rows, rows_ - first), padded = round_up(count, lanes), seen = width(first, count);
+      const BFloat16* q = gather(q_, first, count, queries_);
+      float* s = room(scores_, block_rows * stride_);
+      BFloat16* p = room(probabilities_, block_rows * stride_);
+      product(padded, seen, k, q, k, keys_transposed_.data(), s, stride_, false);
+      draw(first, count);
+      for (int64_t r = 0; r < count; ++r)
+        lse[head(first + r) * shape_.queries + query_row(first + r)] =
+            softmax_row(s + r * stride_, options_of(first, r, depth), p + r * stride_);
+      std::fill(p + count * stride_, p + padded * stride_, BFloat16(0));
+      float* o = room(result_, block_rows * k);
+      product(padded, k, depth, p, stride_, values, o, k, false);
+      for (int64_t r = 0; r < count; ++r) write_row(o + r * k, 1.0F, out.at(query_row(first + r), head(first + r)), k);
+    }
+  }
+
+ private:
+  std::vector<BFloat16> values_, probabilities_;
+  std::vector<float> result_;
+};
+
+class BackwardTiles : public Tiles {
+ public:
+  using Tiles::Tiles;
+
+  void run(Heads<const BFloat16> d_out, const float* lse, const Gradients<BFloat16>& to, PrefixSums<float>& prefix) {
+    const int64_t k = shape_.k, depth = round_up(keys_, 32), wide = round_up(k, panel_columns);
+    pack_transposed_rows(keys_, k, room(values_transposed_, round_up(keys_, panel_columns) * k), value());
+    pack_rows(keys_, depth, k, room(keys_packed_, depth * wide), key());
+    room(dk_, depth * k);
+    room(dv_, depth * k);
+    for (int64_t first = 0; first < rows_; first += block_rows) {
+      const int64_t count = std::min(block_rows, rows_ - first), padded = round_up(count, 32);
+      score_gradients(first, count, padded, d_out, lse, depth);
+      float* dq = room(dq_, block_rows * k);
+      product(round_up(count, lanes), k, depth, ds_.data(), stride_, keys_packed_.data(), dq, k, false);
+      for (int64_t r = 0; r < count; ++r)
+        write_row(dq + r * k, static_cast<float>(options_.scale), to.dq.at(query_row(first + r), head(first + r)), k);
+      add_to_keys(scores_.data(), rows_of(d_out, first), first, count, padded, depth, dv_.data());
+      add_to_keys(dp_.data(), rows_of(q_, first), first, count, padded, depth, dk_.data());
+    }
+    if (rows_ == 0) return;
+    const auto scale = static_cast<float>(options_.scale);
+    for (int64_t i = 0; i < keys_ * k; ++i) dk_[i] *= scale;
+    write_key_gradients<BFloat16>(*span_, kv_head_, k, dk_.data(), dv_.data(), to, prefix,
+                                  [](const float* from, BFloat16* row, int64_t n) { write_row(from, 1.0F, row, n); });
+  }
+
+ private:
+  // scores_ = dropout(p), dp_ = d loss / d scores, ds_ the same in bf16, each [padded, stride_] with zeros beyond rows and keys.
+  void score_gradients(int64_t first, int64_t count, int64_t padded, Heads<const BFloat16> d_out, const float* lse,
+                       int64_t depth) {
+    const int64_t k = shape_.k, tall = round_up(count, lanes), seen = width(first, count);
+    float *s = room(scores_, block_rows * stride_), *dp = room(dp_, block_rows * stride_);
+    BFloat16* ds = room(ds_, block_rows * stride_);
+    const BFloat16 *q = gather(q_, first, count, queries_), *d = gather(d_out, first, count, d_rows_);
+    product(tall, seen, k, q, k, keys_transposed_.data(), s, stride_, false);
+    product(tall, seen, k, d, k, values_transposed_.data(), dp, stride_, false);
+    draw(first, count);
+    for (int64_t r = 0; r < count; ++r)
+      gradient_row(s + r * stride_, dp + r * stride_, lse[head(first + r) * shape_.queries + query_row(first + r)],
+                   options_of(first, r, depth), ds + r * stride_);
+    std::fill(s + count * stride_, s + padded * stride_, 0.0F);
+    std::fill(dp + count * stride_, dp + padded * stride_, 0.0F);
+    std::fill(ds + count * stride_, ds + padded * stride_, BFloat16(0));
+  }
+
+  // to [keys, k] += x^T y, x [padded, stride_] of the block's rows, y their rows.
+  template <class Row>
+  void add_to_keys(const float* x, Row&& row, int64_t first, int64_t count, int64_t padded, int64_t depth, float* to) {
+    const int64_t k = shape_.k;
+    BFloat16* left = room(left_, depth * block_rows);
+    BFloat16* right = room(right_, block_rows * round_up(k, panel_columns));
+    transpose_to_bf16(x, stride_, padded, depth, left, block_rows);
+    pack_rows(count, padded, k, right, row);
+    product(round_up(keys_, lanes), k, padded, left, block_rows, right, to, k, first > 0);
+  }
+
+  std::vector<BFloat16> values_transposed_, keys_packed_, d_rows_, ds_, left_, right_;
+  std::vector<float> dp_, dq_, dk_, dv_;
+};
+
+template <class F>
+void for_tasks(const std::vector<AttentionSpan>& spans, int64_t kv_heads, F&& worker) {
+  at::parallel_for(0, static_cast<int64_t>(spans.size()) * kv_heads, 1, [&](int64_t begin, int64_t end) {
+    const PanelProducts products;
+    worker(begin, end);
+  });
+}
+
+}  // namespace
+
+bool tileable(const at::Tensor& q) {
+  return q.scalar_type() == at::kBFloat16 && q.size(2) % 32 == 0 && has_packed_products();
+}
+
+void tiled_attention(const Shape& shape, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& out, at::Tensor& lse) {
+  at::Tensor out_heads = out.view({shape.queries, shape.heads, shape.k});
+  float* statistics = lse.mutable_data_ptr<float>();
+  for_tasks(spans, shape.kv_heads, [&](int64_t begin, int64_t end) {
+    ForwardTiles tiles(shape, options, heads_of<BFloat16>(q), heads_of<BFloat16>(k), heads_of<BFloat16>(v));
+    for (int64_t task = begin; task < end; ++task) {
+      tiles.take(spans[task / shape.kv_heads], task % shape.kv_heads);
+      tiles.run(mutable_heads_of<BFloat16>(out_heads), statistics);
+    }
+  });
+}
+
+void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
+                              const at::Tensor& v, const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
+                              const AttentionOptions& options, const Gradients<BFloat16>& to) {
+  const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k});
+  PrefixSums<float> prefix(spans, shape.kv_heads * shape.k);
+  for_tasks(spans, shape.kv_heads, [&](int64_t begin, int64_t end) {
+    BackwardTiles tiles(shape, options, heads_of<BFloat16>(q), heads_of<BFloat16>(k), heads_of<BFloat16>(v));
+    for (int64_t task = begin; task < end; ++task) {
+      tiles.take(spans[task / shape.kv_heads], task % shape.kv_heads);
+      tiles.run(heads_of<BFloat16>(d_heads), lse.const_data_ptr<float>(), to, prefix);
+    }
+  });
+  add_prefix_sums<BFloat16>(prefix, shape.k, to.dk, to.dv);
+}
+
+}  // namespace dept::kernels
