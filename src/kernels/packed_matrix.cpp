@@ -50,13 +50,6 @@ void few_rows_product(int64_t n, int64_t k, const BFloat16* a, int64_t lda, cons
     for (int64_t v = 0; v < vectors; ++v) _mm512_storeu_ps(c + r * ldc + 16 * v, sum[r][v]);
 }
 
-void avx512_product(int64_t m, int64_t n, int64_t k, const BFloat16* a, int64_t lda, const BFloat16* b, float* c, int64_t ldc,
-                    bool add) {
-  for (; m >= 6; m -= 6, a += 6 * lda, c += 6 * ldc) few_rows_product<6>(n, k, a, lda, b, c, ldc, add);
-  for (; m >= 2; m -= 2, a += 2 * lda, c += 2 * ldc) few_rows_product<2>(n, k, a, lda, b, c, ldc, add);
-  if (m > 0) few_rows_product<1>(n, k, a, lda, b, c, ldc, add);
-}
-
 DEPT_AVX512_END
 
 #pragma GCC push_options
@@ -146,7 +139,7 @@ void block_product(int64_t m, int64_t k, const BFloat16* a, int64_t lda, const B
   if (has_amx())
     at::native::cpublas::brgemm(m, panel_columns, k, lda, panel_columns, tile_columns, false, a, panel, c, true);
   else
-    avx512_product(m, panel_columns, k, a, lda, panel, c, tile_columns, false);
+    panel_product_avx512(m, panel_columns, k, a, lda, panel, c, tile_columns, false);
 }
 
 // Memory of its own, in large pages where there are some: weights outlive what is allocated around them and would tear holes.
@@ -238,12 +231,19 @@ PanelProducts::~PanelProducts() {
   if (has_amx()) end_amx();
 }
 
+void panel_product_avx512(int64_t m, int64_t n, int64_t k, const BFloat16* a, int64_t lda, const BFloat16* b, float* c,
+                          int64_t ldc, bool add) {
+  for (; m >= 6; m -= 6, a += 6 * lda, c += 6 * ldc) few_rows_product<6>(n, k, a, lda, b, c, ldc, add);
+  for (; m >= 2; m -= 2, a += 2 * lda, c += 2 * ldc) few_rows_product<2>(n, k, a, lda, b, c, ldc, add);
+  if (m > 0) few_rows_product<1>(n, k, a, lda, b, c, ldc, add);
+}
+
 void panel_product(int64_t m, int64_t n, int64_t k, const BFloat16* a, int64_t lda, const BFloat16* b, float* c, int64_t ldc,
                    bool add) {
   if (has_amx())
     amx_product(m, n, k, a, lda, b, c, ldc, add);
   else
-    avx512_product(m, n, k, a, lda, b, c, ldc, add);
+    panel_product_avx512(m, n, k, a, lda, b, c, ldc, add);
 }
 
 PackedMatrix pack_transposed(const at::Tensor& w) {

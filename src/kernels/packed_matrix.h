@@ -68,5 +68,8 @@ class PanelProducts {
 /// For products too small to bear a call into a library.
 void panel_product(int64_t m, int64_t n, int64_t k, const c10::BFloat16* a, int64_t lda, const c10::BFloat16* b, float* c,
                    int64_t ldc, bool add);
+/// The same as CPUs without AMX do it; m may be any number there.
+void panel_product_avx512(int64_t m, int64_t n, int64_t k, const c10::BFloat16* a, int64_t lda, const c10::BFloat16* b, float* c,
+                          int64_t ldc, bool add);
 
 }  // namespace dept::kernels

@@ -82,9 +82,9 @@ TEST(T5, Bf16StaysNear) {
   const Case test = golden_case(at::kFloat);
   const Pass pass = run(context(at::kBFloat16), *load(at::kBFloat16), test.source, &test.target, test.cotangent);
   EXPECT_LT(relative_distance(pass.logits, file->read("logits.fp32")), 3e-2);
-  // PyTorch in bf16 is as far off: 0.053 and 0.050.
-  EXPECT_LT(relative_distance(pass.gradients.source, file->read("d_source.fp32")), 8e-2);
-  EXPECT_LT(relative_distance(pass.gradients.target, file->read("d_target.fp32")), 8e-2);
+  // Within twice of what PyTorch in bf16 is off: 0.053 and 0.050.
+  EXPECT_LT(relative_distance(pass.gradients.source, file->read("d_source.fp32")), 2 * 0.053);
+  EXPECT_LT(relative_distance(pass.gradients.target, file->read("d_target.fp32")), 2 * 0.050);
 }
 
 TEST(T5, RaggedEqualsOneAtATimeWithAndWithoutDropout) {

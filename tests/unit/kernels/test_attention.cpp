@@ -105,6 +105,20 @@ TEST(Attention, RelativeBiasAndDropoutEqualAutograd) {
   expect_equal_to_reference({2, 2, 8, self_attention_spans(tokens), options, 10, 10});
 }
 
+// Heads of 32 numbers and more, which bf16 does in tiles: rows and keys beyond one block, groups, a prefix, bias and dropout.
+TEST(Attention, TilesEqualAutograd) {
+  at::manual_seed(6);
+  const Ragged tokens = test::ragged({70, 1, 33, 140});
+  AttentionOptions options{.scale = 0.2, .causal = false, .relative_bias = {}, .dropout = 0.2, .streams = {}};
+  options.relative_bias = at::randn({2, 2 * 140 + 1}, at::TensorOptions(at::kDouble));
+  for (int64_t example : {7, 8, 9, 10}) options.streams.emplace_back(42, 5, example, 2, Site::self_attention_probabilities);
+  expect_equal_to_reference({2, 2, 64, self_attention_spans(tokens), options, 244, 244});
+  const Ragged shared = test::ragged({40, 30, 66, 3}, {-1, 0, 0, 0});
+  expect_equal_to_reference({4, 2, 32, self_attention_spans(shared), {.scale = 0.2, .causal = true}, 139, 139});
+  const Ragged queries = test::ragged({2, 1, 3}), keys = test::ragged({60, 90, 17});
+  expect_equal_to_reference({3, 1, 96, cross_attention_spans(queries, keys), {.scale = 0.1}, 6, 167});
+}
+
 TEST(Attention, CrossAttentionEqualsAutograd) {
   at::manual_seed(4);
   const Ragged queries = test::ragged({2, 1, 3}), keys = test::ragged({6, 9, 1});

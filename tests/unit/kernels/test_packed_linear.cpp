@@ -1,0 +1,117 @@
+#include <ATen/ops/equal.h>
+#include <ATen/ops/matmul.h>
+#include <gtest/gtest.h>
+
+#include "dept/kernels/activation.h"
+#include "dept/kernels/frozen_linear.h"
+#include "kernels/packed_linear.h"
+#include "unit/kernels/support.h"
+
+namespace dept::kernels {
+namespace {
+
+using test::difference;
+
+constexpr double rounding = 1.0 / 256;  // of one bf16 number
+
+at::Tensor bf16(at::IntArrayRef shape) {
+  return at::randn(shape).to(at::kBFloat16);
+}
+at::Tensor wide(const at::Tensor& x) {
+  return x.to(at::kDouble);
+}
+
+// Sizes around the edges of tiles, blocks of rows and panels.
+class Packed : public testing::TestWithParam<std::tuple<int64_t, int64_t, int64_t>> {
+ protected:
+  void SetUp() override {
+    if (!has_packed_products()) GTEST_SKIP() << "this CPU does not multiply bf16";
+    at::manual_seed(7);
+    const auto [n, in, out] = GetParam();
+    x = bf16({n, in});
+    w = bf16({out, in});
+    bias = bf16({out});
+    dy = bf16({n, out});
+    layer = FrozenLinear(FrozenMatrix(w), bias);
+    ctx = test::training_context();
+    tokens = test::ragged({n / 3, 0, n - n / 3});
+    dropout = Dropout(ctx, tokens, 0.3, 2, Site::feed_forward_inner);
+  }
+  at::Tensor product() const { return at::matmul(wide(x), wide(w).t()) + wide(bias); }
+
+  at::Tensor x, w, bias, dy;
+  FrozenLinear layer;
+  Context ctx;
+  Ragged tokens;
+  Dropout dropout;
+};
+
+TEST_P(Packed, KeepsTheWeight) {
+  EXPECT_TRUE(at::equal(layer.weight(), w));
+  EXPECT_TRUE(at::equal(unpacked(transposed(pack_transposed(w))), w.t().contiguous()));
+}
+
+TEST_P(Packed, ForwardAndBackwardAreTheProducts) {
+  EXPECT_LT(difference(layer.forward(x), product()), rounding);
+  EXPECT_LT(difference(layer.backward_input(dy), at::matmul(wide(dy), wide(w))), rounding);
+}
+
+TEST_P(Packed, AddsTheResidualUnderDropout) {
+  const at::Tensor h = at::randn({x.size(0), w.size(0)});
+  for (const Dropout& d : {Dropout(), dropout})
+    EXPECT_LT(difference(layer.add_forward(h, x, d), wide(add_dropout(h, product().to(at::kFloat), d))), 1e-5);
+}
+
+TEST_P(Packed, ReluUnderDropoutAndItsGradient) {
+  for (const Dropout& d : {Dropout(), dropout}) {
+    at::Tensor kept, wanted_kept, wanted = product().to(at::kFloat);
+    const at::Tensor y = layer.forward_relu(x, d, &kept);
+    relu_dropout(wanted, d, &wanted_kept);
+    EXPECT_LT(difference(y, wanted), rounding);
+    EXPECT_TRUE(at::equal(kept, wanted_kept));
+
+    const FrozenLinear second(FrozenMatrix(w.t().contiguous()));
+    at::Tensor gradient = at::matmul(wide(x), wide(w).t()).to(at::kFloat);
+    relu_dropout_backward(gradient, d, kept);
+    EXPECT_LT(difference(second.backward_relu(x, d, kept), gradient), rounding);
+  }
+}
+
+TEST_P(Packed, WideRowsOfATable) {
+  const at::Tensor few = x.slice(0, 0, std::min<int64_t>(x.size(0), 5));
+  EXPECT_LT(difference(FrozenMatrix(w).forward_wide(few), at::matmul(wide(few), wide(w).t())), 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, Packed,
+                         testing::Values(std::tuple{1, 32, 32}, std::tuple{17, 64, 96}, std::tuple{64, 96, 64},
+                                         std::tuple{129, 32, 160}, std::tuple{300, 128, 192}, std::tuple{601, 96, 320}));
+
+TEST(PanelProduct, WithAndWithoutAmxIsTheProduct) {
+  if (!has_packed_products()) GTEST_SKIP() << "this CPU does not multiply bf16";
+  at::manual_seed(8);
+  for (const int64_t m : {16, 32, 48})
+    for (const int64_t n : {16, 32, 64}) {
+      const int64_t k = 96;
+      const at::Tensor a = bf16({m, k}), w = bf16({n, k}), start = at::randn({m, n});
+      const PackedMatrix b = pack_transposed(w);
+      const at::Tensor wanted = wide(start) + at::matmul(wide(a), wide(w).t());
+      for (const auto product : {panel_product, panel_product_avx512}) {
+        const PanelProducts products;
+        at::Tensor c = start.clone();
+        product(m, n, k, a.const_data_ptr<c10::BFloat16>(), k, b.panel(0), c.mutable_data_ptr<float>(), n, true);
+        EXPECT_LT(difference(c, wanted), 1e-5) << m << " x " << n;
+      }
+    }
+}
+
+TEST(PackedLinear, RefusesOtherShapes) {
+  if (!has_packed_products()) GTEST_SKIP() << "this CPU does not multiply bf16";
+  const FrozenLinear layer{FrozenMatrix(bf16({32, 64}))};
+  EXPECT_THROW(layer.forward(bf16({3, 32})), Error);
+  EXPECT_THROW(layer.forward(at::randn({3, 64})), Error);
+  EXPECT_THROW(layer.add_forward(at::randn({3, 64}), bf16({3, 64}), {}), Error);
+  EXPECT_THROW(pack_transposed(bf16({10, 32})), Error);
+}
+
+}  // namespace
+}  // namespace dept::kernels
