@@ -55,8 +55,7 @@ struct DecoderBlock {
     nn::FeedForward::Saved feed_forward;
 
     int64_t bytes() const {
-      return bytes_of(attention_norm) + bytes_of(feed_forward_norm) +
-             bytes_of({attention.qkv, attention.lse, feed_forward.kept});
+      return bytes_of(attention_norm) + bytes_of(feed_forward_norm) + bytes_of({attention.qkv, attention.lse, feed_forward.kept});
     }
   };
 
