@@ -373,11 +373,32 @@ class BackwardTiles : public Tiles {
   std::vector<float> dp_, dq_, dk_, dv_;
 };
 
+// Where each thread's tasks (a span and a key/value head) begin, so that all have about the same work. It depends on the lengths
+// alone, and so does the order in which sums are taken.
+std::vector<int64_t> equal_shares(const std::vector<AttentionSpan>& spans, int64_t kv_heads, int64_t threads) {
+  std::vector<double> work{0};
+  for (const AttentionSpan& span : spans) {
+    constexpr double per_row = 64;  // what a row costs beside its scores
+    const auto rows = static_cast<double>(span.q_length), keys = static_cast<double>(span.prefix_length + span.k_length);
+    for (int64_t h = 0; h < kv_heads; ++h) work.push_back(work.back() + rows * keys + per_row * (rows + keys));
+  }
+  std::vector<int64_t> begins;
+  for (int64_t t = 0; t <= threads; ++t) {
+    const double share = work.back() * static_cast<double>(t) / static_cast<double>(threads);
+    begins.push_back(std::lower_bound(work.begin(), work.end(), share) - work.begin());
+  }
+  begins.back() = static_cast<int64_t>(work.size()) - 1;
+  return begins;
+}
+
+// Calls worker(begin, end) for the tasks of each thread.
 template <class F>
-void for_tasks(const std::vector<AttentionSpan>& spans, int64_t kv_heads, F&& worker) {
-  at::parallel_for(0, static_cast<int64_t>(spans.size()) * kv_heads, 1, [&](int64_t begin, int64_t end) {
+void share_tasks(const std::vector<AttentionSpan>& spans, int64_t kv_heads, F&& worker) {
+  const int64_t threads = at::get_num_threads();
+  const std::vector<int64_t> begins = equal_shares(spans, kv_heads, threads);
+  at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
     const PanelProducts products;
-    worker(begin, end);
+    for (int64_t t = first; t < last; ++t) worker(begins[t], begins[t + 1]);
   });
 }
 
@@ -391,7 +412,7 @@ void tiled_attention(const Shape& shape, const at::Tensor& q, const at::Tensor& 
                      const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& out, at::Tensor& lse) {
   at::Tensor out_heads = out.view({shape.queries, shape.heads, shape.k});
   float* statistics = lse.mutable_data_ptr<float>();
-  for_tasks(spans, shape.kv_heads, [&](int64_t begin, int64_t end) {
+  share_tasks(spans, shape.kv_heads, [&](int64_t begin, int64_t end) {
     ForwardTiles tiles(shape, options, heads_of<BFloat16>(q), heads_of<BFloat16>(k), heads_of<BFloat16>(v));
     for (int64_t task = begin; task < end; ++task) {
       tiles.take(spans[task / shape.kv_heads], task % shape.kv_heads);
@@ -405,7 +426,7 @@ void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const
                               const AttentionOptions& options, const Gradients<BFloat16>& to) {
   const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k});
   PrefixSums<float> prefix(spans, shape.kv_heads * shape.k);
-  for_tasks(spans, shape.kv_heads, [&](int64_t begin, int64_t end) {
+  share_tasks(spans, shape.kv_heads, [&](int64_t begin, int64_t end) {
     BackwardTiles tiles(shape, options, heads_of<BFloat16>(q), heads_of<BFloat16>(k), heads_of<BFloat16>(v));
     for (int64_t task = begin; task < end; ++task) {
       tiles.take(spans[task / shape.kv_heads], task % shape.kv_heads);
