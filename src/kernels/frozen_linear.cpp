@@ -1,6 +1,8 @@
 #include "dept/kernels/frozen_linear.h"
 
 #include "dept/kernels/activation.h"
+#include "dept/tensor/context.h"
+#include "kernels/int8_matrix.h"
 #include "kernels/packed_linear.h"
 #include "kernels/simd.h"
 
@@ -13,6 +15,13 @@ FrozenLinear::FrozenLinear(FrozenMatrix weight, at::Tensor bias, bool packs)
   if (!packs) return;
   packed_ = std::make_shared<PackedLinear>(weight_.dense());
   weight_ = FrozenMatrix::nothing(at::kBFloat16);
+}
+
+FrozenLinear FrozenLinear::int8(const at::Tensor& weight, at::Tensor bias) {
+  if (!cpu_has_int8()) fail(Code::usage, "backbone_dtype", "a CPU with AVX512-BF16 and AVX512-VNNI for int8", "another");
+  FrozenLinear linear(FrozenMatrix::nothing(at::kBFloat16), std::move(bias), false);
+  linear.packed_ = std::make_shared<PackedLinear>(quantise_transposed(weight));
+  return linear;
 }
 
 int64_t FrozenLinear::in() const {

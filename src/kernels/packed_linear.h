@@ -15,6 +15,8 @@ namespace dept::kernels {
 class PackedLinear {
  public:
   explicit PackedLinear(const at::Tensor& weight) : forward_(pack_transposed(weight)) {}
+  /// B = W^T, in whole numbers.
+  explicit PackedLinear(PackedMatrix forward) : forward_(std::move(forward)) {}
 
   int64_t out() const { return forward_.n; }
   int64_t in() const { return forward_.k; }

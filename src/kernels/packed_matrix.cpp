@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/avx512.h"
+#include "kernels/int8_matrix.h"
 #include "kernels/simd.h"
 
 namespace dept::kernels {
@@ -179,17 +180,6 @@ class Rows {
   std::vector<BFloat16> scratch_;
 };
 
-void bring_near(std::initializer_list<Beside> matrices, int64_t width, int64_t row, int64_t rows, int64_t column,
-                int64_t columns) {
-  constexpr int64_t line = 64;
-  for (const Beside& matrix : matrices) {
-    const auto* first = static_cast<const char*>(matrix.data) + (row * width + column) * matrix.element_bytes;
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t byte = 0; byte < columns * matrix.element_bytes; byte += line)
-        __builtin_prefetch(first + r * width * matrix.element_bytes + byte, 1, 2);
-  }
-}
-
 // The tiles of rows [begin, end) and of pairs of panels [first, last).
 void multiply_range(const BFloat16* a, int64_t stride, const PackedMatrix& b, int64_t begin, int64_t end, int64_t first,
                     int64_t last, std::initializer_list<Beside> beside, TileSink sink) {
@@ -221,6 +211,17 @@ bool has_packed_products() {
 
 bool can_pack(int64_t k, int64_t n) {
   return k > 0 && n > 0 && k % 32 == 0 && n % 16 == 0;
+}
+
+void bring_near(std::initializer_list<Beside> matrices, int64_t width, int64_t row, int64_t rows, int64_t column,
+                int64_t columns) {
+  constexpr int64_t line = 64;
+  for (const Beside& matrix : matrices) {
+    const auto* first = static_cast<const char*>(matrix.data) + (row * width + column) * matrix.element_bytes;
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t byte = 0; byte < columns * matrix.element_bytes; byte += line)
+        __builtin_prefetch(first + r * width * matrix.element_bytes + byte, 1, 2);
+  }
 }
 
 PanelProducts::PanelProducts() {
@@ -265,6 +266,7 @@ PackedMatrix pack_transposed(const at::Tensor& w) {
 }
 
 PackedMatrix transposed(const PackedMatrix& b) {
+  if (b.int8()) return int8_transposed(b);
   PackedMatrix packed{b.n, b.k, {}};
   packed.data = zeros_of_its_own({packed.panels(), packed.k / 2, panel_columns, 2});
   auto* to = packed.data.mutable_data_ptr<BFloat16>();
@@ -285,6 +287,7 @@ PackedMatrix transposed(const PackedMatrix& b) {
 }
 
 at::Tensor unpacked(const PackedMatrix& b) {
+  if (b.int8()) return int8_unpacked(b);
   at::Tensor w = at::empty({b.n, b.k}, b.data.options());
   auto* to = reinterpret_cast<uint32_t*>(w.mutable_data_ptr());
   const int64_t pairs = b.k / 2;
@@ -303,12 +306,13 @@ void multiply(const BFloat16* a, int64_t rows, int64_t stride, const PackedMatri
   const auto share = [&](int64_t of, int64_t step, int64_t i) {
     return std::min(of, (of * i / threads + step - 1) / step * step);
   };
+  const auto range = b.int8() ? int8_multiply_range : multiply_range;
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if (rows >= threads * tile_rows)
-        multiply_range(a, stride, b, share(rows, row_step, i), share(rows, row_step, i + 1), 0, pairs, beside, sink);
+        range(a, stride, b, share(rows, row_step, i), share(rows, row_step, i + 1), 0, pairs, beside, sink);
       else
-        multiply_range(a, stride, b, 0, rows, share(pairs, 1, i), share(pairs, 1, i + 1), beside, sink);
+        range(a, stride, b, 0, rows, share(pairs, 1, i), share(pairs, 1, i + 1), beside, sink);
     }
   });
 }

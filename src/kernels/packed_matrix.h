@@ -23,7 +23,13 @@ struct PackedMatrix {
   int64_t k = 0, n = 0;
   at::Tensor data;  ///< bf16 [ceil(n / 64), k / 2, 64, 2]: B[2i + j, 64p + c] at [p, i, c, j]; zeros beyond n
 
+  // Of whole numbers of 8 bits (int8_matrix.h), B = diag(in_scale) Q diag(out_scale): data is Q, int8 [ceil(n / 64), k / 4, 64,
+  // 4].
+  at::Tensor in_scale{}, out_scale{};  ///< fp32 [k] and [n], or undefined: 1
+  at::Tensor column_sum{};             ///< int32 [64 ceil(n / 64)] of Q
+
   bool defined() const { return data.defined(); }
+  bool int8() const { return data.scalar_type() == at::kChar; }
   const c10::BFloat16* panel(int64_t p) const { return data.const_data_ptr<c10::BFloat16>() + p * k * panel_columns; }
   int64_t panels() const { return (n + panel_columns - 1) / panel_columns; }
 };
@@ -54,6 +60,10 @@ struct Beside {
 /// Makes A B tile by tile, a bf16 [rows, k] with rows `stride` apart, and calls sink for each, on several threads.
 void multiply(const c10::BFloat16* a, int64_t rows, int64_t stride, const PackedMatrix& b, std::initializer_list<Beside> beside,
               TileSink sink);
+
+/// What matrices of `width` columns have at these rows and columns.
+void bring_near(std::initializer_list<Beside> matrices, int64_t width, int64_t row, int64_t rows, int64_t column,
+                int64_t columns);
 
 /// While one stands, the calling thread may call panel_product; it must not meet products of the library that LibTorch brings.
 class PanelProducts {

@@ -6,6 +6,17 @@
 
 namespace dept::nn {
 
+namespace {
+
+bool takes_int8(const LinearSpec& spec) {
+  constexpr int64_t multiple = 32;
+  int64_t out = 0;
+  for (const LinearSpec::Part& part : spec.parts) out += part.out;
+  return spec.in % multiple == 0 && out % multiple == 0;
+}
+
+}  // namespace
+
 void WeightLoader::hold(Storage storage) {
   if (storage == Storage::gguf && !stored_)
     fail(Code::usage, "backbone_dtype", "same, fp32, fp16 or bf16 for a model that is not a .gguf file", "gguf");
@@ -31,6 +42,8 @@ kernels::FrozenMatrix WeightLoader::matrix(const std::string& name, at::IntArray
 }
 
 kernels::FrozenLinear WeightLoader::linear(const LinearSpec& spec, at::ScalarType dtype) const {
+  const bool int8 = storage_ == Storage::int8 && !spec.read_whole && takes_int8(spec);
+  const at::ScalarType read_as = int8 ? at::kFloat : held_type(dtype);
   std::vector<kernels::StoredRows> stored;
   std::vector<at::Tensor> weights, biases;
   for (const LinearSpec::Part& part : spec.parts) {
@@ -38,10 +51,11 @@ kernels::FrozenLinear WeightLoader::linear(const LinearSpec& spec, at::ScalarTyp
     if (storage_ == Storage::gguf)
       stored.push_back(stored_(name, {part.out, spec.in}));
     else
-      weights.push_back(spec.transposed ? read_(name, {spec.in, part.out}, held_type(dtype)).t()
-                                        : read_(name, {part.out, spec.in}, held_type(dtype)));
+      weights.push_back(spec.transposed ? read_(name, {spec.in, part.out}, read_as).t()
+                                        : read_(name, {part.out, spec.in}, read_as));
     if (spec.bias) biases.push_back(read_(part.name + ".bias", {part.out}, dtype));
   }
+  if (int8) return kernels::FrozenLinear::int8(at::cat(weights), spec.bias ? at::cat(biases) : at::Tensor());
   if (!weights.empty()) stored.push_back({(weights.size() == 1 ? weights.front() : at::cat(weights)).contiguous()});
   return kernels::FrozenLinear({std::move(stored), dtype}, spec.bias ? at::cat(biases) : at::Tensor(), !spec.read_whole);
 }

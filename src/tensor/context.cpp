@@ -15,7 +15,7 @@
 namespace dept {
 namespace {
 
-constexpr std::string_view storage_names[] = {"same", "fp32", "fp16", "bf16", "gguf"};  // in Storage's order
+constexpr std::string_view storage_names[] = {"same", "fp32", "fp16", "bf16", "gguf", "int8"};  // in Storage's order
 
 }  // namespace
 
@@ -45,7 +45,7 @@ std::string_view dtype_name(c10::ScalarType dtype) {
 Storage parse_storage(std::string_view name) {
   for (size_t i = 0; i < std::size(storage_names); ++i)
     if (name == storage_names[i]) return static_cast<Storage>(i);
-  fail(Code::usage, "backbone_dtype", "same, fp32, fp16, bf16 or gguf", quote(name));
+  fail(Code::usage, "backbone_dtype", "same, fp32, fp16, bf16, gguf or int8", quote(name));
 }
 
 std::string_view storage_name(const Context& ctx) {
@@ -60,6 +60,11 @@ bool cpu_has_bf16() {
     return line.find(" avx512_bf16 ") != std::string::npos || line.find(" amx_bf16 ") != std::string::npos;
   }
   return false;
+}
+
+bool cpu_has_int8() {
+  return __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+         __builtin_cpu_supports("avx512vnni") != 0;
 }
 
 int physical_cores() {

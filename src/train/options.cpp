@@ -185,12 +185,15 @@ void describe(ModelOptions& o, OptionSet& set) {
   describe(o.hub, set);
   set.add("peft_model_id", &o.peft_model_id, "folder of a trained adapter");
   set.add("tokenizer_name", &o.tokenizer_name, "tokenizer folder, file or name on the hub, when it is not the model's own");
-  set.add("dtype", &o.dtype, "compute type; auto is bf16 where the CPU multiplies it natively, else fp32")
-      .choices({"fp32", "bf16", "auto"});
-  set.add(
-         "backbone_dtype", &o.backbone_dtype,
-         "how the frozen model's weights are held: as --dtype (same), in a type of their own, or as a .gguf file has them (gguf)")
-      .choices({"same", "fp32", "fp16", "bf16", "gguf"});
+  set.add("dtype", &o.dtype,
+          "compute type; auto is bf16 where the CPU multiplies it natively, else fp32; int8 is bf16 with --backbone_dtype int8")
+      .choices({"fp32", "bf16", "auto", "int8"});
+  set.add("backbone_dtype", &o.backbone_dtype,
+          "how the frozen model's weights are held: as --dtype (same), in a type of their own, as a .gguf file has them (gguf), "
+          "or "
+          "rounded to 8 bits and multiplied as such (int8)")
+      .choices({"same", "fp32", "fp16", "bf16", "gguf", "int8"});
+  set.add("quantization", &o.quantization, "the same as --backbone_dtype int8");
   set.add("bf16", &o.bf16, "the same as --dtype bf16");
   set.add("device", &o.device, "where to compute").choices({"cpu", "auto"});
   set.add("threads", &o.threads, "threads; 0 is one a physical core").min(0).max(4096);
@@ -384,8 +387,11 @@ bool OutputOptions::reports_to_tensorboard() const {
 
 Context make_context(const ModelOptions& o, int64_t seed) {
   Context ctx;
-  ctx.compute = parse_dtype(o.bf16 && o.dtype == "fp32" ? "bf16" : o.dtype);
-  ctx.storage = parse_storage(o.backbone_dtype);
+  ctx.storage = parse_storage(o.quantization || o.dtype == "int8" ? "int8" : o.backbone_dtype);
+  const bool int8 = ctx.storage == Storage::int8;
+  ctx.compute = parse_dtype(int8 || (o.bf16 && o.dtype == "fp32") ? "bf16" : o.dtype);
+  if (int8 && !cpu_has_int8())
+    fail(Code::usage, "backbone_dtype", "same, fp32, fp16, bf16 or gguf on a CPU without AVX512-BF16 and AVX512-VNNI", "int8");
   ctx.threads = o.threads > 0 ? static_cast<int>(o.threads) : physical_cores();
   ctx.seeds = {static_cast<uint64_t>(seed)};
   return ctx;

@@ -28,6 +28,9 @@ class FrozenLinear {
   /// weight [out, in], kept once for both directions, or with `packs` packed for each where the CPU multiplies bf16; bias [out]
   /// in the type it is used in, or undefined.
   explicit FrozenLinear(FrozenMatrix weight, at::Tensor bias = {}, bool packs = true);
+  /// Held rounded to 8 bits, a scale a row, and multiplied as whole numbers; used in bf16. weight [out, in] of any type, both
+  /// multiples of 32. Throws usage where the CPU cannot.
+  static FrozenLinear int8(const at::Tensor& weight, at::Tensor bias = {});
 
   /// x [N, in] of dtype() -> [N, out]. Throws bug for another shape or dtype.
   at::Tensor forward(const at::Tensor& x) const;

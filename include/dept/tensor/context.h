@@ -23,8 +23,9 @@ class Collective {
   virtual void barrier() = 0;
 };
 
-/// How a backbone holds its matrices: in the compute type, in a type of their own, or as a GGUF file has them.
-enum class Storage { same, fp32, fp16, bf16, gguf };
+/// How a backbone holds its matrices: in the compute type, in a type of their own, as a GGUF file has them, or its linear layers
+/// as whole numbers of 8 bits that are multiplied as such.
+enum class Storage { same, fp32, fp16, bf16, gguf, int8 };
 
 struct Context {
   c10::Device device = c10::Device(c10::kCPU);
@@ -47,7 +48,7 @@ c10::ScalarType parse_dtype(std::string_view name);
 /// "fp32", "bf16", "fp64", ..: what messages call a type.
 std::string_view dtype_name(c10::ScalarType dtype);
 
-/// "same", "fp32", "fp16", "bf16" or "gguf". Throws usage.
+/// "same", "fp32", "fp16", "bf16", "gguf" or "int8". Throws usage.
 Storage parse_storage(std::string_view name);
 
 /// What a backbone with this context says of how it is held: "gguf", "bf16", ..
@@ -55,6 +56,9 @@ std::string_view storage_name(const Context& ctx);
 
 /// Whether this CPU has AVX512-BF16 or AMX-BF16.
 bool cpu_has_bf16();
+
+/// Whether this CPU has what products of int8 storage need: AVX512-BF16 and AVX512-VNNI.
+bool cpu_has_int8();
 
 /// Physical cores available to this process.
 int physical_cores();

@@ -22,6 +22,7 @@ struct ModelOptions {
   std::string dtype = "fp32";
   std::string backbone_dtype = "same";
   bool bf16 = false;
+  bool quantization = false;
   std::string device = "cpu";
   int64_t threads = 0;  ///< 0: the physical cores
 
