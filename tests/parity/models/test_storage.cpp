@@ -87,25 +87,78 @@ TEST(Storage, GgufIsForGgufFiles) {
   EXPECT_THROW(load_backbone(data("llama-untied"), held(Storage::gguf)), Error);
 }
 
+// How far `pass` in bf16, as it is and with weights of 8 bits, is from fp32.
+template <class MakePass>
+void expect_eight_bits(const std::string& name, MakePass pass, double far) {
+  const Pass full = pass(held(Storage::same)), half = pass(held(Storage::same, at::kBFloat16));
+  const Pass eight = pass(held(Storage::int8, at::kBFloat16));
+  const double rounded = relative_distance(half.logits, full.logits);
+  for (const auto& [a, b] : {std::pair{eight.logits, full.logits}, std::pair{eight.gradients.source, full.gradients.source}}) {
+    EXPECT_LT(relative_distance(a, b), far) << name;
+    EXPECT_GT(relative_distance(a, b), rounded) << name;
+  }
+}
+
+TEST(Storage, EightBitsAreNearInEveryFamily) {
+  if (!cpu_has_int8()) GTEST_SKIP() << "no AVX512-BF16 and AVX512-VNNI";
+  const Json t5 = {{"model_type", "t5"}, {"d_model", 64},  {"d_kv", 16},       {"d_ff", 128},
+                   {"num_layers", 3},    {"num_heads", 4}, {"vocab_size", 96}, {"dropout_rate", 0.0}};
+  const Json llama = {{"model_type", "llama"},  {"hidden_size", 64},        {"intermediate_size", 160},
+                      {"num_hidden_layers", 3}, {"num_attention_heads", 4}, {"vocab_size", 96}};
+  const Json gpt2 = {{"model_type", "gpt2"}, {"n_embd", 64},     {"n_layer", 3},
+                     {"n_head", 4},          {"vocab_size", 96}, {"n_positions", 64}};
+  for (const Json& config : {t5, llama, gpt2}) {
+    const auto pass = [&](const Context& ctx) {
+      const auto model = random_backbone(config, ctx, 5);
+      EXPECT_EQ(model->info().storage, ctx.storage == Storage::int8 ? "int8" : dtype_name(ctx.compute));
+      const Stream source = stream({9, 21, 4}, noise({34, 64}, at::kFloat, 1)),
+                   target = stream({2, 3, 1}, noise({6, 64}, at::kFloat, 2));
+      const bool decodes = model->info().encoder_decoder();
+      return run(ctx, *model, source, decodes ? &target : nullptr, noise({decodes ? 6 : 34, 96}, at::kFloat, 3));
+    };
+    expect_eight_bits(config["model_type"], pass, 0.06);
+  }
+}
+
+// Its feed-forward layers, 48 wide, stay in bf16.
+TEST(Storage, EightBitsOfT5AreNearTransformers) {
+  if (!cpu_has_int8()) GTEST_SKIP() << "no AVX512-BF16 and AVX512-VNNI";
+  const auto file = golden("t5-v1.0");
+  const auto pass = [&](const Context& ctx) {
+    const Stream source = stream(as_lengths(file->read("source_lengths")), file->read("source"));
+    const Stream target = stream(as_lengths(file->read("target_lengths")), file->read("target"));
+    return run(ctx, *load_backbone(data("t5-v1.0"), ctx), source, &target, file->read("cotangent"));
+  };
+  expect_eight_bits("t5-v1.0", pass, 0.06);
+}
+
+double smollm2_loss(const fs::path& path, const Context& ctx) {
+  const auto model = load_backbone(path, ctx);
+  const Json cases = read_json(data("smollm2_greedy.json"));
+  double total = 0;
+  for (const Json& one : cases) {
+    Lengths ids = one["ids"].get<Lengths>();
+    for (const int64_t id : one["continuation"]) ids.push_back(id);
+    const auto n = static_cast<int64_t>(ids.size());
+    const at::Tensor all = at::tensor(ids, at::kLong);
+    const at::Tensor logits = model->logits(ctx, model->forward(ctx, stream({n}, model->embed(all)), nullptr, nullptr));
+    total -= at::log_softmax(logits.slice(0, 0, n - 1), 1).gather(1, all.slice(0, 1).unsqueeze(1)).mean().item<double>();
+  }
+  return total / static_cast<double>(cases.size());
+}
+
 TEST(SmolLM2, BlocksGiveTheSameLoss) {
   const fs::path path = smollm2();
   if (path.empty()) GTEST_SKIP() << "no SmolLM2-135M in .deps/models: scripts/quickstart.sh fetches it";
-  const Json cases = read_json(data("smollm2_greedy.json"));
-  const auto loss = [&](const Context& ctx) {
-    const auto model = load_backbone(path, ctx);
-    double total = 0;
-    for (const Json& one : cases) {
-      Lengths ids = one["ids"].get<Lengths>();
-      for (const int64_t id : one["continuation"]) ids.push_back(id);
-      const auto n = static_cast<int64_t>(ids.size());
-      const at::Tensor all = at::tensor(ids, at::kLong);
-      const at::Tensor logits = model->logits(ctx, model->forward(ctx, stream({n}, model->embed(all)), nullptr, nullptr));
-      total -= at::log_softmax(logits.slice(0, 0, n - 1), 1).gather(1, all.slice(0, 1).unsqueeze(1)).mean().item<double>();
-    }
-    return total / static_cast<double>(cases.size());
-  };
-  const double same = loss(held(Storage::same));
-  EXPECT_NEAR(loss(held(Storage::gguf)), same, 1e-6 * same);
+  const double same = smollm2_loss(path, held(Storage::same));
+  EXPECT_NEAR(smollm2_loss(path, held(Storage::gguf)), same, 1e-6 * same);
+}
+
+TEST(SmolLM2, EightBitsGiveNearlyTheSameLoss) {
+  const fs::path path = smollm2();
+  if (path.empty() || !cpu_has_int8()) GTEST_SKIP() << "no SmolLM2-135M in .deps/models, or no AVX512-BF16 and AVX512-VNNI";
+  const double same = smollm2_loss(path, held(Storage::same));
+  EXPECT_NEAR(smollm2_loss(path, held(Storage::int8, at::kBFloat16)), same, 0.03 * same);
 }
 
 }  // namespace
