@@ -87,16 +87,19 @@ TEST(Storage, GgufIsForGgufFiles) {
   EXPECT_THROW(load_backbone(data("llama-untied"), held(Storage::gguf)), Error);
 }
 
-// How far `pass` in bf16, as it is and with weights of 8 bits, is from fp32.
+// `pass` with weights of 8 bits is farther from fp32 than in bf16, whose products round numbers to 1/512 where 8 bits round the
+// largest of a row to 1/254, but not by more than those and smaller ones explain.
 template <class MakePass>
-void expect_eight_bits(const std::string& name, MakePass pass, double far) {
+void expect_eight_bits(const std::string& name, MakePass pass) {
+  constexpr double most = 6;
   const Pass full = pass(held(Storage::same)), half = pass(held(Storage::same, at::kBFloat16));
   const Pass eight = pass(held(Storage::int8, at::kBFloat16));
-  const double rounded = relative_distance(half.logits, full.logits);
-  for (const auto& [a, b] : {std::pair{eight.logits, full.logits}, std::pair{eight.gradients.source, full.gradients.source}}) {
-    EXPECT_LT(relative_distance(a, b), far) << name;
-    EXPECT_GT(relative_distance(a, b), rounded) << name;
-  }
+  const auto ratio = [](const at::Tensor& whole, const at::Tensor& rounded, const at::Tensor& exact) {
+    return relative_distance(whole, exact) / relative_distance(rounded, exact);
+  };
+  EXPECT_GT(ratio(eight.logits, half.logits, full.logits), 1) << name;
+  EXPECT_LT(ratio(eight.logits, half.logits, full.logits), most) << name;
+  EXPECT_LT(ratio(eight.gradients.source, half.gradients.source, full.gradients.source), most) << name;
 }
 
 TEST(Storage, EightBitsAreNearInEveryFamily) {
@@ -116,7 +119,7 @@ TEST(Storage, EightBitsAreNearInEveryFamily) {
       const bool decodes = model->info().encoder_decoder();
       return run(ctx, *model, source, decodes ? &target : nullptr, noise({decodes ? 6 : 34, 96}, at::kFloat, 3));
     };
-    expect_eight_bits(config["model_type"], pass, 0.06);
+    expect_eight_bits(config["model_type"], pass);
   }
 }
 
@@ -129,7 +132,7 @@ TEST(Storage, EightBitsOfT5AreNearTransformers) {
     const Stream target = stream(as_lengths(file->read("target_lengths")), file->read("target"));
     return run(ctx, *load_backbone(data("t5-v1.0"), ctx), source, &target, file->read("cotangent"));
   };
-  expect_eight_bits("t5-v1.0", pass, 0.06);
+  expect_eight_bits("t5-v1.0", pass);
 }
 
 double smollm2_loss(const fs::path& path, const Context& ctx) {
@@ -158,7 +161,7 @@ TEST(SmolLM2, EightBitsGiveNearlyTheSameLoss) {
   const fs::path path = smollm2();
   if (path.empty() || !cpu_has_int8()) GTEST_SKIP() << "no SmolLM2-135M in .deps/models, or no AVX512-BF16 and AVX512-VNNI";
   const double same = smollm2_loss(path, held(Storage::same));
-  EXPECT_NEAR(smollm2_loss(path, held(Storage::int8, at::kBFloat16)), same, 0.03 * same);
+  EXPECT_NEAR(smollm2_loss(path, held(Storage::int8, at::kBFloat16)), same, 0.05 * same);
 }
 
 }  // namespace
