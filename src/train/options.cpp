@@ -84,7 +84,6 @@ void describe_ignored(OptionSet& set) {
   ignore("--optim chooses among two forms of AdamW", {"adafactor", "optim_args", "optim_target_modules"});
   ignore("embeddings get no noise", {"neftune_noise_alpha"});
   ignore("the schedules have their default arguments", {"lr_scheduler_kwargs"});
-  ignore("weights are held as --backbone_dtype says", {"quantization"});
 }
 
 template <class T>
