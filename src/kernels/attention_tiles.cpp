@@ -53,23 +53,14 @@ void pack_transposed_rows(int64_t rows, int64_t k, BFloat16* to, Row&& row) {
 // The right-hand side X [depth, k] of a product, packed, depth being rows rounded up to 32 with zeros.
 template <class Row>
 void pack_rows(int64_t rows, int64_t depth, int64_t k, BFloat16* to, Row&& row) {
-  __m512i low, high;
-  {
-    alignas(64) uint16_t index[2][32];
-    for (int i = 0; i < 32; ++i) {
-      index[0][i] = static_cast<uint16_t>(i / 2 + i % 2 * 32);
-      index[1][i] = static_cast<uint16_t>(16 + i / 2 + i % 2 * 32);
-    }
-    low = _mm512_load_si512(index[0]);
-    high = _mm512_load_si512(index[1]);
-  }
   for (int64_t j = 0; j < depth; j += 2) {
     for (int64_t c = 0; c < k; c += 32) {
       const __m512i even = j < rows ? _mm512_loadu_si512(row(j) + c) : _mm512_setzero_si512();
       const __m512i odd = j + 1 < rows ? _mm512_loadu_si512(row(j + 1) + c) : _mm512_setzero_si512();
       BFloat16* out = to + c / panel_columns * depth * panel_columns + (j / 2 * panel_columns + c % panel_columns) * 2;
-      _mm512_storeu_si512(out, _mm512_permutex2var_epi16(even, low, odd));
-      _mm512_storeu_si512(out + 32, _mm512_permutex2var_epi16(even, high, odd));
+      const avx512::Pairs pairs = avx512::interleave(even, odd);
+      _mm512_storeu_si512(out, pairs.low);
+      _mm512_storeu_si512(out + 32, pairs.high);
     }
   }
 }

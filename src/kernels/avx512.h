@@ -72,6 +72,17 @@ inline void transpose(const __m512i* row, __m512i* out) {
   }
 }
 
+/// Two rows of 32 bf16 numbers as one row of pairs: those of the first 16 columns, then of the others.
+struct Pairs {
+  __m512i low, high;
+};
+inline Pairs interleave(__m512i even, __m512i odd) {
+  alignas(64) static constexpr uint16_t first[32] = {0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
+                                                     8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  const __m512i low = _mm512_load_si512(first), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  return {_mm512_permutex2var_epi16(even, low, odd), _mm512_permutex2var_epi16(even, high, odd)};
+}
+
 DEPT_AVX512_END
 
 }  // namespace dept::kernels::avx512

@@ -51,6 +51,33 @@ void few_rows_product(int64_t n, int64_t k, const BFloat16* a, int64_t lda, cons
     for (int64_t v = 0; v < vectors; ++v) _mm512_storeu_ps(c + r * ldc + 16 * v, sum[r][v]);
 }
 
+// The panel of `columns` rows of w [columns, k].
+void pack_panel(const BFloat16* w, int64_t k, int64_t columns, BFloat16* panel) {
+  __m512i rows[16], turned[16];
+  for (int64_t column = 0; column < columns; column += 16)
+    for (int64_t i = 0; i < k; i += 32) {
+      for (int r = 0; r < 16; ++r) rows[r] = _mm512_loadu_si512(w + (column + r) * k + i);
+      avx512::transpose(rows, turned);
+      for (int r = 0; r < 16; ++r) _mm512_storeu_si512(panel + ((i / 2 + r) * panel_columns + column) * 2, turned[r]);
+    }
+}
+
+// 32 columns of the transposed panel: rows first .. first + 31 of b.
+void turn_panel(const PackedMatrix& b, int64_t first, BFloat16* to) {
+  __m512i pairs[16], rows[16];
+  for (int64_t column = 0; column < b.n; column += 16) {
+    const BFloat16* from = b.panel(column / panel_columns) + (first / 2 * panel_columns + column % panel_columns) * 2;
+    for (int r = 0; r < 16; ++r) pairs[r] = _mm512_loadu_si512(from + r * panel_columns * 2);
+    avx512::transpose(pairs, rows);  // row r: 32 numbers of b's column `column` + r
+    for (int r = 0; r < 16; r += 2) {
+      const avx512::Pairs both = avx512::interleave(rows[r], rows[r + 1]);
+      BFloat16* out = to + (column + r) / 2 * panel_columns * 2;
+      _mm512_storeu_si512(out, both.low);
+      _mm512_storeu_si512(out + 32, both.high);
+    }
+  }
+}
+
 DEPT_AVX512_END
 
 #pragma GCC push_options
@@ -252,36 +279,26 @@ PackedMatrix pack_transposed(const at::Tensor& w) {
          "pack_transposed", "bf16 [n, k], n a multiple of 16, k one of 32", w);
   PackedMatrix packed{w.size(1), w.size(0), {}};
   packed.data = zeros_of_its_own({packed.panels(), packed.k / 2, panel_columns, 2});
-  const auto* from = reinterpret_cast<const uint32_t*>(w.const_data_ptr());
-  auto* to = reinterpret_cast<uint32_t*>(packed.data.mutable_data_ptr());
-  const int64_t pairs = packed.k / 2;
+  const auto* from = w.const_data_ptr<BFloat16>();
+  auto* to = packed.data.mutable_data_ptr<BFloat16>();
   at::parallel_for(0, packed.panels(), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      const int64_t columns = std::min(panel_columns, packed.n - p * panel_columns);
-      for (int64_t i = 0; i < pairs; ++i)
-        for (int64_t c = 0; c < columns; ++c) to[(p * pairs + i) * panel_columns + c] = from[(p * panel_columns + c) * pairs + i];
-    }
+    for (int64_t p = begin; p < end; ++p)
+      pack_panel(from + p * panel_columns * packed.k, packed.k, std::min(panel_columns, packed.n - p * panel_columns),
+                 to + p * packed.k * panel_columns);
   });
   return packed;
 }
 
 PackedMatrix transposed(const PackedMatrix& b) {
   if (b.int8()) return int8_transposed(b);
+  expect(can_pack(b.n, b.k), "transposed", "sizes that are multiples of 32", b.data);
   PackedMatrix packed{b.n, b.k, {}};
   packed.data = zeros_of_its_own({packed.panels(), packed.k / 2, panel_columns, 2});
   auto* to = packed.data.mutable_data_ptr<BFloat16>();
   at::parallel_for(0, packed.panels(), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      const int64_t columns = std::min(panel_columns, packed.n - p * panel_columns);
-      for (int64_t row = 0; row < packed.k; ++row) {  // a row of B^T is a column of B
-        const BFloat16* column = b.panel(row / panel_columns) + row % panel_columns * 2;
-        BFloat16* out = to + (p * packed.k / 2 + row / 2) * panel_columns * 2 + row % 2;
-        for (int64_t c = 0; c < columns; ++c) {
-          const int64_t k = p * panel_columns + c;
-          out[2 * c] = column[k / 2 * panel_columns * 2 + k % 2];
-        }
-      }
-    }
+    for (int64_t p = begin; p < end; ++p)
+      for (int64_t column = 0; column < std::min(panel_columns, packed.n - p * panel_columns); column += 32)
+        turn_panel(b, p * panel_columns + column, to + (p * packed.k * panel_columns + 2 * column));
   });
   return packed;
 }
