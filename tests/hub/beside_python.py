@@ -144,6 +144,7 @@ def main():
         for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
             os.environ.pop(name, None)
         os.environ.update(HF_ENDPOINT=endpoint, HF_HOME=str(work / "home"), HF_HUB_DISABLE_PROGRESS_BARS="1",
+                          HF_HUB_ETAG_TIMEOUT="20", HF_HUB_DOWNLOAD_TIMEOUT="20",
                           HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_XET="1")
         try:
             for check in (ours_first, python_first, through_datasets, locks_exclude):

@@ -72,12 +72,13 @@ class Hub:
 
     def etag(self, path):
         """git's name of a small file, the sha256 of a large one."""
-        if path not in self.etags:
+        key = (path, os.stat(path).st_mtime_ns)
+        if key not in self.etags:
             with open(path, "rb") as file:
                 data = file.read()
-            self.etags[path] = (hashlib.sha256(data) if path.endswith(LARGE)
+            self.etags[key] = (hashlib.sha256(data) if path.endswith(LARGE)
                                 else hashlib.sha1(b"blob %d\0" % len(data) + data)).hexdigest()
-        return self.etags[path]
+        return self.etags[key]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -113,6 +114,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "status" in fault:
             return self.reply(fault["status"], {}, b"", fault)
         if where == "content":
+            if not os.path.isfile(os.path.join(self.hub.root, path.lstrip("/"))):
+                return self.reply(404, {}, b"", fault)
             return self.file(path, os.path.join(self.hub.root, path.lstrip("/")), {}, fault)
         return self.route(path, fault)
 

@@ -14,7 +14,7 @@ mkdir "$work/hub"
 server=$!
 for ((i = 0; i < 500; ++i)); do [ ! -f "$work/hub/hub.json" ] || break; sleep 0.02; done
 HF_ENDPOINT=$("$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["endpoint"])' "$work/hub/hub.json")
-export HF_ENDPOINT HF_HUB_CACHE=$work/cache
+export HF_ENDPOINT HF_HUB_CACHE=$work/cache HF_HUB_ETAG_TIMEOUT=20 HF_HUB_DOWNLOAD_TIMEOUT=20 # machines that run tests may be busy
 unset HF_TOKEN HF_HUB_OFFLINE TRANSFORMERS_OFFLINE
 
 tiny=(--max_steps 4 --eval_steps 2 --save_steps 2 --warmup_steps 1 --max_seq_length 32 --max_eval_samples 6 --max_predict_samples 6
