@@ -6,7 +6,8 @@
 # PEER_PYTHON is a Python with torch, transformers and tokenizers; PEERS the folder of peer_train.py (its modes: ref, longest, tuned,
 # tuned16) and peer_smol.py, whose neighbours data/ and tokenizers/ hold the texts. Where they are not, dept is measured alone.
 # TASK: sst2, mrpc, or lenN, all inputs of N tokens. SHAPE, BATCH, M, R, DTYPE (bf16 beside tuned16, else fp32) and THREADS may be
-# set; ALLOW_BUSY=1 measures on a machine that is not idle.
+# set, as may OUR_STEPS (20: with batches of 32 a list of 640 examples);
+# ALLOW_BUSY=1 measures on a machine that is not idle.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 dept=build/release/bin/dept
@@ -80,7 +81,7 @@ compare_train() { # TASK PEER_MODE [REPEATS [STEPS]]
   ln -s "$(realpath "$peers/../tokenizers/t5/tokenizer.json")" "$work/data/t5_tokenizer.json"
   for ((run = 0; run < repeats; ++run)); do
     ours "$dept" bench train --shape "$shape" --lengths "$work/lengths" --target_length "$work/targets" --max_seq_length "$longest" \
-      --batch "$batch" --m "$m" --r "$r" --dtype "$dtype" --threads "$threads" --steps 20 --warmup 2 --json "${busy[@]}"
+      --batch "$batch" --m "$m" --r "$r" --dtype "$dtype" --threads "$threads" --steps "${OUR_STEPS:-20}" --warmup 2 --json "${busy[@]}"
     [ -z "${PEER_PYTHON:-}" ] || theirs "$PEER_PYTHON" "$peers/peer_train.py" --mode "$mode" --shape "$shape" --task "$task" --batch "$batch" \
       --m "$m" --r "$r" --threads "$threads" --steps "$steps" --max_len "$longest" --data "$work/data"
   done
