@@ -126,7 +126,8 @@ TrainingLoop::TrainingLoop(const LoopInputs& inputs)
       total_steps_(dept::total_steps(in_.options.schedule, batches_per_epoch_)),
       schedule_(in_.options.schedule.lr_scheduler_type,
                 warmup_steps(in_.options.schedule.warmup_steps, in_.options.schedule.warmup_ratio, total_steps_),
-                scheduled_steps(in_.options, total_steps_), in_.options.optimizer.learning_rate),
+                scheduled_steps(in_.options, total_steps_), in_.options.optimizer.learning_rate,
+                parse_schedule_arguments(in_.options.schedule.lr_scheduler_type, in_.options.schedule.lr_scheduler_kwargs)),
       step_(in_.ctx, in_.pipeline, adam_options(in_.options.optimizer), in_.options.optimizer.max_grad_norm,
             in_.options.schedule.gradient_accumulation_steps) {
   if (in_.options.schedule.train_sampling_strategy != "group_by_length") return;

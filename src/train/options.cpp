@@ -83,7 +83,6 @@ void describe_ignored(OptionSet& set) {
                                  "hub_revision", "push_to_hub_model_id", "push_to_hub_organization", "push_to_hub_token"});
   ignore("--optim chooses among two forms of AdamW", {"adafactor", "optim_args", "optim_target_modules"});
   ignore("embeddings get no noise", {"neftune_noise_alpha"});
-  ignore("the schedules have their default arguments", {"lr_scheduler_kwargs"});
 }
 
 template <class T>
@@ -102,6 +101,7 @@ void drop_what_the_original_ignores(TrainOptions& o, const OptionSet& set) {
   drop(set, "adam_epsilon", o.optimizer.adam_epsilon, standard.optimizer.adam_epsilon);
   drop(set, "apply_weight_decay", o.optimizer.apply_weight_decay, standard.optimizer.apply_weight_decay);
   drop(set, "lr_scheduler_type", o.schedule.lr_scheduler_type, standard.schedule.lr_scheduler_type);
+  drop(set, "lr_scheduler_kwargs", o.schedule.lr_scheduler_kwargs, standard.schedule.lr_scheduler_kwargs);
   drop(set, "warmup_ratio", o.schedule.warmup_ratio, standard.schedule.warmup_ratio);
   drop(set, "metric_for_best_model", o.evaluation.metric_for_best_model, standard.evaluation.metric_for_best_model);
   drop(set, "greater_is_better", o.evaluation.greater_is_better, standard.evaluation.greater_is_better);
@@ -162,6 +162,11 @@ void check_task_options(const TrainOptions& o, const OptionSet& set, Contradicti
 
 void check_schedule(const TrainOptions& o, Contradictions& found) {
   const EvaluationOptions& e = o.evaluation;
+  try {
+    parse_schedule_arguments(o.schedule.lr_scheduler_type, o.schedule.lr_scheduler_kwargs);
+  } catch (const Error& error) {
+    found.unless(false, error.what());
+  }
   found.unless(o.schedule.max_steps != 0, "--max_steps is 0");
   found.unless(o.schedule.max_steps > 0 || o.schedule.num_train_epochs > 0, "--num_train_epochs is 0");
   found.unless(!e.early_stopping_patience || (e.load_best_model_at_end && e.eval_strategy != "no"),
@@ -285,6 +290,7 @@ void describe(ScheduleOptions& o, OptionSet& set) {
       .max(1 << 20);
   set.add("gradient_accumulation_steps", &o.gradient_accumulation_steps, "micro-batches of a step").min(1).max(1 << 20);
   set.add("lr_scheduler_type", &o.lr_scheduler_type, "course of the learning rates after warm-up").choices(schedule_names());
+  set.add("lr_scheduler_kwargs", &o.lr_scheduler_kwargs, "its arguments as a JSON object, under transformers' names");
   set.add("warmup_steps", &o.warmup_steps, "steps over which the learning rates rise from 0").min(0);
   set.add("warmup_ratio", &o.warmup_ratio, "the same as a share of all steps, when warmup_steps is 0").min(0).max(1);
   set.add("seed", &o.seed, "of inits, order and dropout").min(0);

@@ -79,6 +79,7 @@ struct ScheduleOptions {
   int64_t per_device_train_batch_size = 8;
   int64_t gradient_accumulation_steps = 1;
   std::string lr_scheduler_type = "linear";
+  std::string lr_scheduler_kwargs;  ///< a JSON object
   int64_t warmup_steps = 0;
   double warmup_ratio = 0;
   int64_t seed = 42;

@@ -69,18 +69,29 @@ def make_adamw():
 
 def make_schedules():
     cases = []
-    for name in ("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"):
+    schedules = [(name, {}) for name in ("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
+                                         "inverse_sqrt")]
+    schedules += [("cosine", {"num_cycles": 1.25}), ("cosine_with_restarts", {"num_cycles": 3}),
+                  ("polynomial", {"lr_end": 0.01, "power": 2.5}), ("inverse_sqrt", {"timescale": 40}),
+                  ("cosine_with_min_lr", {"min_lr": 0.05}), ("cosine_with_min_lr", {"min_lr_rate": 0.1, "num_cycles": 1.5}),
+                  ("cosine_warmup_with_min_lr", {"min_lr": 0.05}),
+                  ("cosine_warmup_with_min_lr", {"min_lr_rate": 0.2, "warmup_lr_rate": 0.3})]
+    schedules += [("warmup_stable_decay", {"num_decay_steps": 6, "decay_type": fall, "warmup_type": rise, "min_lr_ratio": least})
+                  for fall, rise, least in (("cosine", "linear", 0), ("linear", "cosine", 0.1), ("1-sqrt", "1-sqrt", 0.3))]
+    schedules += [("warmup_stable_decay", {"num_decay_steps": 5, "num_stable_steps": 4})]
+    for name, arguments in schedules:
         for warmup, total in ((0, 25), (7, 25), (30, 25), (1, 2)):
             if name == "polynomial" and warmup >= total:
                 continue  # never reached there, a division by zero
             optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
-            scheduler = transformers.get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=total)
+            scheduler = transformers.get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=total,
+                                                   scheduler_specific_kwargs=arguments)
             rates = []
             for _ in range(28):
                 rates.append(scheduler.get_last_lr()[0])
                 optimizer.step()
                 scheduler.step()
-            cases.append({"name": name, "warmup": warmup, "total": total, "rates": rates})
+            cases.append({"name": name, "arguments": json.dumps(arguments), "warmup": warmup, "total": total, "rates": rates})
     (DATA / "schedules.json").write_text(json.dumps(cases))
 
 

@@ -88,10 +88,12 @@ TEST(ScheduleGolden, AllNamesAsTransformers) {
   for (const Json& one : cases) {
     const auto name = one["name"].get<std::string>();
     seen.insert(name);
-    const Schedule schedule(name, one["warmup"].get<int64_t>(), one["total"].get<int64_t>(), 0.3);
+    const auto arguments = one["arguments"].get<std::string>();
+    const Schedule schedule(name, one["warmup"].get<int64_t>(), one["total"].get<int64_t>(), 0.3,
+                            parse_schedule_arguments(name, arguments));
     for (size_t t = 0; t < one["rates"].size(); ++t)
       EXPECT_NEAR(0.3 * schedule.factor(static_cast<int64_t>(t)), one["rates"][t].get<double>(), 1e-15)
-          << name << " warm-up " << one["warmup"] << " total " << one["total"] << " after " << t;
+          << name << " " << arguments << " warm-up " << one["warmup"] << " total " << one["total"] << " after " << t;
   }
   EXPECT_EQ(seen.size(), schedule_names().size());
 }

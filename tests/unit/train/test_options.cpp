@@ -1,3 +1,5 @@
+#include <tuple>
+
 #include "dept/base/json.h"
 #include "dept/train/loop.h"
 #include "dept/train/options.h"
@@ -144,6 +146,26 @@ TEST(TrainOptions, QuirksDropWhatTheOriginalIgnores) {
   EXPECT_EQ(o.evaluation.metric_for_best_model, "");
   Parsed smoothing({"--original_quirks", "--label_smoothing_factor", "0.1"});
   EXPECT_NE(error_of(Code::usage, [&] { smoothing.settled(); }).find("--label_smoothing_factor"), std::string::npos);
+}
+
+TEST(TrainOptions, ArgumentsOfTheScheduleAreChecked) {
+  const auto refusal = [](const std::vector<std::string>& flags) {
+    Parsed parsed(flags);
+    return error_of(Code::usage, [&] { parsed.settled(); });
+  };
+  EXPECT_EQ(Parsed({"--lr_scheduler_type", "cosine", "--lr_scheduler_kwargs", "{\"num_cycles\": 2}"}).settled().output.output_dir,
+            "out");
+  for (const auto& [type, arguments, expected] :
+       {std::tuple{"linear", "{\"power\": 2}", "nothing for linear"},
+        {"cosine", "{\"power\": 2}", "num_cycles for cosine"},
+        {"cosine", "{\"num_cycles\": \"x\"}", "num_cycles"},
+        {"cosine_with_min_lr", "", "min_lr or min_lr_rate"},
+        {"warmup_stable_decay", "{}", "num_decay_steps"},
+        {"cosine", "[1]", "a JSON object"},
+        {"cosine", "{", "lr_scheduler_kwargs"},
+        {"warmup_stable_decay", "{\"num_decay_steps\": 3, \"decay_type\": \"round\"}", "1-sqrt"}})
+    EXPECT_NE(refusal({"--lr_scheduler_type", type, "--lr_scheduler_kwargs", arguments}).find(expected), std::string::npos)
+        << type << arguments;
 }
 
 TEST(TrainOptions, VanillaPromptTuningHasNoRank) {
