@@ -3,7 +3,7 @@
 NAME/ is a checkpoint. NAME.golden.safetensors holds logits of every token and d sum(cotangent * logits) / d inputs_embeds, each
 example run alone and unpadded in fp32, logits of the same examples in one padded batch (on the left for decoders), and how far
 transformers' own bf16 is from its fp32. NAME.greedy.json holds greedy continuations of 200 prompts, each up to the first step
-that less than 1e-4 decides.
+that less than 1e-4 decides; NAME.beams.json the two best of four beams for the same prompts, none where less than 1e-4 decides.
 
     OMP_NUM_THREADS=1 python tests/parity/make/families.py [NAME ...]
 """
@@ -20,6 +20,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, GPT2Config, LlamaConfig, MistralConfig, MT5Config, Qwen2Config,
                           T5Config)
+from transformers.utils import logging
+
+from generation import answer
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "models" / "families"
 VOCAB, WIDTH, EOS, NEW = 64, 16, [2, 20, 30, 31, 40, 41, 50, 57], 12
@@ -57,6 +60,8 @@ CONFIGS = {
     "t5-gated-relu": T5Config(**T5, feed_forward_proj="gated-relu"),
     "t5-gated-silu": T5Config(**T5, feed_forward_proj="gated-silu", tie_word_embeddings=False),
     "mt5": MT5Config(**T5),
+    "llama": LlamaConfig(**{**LLAMA, "num_key_value_heads": 2, "head_dim": None}, rope_parameters=rope(rope_type="default")),
+    "t5-v1.0": T5Config(**T5),
 }
 
 
@@ -243,6 +248,17 @@ def greedy(model, name, seed):
                                                          separators=(",", ":")) + "\n")
 
 
+def beams(model, name):
+    """The prompts of NAME.greedy.json again, one at a time."""
+    options = {"num_beams": 4, "num_return_sequences": 2, "length_penalty": 1.0, "max_new_tokens": NEW, "eos_token_id": EOS}
+    rows = [answer(model, ids, options) for ids in json.loads((DATA / f"{name}.greedy.json").read_text())["prompts"]]
+    sure = [answers if gap >= 1e-4 else None for answers, _, gap in rows]
+    other = sum(answers[0] != greedy for (answers, *_), greedy in zip(rows, json.loads((DATA / f"{name}.greedy.json").read_text())["answers"]))
+    print(name, "beams unsure", sure.count(None), "unlike greedy", other, flush=True)
+    assert sure.count(None) < 30 and other > 20, name
+    (DATA / f"{name}.beams.json").write_text(json.dumps({"options": options, "answers": sure}, separators=(",", ":")) + "\n")
+
+
 def write_gguf(model, path):
     """As llama.cpp converts: rows of Q and K interleaved, Llama 3's scaling as a tensor of divisors."""
     c = model.config
@@ -278,6 +294,7 @@ def write_gguf(model, path):
 
 
 def main():
+    logging.set_verbosity_error()
     DATA.mkdir(parents=True, exist_ok=True)
     for seed, name in enumerate(CONFIGS):
         if sys.argv[1:] and name not in sys.argv[1:]:
@@ -286,6 +303,7 @@ def main():
         golden(model, name, 150 + seed)
         with torch.no_grad():
             greedy(model, name, 250 + seed)
+            beams(model, name)
         if name in ("llama-llama3", "llama-linear"):
             write_gguf(model, DATA / f"{name}.gguf")
 

@@ -1,28 +1,30 @@
 """Golden values for classification heads on whole models: logits, loss, gradients of all that trains, ten optimiser steps.
 
-    OMP_NUM_THREADS=1 python tests/parity/make/heads.py  ->  tests/parity/data/adapter/MODEL.head.{safetensors,json}
+    OMP_NUM_THREADS=1 python tests/parity/make/heads.py [MODEL ...]  ->  tests/parity/data/adapter/MODEL.head.{safetensors,json}
 
-The models are those of make/models.py and make/encoders.py. Every example runs alone and unpadded, its prompt in front, through
-transformers' ...ForSequenceClassification (as it pools: BERT's family at index 0, Llama at the last token), in fp32 and fp64. The mean
+The models are those of make/models.py, make/encoders.py and make/families.py. Every example runs alone and unpadded, its prompt in front, through
+transformers' ...ForSequenceClassification (as it pools: BERT's family at index 0, the decoders at the last token), in fp32 and fp64. The mean
 and the real [CLS] are pooled here, from the same hidden states. The optimiser is that of make/dept_on_models.py.
 """
 import json
 import math
+import sys
 
 import torch
 import torch.nn.functional as F
 from dept_on_models import ALPHA, DATA, M, R, S, STEPS, WARMUP
-from models import DATA as MODELS, Plain, VOCAB
+from models import DATA as MODELS, Plain
 from safetensors.torch import save_file
-from transformers import (AlbertForSequenceClassification, BertForSequenceClassification, LlamaForSequenceClassification,
-                          RobertaForSequenceClassification)
+from transformers import (AlbertForSequenceClassification, BertForSequenceClassification, GPT2ForSequenceClassification,
+                          LlamaForSequenceClassification, RobertaForSequenceClassification)
 
 LABELS = 3
 RATES = {"P": 0.1, "A": 0.02, "B": 0.02}
 HEAD_RATE = 0.03
 LENGTHS = [[3, 16, 7, 1], [9, 2, 11]]
 FAMILIES = {"llama-gqa-tied": LlamaForSequenceClassification, "bert": BertForSequenceClassification,
-            "roberta": RobertaForSequenceClassification, "albert": AlbertForSequenceClassification}
+            "roberta": RobertaForSequenceClassification, "albert": AlbertForSequenceClassification,
+            "families/gpt2": GPT2ForSequenceClassification}
 
 
 def head_names(model):
@@ -32,7 +34,7 @@ def head_names(model):
 def embed(model, example, P, A, B):
     ids = torch.tensor(example["source"])
     delta = ALPHA / math.sqrt(R) * (A @ B)
-    rows = delta[S - len(ids):] if model.config.model_type == "llama" else delta[: len(ids)]
+    rows = delta[S - len(ids):] if model.config.model_type in ("llama", "gpt2") else delta[: len(ids)]
     return torch.cat([P, model.get_input_embeddings().weight.detach()[ids] + rows])
 
 
@@ -84,7 +86,7 @@ def golden(name, family, seed):
     model = family.from_pretrained(MODELS / name, num_labels=LABELS, attn_implementation="eager", ignore_mismatched_sizes=True).eval()
     generator = torch.Generator().manual_seed(seed)
     draw = lambda *shape: torch.randn(*shape, generator=generator)
-    ids = lambda n: torch.randint(3, VOCAB, (n,), generator=generator).tolist()
+    ids = lambda n: torch.randint(3, model.config.vocab_size, (n,), generator=generator).tolist()
     batches = [[{"source": ids(n), "label": (i + n) % LABELS} for i, n in enumerate(lengths)] for lengths in LENGTHS]
     table = model.get_input_embeddings().weight.detach()
     width = table.shape[1]
@@ -93,7 +95,7 @@ def golden(name, family, seed):
     start |= {n: 0.4 * draw(*model.get_parameter(n).shape) for n in head_names(model)}
     tensors, losses = dict(start), {}
     poolings = {"": run}
-    if name != "llama-gqa-tied":
+    if "score.weight" not in head_names(model):
         poolings |= {f".{p}": lambda model, x, head, p=p: run_pooled(model, x, head, p) for p in ("cls", "mean")}
     for kind, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
         model.to(dtype).requires_grad_(False)
@@ -111,6 +113,7 @@ def golden(name, family, seed):
             losses[kind]["steps"] = train(model, batches, {n: t.to(dtype) for n, t in zero_b.items()})
     a, b = losses["fp32"]["steps"], losses["fp64"]["steps"]
     print(name, "losses", [round(x, 4) for x in b], "apart", f"{max(abs(x - y) / y for x, y in zip(a, b)):.1e}")
+    name = name.split("/")[-1]
     save_file({n: t.contiguous() for n, t in tensors.items()}, DATA / f"{name}.head.safetensors")
     (DATA / f"{name}.head.json").write_text(json.dumps({"batches": batches, "losses": losses}) + "\n")
 
@@ -118,4 +121,6 @@ def golden(name, family, seed):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     for number, (name, family) in enumerate(FAMILIES.items()):
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         golden(name, family, 41 + number)

@@ -27,8 +27,9 @@ class Heads : public testing::TestWithParam<std::tuple<const char*, at::ScalarTy
     kind_ = dtype == at::kDouble ? "fp64" : "fp32";
     tolerance_ = dtype == at::kDouble ? 1e-9 : 2e-5;
     ctx_.compute = dtype;
-    golden_ = read_json(data / "adapter" / (std::string(model) + ".head.json"));
-    tensors_ = open_safetensors(data / "adapter" / (std::string(model) + ".head.safetensors"));
+    const std::string name = fs::path(model).filename().string();
+    golden_ = read_json(data / "adapter" / (name + ".head.json"));
+    tensors_ = open_safetensors(data / "adapter" / (name + ".head.safetensors"));
     pipeline_.backbone = load_backbone(data / "models" / model, ctx_);
     const ModelInfo& info = pipeline_.backbone->info();
     pipeline_.rules.architecture = info.architecture;
@@ -140,10 +141,10 @@ TEST_P(Heads, GradientsAreFiniteDifferencesInTraining) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Heads,
-                         testing::Combine(testing::Values("llama-gqa-tied", "bert", "roberta", "albert"),
+                         testing::Combine(testing::Values("llama-gqa-tied", "bert", "roberta", "albert", "families/gpt2"),
                                           testing::Values(at::kFloat, at::kDouble)),
                          [](const auto& info) {
-                           const std::string model = std::get<0>(info.param);
+                           const std::string model = fs::path(std::get<0>(info.param)).filename();
                            return model.substr(0, model.find('-')) + (std::get<1>(info.param) == at::kDouble ? "Fp64" : "Fp32");
                          });
 
