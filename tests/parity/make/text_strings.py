@@ -69,7 +69,12 @@ def fnv(text):
     return hash
 
 
+def digest_text(text):
+    """32 bits."""
+    hash = fnv(text)
+    return (hash >> 32) ^ (hash & 0xFFFFFFFF)
+
+
 def digest(ids):
     """32 bits for one list of ids."""
-    hash = fnv(",".join(map(str, ids)))
-    return (hash >> 32) ^ (hash & 0xFFFFFFFF)
+    return digest_text(",".join(map(str, ids)))

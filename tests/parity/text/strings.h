@@ -66,15 +66,21 @@ class Strings {
   std::vector<int64_t> blocks_;
 };
 
-/// FNV-1a of the ids' decimal text, folded to 32 bits.
-inline uint32_t digest(const Ids& ids) {
+/// FNV-1a, folded to 32 bits.
+inline uint32_t digest(std::string_view text) {
   uint64_t hash = 0xCBF29CE484222325;
-  const auto add = [&](char c) { hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3; };
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (i > 0) add(',');
-    for (const char c : std::to_string(ids[i])) add(c);
-  }
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3;
   return static_cast<uint32_t>(hash >> 32) ^ static_cast<uint32_t>(hash);
+}
+
+/// Of the ids' decimal text.
+inline uint32_t digest(const Ids& ids) {
+  std::string text;
+  for (const int64_t id : ids) {
+    if (!text.empty()) text += ',';
+    text += std::to_string(id);
+  }
+  return digest(text);
 }
 
 }  // namespace dept

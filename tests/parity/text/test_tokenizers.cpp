@@ -53,6 +53,9 @@ TEST_P(Family, AgreesInEveryRespect) {
     EXPECT_EQ(Json(plain), expected["plain"].is_array() ? expected["plain"] : expected["ids"]);
     EXPECT_EQ(tokenizer_->decode(ids), expected["text"]);
     EXPECT_EQ(tokenizer_->decode(plain, false), expected["all"]);
+    Ids beyond = ids;
+    beyond.push_back(1 << 30);
+    EXPECT_EQ(tokenizer_->decode_written(beyond), expected["text"]);
     const auto length = expected["length"].get<int64_t>();
     EXPECT_EQ(ids_or_null([&] { return tokenizer_->encode(text, {.max_length = length}); }), expected["cut"]);
     const EncodeOptions both{.max_length = length, .truncation = truncation_of(expected["how"])};
