@@ -126,7 +126,7 @@ class Generator {
 
   void run(LineWriter& writer) {
     const auto ends = [&](size_t, std::span<const int64_t> ids) {
-      return find_stop(model_.tokenizer->decode(ids), stops_) != std::string::npos;
+      return find_stop(model_.tokenizer->decode_written(ids), stops_) != std::string::npos;
     };
     for (const auto& choices : answers(stops_.empty() ? TokenSink() : TokenSink(ends))) {
       OrderedJson line = OrderedJson::array();
@@ -177,7 +177,7 @@ class Generator {
   }
 
   std::string text(const Ids& ids) const {
-    const std::string whole = model_.tokenizer->decode(ids);
+    const std::string whole = model_.tokenizer->decode_written(ids);
     return whole.substr(0, find_stop(whole, stops_));
   }
 

@@ -1,6 +1,7 @@
 #include "cli/text_stream.h"
 
 #include <algorithm>
+#include <span>
 
 namespace dept {
 namespace {
@@ -16,6 +17,11 @@ size_t begun_stop(std::string_view text, const std::vector<std::string>& stops) 
   return longest;
 }
 
+// "<0x0A>", a byte of a tokenizer that falls back to bytes.
+bool is_byte(std::string_view token) {
+  return token.size() == 6 && token.starts_with("<0x") && token.ends_with('>');
+}
+
 }  // namespace
 
 size_t find_stop(std::string_view text, const std::vector<std::string>& stops) {
@@ -25,13 +31,17 @@ size_t find_stop(std::string_view text, const std::vector<std::string>& stops) {
 }
 
 std::string TextStream::add(int64_t id) {
-  ids_.push_back(id);
+  if (tokenizer_.contains(id)) ids_.push_back(id);
   text_ = tokenizer_.decode(ids_);
   if (const size_t stop = find_stop(text_, stops_); stop != std::string::npos) {
     stopped_ = true;
     return give(stop);
   }
   std::string_view certain = text_;
+  // Bytes in a row are text, or U+FFFD each when the last of them spoils it: until they end nothing of them is certain.
+  size_t settled = ids_.size();
+  while (settled > 0 && is_byte(tokenizer_.id_to_token(ids_[settled - 1]))) --settled;
+  if (settled < ids_.size()) certain = certain.substr(0, tokenizer_.decode(std::span(ids_).first(settled)).size());
   while (certain.ends_with(broken)) certain.remove_suffix(broken.size());
   return give(certain.size() - begun_stop(certain, stops_));
 }

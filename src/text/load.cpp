@@ -83,6 +83,13 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
   return path.extension() == ".gguf" ? build(read_gguf_tokenizer(path), path.string()) : load_json(path);
 }
 
+std::string Tokenizer::decode_written(std::span<const int64_t> ids) const {
+  Ids known;
+  for (const int64_t id : ids)
+    if (contains(id)) known.push_back(id);
+  return decode(known);
+}
+
 std::vector<Ids> Tokenizer::encode_batch(std::span<const std::string> texts, const EncodeOptions& options, int threads) const {
   std::vector<Ids> out(texts.size());
   std::atomic<size_t> next = 0;

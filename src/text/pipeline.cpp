@@ -160,7 +160,7 @@ std::string TokenizerPipeline::decode(std::span<const int64_t> ids, bool skip_sp
   tokens.reserve(ids.size());
   for (const int64_t id : ids) {
     const bool added = added_->find(id) != nullptr;
-    if (!added && !model_->vocabulary().contains(id)) fail(Code::bad_input, "decode", str("ids below ", vocab_size_), str(id));
+    if (!contains(id)) fail(Code::bad_input, "decode", str("ids below ", vocab_size_), str(id));
     const std::string_view token = added ? added_->spelling(id) : model_->vocabulary().token(id);
     if (!(skip_special_tokens && added_->is_special(token))) tokens.emplace_back(token);
   }
@@ -177,6 +177,10 @@ std::optional<int64_t> TokenizerPipeline::token_to_id(std::string_view token) co
   if (const AddedToken* added = added_->find(token)) return added->id;
   const int32_t id = model_->vocabulary().find(token);
   return id == Vocabulary::absent ? std::nullopt : std::optional<int64_t>(id);
+}
+
+bool TokenizerPipeline::contains(int64_t id) const {
+  return added_->find(id) != nullptr || model_->vocabulary().contains(id);
 }
 
 std::string TokenizerPipeline::id_to_token(int64_t id) const {

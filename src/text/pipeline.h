@@ -30,6 +30,7 @@ class TokenizerPipeline : public Tokenizer {
   int64_t vocab_size() const override { return vocab_size_; }
   std::optional<int64_t> token_to_id(std::string_view token) const override;
   std::string id_to_token(int64_t id) const override;
+  bool contains(int64_t id) const override;
   Files files() const override { return files_; }
 
  private:

@@ -222,7 +222,7 @@ std::vector<std::string> Pipeline::answers(const Context& ctx, std::span<const E
   std::vector<std::string> texts;
   const at::Tensor decoder_prompt = target_weights(weights, submodules).P.to(ctx.residual());
   for (const auto& answers : generate(ctx, *backbone, {embed_source(ctx, source_batch(sources)), {}, decoder_prompt}, options))
-    texts.push_back(tokenizer->decode(answers.front().ids));
+    texts.push_back(tokenizer->decode_written(answers.front().ids));
   return texts;
 }
 

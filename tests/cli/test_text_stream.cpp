@@ -62,6 +62,51 @@ TEST(TextStream, GivesBrokenBytesWhenTheyStayBroken) {
   EXPECT_EQ(parts("a\xC3"), (Parts{"a", "", "\xEF\xBF\xBD"}));
 }
 
+/// Bytes up to 0x7F are letters of their own; the others fall back to tokens like <0xC3>, and a run of those is text or U+FFFD
+/// each.
+class ByteFallback : public Bytes {
+ public:
+  std::string decode(std::span<const int64_t> ids, bool) const override {
+    std::string text, run;
+    const auto end_run = [&] {
+      if (find_invalid_utf8(run) == std::string::npos)
+        text += run;
+      else
+        for (size_t i = 0; i < run.size(); ++i) text += "\xEF\xBF\xBD";
+      run.clear();
+    };
+    for (const int64_t id : ids) {
+      if (id < 0x80) end_run();
+      (id < 0x80 ? text : run) += static_cast<char>(id);
+    }
+    end_run();
+    return text;
+  }
+  std::string id_to_token(int64_t id) const override {
+    return id < 0x80 ? std::string(1, static_cast<char>(id)) : str("<0x", id == 0xC3 ? "C3" : id == 0xA9 ? "A9" : "FF", ">");
+  }
+};
+
+TEST(TextStream, BytesThatLaterOnesSpoilAreNotShown) {
+  const ByteFallback tokenizer;
+  const auto shown = [&](const Ids& ids) {
+    TextStream stream(tokenizer, {});
+    Parts out;
+    for (const int64_t id : ids) out.push_back(stream.add(id));
+    out.push_back(stream.finish());
+    return out;
+  };
+  EXPECT_EQ(shown({'a', 0xC3, 0xA9, 'b'}), (Parts{"a", "", "",
+                                                  "\xC3\xA9"
+                                                  "b",
+                                                  ""}));
+  EXPECT_EQ(shown({'a', 0xC3, 0xA9, 0xFF, 'b'}), (Parts{"a", "", "", "",
+                                                        "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"
+                                                        "b",
+                                                        ""}));
+  EXPECT_EQ(shown({0xC3, 0xA9}), (Parts{"", "", "\xC3\xA9"}));
+}
+
 TEST(TextStream, HoldsBackWhatMayBecomeAStop) {
   EXPECT_EQ(parts("one two", {"tx"}), (Parts{"o", "n", "e", " ", "", "tw", "o", ""}));
   EXPECT_EQ(parts("a stop b", {"stop", "sto!"}), (Parts{"a", " ", "", "", "", "", ""}));

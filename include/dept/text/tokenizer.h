@@ -32,8 +32,11 @@ class Tokenizer {
   virtual Ids encode_pair(std::string_view text, std::string_view pair, const EncodeOptions& options = {}) const = 0;
   /// Throws bad_input for an id outside the vocabulary.
   virtual std::string decode(std::span<const int64_t> ids, bool skip_special_tokens = true) const = 0;
+  /// decode() of what a model has written: ids that it has beyond the vocabulary (T5's table is longer) are left out.
+  std::string decode_written(std::span<const int64_t> ids) const;
 
   virtual int64_t vocab_size() const = 0;  ///< added tokens included
+  virtual bool contains(int64_t id) const { return id >= 0 && id < vocab_size(); }
   virtual std::optional<int64_t> token_to_id(std::string_view token) const = 0;
   virtual std::string id_to_token(int64_t id) const = 0;
 
