@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ namespace dept {
 struct Outcome {
   int code = -1;  // 128 + signal for a program that a signal ended
   std::string out, err;
+  int64_t peak_bytes = 0;
 };
 
 /// The program that a test runs keeps off the real hub, and off what its user has of it.
@@ -47,8 +49,10 @@ class Child {
 
   Outcome wait() {
     int status = 0;
-    ::waitpid(pid_, &status, 0);
+    rusage usage{};
+    ::wait4(pid_, &status, 0, &usage);
     Outcome outcome;
+    outcome.peak_bytes = usage.ru_maxrss * 1024;
     outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     if (fs::exists(scratch_ / "out")) outcome.out = read_file(scratch_ / "out");
     outcome.err = read_file(scratch_ / "err");
