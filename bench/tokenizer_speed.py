@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Text to ids on one thread beside the `tokenizers` library, in turns: medians of the rates (MB/s of UTF-8), and of the load times.
+"""Text to ids on one thread beside the `tokenizers` library, in turns: medians of the rates (MB of UTF-8 a second
+of processor time), and of the load times.
 
     bench/tokenizer_speed.py FOLDER TEXT [REPEATS]     FOLDER/NAME/tokenizer.json; TEXT a file of lines; needs `pip install tokenizers`
 
@@ -19,14 +20,14 @@ OURS = os.path.join(os.path.dirname(__file__), "..", "build", "release", "bin", 
 
 
 def theirs(path, lines, size):
-    start = time.perf_counter()
+    start = time.process_time()
     tokenizer = Tokenizer.from_file(path)
-    loaded = time.perf_counter()
+    loaded = time.process_time()
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    begin = time.perf_counter()
+    begin = time.process_time()
     count = sum(len(tokenizer.encode(line).ids) for line in lines)
-    return {"load_s": loaded - start, "mb_per_s": size / 1e6 / (time.perf_counter() - begin), "ids": count}
+    return {"load_s": loaded - start, "mb_per_s": size / 1e6 / (time.process_time() - begin), "ids": count}
 
 
 def ours(path, text):

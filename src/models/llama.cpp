@@ -50,7 +50,7 @@ LlamaConfig read_llama_config(const Json& config, const std::string& where) {
   c.head_dim =
       config.contains("head_dim") && !config["head_dim"].is_null() ? require_size(config, "head_dim", where) : c.hidden / c.heads;
   c.vocab = require_size(config, "vocab_size", where);
-  c.max_positions = value_or<int64_t>(config, "max_position_embeddings", 2048, where);
+  c.max_positions = config.contains("max_position_embeddings") ? require_size(config, "max_position_embeddings", where) : 2048;
   c.eps = value_or<double>(config, "rms_norm_eps", 1e-6, where);
   c.tied = value_or<bool>(config, "tie_word_embeddings", false, where);
   c.out_bias = value_or<bool>(config, "attention_bias", false, where);

@@ -31,7 +31,9 @@ def whole(tokenizer, texts):
             "all": [digest_text(x) for x in tokenizer.decode_batch(plain, skip_special_tokens=False)]}
 
 
-def digest_or_0(tokenizer, *texts):
+def digest_or_0(tokenizer, length, *texts):
+    if length < tokenizer.num_special_tokens_to_add(len(texts) == 2):
+        return 0  # the library's subtraction wraps around there and nothing is cut; ours refuses
     try:
         return digest(tokenizer.encode(*texts).ids)
     except Exception:  # too short a text to cut all of the excess from
@@ -41,9 +43,9 @@ def digest_or_0(tokenizer, *texts):
 def truncated(tokenizer, texts, block):
     length = 3 + block % 60
     tokenizer.enable_truncation(length)
-    cut = [digest_or_0(tokenizer, text) for text in texts[:-1]]
+    cut = [digest_or_0(tokenizer, length, text) for text in texts[:-1]]
     tokenizer.enable_truncation(length, strategy=STRATEGIES[block % 3])
-    pair = [digest_or_0(tokenizer, *both) for both in zip(texts, texts[1:])]
+    pair = [digest_or_0(tokenizer, length, *both) for both in zip(texts, texts[1:])]
     tokenizer.no_truncation()
     return {"cut": cut, "pair": pair}
 
