@@ -98,7 +98,9 @@ bool RepositoryCache::known_absent(const std::string& commit, const std::string&
 void RepositoryCache::mark_absent(const std::string& commit, const std::string& path) const {
   const fs::path mark = folder_ / ".no_exist" / commit / path;
   make_folders(mark.parent_path());
-  if (!known_absent(commit, path)) write_atomic(mark, "");
+  const int descriptor = ::open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0) fail(Code::io, mark.string(), "a file that can be made", std::strerror(errno));
+  ::close(descriptor);
 }
 
 void RepositoryCache::set_revision(const std::string& revision, const std::string& commit) const {

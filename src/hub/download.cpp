@@ -115,6 +115,7 @@ void fetch_all(HttpClient& client, const HubOptions& options, const std::string&
       trouble.emplace(url, response.ok() ? str(*file.size, " bytes") : "a file",
                       str(response.ok() ? part.size() : response.status));
     } catch (const Unreachable& error) {
+      if (file.size && part.size() == *file.size) return;  // the trouble came behind the last byte
       trouble = error;
     }
     if (part.size() >= before + progress_bytes) backoff.reset();

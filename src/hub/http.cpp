@@ -27,6 +27,7 @@ constexpr int most_redirects = 8;
 constexpr size_t most_header_bytes = size_t{1} << 18, most_body_bytes = size_t{16} << 20;
 constexpr long slowest_bytes_per_second = 1024;
 constexpr double forgiven = 10;  ///< seconds
+constexpr int look_up_ms = 50;
 const std::string nothing;
 
 double seconds_since(Clock::time_point begin) {
@@ -268,7 +269,7 @@ void HttpClient::fail_unanswered(const Request& request, const std::string& reas
   curl_off_t connected = 0;
   curl_easy_getinfo(request.handle, CURLINFO_CONNECT_TIME_T, &connected);
   if (request.quick && connected == 0) silence().note(origin_of(request.url), reason);
-  throw Unreachable(request.url.substr(0, request.url.find('?')), "an answer", str("no answer (", reason, ")"));
+  throw NoAnswer(request.url.substr(0, request.url.find('?')), "an answer", str("no answer (", reason, ")"));
 }
 
 // One request, without following. Its Location comes back as a whole address.
@@ -307,19 +308,21 @@ HttpResponse HttpClient::send(Request& request) {
 int HttpClient::drive(const Request& request, char* reason) {
   const auto multi = static_cast<CURLM*>(multi_);
   curl_multi_add_handle(multi, request.handle);
-  const Clock::time_point began = Clock::now();
+  double waited = 0;  // on a machine that is too busy to let us run, a wait is no sign of the network
   CURLcode result = CURLE_OK;
   for (int running = 1; running != 0;) {
+    const Clock::time_point began = Clock::now();
     curl_multi_perform(multi, &running);
     if (running == 0) break;
     curl_off_t connected = 0;
     curl_easy_getinfo(request.handle, CURLINFO_CONNECT_TIME_T, &connected);
-    if (request.quick && connected == 0 && seconds_since(began) > options_.contact) {
+    if (request.quick && connected == 0 && waited > options_.contact) {
       result = CURLE_OPERATION_TIMEDOUT;
       std::snprintf(reason, CURL_ERROR_SIZE, "no connection within %.3g s", options_.contact);
       break;
     }
-    curl_multi_poll(multi, nullptr, 0, 50, nullptr);
+    curl_multi_poll(multi, nullptr, 0, look_up_ms, nullptr);
+    waited += std::min(seconds_since(began), 2e-3 * look_up_ms);
   }
   int left = 0;
   while (const CURLMsg* message = curl_multi_info_read(multi, &left))

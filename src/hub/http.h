@@ -23,6 +23,12 @@ class Unreachable : public Error {
   std::string received_;
 };
 
+/// There was no answer at all.
+class NoAnswer : public Unreachable {
+ public:
+  using Unreachable::Unreachable;
+};
+
 struct HttpResponse {
   long status = 0;
   std::string url;                             ///< the last one asked

@@ -36,10 +36,11 @@ std::set<std::string> shards_in(const fs::path& index) {
     fail(Code::bad_input, index.string() + ": weight_map", "an object", "something else");
   std::set<std::string> shards;
   for (const auto& [tensor, shard] : map->items()) {
-    if (!shard.is_string() || shard.get_ref<const std::string&>().find('/') != std::string::npos ||
-        !is_safe_path(shard.get_ref<const std::string&>()))
-      fail(Code::bad_input, str(index.string(), ": weight_map"), "names of files beside the index", quote(shard.dump()));
-    shards.insert(shard.get<std::string>());
+    const std::string name = shard.is_string() ? shard.get<std::string>() : "";
+    if (!is_safe_path(name) || name.find('/') != name.npos)
+      fail(Code::bad_input, str(index.string(), ": weight_map"), "names of files beside the index",
+           shard.is_string() ? quote(name) : quote(shard.dump()));
+    shards.insert(name);
     if (shards.size() > most_shards) fail(Code::bad_input, index.string(), str("at most ", most_shards, " shards"), "more");
   }
   return shards;

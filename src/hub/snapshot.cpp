@@ -82,7 +82,7 @@ bool Snapshot::probe(const std::string& path) {
     const bool told = response.ok() || (response.status >= 300 && response.status < 400) || response.passing();
     if (!told) refuse(response, path);
     return true;
-  } catch (const Unreachable& error) {
+  } catch (const NoAnswer& error) {
     fail_unreached(error.received());
   }
 }

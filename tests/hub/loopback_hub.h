@@ -90,7 +90,8 @@ class LoopbackHub {
     options.endpoint = endpoint;
     options.cache = cache();
     options.pause = 0.01;
-    options.stall = 1;
+    options.stall = 3;
+    options.contact = 10;  // machines that run tests may be busy
     return options;
   }
   fs::path cache() const { return root_ / "cache"; }
