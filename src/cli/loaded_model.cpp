@@ -38,8 +38,8 @@ LoadedModel load_model(ModelOptions options) {
   model.weights = model.target_weights = no_adapter(info.input_width());
   if (!options.peft_model_id.empty()) {
     const Adapter adapter = load_adapter(options.peft_model_id, info.input_width());
-    model.weights = source_weights(adapter.weights, adapter.config.num_transformer_submodules);
-    model.target_weights = target_weights(adapter.weights, adapter.config.num_transformer_submodules);
+    model.weights = source_weights(adapter.weights, adapter.submodules());
+    model.target_weights = target_weights(adapter.weights, adapter.submodules());
     model.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
     if (!info.encoder_decoder()) model.alignment = adapter.config.delta_alignment;
   }

@@ -21,9 +21,9 @@ struct Side {
   Ragged tokens;
   std::vector<int64_t> ids, position, row;
 
-  void begin(int64_t length, int64_t example) {
+  void begin(int64_t length, int64_t example, int64_t first_position = 0) {
     tokens.append(length, example);
-    at = 0;
+    at = first_position;
   }
   void add(int64_t id, int64_t its_row) {
     ids.push_back(id);
@@ -58,6 +58,24 @@ struct Labels {
 
 int64_t size_of(const Ids& ids) {
   return static_cast<int64_t>(ids.size());
+}
+
+Ids cut(const Ids& ids, int64_t length) {
+  return {ids.begin(), ids.begin() + std::min(length, size_of(ids))};
+}
+
+// A sequence at the right end of `max_length` places.
+void place(Side& side, const Ids& ids, int64_t example, int64_t first) {
+  side.begin(size_of(ids), example, first);
+  for (int64_t i = 0; i < size_of(ids); ++i) side.add(ids[i], first + i);
+}
+
+Batch finish_decoder_only(Side& source, Labels& labels) {
+  Batch batch;
+  source.finish(batch.source, batch.source_ids);
+  Side().finish(batch.target, batch.target_ids);
+  labels.finish(batch);
+  return batch;
 }
 
 // The row of A·B that the source's first token gets.
@@ -105,11 +123,39 @@ Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment ali
       if (i + 1 < answer) source.add(example.target[i], -1);
     }
   }
-  Batch batch;
-  source.finish(batch.source, batch.source_ids);
-  Side().finish(batch.target, batch.target_ids);
-  labels.finish(batch);
-  return batch;
+  return finish_decoder_only(source, labels);
+}
+
+Batch collate_original_training(std::span<const Example> examples, int64_t max_length) {
+  Side source;
+  Labels labels;
+  for (size_t b = 0; b < examples.size(); ++b) {
+    const Example& example = examples[b];
+    Ids whole = example.source;
+    whole.insert(whole.end(), example.target.begin(), example.target.end());
+    whole = cut(whole, max_length);
+    const auto begin = static_cast<int64_t>(source.ids.size());
+    place(source, cut(whole, size_of(whole) - 1), example.index, max_length - size_of(whole));
+    for (int64_t i = size_of(example.source); i < size_of(whole); ++i)
+      labels.add(begin + i - 1, whole[i], static_cast<int64_t>(b));
+  }
+  return finish_decoder_only(source, labels);
+}
+
+Batch collate_original_judging(std::span<const Example> examples, int64_t max_length) {
+  Side source;
+  Labels labels;
+  for (size_t b = 0; b < examples.size(); ++b) {
+    const Example& example = examples[b];
+    const Ids text = cut(example.source, max_length);
+    const Ids target = cut(example.target, std::min(max_length, std::max<int64_t>(0, size_of(example.target) - 1)));
+    const int64_t length = size_of(text), answer = size_of(target);
+    const auto begin = static_cast<int64_t>(source.ids.size());
+    place(source, text, example.index, max_length - length);
+    for (int64_t i = std::max<int64_t>(0, answer - length + 1); i < answer; ++i)
+      labels.add(begin + length - answer + i - 1, target[i], static_cast<int64_t>(b));
+  }
+  return finish_decoder_only(source, labels);
 }
 
 Batch collate_classified(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length) {

@@ -160,7 +160,7 @@ class BeamSearches {
         const size_t s = active[i];
         const bool first = searches_[s].new_tokens() == 0;
         searches_[s].advance(candidates[i],
-                             sink ? [&](std::span<const int64_t> ids) { return sink(s, ids); } : BeamSearch::Stops());
+                             sink ? [&](std::span<const int64_t> ids) { return sink(s, ids); } : BeamSearch::Stops(), i);
         if (searches_[s].done()) {
           for (int64_t j = 0; j < options_.num_beams; ++j) decoding_.finish(s * options_.num_beams + j);
           continue;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+
 namespace dept {
 namespace {
 
@@ -15,10 +18,16 @@ float normalised(float score, int64_t length, double penalty) {
 }  // namespace
 
 int64_t BeamSearch::candidates(const GenerationOptions& options) {
+  if (options.listed_beams) return options.num_beams * 2;
   return options.num_beams * std::max<int64_t>(2, 1 + static_cast<int64_t>(options.eos_ids.size()));
 }
 
-void BeamSearch::advance(const std::vector<Candidate>& candidates, const Stops& stops) {
+bool BeamSearch::is_eos(int64_t id) const {
+  return std::find(options_.eos_ids.begin(), options_.eos_ids.end(), id) != options_.eos_ids.end();
+}
+
+void BeamSearch::advance(const std::vector<Candidate>& candidates, const Stops& stops, size_t place) {
+  if (options_.listed_beams) return advance_listed(candidates, place);
   const int64_t length = new_tokens() + 1;
   const bool last = length >= options_.max_new_tokens;
   std::vector<Beam> going, ended;
@@ -26,8 +35,7 @@ void BeamSearch::advance(const std::vector<Candidate>& candidates, const Stops& 
     const Candidate& candidate = candidates[i];
     Beam beam{running_[candidate.beam].ids, candidate.score, candidate.beam};
     beam.ids.push_back(candidate.id);
-    const bool eos = std::find(options_.eos_ids.begin(), options_.eos_ids.end(), candidate.id) != options_.eos_ids.end();
-    const bool stopped = (stops && stops(beam.ids)) || eos;
+    const bool stopped = (stops && stops(beam.ids)) || is_eos(candidate.id);
     if ((stopped || last) && static_cast<int64_t>(i) < options_.num_beams) keep(beam, stopped);
     (stopped || last ? ended : going).push_back(std::move(beam));
   }
@@ -58,6 +66,50 @@ bool BeamSearch::can_improve() const {
   const bool longest = options_.early_stopping == EarlyStopping::never && options_.length_penalty > 0;
   const int64_t length = longest ? options_.max_new_tokens : new_tokens();
   return normalised(running_.front().score, length, options_.length_penalty) > finished_.back().score;
+}
+
+double BeamSearch::listed_score(double sum, int64_t length) const {
+  return sum / std::pow(static_cast<double>(*options_.listed_beams + length), options_.length_penalty);
+}
+
+// BeamSearchScorer.process of transformers 4.28, whose count of the length grows over the batch's searches.
+void BeamSearch::advance_listed(const std::vector<Candidate>& candidates, size_t place) {
+  const auto beams = static_cast<size_t>(options_.num_beams);
+  const int64_t length = new_tokens();
+  std::vector<Beam> going;
+  for (size_t i = 0; i < candidates.size() && going.size() < beams; ++i) {
+    const Candidate& candidate = candidates[i];
+    Beam beam{running_[candidate.beam].ids, candidate.score, candidate.beam};
+    beam.ids.push_back(candidate.id);
+    if (!is_eos(candidate.id))
+      going.push_back(std::move(beam));
+    else if (i < beams)
+      keep_listed(beam, true);
+  }
+  if (going.size() < beams) fail(Code::usage, "num_beams", "enough continuations that are no end token", str(going.size()));
+  running_ = std::move(going);
+  if (finished_.size() == beams) {
+    const int64_t longest = options_.early_stopping == EarlyStopping::never && options_.length_penalty > 0
+                                ? options_.max_new_tokens
+                                : length + 1 + static_cast<int64_t>(place);
+    done_ = options_.early_stopping == EarlyStopping::yes ||
+            finished_.back().score >= listed_score(candidates.front().score, longest);
+  }
+  if (done_ || new_tokens() < options_.max_new_tokens) return;
+  for (const Beam& beam : running_) keep_listed(beam, false);
+  done_ = true;
+}
+
+// The newer of equals comes first.
+void BeamSearch::keep_listed(const Beam& beam, bool stopped) {
+  const double score = listed_score(beam.score, static_cast<int64_t>(beam.ids.size()) - (stopped ? 1 : 0));
+  if (finished_.size() == static_cast<size_t>(options_.num_beams)) {
+    if (score <= finished_.back().score) return;
+    finished_.pop_back();
+  }
+  const auto place =
+      std::find_if(finished_.begin(), finished_.end(), [&](const Finished& other) { return score >= other.score; });
+  finished_.insert(place, {{beam.ids, stopped ? Generated::Finish::stop : Generated::Finish::length, score}, score});
 }
 
 std::vector<Generated> BeamSearch::answers() {

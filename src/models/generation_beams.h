@@ -1,4 +1,4 @@
-// The beam search of one source, as transformers does it since its vectorised rewrite.
+// The beam search of one source, as transformers does it since its vectorised rewrite, or with listed_beams as it did before.
 #pragma once
 
 #include <span>
@@ -31,7 +31,8 @@ class BeamSearch {
   /// How many candidates advance() wants: enough for num_beams of them to go on whatever the end tokens take.
   static int64_t candidates(const GenerationOptions& options);
   /// One step: the best continuations of all running beams, best first (or as drawn). Only the first num_beams may finish.
-  void advance(const std::vector<Candidate>& candidates, const Stops& stops);
+  /// `place`: among the searches that go on side by side, which listed_beams looks at.
+  void advance(const std::vector<Candidate>& candidates, const Stops& stops, size_t place);
   /// No better answer is to come.
   bool done() const { return done_; }
   /// The num_return_sequences best, the best first.
@@ -40,8 +41,12 @@ class BeamSearch {
  private:
   struct Finished {
     Generated answer;
-    float score;
+    double score;
   };
+  void advance_listed(const std::vector<Candidate>& candidates, size_t place);
+  void keep_listed(const Beam& beam, bool stopped);
+  double listed_score(double sum, int64_t length) const;
+  bool is_eos(int64_t id) const;
   void keep(const Beam& beam, bool stopped);
   bool can_improve() const;
 

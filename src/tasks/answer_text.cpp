@@ -1,5 +1,6 @@
 #include "tasks/answer_text.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "dept/base/text.h"
@@ -164,6 +165,18 @@ std::string clean_up_spaces(std::string text) {
     for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
       text.replace(at, from.size(), to);
   return text;
+}
+
+std::string strip_unicode(std::string_view text) {
+  size_t first = text.size(), last = 0, at = 0;
+  each_character(text, [&](char32_t point, std::string_view bytes) {
+    if (!is_python_space(point)) {
+      first = std::min(first, at);
+      last = at + bytes.size();
+    }
+    at += bytes.size();
+  });
+  return std::string(first < last ? text.substr(first, last - first) : "");
 }
 
 std::string python_repr(const OrderedJson& value) {

@@ -284,7 +284,7 @@ TaskData load_named_task(const NamedTaskOptions& o, const std::vector<SplitName>
     grouped &= split == SplitName::train || examples.empty() || !examples.front().group.empty();
   }
   for (const std::string& metric : description.metrics)
-    if (metric != "em" || task.free_text() || grouped) task.metrics.push_back(metric);
+    if (metric != "em" || task.free_text() || (grouped && !o.original_quirks)) task.metrics.push_back(metric);
   return task;
 }
 

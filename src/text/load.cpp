@@ -38,12 +38,21 @@ void take_specials(const Json& json, Tokenizer& tokenizer, const std::string& wh
   }
 }
 
+void take_clean_up(const Json& json, Tokenizer& tokenizer, const std::string& where) {
+  const auto type = value_or<std::string>(json, "tokenizer_class", "", where);
+  if (type.rfind("Llama", 0) == 0) tokenizer.cleans_up = false;
+  tokenizer.cleans_up = value_or<bool>(json, "clean_up_tokenization_spaces", tokenizer.cleans_up, where);
+}
+
 // `sides` are the parsed side files that go with files[1], files[2], ...
 std::shared_ptr<const Tokenizer> build(const Json& json, const std::vector<Json>& sides, TokenizerPipeline::Files files,
                                        const std::string& where) {
   auto tokenizer = std::make_shared<TokenizerPipeline>(json, files, where);
   const auto model_unk = std::exchange(tokenizer->unk_id, std::nullopt);
-  for (size_t i = 0; i < sides.size(); ++i) take_specials(sides[i], *tokenizer, str(where, ": ", files[i + 1].first));
+  for (size_t i = 0; i < sides.size(); ++i) {
+    take_specials(sides[i], *tokenizer, str(where, ": ", files[i + 1].first));
+    take_clean_up(sides[i], *tokenizer, str(where, ": ", files[i + 1].first));
+  }
   if (!tokenizer->unk_id) tokenizer->unk_id = model_unk;
   return tokenizer;
 }

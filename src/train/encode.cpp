@@ -29,9 +29,13 @@ std::vector<Ids> encode_causal_sources(const Tokenizer& tokenizer, const EncodeR
   std::vector<std::string> whole(sources);
   for (std::string& text : whole) text += rules.causal_suffix;
   std::vector<Ids> ids = tokenizer.encode_batch(whole, {}, threads);
-  for (size_t i = 0; i < ids.size(); ++i)
-    if (static_cast<int64_t>(ids[i].size()) > rules.max_source)
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (static_cast<int64_t>(ids[i].size()) <= rules.max_source) continue;
+    if (rules.semantics == Semantics::original)
+      ids[i].resize(rules.max_source);
+    else
       truncate_source(ids[i], tokenizer.encode(sources[i]), tokenizer.bos_id, rules, texts[i].index);
+  }
   return ids;
 }
 
@@ -88,11 +92,15 @@ std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRul
   return examples;
 }
 
-Batch collate(const EncodeRules& rules, std::span<const Example> examples) {
+Batch collate(const EncodeRules& rules, std::span<const Example> examples, Purpose purpose) {
   const DeltaAlignment alignment = rules.architecture == Architecture::decoder ? rules.alignment : DeltaAlignment::start;
   if (rules.head) return collate_classified(examples, alignment, rules.max_source);
-  return rules.encoder_decoder() ? collate_encoder_decoder(examples, rules.decoder_start_id)
-                                 : collate_decoder_only(examples, alignment, rules.max_source);
+  if (rules.encoder_decoder()) return collate_encoder_decoder(examples, rules.decoder_start_id);
+  if (rules.semantics == Semantics::original && purpose == Purpose::training)
+    return collate_original_training(examples, rules.max_source);
+  if (rules.semantics == Semantics::original && purpose == Purpose::judging)
+    return collate_original_judging(examples, rules.max_source);
+  return collate_decoder_only(examples, alignment, rules.max_source);
 }
 
 }  // namespace dept

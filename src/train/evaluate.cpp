@@ -20,6 +20,11 @@ GenerationOptions generation_options(const EvaluationOptions& options, const Pip
   generation.max_new_tokens = options.max_new_tokens.value_or(std::max<int64_t>(1, options.generation_max_length - start));
   generation.eos_ids = pipeline.backbone->info().eos_ids;
   generation.num_beams = options.generation_num_beams;
+  if (pipeline.rules.semantics == Semantics::original) {
+    // Its generate() ends at the model's own end tokens, and its beams count the start token or the padded source.
+    generation.listed_beams = pipeline.rules.encoder_decoder() ? 1 : pipeline.rules.max_source;
+    return generation;
+  }
   const std::optional<int64_t> end = pipeline.rules.end_id;
   if (end && std::find(generation.eos_ids.begin(), generation.eos_ids.end(), *end) == generation.eos_ids.end())
     generation.eos_ids.push_back(*end);
@@ -33,14 +38,27 @@ size_t label_index(const PredictRules& rules, const std::string& name) {
 }
 
 // The label that an answer names, or the answer.
-std::string judged_text(const TaskData& task, const std::string& answer) {
-  return task.label_of(task.cleans_up ? clean_up_spaces(answer) : answer);
+std::string judged_text(const Pipeline& pipeline, const TaskData& task, const std::string& answer) {
+  if (!task.cleans_up) return task.label_of(answer);
+  return task.label_of(strip_unicode(pipeline.tokenizer->cleans_up ? clean_up_spaces(answer) : answer));
 }
 
-// Targets as predictions are to be compared with them; free text of a named task is what its ids say.
+// Targets as predictions are to be compared with them; free text of a named task, and all text of the original's, is what its
+// ids say.
 std::string target_text(const Pipeline& pipeline, const TaskData& task, const TextExample& text, const Example& example) {
-  const bool by_ids = task.cleans_up && !pipeline.has_head() && (task.free_text() || task.numeric());
-  return by_ids ? judged_text(task, pipeline.tokenizer->decode(example.target)) : task.label_of(text.target);
+  const bool free = task.free_text() || task.numeric() || pipeline.rules.semantics == Semantics::original;
+  return task.cleans_up && !pipeline.has_head() && free ? judged_text(pipeline, task, pipeline.tokenizer->decode(example.target))
+                                                        : task.label_of(text.target);
+}
+
+// The original's f1 counts every answer of a head as the second label.
+double judged_metric(const std::string& name, const Pipeline& pipeline, const Evaluation& result, const TaskData& task,
+                     const MetricExtras& extras) {
+  const bool blind =
+      name == "f1" && pipeline.has_head() && pipeline.rules.semantics == Semantics::original && task.labels.size() == 2;
+  if (!blind) return compute_metric(name, result.predictions, result.targets, task.labels, extras);
+  const std::vector<std::string> seconds(result.predictions.size(), task.labels[1]);
+  return compute_metric(name, seconds, result.targets, task.labels, extras);
 }
 
 MetricExtras extras_of(std::span<const TextExample> texts) {
@@ -55,7 +73,7 @@ std::vector<Prediction> generate_batch(const Context& ctx, const Pipeline& pipel
                                        const TaskData& task, std::span<const Example> batch) {
   std::vector<Prediction> predictions;
   for (const std::string& answer : pipeline.answers(ctx, batch, rules.generation))
-    predictions.push_back({judged_text(task, answer), {}});
+    predictions.push_back({judged_text(pipeline, task, answer), {}});
   return predictions;
 }
 
@@ -95,7 +113,7 @@ double mean_gold_loss(const PredictRules& rules, const std::vector<LabelNll>& sc
 }
 
 double mean_batch_loss(const Context& ctx, const Pipeline& pipeline, std::span<const Example> examples) {
-  const BatchLoss loss = pipeline.loss(ctx, collate(pipeline.rules, examples));
+  const BatchLoss loss = pipeline.loss(ctx, collate(pipeline.rules, examples, Purpose::judging));
   return loss.nll.sum().item<double>() / loss.tokens.sum().item<double>();
 }
 
@@ -126,7 +144,12 @@ PredictRules predict_rules(const EvaluationOptions& options, const TaskData& tas
   rules.batch_size = options.per_device_eval_batch_size;
   rules.generation = generation_options(options, pipeline);
   rules.labels = task.labels;
-  if (rules.by == PredictBy::head) return rules;
+  if (rules.by == PredictBy::head) {
+    // A head of the original may have more labels than the task, which names them by their numbers.
+    for (int64_t i = static_cast<int64_t>(rules.labels.size()); !rules.labels.empty() && i < pipeline.weights.labels(); ++i)
+      rules.labels.push_back(str(i));
+    return rules;
+  }
   rules.label_ids = encode_targets(*pipeline.tokenizer, pipeline.rules, task.label_words, threads);
   if (rules.by == PredictBy::score && rules.labels.empty())
     fail(Code::usage, "predict_by score", "a task with labels", "free text");
@@ -143,7 +166,7 @@ std::vector<Prediction> predict(const Context& training_ctx, const Pipeline& pip
     const bool scores = rules.by == PredictBy::score || (with_scores && !rules.labels.empty());
     std::vector<Prediction> made;
     if (rules.by == PredictBy::head)
-      made = head_batch(rules, pipeline.head_logits(ctx, collate(pipeline.rules, batch)));
+      made = head_batch(rules, pipeline.head_logits(ctx, collate(pipeline.rules, batch, Purpose::answering)));
     else if (scores)
       made = score_batch(rules, pipeline.label_nll(ctx, batch, rules.label_ids));
     if (rules.by == PredictBy::generate) {
@@ -166,7 +189,7 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
     double loss = 0;
     std::vector<Prediction> predictions;
     if (rules.by == PredictBy::head) {
-      const Batch collated = collate(pipeline.rules, batch);
+      const Batch collated = collate(pipeline.rules, batch, Purpose::judging);
       const at::Tensor logits = pipeline.head_logits(ctx, collated);
       loss = head_loss(logits, collated.values, nullptr, pipeline.label_smoothing).mean().item<double>();
       predictions = head_batch(rules, logits);
@@ -185,7 +208,7 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
   result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());
   if (rules.by != PredictBy::nothing)
     for (const std::string& name : task.metrics)
-      result.metrics.emplace_back(name, compute_metric(name, result.predictions, result.targets, task.labels, extras_of(texts)));
+      result.metrics.emplace_back(name, judged_metric(name, pipeline, result, task, extras_of(texts)));
   return result;
 }
 

@@ -163,7 +163,7 @@ at::Tensor Pipeline::head_logits(const Context& ctx, const Batch& batch) const {
 Batch Pipeline::source_batch(std::span<const Example> sources) const {
   std::vector<Example> examples(sources.begin(), sources.end());
   for (Example& example : examples) example.target = {0};  // its input is what stands before it: the source alone
-  return collate(rules, examples);
+  return collate(rules, examples, Purpose::answering);
 }
 
 std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Example> sources,

@@ -127,7 +127,8 @@ Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
   Data data{load_task(o.data, o.schedule.seed, splits_of(o.output), head), {}, {}, {}};
   check_metrics(o, data.task, head);
   pipeline.tokenizer = load_model_tokenizer(o.model);
-  pipeline.rules = encode_rules(info, *pipeline.tokenizer, o.data, parse_delta_alignment(o.adapter.delta_alignment));
+  pipeline.rules = encode_rules(info, *pipeline.tokenizer, o.data, parse_delta_alignment(o.adapter.delta_alignment),
+                                semantics_for(o.model, o.data, o.output.do_train));
   pipeline.rules.head = head;
   pipeline.rules.label_words = data.task.label_words;
   pipeline.rules.max_target = longest_target(data.task, o.evaluation, *pipeline.tokenizer, pipeline.rules);
@@ -136,6 +137,19 @@ Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
   data.test = make_split(data.task.test, pipeline, threads);
   data.train.texts = {};  // training needs their ids alone
   return data;
+}
+
+// What a file says of the model and of the rules that it is trained under.
+void adopt_semantics(AdapterConfig& config, Semantics semantics, const TrainOptions& o, const ModelInfo& model) {
+  if (semantics == Semantics::dept && config.original()) {  // trained on as the default has it
+    config.num_transformer_submodules = 1;
+    config.delta_alignment = parse_delta_alignment(o.adapter.delta_alignment);
+    if (config.classifies()) config.pooling = default_pooling(model.architecture);
+  }
+  config.semantics = semantics;
+  config.num_layers = model.layers;
+  config.num_attention_heads = model.heads;
+  config.hidden_size = config.original() ? AdapterConfig().hidden_size : model.hidden;
 }
 
 AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
@@ -158,33 +172,48 @@ AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
   return config;
 }
 
+// As many as the task's labels; the original takes the model's num_labels, whatever the task is.
+int64_t head_labels(const std::string& model, const TaskData& task, Semantics semantics) {
+  if (semantics == Semantics::dept) return std::max<int64_t>(1, static_cast<int64_t>(task.labels.size()));
+  const fs::path path = fs::path(model) / "config.json";
+  const Json config = read_json(path);
+  if (config.contains("id2label") && config["id2label"].is_object()) return static_cast<int64_t>(config["id2label"].size());
+  return value_or<int64_t>(config, "num_labels", 2, path.string());
+}
+
 // The head that the model's checkpoint holds for as many labels, else a fresh one.
-HeadWeights start_head(const std::string& model, const TaskData& task, const at::Generator& generator) {
+HeadWeights start_head(const std::string& model, const TaskData& task, Semantics semantics, const at::Generator& generator) {
   const ModelInfo info = read_model_info(model);
-  const int64_t labels = std::max<int64_t>(1, static_cast<int64_t>(task.labels.size()));
+  const int64_t labels = head_labels(model, task, semantics);
   const std::optional<HeadWeights> own = checkpoint_head(model, info.head, labels, info.hidden);
   log::info(own ? "the classification head starts as the model's own" : "the classification head starts at random");
   return own ? *own : init_head(info.head, labels, info.hidden, info.initializer_range, generator);
 }
 
 // New weights, or those of --peft_model_id, whose config then decides type, rank and prompt; its head stays for its own labels.
-Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer, const TaskData& task) {
+Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer, const TaskData& task,
+                      Semantics semantics) {
   const int64_t width = backbone.info().input_width();
   const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
   if (!o.model.peft_model_id.empty()) {
     Adapter adapter = load_adapter(o.model.peft_model_id, width, static_cast<uint64_t>(o.schedule.seed),
                                    {o.adapter.load_lora_embeddings, o.adapter.load_lora_embedding_B});
     adapter.config.base_model_name_or_path = o.model.model_name_or_path;  // given with it, another one than it was trained with
-    if (adapter.config.classifies() && !adapter.config.original && adapter.config.task.labels != task.labels)
-      static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.path(), task, generator);
+    if (adapter.config.classifies() && !adapter.config.original() && adapter.config.task.labels != task.labels)
+      static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.path(), task, semantics, generator);
+    if (semantics == Semantics::dept) adapter.weights.idle.reset();
+    adopt_semantics(adapter.config, semantics, o, backbone.info());
     return adapter;
   }
-  const AdapterConfig config = new_config(o, backbone.info());
+  AdapterConfig config = new_config(o, backbone.info());
+  adopt_semantics(config, semantics, o, backbone.info());
   const at::Tensor prompt = config.prompt_tuning_init == "RANDOM"
                                 ? init_prompt_random(config.prompt_rows(), width, generator)
                                 : init_prompt_text(backbone, tokenizer, config.prompt_tuning_init_text, config.prompt_rows());
-  Adapter adapter{config, init_dept(prompt, config.max_length, config.r, generator)};
-  if (config.classifies()) static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.path(), task, generator);
+  const int64_t used = config.original() ? config.num_virtual_tokens : config.prompt_rows();
+  Adapter adapter{config, init_dept(prompt.narrow(0, 0, used), config.max_length, config.r, generator)};
+  if (used < config.prompt_rows()) adapter.weights.idle = prompt.narrow(0, used, used).unsqueeze(0).contiguous();
+  if (config.classifies()) static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.path(), task, semantics, generator);
   return adapter;
 }
 
@@ -257,6 +286,8 @@ void adopt(TrainOptions& o, const OptionSet& set) {
   adopt_model(config, o.model, o.data);
   if (!o.output.do_train) adopt_task(config, o.data, set);
   if (config.classifies() && !set.given("causal_suffix")) o.data.causal_suffix = config.task.causal_suffix;
+  // There the flag decides the groups of learning rates and the file all else (07, row 17).
+  if (o.data.original_quirks && o.adapter.peft_type == "PROMPT_TUNING") o.optimizer.lora_embedding_lr.reset();
 }
 
 }  // namespace
@@ -281,7 +312,7 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<b
 
   pipeline.backbone = load_backbone(o.model.path(), ctx);
   announce(pipeline.backbone->info(), ctx);
-  Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task);
+  Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task, pipeline.rules.semantics);
   adapter.config.task = {o.data.task.source_template, o.data.causal_suffix, data.task.labels, data.task.label_words};
   attach_adapter(pipeline, adapter, pipeline.backbone->info(), data.task.labels);
   pipeline.label_smoothing = o.optimizer.label_smoothing_factor;

@@ -27,7 +27,7 @@ void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& 
 }
 
 void adopt_task(const AdapterConfig& config, DataOptions& data, const OptionSet& set) {
-  if (config.original) return;
+  if (config.original()) return;
   if (!set.given("source_template")) data.task.source_template = config.task.source_template;
   if (!set.given("causal_suffix")) data.causal_suffix = config.task.causal_suffix;
   if (config.classifies() && config.task.labels.empty() && !set.given("metrics")) data.task.metrics = regression_metrics;
@@ -104,7 +104,13 @@ std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& option
   return load_tokenizer(options.tokenizer_path.empty() ? options.tokenizer_name : options.tokenizer_path);
 }
 
-EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment) {
+Semantics semantics_for(const ModelOptions& model, const DataOptions& data, bool trains) {
+  if (data.original_quirks) return Semantics::original;
+  return trains || model.peft_model_id.empty() ? Semantics::dept : read_adapter_config(model.peft_model_id).semantics;
+}
+
+EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment,
+                         Semantics semantics) {
   EncodeRules rules;
   rules.architecture = model.architecture;
   rules.max_source = data.max_seq_length;
@@ -114,6 +120,7 @@ EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, con
   if (!rules.end_id && !model.eos_ids.empty()) rules.end_id = model.eos_ids.front();
   rules.decoder_start_id = model.decoder_start_id.value_or(0);
   rules.alignment = alignment;
+  rules.semantics = semantics;
   return rules;
 }
 
@@ -130,18 +137,20 @@ std::string task_type_for(const ModelInfo& model, const std::optional<std::strin
 void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo& model, const std::vector<std::string>& labels) {
   const AdapterConfig& config = adapter.config;
   pipeline.weights = adapter.weights;
-  pipeline.submodules = config.num_transformer_submodules;
+  pipeline.submodules = adapter.submodules();
   pipeline.scale = delta_scale(config.lora_alpha, config.r);
   if (!pipeline.has_head()) return;
+  const bool original = pipeline.rules.semantics == Semantics::original;
   // The original trains an encoder's A and B but never applies them.
-  if (config.original && model.architecture == Architecture::encoder) pipeline.scale = 0;
+  if (original && model.architecture == Architecture::encoder) pipeline.scale = 0;
   pipeline.pooling = config.pooling.value_or(default_pooling(model.architecture));
   check_pooling(pipeline.pooling, model.architecture);
   const HeadWeights& head = pipeline.weights;
   if (head.form != model.head || head.out.size(2) != model.hidden)
     fail(Code::bad_input, "adapter", str("a classification head as ", model.model_type, " has it, of width ", model.hidden),
          str("another, of width ", head.out.size(2)));
-  if (head.labels() != std::max<int64_t>(1, static_cast<int64_t>(labels.size())))
+  const auto needed = std::max<int64_t>(1, static_cast<int64_t>(labels.size()));
+  if (original ? head.labels() < needed : head.labels() != needed)
     fail(Code::bad_input, "labels", str(head.labels(), " names, in the order of the head's logits"), str(labels.size()));
 }
 
@@ -150,16 +159,15 @@ Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const Da
   Pipeline pipeline;
   pipeline.tokenizer = load_model_tokenizer(options);
   pipeline.weights = no_adapter(info.input_width());
-  DeltaAlignment alignment = DeltaAlignment::end;
+  pipeline.rules = encode_rules(info, *pipeline.tokenizer, data, DeltaAlignment::end, semantics_for(options, data, false));
   if (!options.peft_model_id.empty()) {
     const Adapter adapter = load_adapter(options.peft_model_id, info.input_width());
     attach_adapter(pipeline, adapter, info, data.task.labels);
-    alignment = adapter.config.delta_alignment;
+    pipeline.rules.alignment = adapter.config.delta_alignment;
   }
   if (info.architecture == Architecture::encoder && !pipeline.has_head())
     fail(Code::usage, "--peft_model_id", str("an adapter with a classification head, as ", info.model_type, " only encodes"),
          "none");
-  pipeline.rules = encode_rules(info, *pipeline.tokenizer, data, alignment);
   pipeline.rules.head = pipeline.has_head();
   pipeline.rules.label_words = data.task.label_words.empty() ? data.task.labels : data.task.label_words;
   pipeline.backbone = load_backbone(options.path(), ctx);

@@ -72,7 +72,8 @@ Step::Step(const Context& ctx, const Pipeline& pipeline, const AdamOptions& adam
 
 void Step::accumulate(std::span<const Example> examples) {
   MicroBatch micro = nothing(pipeline_.weights);
-  if (!examples.empty()) micro.loss = pipeline_.loss(ctx_, collate(pipeline_.rules, examples), &micro.gradients);
+  if (!examples.empty())
+    micro.loss = pipeline_.loss(ctx_, collate(pipeline_.rules, examples, Purpose::training), &micro.gradients);
   sum_over_ranks(ctx_.group, micro);
   average(micro, share_);
   add_gradients(trainables_, micro.gradients);

@@ -48,12 +48,16 @@ struct AdapterConfig {
   std::string task_type;  ///< "CAUSAL_LM", "SEQ_2_SEQ_LM" or "SEQ_CLS"
   std::string tokenizer_name_or_path;
   bool inference_mode = true;
-  bool original = false;  ///< read from a file of the original code: no "semantics" in it
+  Semantics semantics = Semantics::dept;  ///< original: a file of the original code, without this field
   DeltaAlignment delta_alignment = DeltaAlignment::end;
-  std::optional<Pooling> pooling;  ///< with a head; absent in files of the original: default_pooling
+  std::optional<Pooling> pooling;                   ///< with a head; absent in files of the original: default_pooling
+  int64_t hidden_size = 768;                        ///< of the model; in files of the original always this one
+  int64_t num_layers = 0, num_attention_heads = 0;  ///< of the model, in files of the original
   AdapterTask task;
   bool load_lora_embeddings = true, load_lora_embedding_B = true;  ///< false: A and B, or B alone, start anew when it is loaded
 
+  bool decomposed() const { return peft_type == PeftType::prompt_tuning_lora; }
+  bool original() const { return semantics == Semantics::original; }
   bool classifies() const { return task_type == "SEQ_CLS"; }
   int64_t prompt_rows() const { return num_virtual_tokens * num_transformer_submodules; }
 };
@@ -61,6 +65,9 @@ struct AdapterConfig {
 struct Adapter {
   AdapterConfig config;
   AdapterWeights weights;  ///< K = 1, fp32
+
+  /// Prompts in use: the decoder's own is idle in files of the original.
+  int64_t submodules() const { return weights.idle.defined() ? 1 : config.num_transformer_submodules; }
 };
 
 /// Reads and checks adapter_config.json alone. Throws io or bad_input, naming file and field.
@@ -82,8 +89,8 @@ struct AdapterForm {
 
 /// Reads both files and checks shapes against the config and the width against `hidden`, the backbone's D. A head is there
 /// exactly when the task type is SEQ_CLS. A file of a prompt without A and B is logged as a warning, and these start as for a new
-/// adapter, drawn with `seed`, as do those that `load` or the config leaves out. Throws io or bad_input; an adapter of another
-/// model's width is one of these.
+/// adapter, drawn with `seed`, as do those that `load` or the config leaves out. The second half of an original's prompt for two
+/// submodules is idle. Throws io or bad_input; an adapter of another model's width is one of these.
 Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed = 42, const LoadDelta& load = {});
 
 /// Writes configuration k of the stack `weights` into an existing folder, each file atomically. Throws io.

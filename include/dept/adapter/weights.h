@@ -13,6 +13,8 @@ namespace dept {
 struct AdapterWeights : DeptWeights, HeadWeights {
   AdapterWeights() = default;
   AdapterWeights(DeptWeights prompt, HeadWeights head = {}) : DeptWeights(std::move(prompt)), HeadWeights(std::move(head)) {}
+
+  at::Tensor idle;  ///< [K, M, D] rows behind P in files of the original that nothing uses or moves; else undefined
 };
 
 /// What trains and its name in files, there without the leading K.

@@ -15,6 +15,9 @@ namespace dept {
 /// Which row of A·B a source token gets. `start`: token i gets row i. `end`: token i of L gets row s - L + i.
 enum class DeltaAlignment { start, end };
 
+/// Whose rules hold where the method and the original's code differ (docs/parity.md).
+enum class Semantics { dept, original };
+
 struct Example {
   int64_t index = 0;  ///< global index in its data set: keys dropout and orders output
   Ids source;
@@ -40,6 +43,14 @@ Batch collate_encoder_decoder(std::span<const Example> examples, int64_t decoder
 /// Decoder-only: source + target[:-1]; source token i gets a row by `alignment` within `max_length` rows, targets none (-1).
 /// Throws bad_input when a source is longer than max_length.
 Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length);
+
+/// What the original trains a decoder-only model on: source + target at the right end of max_length places, what is longer cut at
+/// the right, so that a long source may lose its target. Every token has its place as position and as row.
+Batch collate_original_training(std::span<const Example> examples, int64_t max_length);
+
+/// What its evaluation loss is of: the source alone at the right end of those places, judged by the target (without its end
+/// token) at the same end. A target longer than its source loses what nothing predicts but pads.
+Batch collate_original_judging(std::span<const Example> examples, int64_t max_length);
 
 /// For a classification head: sources alone, with rows by `alignment` within `max_length`, and the examples' values.
 /// Throws bad_input when a source is empty or longer than max_length.

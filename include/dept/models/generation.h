@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct GenerationOptions {
   int64_t num_beams = 1;        ///< 1: no beam search
   double length_penalty = 1.0;  ///< beams are ranked by the sum of log p over length^length_penalty
   EarlyStopping early_stopping = EarlyStopping::no;
+  /// Beam search in the form that transformers 4 had, whose lengths count this many tokens in front of the new ones and no eos.
+  std::optional<int64_t> listed_beams;
   int64_t num_return_sequences = 1;  ///< answers to each source: at most num_beams, or samples
 
   bool do_sample = false;  ///< draw the next token; else take the likeliest

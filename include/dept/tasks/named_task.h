@@ -42,7 +42,7 @@ std::vector<TextExample> load_named_rows(const NamedTaskOptions& options, const 
 void check_named_rows(const NamedTaskOptions& options, const fs::path& path);
 
 /// Labels, words, metrics of the task and the splits asked for. Metrics that the data do not allow (em without its groups) are
-/// left out.
+/// left out, and under the original's quirks those that it names but does not compute.
 TaskData load_named_task(const NamedTaskOptions& options, const std::vector<SplitName>& splits);
 
 }  // namespace dept

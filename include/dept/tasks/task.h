@@ -49,6 +49,8 @@ struct TaskData {
 /// What transformers 4 does to decoded text (clean_up_tokenization_spaces): no blank before . ? ! , n't 'm 's 've 're, none
 /// around '.
 std::string clean_up_spaces(std::string text);
+/// Without what Python's str.strip takes off both ends.
+std::string strip_unicode(std::string_view text);
 
 /// All checks that need only the options and the files' heads: existence, extension, columns, template, label words, metrics.
 /// One message for all problems, with the first one's code. Throws io, bad_input, usage.

@@ -42,6 +42,9 @@ class Tokenizer {
 
   /// From tokenizer_config.json / special_tokens_map.json / GGUF metadata, where they say.
   std::optional<int64_t> bos_id, eos_id, pad_id, unk_id;
+  /// Whether transformers 4 cleans up the blanks of what this tokenizer decodes: as tokenizer_config.json says, else all but
+  /// Llama's.
+  bool cleans_up = true;
 
   /// The files that rebuild this tokenizer (name, bytes), for saving beside an adapter.
   virtual std::vector<std::pair<std::string, std::string>> files() const = 0;

@@ -23,14 +23,15 @@ struct EncodeRules {
   std::optional<int64_t> end_id;         ///< decoder-only: ends every target (the pad token, else eos)
   int64_t decoder_start_id = 0;          ///< encoder-decoder
   DeltaAlignment alignment = DeltaAlignment::end;  ///< decoder-only
+  Semantics semantics = Semantics::dept;
 
   bool encoder_decoder() const { return architecture == Architecture::encoder_decoder; }
 };
 
 /// Encoders: the source with the tokenizer's special tokens, cut to max_source. Encoder-decoder: the target too, cut to
 /// max_target. Decoder-only (arXiv 2309.05173's code): ids(source + suffix), ids(target) + end. Of a source that is too long the
-/// text is cut, never the suffix or the target. With a head a target becomes the example's value (an empty one 0) and no ids.
-/// Examples keep their index and order.
+/// text is cut, never the suffix or the target; under Semantics::original what is behind max_source, the suffix too. With a head
+/// a target becomes the example's value (an empty one 0) and no ids. Examples keep their index and order.
 /// Throws bad_input for invalid UTF-8, a suffix longer than max_source, a source without any token, or a value that is none.
 std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
                                      int threads);
@@ -39,7 +40,14 @@ std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRul
 std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,
                                 int threads);
 
+/// What a batch is for. Only Semantics::original tells them apart, in decoder-only models.
+enum class Purpose {
+  training,
+  judging,    ///< the loss on validation or test data
+  answering,  ///< what follows the source
+};
+
 /// The batch of encoded examples by family.
-Batch collate(const EncodeRules& rules, std::span<const Example> examples);
+Batch collate(const EncodeRules& rules, std::span<const Example> examples, Purpose purpose = Purpose::training);
 
 }  // namespace dept

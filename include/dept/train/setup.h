@@ -46,15 +46,19 @@ void check_free_space(const fs::path& folder, double bytes);
 /// Reads the tokenizer of the model, or the one named besides.
 std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options);
 
+/// Whose rules a command follows: the original's under --original_quirks and, where nothing is trained, with an adapter of its.
+Semantics semantics_for(const ModelOptions& model, const DataOptions& data, bool trains);
+
 /// How text becomes ids for this model. A head is told of apart, as its labels are the task's.
-EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment);
+EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment,
+                         Semantics semantics);
 
 /// "SEQ_CLS", "SEQ_2_SEQ_LM" or "CAUSAL_LM": `wanted`, else what the model is for.
 /// Throws usage for one that the model cannot do.
 std::string task_type_for(const ModelInfo& model, const std::optional<std::string>& wanted);
 
-/// Gives the pipeline the adapter's weights and settings. Throws bad_input for a head that is not this model's or does not fit
-/// `labels`.
+/// Gives the pipeline the adapter's weights and settings, under the semantics of its rules. Throws bad_input for a head that is
+/// not this model's or does not fit `labels`.
 void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo& model, const std::vector<std::string>& labels);
 
 /// The model with the adapter that options.peft_model_id names, else as it is. The rules' sources are cut to A's rows.

@@ -89,7 +89,7 @@ TEST(InitGolden, DrawsWhatTorchDraws) {
 
 TEST(AdapterFileGolden, ReadsTheForksLayout) {
   const Adapter adapter = load_adapter(data / "original", 16);
-  EXPECT_TRUE(adapter.config.original);
+  EXPECT_TRUE(adapter.config.original());
   EXPECT_EQ(adapter.config.peft_type, PeftType::prompt_tuning_lora);
   EXPECT_EQ(adapter.config.r, 3);
   EXPECT_EQ(adapter.config.lora_alpha, 8);
@@ -127,6 +127,18 @@ TEST(AdapterFileGolden, WritesWhatPeftWasSeenToRead) {
   save_adapter(written, config, {{prompt, at::zeros({1, 96, 0}), at::zeros({1, 0, 16})}});
   for (const char* name : {"adapter_config.json", "adapter_model.safetensors"})
     EXPECT_EQ(read_file(written / name), read_file(data / "to_peft" / name)) << name << " changed: see " << written;
+}
+
+// As the original's own code saves it (tests/parity/make/original_runs.py), as three of its published checkpoints are.
+TEST(AdapterParity, OriginalWithoutAAndB) {
+  const fs::path runs = fs::path(DEPT_TEST_DATA) / "parity/data/original_runs";
+  const Adapter whole = load_adapter(runs / "t5-mrpc/start", 16), prompt = load_adapter(runs / "without_delta", 16);
+  EXPECT_TRUE(whole.config.original() && prompt.config.original());
+  EXPECT_TRUE(prompt.weights.P.equal(whole.weights.P)) << "both are the embeddings of the same text";
+  EXPECT_EQ(whole.weights.A.sizes(), (at::IntArrayRef{1, 26, 3}));
+  EXPECT_EQ(prompt.weights.A.sizes(), whole.weights.A.sizes());
+  EXPECT_GT(whole.weights.B.abs().max().item<float>(), 0);
+  EXPECT_EQ(prompt.weights.B.abs().max().item<float>(), 0);
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ TEST_F(AdapterFile, ComesBackAsItWasSaved) {
   const auto [config, weights] = load_adapter(folder_, 8);
   for (const AdapterMember& member : adapter_members(HeadForm::none))
     EXPECT_TRUE((weights.*member.tensor)[0].equal((weights_.*member.tensor)[1]));
-  EXPECT_FALSE(config.original);
+  EXPECT_FALSE(config.original());
   EXPECT_EQ(config.lora_alpha, 2.5);
   EXPECT_EQ(config.max_length, 12);
   EXPECT_EQ(config.delta_alignment, DeltaAlignment::start);
@@ -107,12 +107,28 @@ TEST_F(TwoPrompts, NeedAsManyRows) {
   EXPECT_THAT(error(), HasSubstr("prompt_embeddings"));
 }
 
-// It trained the first rows alone.
-TEST_F(TwoPrompts, OfTheOriginalLoseTheDecoders) {
+// It uses the first rows alone.
+TEST_F(TwoPrompts, OfTheOriginalKeepTheDecodersIdle) {
   edit("semantics", Json(Json::value_t::discarded));
-  const auto [config, weights] = load_adapter(folder_, 8);
-  EXPECT_EQ(config.num_transformer_submodules, 1);
-  EXPECT_TRUE(weights.P[0].equal(weights_.P[0].narrow(0, 0, 5)));
+  const Adapter adapter = load_adapter(folder_, 8);
+  EXPECT_EQ(adapter.submodules(), 1);
+  EXPECT_TRUE(adapter.weights.P[0].equal(weights_.P[0].narrow(0, 0, 5)));
+  save_adapter(folder_, adapter.config, adapter.weights);
+  EXPECT_TRUE(open_safetensors(folder_ / "adapter_model.safetensors")->read("prompt_embeddings").equal(weights_.P[0]));
+}
+
+TEST_F(AdapterFile, IsWrittenInTheOriginalsForm) {
+  config_.semantics = Semantics::original;
+  config_.num_layers = 2;
+  config_.num_attention_heads = 4;
+  save_adapter(folder_, config_, weights_);
+  const Json json = read_json(folder_ / "adapter_config.json");
+  EXPECT_FALSE(json.contains("semantics"));
+  EXPECT_FALSE(json.contains("task"));
+  EXPECT_EQ(json["hidden_size"], 768);
+  EXPECT_EQ(json["token_dim"], 8);
+  EXPECT_EQ(json["num_layers"], 2);
+  EXPECT_TRUE(load_adapter(folder_, 8).config.original());
 }
 
 TEST_F(AdapterFile, RefusesAnotherModelsWidth) {

@@ -55,6 +55,30 @@ TEST(Collate, DecoderOnlyFromTheStart) {
   EXPECT_EQ(values(batch.source.row), (Vector{0, 1, 2, -1, 0, 0, 1, -1, -1}));
 }
 
+// Six places: the first example fills five, the last loses an answer's token.
+TEST(Collate, OriginalTrainingPlacesSourceAndTargetAtTheRight) {
+  const std::vector<Example> placed{{7, {11, 12, 13}, {21, 22}}, {9, {15, 16, 17, 18}, {24, 25, 26}}};
+  const Batch batch = collate_original_training(placed, 6);
+  batch.source.check();
+  EXPECT_EQ(batch.source.offsets, (Vector{0, 4, 9}));
+  EXPECT_EQ(values(batch.source_ids), (Vector{11, 12, 13, 21, 15, 16, 17, 18, 24}));
+  EXPECT_EQ(values(batch.source.position), (Vector{1, 2, 3, 4, 0, 1, 2, 3, 4}));
+  EXPECT_EQ(values(batch.source.row), values(batch.source.position));
+  EXPECT_EQ(values(batch.label_token), (Vector{2, 3, 7, 8}));
+  EXPECT_EQ(values(batch.labels), (Vector{21, 22, 24, 25}));
+  EXPECT_EQ(batch.label_sequence, (Vector{0, 0, 1, 1}));
+  EXPECT_EQ(collate_original_training(placed, 3).labels.numel(), 0) << "the answer goes first";
+}
+
+TEST(Collate, OriginalJudgingHoldsTheTargetAgainstTheSourcesEnd) {
+  const Batch batch = collate_original_judging(examples, 4);
+  EXPECT_EQ(values(batch.source_ids), (Vector{11, 12, 13, 14, 15, 16}));
+  EXPECT_EQ(values(batch.source.position), (Vector{1, 2, 3, 3, 2, 3}));
+  EXPECT_EQ(values(batch.source.row), values(batch.source.position));
+  EXPECT_EQ(values(batch.label_token), (Vector{1, 4})) << "the last one's first label has nothing in front of it";
+  EXPECT_EQ(values(batch.labels), (Vector{21, 25}));
+}
+
 TEST(Collate, WithoutTargetsThereAreNoLabels) {
   const std::vector<Example> open{{0, {1, 2}, {}}, {1, {}, {}}};
   const Batch causal = collate_decoder_only(open, DeltaAlignment::end, 2);

@@ -1,0 +1,187 @@
+#include "adapter/adapter_config.h"
+
+#include <cmath>
+
+#include "dept/base/error.h"
+#include "dept/base/json.h"
+#include "dept/base/text.h"
+
+namespace dept {
+namespace {
+
+constexpr const char* our_semantics = "dept-cpp";
+
+int64_t size_field(const Json& json, std::string_view key, int64_t low, const std::string& where) {
+  constexpr int64_t high = int64_t{1} << 24;  // products of two sizes stay far from overflow
+  const auto size = require<int64_t>(json, key, where);
+  if (size < low || size > high)
+    fail(Code::bad_input, str(where, ": ", key), str("an integer from ", low, " to ", high), str(size));
+  return size;
+}
+
+/// Parses a name found in a file: an unknown one is bad input there, not wrong usage.
+template <class T>
+T name_field(T (*parse)(std::string_view), const Json& json, std::string_view key, const std::string& where) {
+  try {
+    return parse(require<std::string>(json, key, where));
+  } catch (const Error& error) {
+    if (error.code() != Code::usage) throw;
+    throw Error(Code::bad_input, str("[", where, ": ", error.what() + 1));
+  }
+}
+
+AdapterTask task_from_json(const Json& json, const std::string& where) {
+  if (!json.is_object()) fail(Code::bad_input, where, "an object", json.type_name());
+  AdapterTask task;
+  task.source_template = value_or<std::string>(json, "source_template", task.source_template, where);
+  task.causal_suffix = value_or<std::string>(json, "causal_suffix", task.causal_suffix, where);
+  task.labels = value_or<std::vector<std::string>>(json, "labels", {}, where);
+  task.label_words = value_or<std::vector<std::string>>(json, "label_words", task.labels, where);
+  if (task.label_words.size() != task.labels.size())
+    fail(Code::bad_input, str(where, ": label_words"), str(task.labels.size(), " words, one a label"),
+         str(task.label_words.size()));
+  return task;
+}
+
+AdapterConfig config_from_json(const Json& json, const std::string& where) {
+  AdapterConfig config;
+  config.peft_type = name_field(parse_peft_type, json, "peft_type", where);
+  config.num_virtual_tokens = size_field(json, "num_virtual_tokens", 0, where);
+  config.token_dim = size_field(json, "token_dim", 1, where);
+  if (config.decomposed()) {
+    config.r = size_field(json, "r", 0, where);
+    config.max_length = size_field(json, "max_length", 0, where);
+    config.lora_alpha = require<double>(json, "lora_alpha", where);
+    if (!std::isfinite(config.lora_alpha))
+      fail(Code::bad_input, where + ": lora_alpha", "a finite number", str(config.lora_alpha));
+  } else if (json.contains("max_length")) {
+    config.max_length = size_field(json, "max_length", 0, where);
+  }
+  config.num_transformer_submodules = value_or<int64_t>(json, "num_transformer_submodules", 1, where);
+  if (config.num_transformer_submodules != 1 && config.num_transformer_submodules != 2)
+    fail(Code::bad_input, where + ": num_transformer_submodules", "1, or 2 for a prompt of the decoder's own",
+         str(config.num_transformer_submodules));
+
+  for (const auto& [key, field] : {std::pair{"prompt_tuning_init", &config.prompt_tuning_init},
+                                   {"prompt_tuning_init_text", &config.prompt_tuning_init_text},
+                                   {"base_model_name_or_path", &config.base_model_name_or_path},
+                                   {"task_type", &config.task_type},
+                                   {"tokenizer_name_or_path", &config.tokenizer_name_or_path}})
+    *field = value_or<std::string>(json, key, "", where);
+  config.inference_mode = value_or<bool>(json, "inference_mode", false, where);
+
+  for (const auto& [key, field] : {std::pair{"hidden_size", &config.hidden_size},
+                                   {"num_layers", &config.num_layers},
+                                   {"num_attention_heads", &config.num_attention_heads}})
+    if (json.contains(key) && !json[key].is_null()) *field = size_field(json, key, 0, where);
+  for (const auto& [key, field] : {std::pair{"load_lora_embeddings", &config.load_lora_embeddings},
+                                   {"load_lora_embedding_B", &config.load_lora_embedding_B}})
+    *field = value_or<bool>(json, key, true, where);
+
+  const auto semantics = value_or<std::string>(json, "semantics", "", where);
+  config.semantics = semantics.empty() ? Semantics::original : Semantics::dept;
+  if (config.original()) return config;
+  if (semantics != our_semantics) fail(Code::bad_input, where + ": semantics", quote(our_semantics), quote(semantics));
+  if (config.decomposed()) config.delta_alignment = name_field(parse_delta_alignment, json, "delta_alignment", where);
+  if (config.classifies()) config.pooling = name_field(parse_pooling, json, "pooling", where);
+  if (json.contains("task")) config.task = task_from_json(json["task"], where + ": task");
+  return config;
+}
+
+OrderedJson text_or_null(const std::string& text) {
+  return text.empty() ? OrderedJson(nullptr) : OrderedJson(text);
+}
+
+OrderedJson number(double value) {
+  return value == std::floor(value) && std::abs(value) < 1e15 ? OrderedJson(static_cast<int64_t>(value)) : OrderedJson(value);
+}
+
+// Keys and order of the fork's PeftConfig.save_pretrained.
+Json original_json(const AdapterConfig& config, bool with_delta) {
+  Json json = {{"base_model_name_or_path", text_or_null(config.base_model_name_or_path)},
+               {"inference_mode", true},
+               {"num_attention_heads", config.num_attention_heads},
+               {"num_layers", config.num_layers},
+               {"num_transformer_submodules", config.num_transformer_submodules},
+               {"num_virtual_tokens", config.num_virtual_tokens},
+               {"peft_type", to_string(config.peft_type)},
+               {"prompt_tuning_init", config.prompt_tuning_init},
+               {"prompt_tuning_init_text", text_or_null(config.prompt_tuning_init_text)},
+               {"revision", nullptr},
+               {"task_type", text_or_null(config.task_type)},
+               {"token_dim", config.token_dim},
+               {"tokenizer_name_or_path", text_or_null(config.tokenizer_name_or_path)}};
+  if (!config.decomposed()) return json;
+  json.update({{"bias", "none"},
+               {"hidden_size", config.hidden_size},
+               {"init_lora_weights", true},
+               {"load_lora_embedding_B", config.load_lora_embedding_B},
+               {"load_lora_embeddings", config.load_lora_embeddings},
+               {"lora_alpha", number(config.lora_alpha)},
+               {"max_length", config.max_length},
+               {"r", config.r},
+               {"save_lora_embeddings", with_delta}});
+  return json;
+}
+
+OrderedJson to_json(const AdapterConfig& config) {
+  OrderedJson json;
+  json["peft_type"] = to_string(config.peft_type);
+  json["task_type"] = text_or_null(config.task_type);
+  json["base_model_name_or_path"] = text_or_null(config.base_model_name_or_path);
+  json["tokenizer_name_or_path"] = text_or_null(config.tokenizer_name_or_path);
+  json["inference_mode"] = config.inference_mode;
+  json["num_virtual_tokens"] = config.num_virtual_tokens;
+  json["num_transformer_submodules"] = config.num_transformer_submodules;
+  json["token_dim"] = config.token_dim;
+  json["hidden_size"] = config.hidden_size;
+  json["prompt_tuning_init"] = config.prompt_tuning_init;
+  json["prompt_tuning_init_text"] = text_or_null(config.prompt_tuning_init_text);
+  json["max_length"] = config.max_length;
+  if (config.decomposed()) {
+    json["r"] = config.r;
+    json["lora_alpha"] = number(config.lora_alpha);
+    json["delta_alignment"] = to_string(config.delta_alignment);
+  }
+  if (config.pooling) json["pooling"] = to_string(*config.pooling);
+  json["semantics"] = our_semantics;
+  json["task"] = {{"source_template", config.task.source_template},
+                  {"causal_suffix", config.task.causal_suffix},
+                  {"labels", config.task.labels},
+                  {"label_words", config.task.label_words}};
+  return json;
+}
+
+}  // namespace
+
+PeftType parse_peft_type(std::string_view name) {
+  if (name == "PROMPT_TUNING_LORA") return PeftType::prompt_tuning_lora;
+  if (name == "PROMPT_TUNING") return PeftType::prompt_tuning;
+  fail(Code::usage, "peft_type", "PROMPT_TUNING_LORA or PROMPT_TUNING", quote(name));
+}
+
+std::string to_string(PeftType type) {
+  return type == PeftType::prompt_tuning_lora ? "PROMPT_TUNING_LORA" : "PROMPT_TUNING";
+}
+
+DeltaAlignment parse_delta_alignment(std::string_view name) {
+  if (name == "start") return DeltaAlignment::start;
+  if (name == "end") return DeltaAlignment::end;
+  fail(Code::usage, "delta_alignment", "start or end", quote(name));
+}
+
+std::string to_string(DeltaAlignment alignment) {
+  return alignment == DeltaAlignment::start ? "start" : "end";
+}
+
+std::string adapter_config_text(const AdapterConfig& config, bool with_delta) {
+  if (config.original()) return original_json(config, with_delta).dump(2, ' ', false, Json::error_handler_t::replace);
+  return to_json(config).dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+}
+
+AdapterConfig read_adapter_config(const fs::path& folder) {
+  const fs::path path = folder / adapter_config_name;
+  return config_from_json(read_json(path, uint64_t{1} << 24), path.string());
+}
+
+}  // namespace dept
