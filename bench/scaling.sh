@@ -13,7 +13,7 @@ points=$(mktemp)
 trap 'rm -f "$points"' EXIT
 for tokens in ${TOKENS:-500 1000 2000 4000 8000 16000}; do
   "$dept" bench train --shape "$shape" --dtype "$dtype" --lengths "$length" --batch $(((tokens + length / 2) / length)) --m 40 --r 45 \
-    --steps 5 --warmup 2 --json "${busy[@]}" | tee -a "$points"
+    --steps 3 --warmup 1 --json "${busy[@]}" | tee -a "$points"
 done
 sed -nE 's/.*"batch":([0-9]+),.*"step_median_s":([0-9.e+-]+),.*/\1 \2/p' "$points" | awk '
   { x = log($1); y = log($2); n++; sx += x; sy += y; sxx += x * x; sxy += x * y }
