@@ -61,7 +61,6 @@ CONFIGS = {
     "t5-gated-silu": T5Config(**T5, feed_forward_proj="gated-silu", tie_word_embeddings=False),
     "mt5": MT5Config(**T5),
     "llama": LlamaConfig(**{**LLAMA, "num_key_value_heads": 2, "head_dim": None}, rope_parameters=rope(rope_type="default")),
-    "t5-v1.0": T5Config(**T5),
 }
 
 
