@@ -134,7 +134,7 @@ OrderedJson to_json(const AdapterConfig& config) {
   json["num_virtual_tokens"] = config.num_virtual_tokens;
   json["num_transformer_submodules"] = config.num_transformer_submodules;
   json["token_dim"] = config.token_dim;
-  json["hidden_size"] = config.hidden_size;
+  if (config.decomposed()) json["hidden_size"] = config.hidden_size;
   json["prompt_tuning_init"] = config.prompt_tuning_init;
   json["prompt_tuning_init_text"] = text_or_null(config.prompt_tuning_init_text);
   json["max_length"] = config.max_length;

@@ -51,11 +51,11 @@ std::string target_text(const Pipeline& pipeline, const TaskData& task, const Te
                                                         : task.label_of(text.target);
 }
 
-// The original's f1 counts every answer of a head as the second label.
+// The original's f1 counts every answer of a head as the second label, and the metrics behind it see its copy of them.
 double judged_metric(const std::string& name, const Pipeline& pipeline, const Evaluation& result, const TaskData& task,
                      const MetricExtras& extras) {
-  const bool blind =
-      name == "f1" && pipeline.has_head() && pipeline.rules.semantics == Semantics::original && task.labels.size() == 2;
+  const bool blind = pipeline.has_head() && pipeline.rules.semantics == Semantics::original && task.labels.size() == 2 &&
+                     std::find(task.metrics.begin(), task.metrics.end(), "f1") != task.metrics.end();
   if (!blind) return compute_metric(name, result.predictions, result.targets, task.labels, extras);
   const std::vector<std::string> seconds(result.predictions.size(), task.labels[1]);
   return compute_metric(name, seconds, result.targets, task.labels, extras);

@@ -23,15 +23,15 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-double rounded(double value, int digits) {
-  const double unit = std::pow(10, digits);
-  return std::round(value * unit) / unit;
-}
-
 std::string fixed(double value, int digits) {
   std::ostringstream out;
   out << std::fixed << std::setprecision(digits) << value;
   return out.str();
+}
+
+// As Python's round: of two nearest the even one, where the value is exactly between them.
+double rounded(double value, int digits) {
+  return std::stod(fixed(value, digits));
 }
 
 int64_t ranks(const Context& ctx) {
@@ -238,12 +238,20 @@ void TrainingLoop::train_one_step() {
   epoch_ended_ = false;
   judged_.reset();
   do {
-    step_.accumulate(next_micro_batch());
+    const at::Tensor judged = step_.accumulate(next_micro_batch());
+    if (in_.pipeline.rules.semantics == Semantics::original && judged.sum().item<double>() == 0) stand_in_loss();
   } while (step_.micro_steps() % accumulation != 0 && !(epoch_ended_ && batches_per_epoch_ <= accumulation));
   const at::Tensor loss = step_.update(rates());
   read_pending_loss();
   pending_loss_ = loss;
   ++state_.step;
+}
+
+// As transformers' logging_nan_inf_filter: a loss that is none counts as the mean of those since the last log.
+void TrainingLoop::stand_in_loss() {
+  read_pending_loss();
+  const double sum = state_.loss_sum - state_.logged_loss_sum + step_.loss()[0].item<double>();
+  step_.add_loss(sum / static_cast<double>(1 + state_.step - state_.logged_step));
 }
 
 void TrainingLoop::read_pending_loss() {
@@ -261,9 +269,10 @@ std::vector<Rates> TrainingLoop::rates() const {
            o.head_learning_rate.value_or(o.learning_rate) * factor}};
 }
 
-// At a step's end; "epoch" is due at the first step that ends at or behind an epoch's end.
+// At a step's end; "epoch" is due at the first step that ends at or behind an epoch's end, and at the run's last one.
 bool TrainingLoop::due(const std::string& strategy, int64_t every) const {
-  return strategy == "steps" ? state_.step % every == 0 : strategy == "epoch" && epoch_ended_;
+  if (strategy == "steps") return state_.step % every == 0;
+  return strategy == "epoch" && (epoch_ended_ || state_.step == total_steps_);
 }
 
 double TrainingLoop::epochs() const {

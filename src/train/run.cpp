@@ -147,8 +147,12 @@ void adopt_semantics(AdapterConfig& config, Semantics semantics, const TrainOpti
     if (config.classifies()) config.pooling = default_pooling(model.architecture);
   }
   config.semantics = semantics;
-  config.num_layers = model.layers;
-  config.num_attention_heads = model.heads;
+  if (config.original() && config.num_layers == 0) {  // a new one: of T5 the encoder's
+    config.num_layers = model.encoder_decoder() ? value_or<int64_t>(read_json(fs::path(o.model.path()) / "config.json"),
+                                                                    "num_layers", model.layers, o.model.path())
+                                                : model.layers;
+    config.num_attention_heads = model.heads;
+  }
   config.hidden_size = config.original() ? AdapterConfig().hidden_size : model.hidden;
 }
 

@@ -70,7 +70,7 @@ Step::Step(const Context& ctx, const Pipeline& pipeline, const AdamOptions& adam
       share_(1.0 / static_cast<double>(accumulation)),
       loss_(at::zeros({pipeline.weights.P.size(0)}, at::kDouble)) {}
 
-void Step::accumulate(std::span<const Example> examples) {
+at::Tensor Step::accumulate(std::span<const Example> examples) {
   MicroBatch micro = nothing(pipeline_.weights);
   if (!examples.empty())
     micro.loss = pipeline_.loss(ctx_, collate(pipeline_.rules, examples, Purpose::training), &micro.gradients);
@@ -79,6 +79,11 @@ void Step::accumulate(std::span<const Example> examples) {
   add_gradients(trainables_, micro.gradients);
   loss_ = loss_ + micro.loss.nll;
   ++ctx_.micro_step;
+  return micro.loss.tokens;
+}
+
+void Step::add_loss(double loss) {
+  loss_ = loss_ + loss;
 }
 
 at::Tensor Step::update(const std::vector<Rates>& rates) {

@@ -56,6 +56,7 @@ class TrainingLoop {
   std::span<const Example> next_micro_batch();
   void train_one_step();
   void read_pending_loss();
+  void stand_in_loss();
   void record(OrderedJson entry);
   void log_loss();
   void evaluate_and_log();

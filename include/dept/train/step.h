@@ -18,8 +18,13 @@ class Step {
 
   /// Forward and backward of this rank's part of a micro-batch; over all ranks together the gradients of the mean loss over label
   /// tokens are added up (07: the mean of the micro-batches' means). An empty part is fine as long as some rank has tokens.
-  /// Keys its dropout with the count of micro-batches so far.
-  void accumulate(std::span<const Example> examples);
+  /// Keys its dropout with the count of micro-batches so far. Returns how many label tokens (examples, of a head) of each
+  /// configuration it had over all ranks, fp64 [K].
+  at::Tensor accumulate(std::span<const Example> examples);
+
+  /// The loss of the step so far, fp64 [K], and what the trainer adds to it.
+  const at::Tensor& loss() const { return loss_; }
+  void add_loss(double loss);
 
   /// Clips each configuration's gradients, moves the weights by rates[k] and forgets the gradients.
   /// Throws bad_input, before anything moves, when a gradient is not finite. Returns the step's loss of each configuration, fp64
