@@ -172,7 +172,7 @@ void TrainingLoop::end_step() {
 
 bool TrainingLoop::evaluation_due() const {
   const EvaluationOptions& o = in_.options.evaluation;
-  const double done = o.eval_strategy == "epoch" ? epochs() : static_cast<double>(state_.step);
+  const double done = o.eval_strategy == "epoch" ? state_.epochs : static_cast<double>(state_.step);
   return due(o.eval_strategy, *o.eval_steps) && o.eval_delay <= done;
 }
 
@@ -237,14 +237,26 @@ void TrainingLoop::train_one_step() {
   const int64_t accumulation = in_.options.schedule.gradient_accumulation_steps;
   epoch_ended_ = false;
   judged_.reset();
-  do {
+  const bool original = in_.pipeline.rules.semantics == Semantics::original;
+  for (bool complete = false; !complete;) {
     const at::Tensor judged = step_.accumulate(next_micro_batch());
-    if (in_.pipeline.rules.semantics == Semantics::original && judged.sum().item<double>() == 0) stand_in_loss();
-  } while (step_.micro_steps() % accumulation != 0 && !(epoch_ended_ && batches_per_epoch_ <= accumulation));
+    if (original && judged.sum().item<double>() == 0) stand_in_loss();
+    complete = step_.micro_steps() % accumulation == 0 || (epoch_ended_ && batches_per_epoch_ <= accumulation);
+    if (original && epoch_ended_ && !complete) end_epoch();
+  }
   const at::Tensor loss = step_.update(rates());
   read_pending_loss();
   pending_loss_ = loss;
   ++state_.step;
+  state_.epochs = epochs();
+}
+
+// An epoch's end within a step: there the original does what is due by epochs, before the step.
+void TrainingLoop::end_epoch() {
+  if (in_.options.output.logging_strategy == "epoch") log_loss();
+  if (in_.options.evaluation.eval_strategy == "epoch") evaluate_and_log();
+  if (in_.options.output.save_strategy == "epoch") save();
+  epoch_ended_ = false;
 }
 
 // As transformers' logging_nan_inf_filter: a loss that is none counts as the mean of those since the last log.
@@ -290,12 +302,12 @@ void TrainingLoop::log_loss() {
   state_.logged_loss_sum = state_.loss_sum;
   state_.logged_step = state_.step;
   const double rate = rates()[0][static_cast<size_t>(Group::prompt)];
-  record({{"epoch", rounded(epochs(), 2)},
+  record({{"epoch", rounded(state_.epochs, 2)},
           {"learning_rate", rate},
           {"loss", rounded(loss, 4)},
           {"loss_exact", loss},
           {"step", state_.step}});
-  log::info(str("step ", state_.step, "/", total_steps_, " epoch ", fixed(epochs(), 2), " loss ", fixed(loss, 4),
+  log::info(str("step ", state_.step, "/", total_steps_, " epoch ", fixed(state_.epochs, 2), " loss ", fixed(loss, 4),
                 " learning_rate ", rate));
 }
 
@@ -304,7 +316,7 @@ void TrainingLoop::evaluate_and_log() {
   const Evaluation evaluation =
       evaluate(in_.ctx, in_.pipeline, in_.rules, in_.task, in_.validation.texts, in_.validation.examples, "evaluate");
   judged_ = judgement(evaluation, judging_metric(in_));
-  OrderedJson entry = {{"epoch", rounded(epochs(), 2)}};
+  OrderedJson entry = {{"epoch", rounded(state_.epochs, 2)}};
   entry.update(evaluation_json(evaluation, "eval", seconds_since(start), in_.rules.batch_size));
   entry["step"] = state_.step;
   log::info(str("step ", state_.step, " ", entry.dump()));
@@ -326,7 +338,6 @@ void TrainingLoop::save() {
   read_pending_loss();
   state_.micro_steps = step_.micro_steps();
   state_.generator = sampler_.state();
-  state_.epochs = epochs();
   if (judged_ && (!state_.best_metric || better(*judged_, *state_.best_metric))) {
     state_.best_metric = judged_;
     state_.best_checkpoint = checkpoint_name(state_.step);
@@ -353,10 +364,9 @@ void TrainingLoop::take_weights(const AdapterWeights& weights) const {
 
 void TrainingLoop::log_summary(double seconds) {
   read_pending_loss();
-  state_.epochs = epochs();
   const double steps = static_cast<double>(state_.step);
   const double examples = steps * static_cast<double>(examples_per_batch(in_) * in_.options.schedule.gradient_accumulation_steps);
-  record({{"epoch", rounded(epochs(), 2)},
+  record({{"epoch", rounded(state_.epochs, 2)},
           {"step", state_.step},
           {"train_loss", state_.loss_sum / steps},
           {"train_runtime", rounded(seconds, 4)},

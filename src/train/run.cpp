@@ -221,10 +221,16 @@ Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tok
   return adapter;
 }
 
-OrderedJson train_results(const TrainingLoop& loop, const Split& train) {
+// The original says --max_train_samples where it is the smaller, though a row of ReCoRD may be several examples.
+int64_t train_samples(const LoopInputs& in) {
+  const auto examples = static_cast<int64_t>(in.train.examples.size());
+  return in.options.data.original_quirks ? std::min(examples, in.options.data.max_train_samples.value_or(examples)) : examples;
+}
+
+OrderedJson train_results(const TrainingLoop& loop, const LoopInputs& in) {
   OrderedJson results = loop.state().log.back();
   results.erase("step");
-  results["train_samples"] = train.examples.size();
+  results["train_samples"] = train_samples(in);
   return results;
 }
 
@@ -275,7 +281,7 @@ std::optional<TrainState> train(const LoopInputs& in, Outputs& outputs) {
   if (!loop.run()) return std::nullopt;
   outputs.adapter(in.config, in.pipeline, {in.options.output.save_safetensors, in.options.adapter.save_lora_embeddings});
   outputs.trainer_state(loop.state(), loop.total_steps());
-  outputs.results("train", train_results(loop, in.train));
+  outputs.results("train", train_results(loop, in));
   return loop.state();
 }
 

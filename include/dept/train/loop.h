@@ -57,6 +57,7 @@ class TrainingLoop {
   void train_one_step();
   void read_pending_loss();
   void stand_in_loss();
+  void end_epoch();
   void record(OrderedJson entry);
   void log_loss();
   void evaluate_and_log();
