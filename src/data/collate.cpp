@@ -152,8 +152,11 @@ Batch collate_original_judging(std::span<const Example> examples, int64_t max_le
     const int64_t length = size_of(text), answer = size_of(target);
     const auto begin = static_cast<int64_t>(source.ids.size());
     place(source, text, example.index, max_length - length);
-    for (int64_t i = std::max<int64_t>(0, answer - length + 1); i < answer; ++i)
-      labels.add(begin + length - answer + i - 1, target[i], static_cast<int64_t>(b));
+    const int64_t in_pads = max_length > length ? std::max<int64_t>(0, answer - length + 1) : 0;
+    for (int64_t i = in_pads; i < answer; ++i) {
+      const int64_t token = length - answer + i - 1;
+      labels.add(token < 0 ? -1 : begin + token, target[i], static_cast<int64_t>(b));
+    }
   }
   return finish_decoder_only(source, labels);
 }

@@ -69,8 +69,12 @@ std::vector<Ids> encode_sources(const Tokenizer& tokenizer, const EncodeRules& r
 std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,
                                 int threads) {
   std::vector<Ids> ids = tokenizer.encode_batch(targets, {.max_length = rules.encoder_decoder() ? rules.max_target : 0}, threads);
-  if (!rules.encoder_decoder() && rules.end_id)
-    for (Ids& target : ids) target.push_back(*rules.end_id);
+  if (rules.encoder_decoder()) return ids;
+  for (Ids& target : ids) {
+    if (rules.semantics == Semantics::original && static_cast<int64_t>(target.size()) > rules.max_source)
+      target.resize(rules.max_source);
+    if (rules.end_id) target.push_back(*rules.end_id);
+  }
   return ids;
 }
 

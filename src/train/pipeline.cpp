@@ -109,8 +109,9 @@ Pipeline::Judged Pipeline::judge_tokens(const Context& ctx, const Batch& batch, 
   const int64_t configs = weights.P.size(0), prompt = weights.P.size(1) / submodules;
   const Ragged& predicting = rules.encoder_decoder() ? batch.target : batch.source;
   const int64_t in_front = rules.encoder_decoder() ? weights.P.size(1) - prompt : prompt;
-  const at::Tensor at_labels =
-      text_token_index(predicting, in_front, shares_prompt(ctx), configs).index_select(0, batch.label_token);
+  const at::Tensor text = text_token_index(predicting, in_front, shares_prompt(ctx), configs);
+  at::Tensor at_labels = text.index_select(0, batch.label_token.clamp_min(0));
+  at_labels.masked_fill_(batch.label_token.lt(0), in_front - 1);  // of a shared prompt
   at::Tensor d_logits;
   const at::Tensor nll = kernels::cross_entropy(backbone->logits(ctx, hidden.index_select(0, at_labels)), batch.labels,
                                                 with_gradient ? &d_logits : nullptr, label_smoothing);

@@ -49,7 +49,8 @@ Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment ali
 Batch collate_original_training(std::span<const Example> examples, int64_t max_length);
 
 /// What its evaluation loss is of: the source alone at the right end of those places, judged by the target (without its end
-/// token) at the same end. A target longer than its source loses what nothing predicts but pads.
+/// token) at the same end. A target longer than its source loses what nothing predicts but pads; what only the prompt's last
+/// token predicts, as both fill all places, has label_token -1.
 Batch collate_original_judging(std::span<const Example> examples, int64_t max_length);
 
 /// For a classification head: sources alone, with rows by `alignment` within `max_length`, and the examples' values.

@@ -77,6 +77,8 @@ TEST(Collate, OriginalJudgingHoldsTheTargetAgainstTheSourcesEnd) {
   EXPECT_EQ(values(batch.source.row), values(batch.source.position));
   EXPECT_EQ(values(batch.label_token), (Vector{1, 4})) << "the last one's first label has nothing in front of it";
   EXPECT_EQ(values(batch.labels), (Vector{21, 25}));
+  const std::vector<Example> full{{0, {1, 2}, {3, 4, 5}}};
+  EXPECT_EQ(values(collate_original_judging(full, 2).label_token), (Vector{-1, 0})) << "the prompt predicts the first";
 }
 
 TEST(Collate, WithoutTargetsThereAreNoLabels) {
