@@ -11,6 +11,28 @@ namespace {
 
 constexpr const char* our_semantics = "dept-cpp";
 
+template <class T>
+struct Named {
+  T value;
+  const char* name;
+};
+
+constexpr Named<PeftType> peft_types[] = {{PeftType::prompt_tuning_lora, "PROMPT_TUNING_LORA"},
+                                          {PeftType::prompt_tuning, "PROMPT_TUNING"}};
+constexpr Named<DeltaAlignment> alignments[] = {{DeltaAlignment::start, "start"}, {DeltaAlignment::end, "end"}};
+
+template <class T>
+T parse_name(const Named<T> (&known)[2], const char* field, std::string_view name) {
+  for (const auto& [value, its_name] : known)
+    if (name == its_name) return value;
+  fail(Code::usage, field, str(known[0].name, " or ", known[1].name), quote(name));
+}
+
+template <class T>
+std::string name_of(const Named<T> (&known)[2], T value) {
+  return known[value == known[0].value ? 0 : 1].name;
+}
+
 int64_t size_field(const Json& json, std::string_view key, int64_t low, const std::string& where) {
   constexpr int64_t high = int64_t{1} << 24;  // products of two sizes stay far from overflow
   const auto size = require<int64_t>(json, key, where);
@@ -155,23 +177,19 @@ OrderedJson to_json(const AdapterConfig& config) {
 }  // namespace
 
 PeftType parse_peft_type(std::string_view name) {
-  if (name == "PROMPT_TUNING_LORA") return PeftType::prompt_tuning_lora;
-  if (name == "PROMPT_TUNING") return PeftType::prompt_tuning;
-  fail(Code::usage, "peft_type", "PROMPT_TUNING_LORA or PROMPT_TUNING", quote(name));
+  return parse_name(peft_types, "peft_type", name);
 }
 
 std::string to_string(PeftType type) {
-  return type == PeftType::prompt_tuning_lora ? "PROMPT_TUNING_LORA" : "PROMPT_TUNING";
+  return name_of(peft_types, type);
 }
 
 DeltaAlignment parse_delta_alignment(std::string_view name) {
-  if (name == "start") return DeltaAlignment::start;
-  if (name == "end") return DeltaAlignment::end;
-  fail(Code::usage, "delta_alignment", "start or end", quote(name));
+  return parse_name(alignments, "delta_alignment", name);
 }
 
 std::string to_string(DeltaAlignment alignment) {
-  return alignment == DeltaAlignment::start ? "start" : "end";
+  return name_of(alignments, alignment);
 }
 
 std::string adapter_config_text(const AdapterConfig& config, bool with_delta) {

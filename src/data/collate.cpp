@@ -70,7 +70,12 @@ void place(Side& side, const Ids& ids, int64_t example, int64_t first) {
   for (int64_t i = 0; i < size_of(ids); ++i) side.add(ids[i], first + i);
 }
 
-Batch finish_decoder_only(Side& source, Labels& labels) {
+// A batch of sequences that add(side, labels, sequence, example) lays down one by one.
+template <class Add>
+Batch lay_decoder_only(std::span<const Example> examples, Add add) {
+  Side source;
+  Labels labels;
+  for (size_t b = 0; b < examples.size(); ++b) add(source, labels, static_cast<int64_t>(b), examples[b]);
   Batch batch;
   source.finish(batch.source, batch.source_ids);
   Side().finish(batch.target, batch.target_ids);
@@ -109,44 +114,32 @@ Batch collate_encoder_decoder(std::span<const Example> examples, int64_t decoder
 }
 
 Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length) {
-  Side source;
-  Labels labels;
-  for (size_t b = 0; b < examples.size(); ++b) {
-    const Example& example = examples[b];
+  return lay_decoder_only(examples, [&](Side& source, Labels& labels, int64_t b, const Example& example) {
     const int64_t length = size_of(example.source), answer = size_of(example.target);
     const int64_t row = first_row(example, alignment, max_length, answer == 0);
     source.begin(length + std::max<int64_t>(answer - 1, 0), example.index);
     for (int64_t i = 0; i < length; ++i) source.add(example.source[i], row + i);
     for (int64_t i = 0; i < answer; ++i) {
       // the token just added predicts this one
-      labels.add(static_cast<int64_t>(source.ids.size()) - 1, example.target[i], static_cast<int64_t>(b));
+      labels.add(static_cast<int64_t>(source.ids.size()) - 1, example.target[i], b);
       if (i + 1 < answer) source.add(example.target[i], -1);
     }
-  }
-  return finish_decoder_only(source, labels);
+  });
 }
 
 Batch collate_original_training(std::span<const Example> examples, int64_t max_length) {
-  Side source;
-  Labels labels;
-  for (size_t b = 0; b < examples.size(); ++b) {
-    const Example& example = examples[b];
+  return lay_decoder_only(examples, [&](Side& source, Labels& labels, int64_t b, const Example& example) {
     Ids whole = example.source;
     whole.insert(whole.end(), example.target.begin(), example.target.end());
     whole = cut(whole, max_length);
     const auto begin = static_cast<int64_t>(source.ids.size());
     place(source, cut(whole, size_of(whole) - 1), example.index, max_length - size_of(whole));
-    for (int64_t i = size_of(example.source); i < size_of(whole); ++i)
-      labels.add(begin + i - 1, whole[i], static_cast<int64_t>(b));
-  }
-  return finish_decoder_only(source, labels);
+    for (int64_t i = size_of(example.source); i < size_of(whole); ++i) labels.add(begin + i - 1, whole[i], b);
+  });
 }
 
 Batch collate_original_judging(std::span<const Example> examples, int64_t max_length) {
-  Side source;
-  Labels labels;
-  for (size_t b = 0; b < examples.size(); ++b) {
-    const Example& example = examples[b];
+  return lay_decoder_only(examples, [&](Side& source, Labels& labels, int64_t b, const Example& example) {
     const Ids text = cut(example.source, max_length);
     const Ids target = cut(example.target, std::min(max_length, std::max<int64_t>(0, size_of(example.target) - 1)));
     const int64_t length = size_of(text), answer = size_of(target);
@@ -155,10 +148,9 @@ Batch collate_original_judging(std::span<const Example> examples, int64_t max_le
     const int64_t in_pads = max_length > length ? std::max<int64_t>(0, answer - length + 1) : 0;
     for (int64_t i = in_pads; i < answer; ++i) {
       const int64_t token = length - answer + i - 1;
-      labels.add(token < 0 ? -1 : begin + token, target[i], static_cast<int64_t>(b));
+      labels.add(token < 0 ? -1 : begin + token, target[i], b);
     }
-  }
-  return finish_decoder_only(source, labels);
+  });
 }
 
 Batch collate_classified(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length) {

@@ -1,6 +1,8 @@
 // A whole training run on a tiny model, in memory but for its checkpoints.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <string>
 
 #include "dept/train/loop.h"
@@ -58,6 +60,13 @@ struct TinyRun {
   }
   LoopInputs inputs() { return {ctx, options, task, config, pipeline, rules, train, validation, interrupted, logged}; }
 };
+
+/// The state that a run which nothing interrupts ends in.
+inline TrainState run_whole(TinyRun& run) {
+  TrainingLoop loop(run.inputs());
+  EXPECT_TRUE(loop.run());
+  return loop.state();
+}
 
 // The log without what time decides.
 inline std::string timeless(const OrderedJson& log) {
