@@ -66,6 +66,7 @@ int run_eval(const std::vector<std::string>& arguments) {
   keep_one_file(options.data, split);
   bool head = false;
   if (!options.model.peft_model_id.empty()) {
+    place_adapter(options.model);
     const AdapterConfig config = read_adapter_config(options.model.peft_model_id);
     adopt_model(config, options.model, options.data);
     adopt_task(config, options.data, set);

@@ -20,6 +20,7 @@ bool has_tokenizer(const fs::path& path) {
 LoadedModel load_model(ModelOptions options) {
   if (!options.peft_model_id.empty()) {
     DataOptions unused;
+    place_adapter(options);
     const AdapterConfig config = read_adapter_config(options.peft_model_id);
     if (config.classifies())
       fail(Code::usage, "--peft_model_id", "an adapter that answers in words (dept predict and dept eval use this one)",

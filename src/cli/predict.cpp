@@ -138,6 +138,7 @@ int run_predict(const std::vector<std::string>& arguments) {
            "test data.\n"}))
     return 0;
   if (!options.model.peft_model_id.empty()) {
+    place_adapter(options.model);
     const AdapterConfig config = read_adapter_config(options.model.peft_model_id);
     adopt_model(config, options.model, options.data);
     adopt_task(config, options.data, set);

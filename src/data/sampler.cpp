@@ -22,8 +22,8 @@ std::vector<int64_t> permutation(int64_t n, at::Generator& generator) {
 
 }  // namespace
 
-EpochSampler::EpochSampler(int64_t examples, uint64_t generator_seed)
-    : examples_(examples), generator_(at::detail::createCPUGenerator(generator_seed)) {
+EpochSampler::EpochSampler(int64_t examples, uint64_t generator_seed, int64_t draws)
+    : examples_(examples), draws_(draws), generator_(at::detail::createCPUGenerator(generator_seed)) {
   if (examples < 1) fail(Code::bad_input, "training data", "at least one example", str(examples));
   draw();
 }
@@ -43,8 +43,8 @@ void EpochSampler::draw() {
 }
 
 void EpochSampler::next_epoch() {
-  // HF's sampler ends each epoch with randperm(n)[:0]
-  permutation(examples_, generator_);
+  // torch's RandomSampler ends each epoch with randperm(n)[:0]
+  for (int64_t drawn = 1; drawn < draws_; ++drawn) permutation(examples_, generator_);
   ++epoch_;
   draw();
 }

@@ -46,9 +46,16 @@ std::set<std::string> shards_in(const fs::path& index) {
   return shards;
 }
 
-// What of a model is missing; "" for a whole one.
+// Without it a repository is nothing that we use.
+std::string config_of(ModelPart part) {
+  return part == ModelPart::adapter ? "adapter_config.json" : "config.json";
+}
+
+// What of a model or adapter is missing; "" for a whole one.
 std::string get_model(const GetFile& get, ModelPart part) {
-  if (!get("config.json")) return "config.json";
+  if (!get(config_of(part))) return config_of(part);
+  if (part == ModelPart::adapter)
+    return get("adapter_model.safetensors") || get("adapter_model.bin") ? "" : "adapter_model.safetensors or adapter_model.bin";
   bool tokenizer = false;
   for (const char* name : optional_files)
     if (get(name)) tokenizer |= std::find(vocabularies.begin(), vocabularies.end(), name) != vocabularies.end();
@@ -69,9 +76,9 @@ std::string missing_in_cache(const Snapshot& snapshot, ModelPart part) {
   return get_model([&](const std::string& path) { return snapshot.cached(path); }, part);
 }
 
-void require_config(Snapshot& snapshot, const Repository& repository) {
-  if (!snapshot.probe("config.json"))
-    fail(Code::io, repository.label(), "config.json", str("a repository without, at ", repository.revision));
+void require_config(Snapshot& snapshot, const Repository& repository, ModelPart part) {
+  if (!snapshot.probe(config_of(part)))
+    fail(Code::io, repository.label(), config_of(part), str("a repository without, at ", repository.revision));
 }
 
 fs::path fetch_online(Snapshot& snapshot, const Repository& repository, ModelPart part) {
@@ -85,7 +92,8 @@ fs::path fetch_online(Snapshot& snapshot, const Repository& repository, ModelPar
 
 void check_hub_model(const HubOptions& options, const std::string& name, const std::string& revision) {
   Snapshot snapshot(options, {RepoKind::model, name, revision});
-  if (!missing_in_cache(snapshot, ModelPart::all).empty()) require_config(snapshot, {RepoKind::model, name, revision});
+  if (!missing_in_cache(snapshot, ModelPart::all).empty())
+    require_config(snapshot, {RepoKind::model, name, revision}, ModelPart::all);
 }
 
 fs::path fetch_model(const HubOptions& options, const std::string& name, const std::string& revision, ModelPart part) {
@@ -94,11 +102,11 @@ fs::path fetch_model(const HubOptions& options, const std::string& name, const s
   const bool whole = missing_in_cache(snapshot, part).empty();
   if (whole && (options.offline || is_commit(revision))) return *snapshot.cached_folder();
   if (!whole) {
-    require_config(snapshot, repository);
+    require_config(snapshot, repository, part);
     return fetch_online(snapshot, repository, part);
   }
   try {
-    snapshot.look("config.json", true);  // the commit that the revision stands at now
+    snapshot.look(config_of(part), true);  // the commit that the revision stands at now
   } catch (const Error& error) {
     log::warn(str(error.what(), "; going on with the one in the cache"));
     return *snapshot.cached_folder();

@@ -18,7 +18,7 @@ std::optional<uint64_t> number_in(const std::string& text) {
 }
 
 std::string_view local_files(RepoKind kind) {
-  return kind == RepoKind::model ? "--model_name_or_path FOLDER takes a model on disk"
+  return kind == RepoKind::model ? "--model_name_or_path FOLDER takes a model on disk, --peft_model_id FOLDER an adapter"
                                  : "--train_file, --validation_file and --test_file take files on disk";
 }
 

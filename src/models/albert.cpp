@@ -31,6 +31,7 @@ ModelInfo albert_info(const Json& config, const std::string& where) {
   info.head_dropout = read_probability(config, "classifier_dropout_prob", where);
   info.parameters = embedding * (c.vocab + c.positions + c.types + 2) + c.hidden * (embedding + 1) +
                     groups * inner * block_parameters(c) + c.hidden * (c.hidden + 1);
+  info.embedding_parameters = embedding * (c.vocab + c.positions + c.types);
   return info;
 }
 

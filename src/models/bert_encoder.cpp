@@ -213,6 +213,7 @@ ModelInfo encoder_info(const BertConfig& c, const Json& config, const std::strin
   info.head_dropout = own_dropout ? read_probability(config, "classifier_dropout", where) : c.hidden_dropout;
   info.max_positions = c.positions;
   info.tied = true;
+  info.embedding_parameters = c.hidden * (c.vocab + c.positions + c.types);
   info.pad_id = optional_id(config, "pad_token_id", where);
   return info;
 }

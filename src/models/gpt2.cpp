@@ -70,6 +70,7 @@ ModelInfo gpt2_info(const Json& config, const std::string& where) {
   const int64_t attention = 4 * c.hidden * (c.hidden + 1), feed_forward = c.intermediate * (2 * c.hidden + 1) + c.hidden;
   info.parameters =
       c.layers * (attention + feed_forward + 4 * c.hidden) + 2 * c.hidden + (c.positions + c.vocab * (c.tied ? 1 : 2)) * c.hidden;
+  info.embedding_parameters = (c.positions + c.vocab) * c.hidden;
   info.bos_id = optional_id(config, "bos_token_id", where);
   info.pad_id = optional_id(config, "pad_token_id", where);
   return info;

@@ -80,6 +80,7 @@ ModelInfo llama_info(const Json& config, const std::string& where) {
   const int64_t attention = c.hidden * (qkv + q) + (c.qkv_bias ? qkv : 0) + (c.out_bias ? c.hidden : 0);
   const int64_t feed_forward = 3 * c.hidden * c.intermediate + (c.mlp_bias ? 2 * c.intermediate + c.hidden : 0);
   info.parameters = c.layers * (attention + feed_forward + 2 * c.hidden) + c.hidden + c.vocab * c.hidden * (c.tied ? 1 : 2);
+  info.embedding_parameters = c.vocab * c.hidden;
   info.bos_id = optional_id(config, "bos_token_id", where);
   info.pad_id = optional_id(config, "pad_token_id", where);
   return info;

@@ -342,6 +342,7 @@ ModelInfo t5_info(const Json& config, const std::string& where) {
   const int64_t attention = 4 * c.hidden * c.heads * c.head_dim, feed_forward = (c.gated ? 3 : 2) * c.hidden * c.intermediate;
   info.parameters = c.vocab * c.hidden * (c.tied ? 1 : 2) + c.encoder_layers * (attention + feed_forward + 2 * c.hidden) +
                     c.decoder_layers * (2 * attention + feed_forward + 3 * c.hidden) + 2 * c.hidden + 2 * c.buckets * c.heads;
+  info.embedding_parameters = c.vocab * c.hidden + 2 * c.buckets * c.heads;
   info.pad_id = optional_id(config, "pad_token_id", where);
   info.decoder_start_id = optional_id(config, "decoder_start_token_id", where);
   if (!info.decoder_start_id) info.decoder_start_id = info.pad_id.value_or(0);

@@ -43,16 +43,18 @@ std::string from_hex(std::string_view text, std::string_view where) {
 }
 
 OrderedJson training_state_json(const TrainState& state) {
-  return {{"step", state.step},
-          {"epoch", state.epoch},
-          {"batch", state.batch},
-          {"micro_steps", state.micro_steps},
-          {"epochs", state.epochs},
-          {"loss_sum", state.loss_sum},
-          {"logged_loss_sum", state.logged_loss_sum},
-          {"logged_step", state.logged_step},
-          {"stale_evaluations", state.stale_evaluations},
-          {"generator", to_hex(state.generator)}};
+  OrderedJson json = {{"step", state.step},
+                      {"epoch", state.epoch},
+                      {"batch", state.batch},
+                      {"micro_steps", state.micro_steps},
+                      {"epochs", state.epochs},
+                      {"loss_sum", state.loss_sum},
+                      {"logged_loss_sum", state.logged_loss_sum},
+                      {"logged_step", state.logged_step},
+                      {"stale_evaluations", state.stale_evaluations},
+                      {"generator", to_hex(state.generator)}};
+  if (!state.schedule.is_null()) json["schedule"] = state.schedule;
+  return json;
 }
 
 // Renamed first, so that a half-removed folder is never taken for a checkpoint.
@@ -79,11 +81,14 @@ TrainState read_state(const fs::path& folder) {
   state.logged_step = require<int64_t>(json, "logged_step", where);
   state.stale_evaluations = value_or<int64_t>(json, "stale_evaluations", 0, where);
   state.generator = from_hex(require<std::string>(json, "generator", where), where);
+  if (json.contains("schedule")) state.schedule = OrderedJson(json["schedule"]);
 
   // Read again with its keys in order: the log is written as it was.
   const fs::path trainer = folder / "trainer_state.json";
   const Json kept = read_json(trainer);
-  state.best_checkpoint = value_or<std::string>(kept, "best_model_checkpoint", "", trainer.string());
+  state.best_checkpoint =  // wherever the run lies now
+      fs::path(value_or<std::string>(kept, "best_model_checkpoint", "", trainer.string())).filename().string();
+  state.total_flos = value_or<double>(kept, "total_flos", 0, trainer.string());
   if (!state.best_checkpoint.empty()) state.best_metric = require<double>(kept, "best_metric", trainer.string());
   state.log = OrderedJson::parse(read_file(trainer)).at("log_history");
   return state;
@@ -95,10 +100,11 @@ std::string checkpoint_name(int64_t step) {
   return dept::str(folder_prefix, step);
 }
 
-OrderedJson trainer_state_json(const TrainState& state, int64_t max_steps) {
+OrderedJson trainer_state_json(const TrainState& state, int64_t max_steps, const fs::path& output_dir) {
   OrderedJson json;
   json["best_metric"] = state.best_metric ? OrderedJson(*state.best_metric) : OrderedJson(nullptr);
-  json["best_model_checkpoint"] = state.best_metric ? OrderedJson(state.best_checkpoint) : OrderedJson(nullptr);
+  json["best_model_checkpoint"] =
+      state.best_metric ? OrderedJson((output_dir / state.best_checkpoint).string()) : OrderedJson(nullptr);
   json["epoch"] = state.epochs;
   json["global_step"] = state.step;
   json["is_hyper_param_search"] = false;
@@ -107,6 +113,7 @@ OrderedJson trainer_state_json(const TrainState& state, int64_t max_steps) {
   json["log_history"] = state.log;
   json["max_steps"] = max_steps;
   json["num_train_epochs"] = static_cast<int64_t>(std::ceil(state.num_train_epochs));
+  json["total_flos"] = state.total_flos;
   json["trial_name"] = nullptr;
   json["trial_params"] = nullptr;
   return json;
@@ -118,7 +125,7 @@ void save_checkpoint(const fs::path& output_dir, const TrainState& state, int64_
   save_adapter(folder.path(), config, weights);
   save_safetensors(folder.path() / "optimizer.safetensors", optimizer);
   write_atomic(folder.path() / "training_state.json", training_state_json(state).dump(2) + "\n");
-  write_atomic(folder.path() / "trainer_state.json", trainer_state_json(state, max_steps).dump(2) + "\n");
+  write_atomic(folder.path() / "trainer_state.json", trainer_state_json(state, max_steps, output_dir).dump(2) + "\n");
   folder.commit();
 }
 

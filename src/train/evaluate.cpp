@@ -183,6 +183,11 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
                     std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title) {
   const Context ctx = without_dropout(training_ctx);
   Evaluation result;
+  if (rules.drop_last) {
+    const size_t size = static_cast<size_t>(rules.batch_size), whole = examples.size() / size * size;
+    texts = texts.first(whole);
+    examples = examples.first(whole);
+  }
   for (size_t i = 0; i < texts.size(); ++i) result.targets.push_back(target_text(pipeline, task, texts[i], examples[i]));
   double loss_times_examples = 0;
   in_batches(examples, rules.batch_size, title, [&](size_t first, std::span<const Example> batch) {

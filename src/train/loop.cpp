@@ -65,6 +65,10 @@ uint64_t order_seed(const ScheduleOptions& schedule) {
                             : EpochSampler::generator_seed(static_cast<uint64_t>(schedule.seed));
 }
 
+Rates base_rates(const OptimizerOptions& o) {
+  return {o.learning_rate, o.lora_embedding_lr.value_or(o.learning_rate), o.head_learning_rate.value_or(o.learning_rate)};
+}
+
 AdamOptions adam_options(const OptimizerOptions& o) {
   return {parse_optim(o.optim), o.adam_beta1, o.adam_beta2, o.adam_epsilon, o.apply_weight_decay ? o.weight_decay : 0};
 }
@@ -80,9 +84,53 @@ bool greater_is_better(const LoopInputs& in) {
   return in.options.evaluation.greater_is_better.value_or(judging_metric(in) != "loss");
 }
 
+bool groups_by_length(const ScheduleOptions& schedule) {
+  return schedule.train_sampling_strategy == "group_by_length";
+}
+
+// As transformers counts a model's input; the original's is padded.
+int64_t input_tokens(const LoopInputs& in, const Example& example) {
+  const EncodeRules& rules = in.pipeline.rules;
+  if (rules.semantics == Semantics::original) return rules.max_source;
+  return static_cast<int64_t>(example.source.size() + (rules.encoder_decoder() ? 0 : example.target.size()));
+}
+
+// What transformers' estimate of operations counts, 6 a token: parameters that are no tables. Of a head there are two with the
+// original, the one it started from and the one that trains.
+int64_t counted_parameters(const LoopInputs& in) {
+  const ModelInfo& info = in.pipeline.backbone->info();
+  const AdapterWeights& weights = in.pipeline.weights;
+  int64_t head = 0;
+  for (const AdapterMember& member : adapter_members(weights.form).subspan(adapter_members(HeadForm::none).size()))
+    head += (weights.*member.tensor).numel() / weights.P.size(0);
+  const int64_t unused = in.pipeline.has_head() && !info.tied ? info.vocab * info.hidden : 0;
+  return info.parameters - info.embedding_parameters - unused +
+         head * (in.pipeline.rules.semantics == Semantics::original ? 2 : 1);
+}
+
 // Under the original's quirks a run without --max_steps is scheduled as one of -1 steps: rate 0 after warm-up (07, row 5).
 int64_t scheduled_steps(const TrainOptions& o, int64_t total) {
   return o.data.original_quirks && o.schedule.max_steps < 0 ? -1 : total;
+}
+
+// What moves the rates of a schedule that follows a metric; as in transformers the loss where no other is named.
+std::string scheduling_metric(const LoopInputs& in) {
+  return in.options.evaluation.metric_for_best_model.empty() ? "loss" : judging_metric(in);
+}
+
+std::optional<MetricSchedule> metric_schedule(const LoopInputs& in) {
+  const auto& [type, arguments] = std::tie(in.options.schedule.lr_scheduler_type, in.options.schedule.lr_scheduler_kwargs);
+  if (!follows_metric(type)) return std::nullopt;
+  const bool greater = !in.options.evaluation.metric_for_best_model.empty() && greater_is_better(in);
+  return MetricSchedule(parse_metric_schedule(type, arguments, greater), base_rates(in.options.optimizer));
+}
+
+Schedule step_schedule(const LoopInputs& in, int64_t steps) {
+  const ScheduleOptions& o = in.options.schedule;
+  const double rate = in.options.optimizer.learning_rate;
+  if (follows_metric(o.lr_scheduler_type)) return {"constant", 0, steps, rate};
+  return {o.lr_scheduler_type, warmup_steps(o.warmup_steps, o.warmup_ratio, steps), scheduled_steps(in.options, steps), rate,
+          parse_schedule_arguments(o.lr_scheduler_type, o.lr_scheduler_kwargs)};
 }
 
 double judgement(const Evaluation& evaluation, const std::string& name) {
@@ -121,18 +169,16 @@ fs::path checkpoint_to_resume(const OutputOptions& output) {
 
 TrainingLoop::TrainingLoop(const LoopInputs& inputs)
     : in_(inputs),
-      sampler_(static_cast<int64_t>(in_.train.examples.size()), order_seed(in_.options.schedule)),
+      sampler_(static_cast<int64_t>(in_.train.examples.size()), order_seed(in_.options.schedule),
+               groups_by_length(in_.options.schedule) ? 1 : 2),
       batches_per_epoch_(count_batches(in_)),
       total_steps_(dept::total_steps(in_.options.schedule, batches_per_epoch_)),
-      schedule_(in_.options.schedule.lr_scheduler_type,
-                warmup_steps(in_.options.schedule.warmup_steps, in_.options.schedule.warmup_ratio, total_steps_),
-                scheduled_steps(in_.options, total_steps_), in_.options.optimizer.learning_rate,
-                parse_schedule_arguments(in_.options.schedule.lr_scheduler_type, in_.options.schedule.lr_scheduler_kwargs)),
+      schedule_(step_schedule(in_, total_steps_)),
+      metric_schedule_(metric_schedule(in_)),
       step_(in_.ctx, in_.pipeline, adam_options(in_.options.optimizer), in_.options.optimizer.max_grad_norm,
             in_.options.schedule.gradient_accumulation_steps) {
-  if (in_.options.schedule.train_sampling_strategy != "group_by_length") return;
-  for (const Example& example : in_.train.examples)
-    lengths_.push_back(static_cast<int64_t>(example.source.size() + example.target.size()));
+  if (!groups_by_length(in_.options.schedule)) return;
+  for (const Example& example : in_.train.examples) lengths_.push_back(input_tokens(in_, example));
 }
 
 bool TrainingLoop::run() {
@@ -142,7 +188,7 @@ bool TrainingLoop::run() {
   const int64_t first_step = state_.step;
   const auto start = Clock::now();
   Progress progress("train", total_steps_, first_step);
-  if (in_.options.evaluation.eval_on_start && first_step == 0) evaluate_and_log();
+  if (in_.options.evaluation.eval_on_start && first_step == 0) evaluate_and_log();  // moves no rates
 
   while (state_.step < total_steps_ && !stopped_early()) {
     train_one_step();
@@ -162,12 +208,21 @@ bool TrainingLoop::run() {
 
 // What is due behind a step, in transformers' order.
 void TrainingLoop::end_step() {
-  const OutputOptions& output = in_.options.output;
-  if (due(output.logging_strategy, output.logging_steps) || (output.logging_first_step && state_.step == 1)) log_loss();
-  if (evaluation_due()) evaluate_and_log();
-  if (save_due()) save();
+  act("steps");
+  act("epoch");
   if (stopped_early())
     log::info(str("stopping early at step ", state_.step, ": ", state_.stale_evaluations, " evaluations without a better one"));
+}
+
+// What is due of one strategy: log, evaluate, save.
+void TrainingLoop::act(const std::string& strategy) {
+  const OutputOptions& output = in_.options.output;
+  const std::string &evaluates = in_.options.evaluation.eval_strategy, &saves = output.save_strategy;
+  const bool logs = output.logging_strategy == strategy && due(strategy, output.logging_steps);
+  const bool first = output.logging_first_step && strategy == "steps" && state_.step == 1;
+  if ((logs || first) && state_.logged_step < state_.step) log_loss();
+  if (evaluates == strategy && evaluation_due()) evaluate_and_log();
+  if ((saves == "best" ? evaluates : saves) == strategy && save_due()) save();
 }
 
 bool TrainingLoop::evaluation_due() const {
@@ -196,6 +251,7 @@ void TrainingLoop::resume(const fs::path& folder) {
   take_weights(checkpoint.adapter.weights);
   sampler_.restore(state_.generator, state_.epoch);
   step_.restore(checkpoint.optimizer, state_.micro_steps);
+  if (metric_schedule_ && !state_.schedule.is_null()) metric_schedule_->restore(state_.schedule, folder.string());
   drop_later_checkpoints(output.output_dir, state_.step);
   if (output.save_total_limit) prune_checkpoints(output.output_dir, *output.save_total_limit, state_.best_checkpoint);
   log::info(str("going on from ", folder.string()));
@@ -222,6 +278,8 @@ std::span<const Example> TrainingLoop::next_micro_batch() {
   const int64_t begin = std::min(batch_begin + rank(in_.ctx) * part, count), end = std::min(begin + part, count);
   micro_batch_.clear();
   for (int64_t i = begin; i < end; ++i) micro_batch_.push_back(in_.train.examples[order()[i]]);
+  for (int64_t i = batch_begin; i < std::min(batch_begin + examples_per_batch(in_), count); ++i)
+    state_.total_flos += 6.0 * static_cast<double>(input_tokens(in_, in_.train.examples[order()[i]]) * counted_parameters(in_));
   if (++state_.batch == batches_per_epoch_) {
     sampler_.next_epoch();
     order_.clear();
@@ -253,9 +311,7 @@ void TrainingLoop::train_one_step() {
 
 // An epoch's end within a step: there the original does what is due by epochs, before the step.
 void TrainingLoop::end_epoch() {
-  if (in_.options.output.logging_strategy == "epoch") log_loss();
-  if (in_.options.evaluation.eval_strategy == "epoch") evaluate_and_log();
-  if (in_.options.output.save_strategy == "epoch") save();
+  act("epoch");
   epoch_ended_ = false;
 }
 
@@ -275,10 +331,10 @@ void TrainingLoop::read_pending_loss() {
 }
 
 std::vector<Rates> TrainingLoop::rates() const {
-  const OptimizerOptions& o = in_.options.optimizer;
-  const double factor = schedule_.factor(state_.step);
-  return {{o.learning_rate * factor, o.lora_embedding_lr.value_or(o.learning_rate) * factor,
-           o.head_learning_rate.value_or(o.learning_rate) * factor}};
+  if (metric_schedule_) return {metric_schedule_->rates()};
+  Rates rates = base_rates(in_.options.optimizer);
+  for (double& rate : rates) rate *= schedule_.factor(state_.step);
+  return {rates};
 }
 
 // At a step's end; "epoch" is due at the first step that ends at or behind an epoch's end, and at the run's last one.
@@ -298,8 +354,9 @@ void TrainingLoop::record(OrderedJson entry) {
 
 void TrainingLoop::log_loss() {
   read_pending_loss();
-  const double loss = (state_.loss_sum - state_.logged_loss_sum) / static_cast<double>(state_.step - state_.logged_step);
-  state_.logged_loss_sum = state_.loss_sum;
+  const double so_far = state_.loss_sum + step_.loss()[0].item<double>();  // with what the original logs of a step not yet done
+  const double loss = (so_far - state_.logged_loss_sum) / static_cast<double>(state_.step - state_.logged_step);
+  state_.logged_loss_sum = so_far;
   state_.logged_step = state_.step;
   const double rate = rates()[0][static_cast<size_t>(Group::prompt)];
   record({{"epoch", rounded(state_.epochs, 2)},
@@ -323,6 +380,14 @@ void TrainingLoop::evaluate_and_log() {
   record(std::move(entry));
   state_.stale_evaluations = stale_evaluations(state_.stale_evaluations, state_.best_metric, *judged_, greater_is_better(in_),
                                                in_.options.evaluation.early_stopping_threshold);
+  if (metric_schedule_ && state_.step > 0) follow(judgement(evaluation, scheduling_metric(in_)));
+}
+
+void TrainingLoop::follow(double metric) {
+  const Rates before = metric_schedule_->rates();
+  metric_schedule_->evaluated(metric);
+  if (metric_schedule_->rates() != before)
+    log::info(str("learning_rate from ", before.front(), " to ", metric_schedule_->rates().front()));
 }
 
 bool TrainingLoop::better(double a, double b) const {
@@ -338,6 +403,7 @@ void TrainingLoop::save() {
   read_pending_loss();
   state_.micro_steps = step_.micro_steps();
   state_.generator = sampler_.state();
+  if (metric_schedule_) state_.schedule = metric_schedule_->state();
   if (judged_ && (!state_.best_metric || better(*judged_, *state_.best_metric))) {
     state_.best_metric = judged_;
     state_.best_checkpoint = checkpoint_name(state_.step);
@@ -368,6 +434,7 @@ void TrainingLoop::log_summary(double seconds) {
   const double examples = steps * static_cast<double>(examples_per_batch(in_) * in_.options.schedule.gradient_accumulation_steps);
   record({{"epoch", rounded(state_.epochs, 2)},
           {"step", state_.step},
+          {"total_flos", state_.total_flos},
           {"train_loss", state_.loss_sum / steps},
           {"train_runtime", rounded(seconds, 4)},
           {"train_samples_per_second", rounded(examples / seconds, 3)},

@@ -7,6 +7,8 @@
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
+#include "dept/train/metric_schedule.h"
+#include "dept/train/optimizer.h"
 #include "dept/train/schedule.h"
 
 namespace dept {
@@ -83,6 +85,12 @@ void describe_ignored(OptionSet& set) {
                                  "hub_revision", "push_to_hub_model_id", "push_to_hub_organization", "push_to_hub_token"});
   ignore("--optim chooses among two forms of AdamW", {"adafactor", "optim_args", "optim_target_modules"});
   ignore("embeddings get no noise", {"neftune_noise_alpha"});
+}
+
+std::vector<std::string> all_schedule_names() {
+  std::vector<std::string> names = schedule_names();
+  names.insert(names.end(), metric_schedule_names().begin(), metric_schedule_names().end());
+  return names;
 }
 
 template <class T>
@@ -162,8 +170,19 @@ void check_task_options(const TrainOptions& o, const OptionSet& set, Contradicti
 
 void check_schedule(const TrainOptions& o, Contradictions& found) {
   const EvaluationOptions& e = o.evaluation;
+  if (!o.data.original_quirks) {  // where it has no effect
+    try {
+      parse_optim(o.optimizer.optim);
+    } catch (const Error& error) {
+      found.unless(false, error.what());
+    }
+  }
+  const std::string &type = o.schedule.lr_scheduler_type, &arguments = o.schedule.lr_scheduler_kwargs;
   try {
-    parse_schedule_arguments(o.schedule.lr_scheduler_type, o.schedule.lr_scheduler_kwargs);
+    if (follows_metric(type))
+      parse_metric_schedule(type, arguments, false);
+    else
+      parse_schedule_arguments(type, arguments);
   } catch (const Error& error) {
     found.unless(false, error.what());
   }
@@ -171,8 +190,7 @@ void check_schedule(const TrainOptions& o, Contradictions& found) {
   found.unless(o.schedule.max_steps > 0 || o.schedule.num_train_epochs > 0, "--num_train_epochs is 0");
   found.unless(!e.early_stopping_patience || (e.load_best_model_at_end && e.eval_strategy != "no"),
                "--early_stopping_patience needs --load_best_model_at_end and an --eval_strategy");
-  found.unless(!o.data.original_quirks || o.optimizer.label_smoothing_factor == 0,
-               "--label_smoothing_factor ends the original's run: not under --original_quirks");
+  found.unless(!follows_metric(type) || e.eval_strategy != "no", "--lr_scheduler_type " + type + " needs an --eval_strategy");
   found.unless(o.output.save_strategy != "best" || e.eval_strategy != "no", "--save_strategy best needs an --eval_strategy");
   if (!e.load_best_model_at_end || o.output.save_strategy == "best") return;
   found.unless(e.eval_strategy == o.output.save_strategy && e.eval_strategy != "no",
@@ -187,7 +205,7 @@ void describe(ModelOptions& o, OptionSet& set) {
   set.section("Model");
   set.add("model_name_or_path", &o.model_name_or_path, "folder with config.json and weights, a .gguf file, or a name on the hub");
   describe(o.hub, set);
-  set.add("peft_model_id", &o.peft_model_id, "folder of a trained adapter");
+  set.add("peft_model_id", &o.peft_model_id, "folder of a trained adapter, or its name on the hub");
   set.add("tokenizer_name", &o.tokenizer_name, "tokenizer folder, file or name on the hub, when it is not the model's own");
   set.add("dtype", &o.dtype,
           "compute type; auto is bf16 where the CPU multiplies it natively, else fp32; int8 is bf16 with --backbone_dtype int8")
@@ -269,8 +287,7 @@ void describe(OptimizerOptions& o, OptionSet& set) {
   set.add("learning_rate", &o.learning_rate, "of the soft prompt").min(0);
   set.add("lora_embedding_lr", &o.lora_embedding_lr, "of A and B (default: learning_rate)").min(0);
   set.add("head_learning_rate", &o.head_learning_rate, "of a classification head (default: learning_rate)").min(0);
-  set.add("optim", &o.optim, "AdamW with eps before (adamw_hf) or after (adamw_torch) bias correction")
-      .choices({"adamw_hf", "adamw_torch"});
+  set.add("optim", &o.optim, "AdamW with eps before (adamw_hf) or after (adamw_torch) bias correction");
   set.add("adam_beta1", &o.adam_beta1, "decay of the first moment").min(0).max(1);
   set.add("adam_beta2", &o.adam_beta2, "decay of the second moment").min(0).max(1);
   set.add("adam_epsilon", &o.adam_epsilon, "added to the second moment's root").min(0);
@@ -289,7 +306,7 @@ void describe(ScheduleOptions& o, OptionSet& set) {
       .min(1)
       .max(1 << 20);
   set.add("gradient_accumulation_steps", &o.gradient_accumulation_steps, "micro-batches of a step").min(1).max(1 << 20);
-  set.add("lr_scheduler_type", &o.lr_scheduler_type, "course of the learning rates after warm-up").choices(schedule_names());
+  set.add("lr_scheduler_type", &o.lr_scheduler_type, "course of the learning rates after warm-up").choices(all_schedule_names());
   set.add("lr_scheduler_kwargs", &o.lr_scheduler_kwargs, "its arguments as a JSON object, under transformers' names");
   set.add("warmup_steps", &o.warmup_steps, "steps over which the learning rates rise from 0").min(0);
   set.add("warmup_ratio", &o.warmup_ratio, "the same as a share of all steps, when warmup_steps is 0").min(0).max(1);

@@ -83,7 +83,7 @@ void Outputs::adapter(const AdapterConfig& config, const Pipeline& pipeline, con
 }
 
 void Outputs::trainer_state(const TrainState& state, int64_t max_steps) const {
-  write_json(folder_ / "trainer_state.json", trainer_state_json(state, max_steps));
+  write_json(folder_ / "trainer_state.json", trainer_state_json(state, max_steps, folder_));
 }
 
 void Outputs::results(const std::string& name, const OrderedJson& results) {

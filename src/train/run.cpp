@@ -64,6 +64,14 @@ void check_head(const ModelInfo& info, const TrainOptions& o) {
   if (o.adapter.pooling) check_pooling(parse_pooling(*o.adapter.pooling), info.architecture);
 }
 
+// The original's loss of it is that of a head alone (docs/parity.md, row 13).
+void check_smoothing(const ModelInfo& info, const TrainOptions& o) {
+  if (o.data.original_quirks && o.optimizer.label_smoothing_factor > 0 && task_type(o, info) != "SEQ_CLS")
+    fail(Code::usage, "label_smoothing_factor",
+         str("0 for ", info.model_type, " under --original_quirks, as it ends the original's run"),
+         str(o.optimizer.label_smoothing_factor));
+}
+
 // The splits that the run works on.
 std::vector<SplitName> splits_of(const OutputOptions& output) {
   std::vector<SplitName> splits;
@@ -77,7 +85,7 @@ std::vector<SplitName> splits_of(const OutputOptions& output) {
 void check_fit(const TrainOptions& o) {
   const ModelInfo info = check_model(o.model);
   check_all({[&] { check_positions(info, o); }, [&] { check_head(info, o); }, [&] { check_room(info, o); },
-             [&] { check_submodules(o.adapter.num_transformer_submodules, info); }});
+             [&] { check_smoothing(info, o); }, [&] { check_submodules(o.adapter.num_transformer_submodules, info); }});
 }
 
 // All that can be known before the model is loaded, all problems at once.
@@ -229,7 +237,7 @@ int64_t train_samples(const LoopInputs& in) {
 
 OrderedJson train_results(const TrainingLoop& loop, const LoopInputs& in) {
   OrderedJson results = loop.state().log.back();
-  results.erase("step");
+  for (const char* name : {"step", "total_flos"}) results.erase(name);
   results["train_samples"] = train_samples(in);
   return results;
 }
@@ -292,6 +300,7 @@ void announce(const ModelInfo& info, const Context& ctx) {
 
 void adopt(TrainOptions& o, const OptionSet& set) {
   if (o.model.peft_model_id.empty()) return;
+  place_adapter(o.model);
   const AdapterConfig config = read_adapter_config(o.model.peft_model_id);
   adopt_model(config, o.model, o.data);
   if (!o.output.do_train) adopt_task(config, o.data, set);
@@ -327,7 +336,8 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<b
   attach_adapter(pipeline, adapter, pipeline.backbone->info(), data.task.labels);
   pipeline.label_smoothing = o.optimizer.label_smoothing_factor;
   pipeline.rules.alignment = adapter.config.delta_alignment;
-  const PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);
+  PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);
+  rules.drop_last = o.data.original_quirks && o.schedule.dataloader_drop_last;
 
   Events events(o, options);
   const LoopInputs in{ctx,   o,          data.task,       adapter.config, pipeline,

@@ -87,6 +87,10 @@ bool check_source(const ModelOptions& options) {
   return false;
 }
 
+void place_adapter(ModelOptions& options) {
+  options.peft_model_id = place_on_disk(options.peft_model_id, {HubFlags().revision, options.hub.cache_dir}, ModelPart::adapter);
+}
+
 bool place_model(ModelOptions& options) {
   const bool fetched = is_on_hub(options.path());
   options.model_path = place_on_disk(options.path(), options.hub, ModelPart::all);

@@ -186,6 +186,31 @@ TEST_F(Hub, TrainsByNamesAndAgainOffline) {
   EXPECT_THAT(run_dept({"tokenize", "--model_name_or_path", "t5-base"}, "\"film\"\n").out, HasSubstr(",1]"));
 }
 
+TEST_F(Hub, AnAdapterMayLieThereToo) {
+  ASSERT_EQ(run_dept(training("source")).code, 0);
+  for (const char* file : {"adapter_config.json", "adapter_model.safetensors"})
+    hub_.put(str("models/team/adapter/", file), read_file(scratch_ / "source" / file));
+  const auto judged = [&](const std::string& adapter) {
+    return run_dept({"eval", "--peft_model_id", adapter, "--task_name", "cola", "--threads", "1"}).out;
+  };
+  EXPECT_EQ(judged("team/adapter"), judged((scratch_ / "source").string()));
+  const auto going_on = [&](const std::string& adapter, const std::string& out) {
+    std::vector<std::string> flags = training(out);
+    flags.insert(flags.end(), {"--peft_model_id", adapter});
+    const Outcome run = run_dept(flags);
+    EXPECT_EQ(run.code, 0) << run.err;
+    return read_file(scratch_ / out / "adapter_model.safetensors");
+  };
+  set("HF_HUB_OFFLINE", "1");
+  EXPECT_EQ(going_on("team/adapter", "by_name"), going_on((scratch_ / "source").string(), "by_path"));
+  for (const char* command : {"predict", "generate", "score"}) {
+    const std::string text = command == std::string("score") ? "{\"source\":\"a\",\"target\":\"b\"}\n" : "\"the film\"\n";
+    EXPECT_EQ(run_dept({command, "--peft_model_id", "team/adapter"}, text).code, 0) << command;
+  }
+  EXPECT_THAT(expect_one_line(run_dept({"predict", "--peft_model_id", "team/other"}), 4),
+              AllOf(HasSubstr("hub: team/other"), HasSubstr("--peft_model_id FOLDER")));
+}
+
 TEST_F(Hub, WhatCannotBeReachedIsToldAtOnceAndTogether) {
   set("HF_ENDPOINT", "http://192.0.2.1");
   set("HF_HUB_ETAG_TIMEOUT", "");

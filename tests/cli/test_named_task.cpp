@@ -6,6 +6,7 @@
 #include "cli/program.h"
 #include "dept/base/json.h"
 #include "dept/base/text.h"
+#include "original_command.h"
 
 namespace dept {
 namespace {
@@ -62,53 +63,11 @@ class NamedTask : public ::testing::Test {
     return {"--train_file", rows(task, "train.csv", 10), "--validation_file", rows(task, "validation.csv", 6),
             "--test_file",  rows(task, "test.csv", 5)};
   }
-  // ../shared/spec's command to the letter; what the test changes comes behind it.
+  // What the test changes comes behind it.
   Words original_command(const std::string& task, const Words& more) const {
-    Words flags = {"train",
-                   "--peft_type",
-                   "PROMPT_TUNING_LORA",
-                   "--lora_embedding_lr",
-                   "5e-3",
-                   "--learning_rate",
-                   "3e-1",
-                   "--prefix_length",
-                   "40",
-                   "--r",
-                   "45",
-                   "--task_name",
-                   task,
-                   "--dataset_config_name",
-                   "en",
-                   "--model_name_or_path",
-                   "t5-base",
-                   "--do_train",
-                   "--do_eval",
-                   "--do_predict",
-                   "--per_device_train_batch_size",
-                   "32",
-                   "--per_device_eval_batch_size",
-                   "32",
-                   "--max_seq_length",
-                   "256",
-                   "--save_strategy",
-                   "steps",
-                   "--evaluation_strategy",
-                   "steps",
-                   "--max_steps",
-                   "40000",
-                   "--eval_steps",
-                   "1000",
-                   "--save_steps",
-                   "1000",
-                   "--warmup_steps",
-                   "500",
-                   "--weight_decay",
-                   "1e-5",
-                   "--load_best_model_at_end",
-                   "--save_total_limit",
-                   "1",
-                   "--output_dir",
-                   out_.string()};
+    Words flags = original_flags(task);
+    flags.insert(flags.begin(), "train");
+    flags.insert(flags.end(), {"--output_dir", out_.string()});
     flags.insert(flags.end(), more.begin(), more.end());
     return flags;
   }
@@ -308,6 +267,10 @@ TEST_F(NamedTask, UnknownNamesAndTasksThatTheOriginalCannotTrain) {
       "piqa", tiny({"--train_file", rows, "--validation_file", rows, "--test_file", rows, "--original_quirks"})));
   EXPECT_EQ(piqa.code, 2);
   EXPECT_THAT(piqa.err, HasSubstr("can train"));
+  const Columns& task = seed_tasks().front();
+  Words smoothing = tiny(files(task));
+  smoothing.insert(smoothing.end(), {"--original_quirks", "--label_smoothing_factor", "0.1"});
+  EXPECT_THAT(expect_one_line(run_dept(original_command(task.task, smoothing)), 2), HasSubstr("label_smoothing_factor"));
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ train() { "$dept" "${flags[@]}" --output_dir "$1" >>"$work/log" 2>&1 || { tail -
 # What has to be equal: weights, predictions, and every log and result without the figures that time gives.
 fingerprint() {
   (cd "$1" && sha256sum adapter_model.safetensors adapter_config.json generated_predictions.jsonl README.md &&
-    cat trainer_state.json ./*_results.json | grep -vE '_runtime"|_per_second"') | sed 's/,$//'
+    cat trainer_state.json ./*_results.json | grep -vE '_runtime"|_per_second"') | sed "s/,$//; s#$1/##"
 }
 
 start=$(date +%s%N)

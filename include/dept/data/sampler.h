@@ -14,7 +14,8 @@ namespace dept {
 /// Seeded with data_seed when that is given, else with the first int64 random_() after manual_seed(seed).
 class EpochSampler {
  public:
-  EpochSampler(int64_t examples, uint64_t generator_seed);
+  /// `draws`: permutations that an epoch takes from the generator, the first is its order; one alone under group_by_length.
+  EpochSampler(int64_t examples, uint64_t generator_seed, int64_t draws = 2);
   static uint64_t generator_seed(uint64_t seed);  ///< 42 -> 6909045637428952499
 
   /// The permutation of the epoch at hand.
@@ -28,7 +29,7 @@ class EpochSampler {
 
  private:
   void draw();
-  int64_t examples_;
+  int64_t examples_, draws_;
   int64_t epoch_ = 0;
   at::Generator generator_;
   std::string state_before_;

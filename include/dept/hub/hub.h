@@ -34,10 +34,11 @@ bool is_repository_name(const std::string& name);
 /// Says within about a second whether fetch_model can begin: the cache has all of it, or the endpoint knows it. Throws io.
 void check_hub_model(const HubOptions& options, const std::string& name, const std::string& revision);
 
-enum class ModelPart { all, tokenizer };
+enum class ModelPart { all, tokenizer, adapter };
 
-/// Config, tokenizer and, for `all`, weights (safetensors, else pytorch_model.bin) of the revision (a branch, tag or commit),
-/// from the cache or the endpoint. Returns their folder. Throws usage for an impossible name or revision, io.
+/// Config, tokenizer and, for `all`, weights (safetensors, else pytorch_model.bin) of the revision (a branch, tag or commit), of
+/// an adapter config and weights, from the cache or the endpoint. Returns their folder. Throws usage for an impossible name or
+/// revision, io.
 fs::path fetch_model(const HubOptions& options, const std::string& name, const std::string& revision,
                      ModelPart part = ModelPart::all);
 

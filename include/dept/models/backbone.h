@@ -41,6 +41,7 @@ struct ModelInfo {
   double head_dropout = 0;
   double initializer_range = 0.02;  ///< standard deviation of a fresh head
   int64_t parameters = 0;
+  int64_t embedding_parameters = 0;  ///< of them: tables in which numbers are looked up
   bool tied = false;
   std::optional<int64_t> bos_id, pad_id, decoder_start_id;
   std::vector<int64_t> eos_ids;

@@ -26,18 +26,20 @@ struct TrainState {
   double loss_sum = 0;         ///< of all steps' losses
   double logged_loss_sum = 0;  ///< what of loss_sum has been logged
   int64_t logged_step = 0;
+  double total_flos = 0;  ///< transformers' estimate of the floating point operations so far
   std::optional<double> best_metric;
   std::string best_checkpoint;    ///< "checkpoint-N"
   int64_t stale_evaluations = 0;  ///< in a row that were no better
   double num_train_epochs = 0;
+  OrderedJson schedule;  ///< where learning rates that follow a metric stand; null without
   OrderedJson log = OrderedJson::array();
 };
 
 /// "checkpoint-N".
 std::string checkpoint_name(int64_t step);
 
-/// trainer_state.json of transformers.
-OrderedJson trainer_state_json(const TrainState& state, int64_t max_steps);
+/// trainer_state.json of transformers, of a run that writes into `output_dir`.
+OrderedJson trainer_state_json(const TrainState& state, int64_t max_steps, const fs::path& output_dir);
 
 struct Checkpoint {
   TrainState state;

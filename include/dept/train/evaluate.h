@@ -21,6 +21,7 @@ struct PredictRules {
   GenerationOptions generation;
   std::vector<std::string> labels;  ///< their names, as shown
   std::vector<Ids> label_ids;       ///< what the model says for each, as encode_targets makes it
+  bool drop_last = false;           ///< evaluate full batches alone: the original's --dataloader_drop_last
 };
 
 /// From the options and the task; a pipeline with a head predicts by that. Throws usage when labels are to be scored and there

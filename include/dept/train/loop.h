@@ -9,6 +9,7 @@
 #include "dept/data/sampler.h"
 #include "dept/train/checkpoint.h"
 #include "dept/train/evaluate.h"
+#include "dept/train/metric_schedule.h"
 #include "dept/train/options.h"
 #include "dept/train/schedule.h"
 #include "dept/train/step.h"
@@ -51,6 +52,7 @@ class TrainingLoop {
  private:
   void resume(const fs::path& checkpoint);
   void end_step();
+  void act(const std::string& strategy);
   bool evaluation_due() const;
   bool save_due() const;
   std::span<const Example> next_micro_batch();
@@ -61,6 +63,7 @@ class TrainingLoop {
   void record(OrderedJson entry);
   void log_loss();
   void evaluate_and_log();
+  void follow(double metric);
   void save();
   void load_best();
   void log_summary(double seconds);
@@ -78,6 +81,7 @@ class TrainingLoop {
   int64_t batches_per_epoch_;
   int64_t total_steps_;
   Schedule schedule_;
+  std::optional<MetricSchedule> metric_schedule_;  // in the place of schedule_, which is constant then
   Step step_;
   TrainState state_;
   at::Tensor pending_loss_;  // of the step before, not yet read

@@ -15,7 +15,7 @@ struct HubFlags {
 };
 void describe(HubFlags& flags, OptionSet& set);
 
-/// Whether a model or tokenizer is named as on the hub: no path that is there, none that looks like a file's.
+/// Whether a model, tokenizer or adapter is named as on the hub: no path that is there, none that looks like a file's.
 bool is_on_hub(const std::string& name);
 
 /// check_hub_model, for the flags.

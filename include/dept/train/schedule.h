@@ -10,7 +10,7 @@
 namespace dept {
 
 /// linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt, cosine_with_min_lr,
-/// cosine_warmup_with_min_lr, warmup_stable_decay. (Those that follow a metric, reduce_lr_on_plateau and greedy, are not there.)
+/// cosine_warmup_with_min_lr, warmup_stable_decay. (Those that follow a metric: metric_schedule.h.)
 const std::vector<std::string>& schedule_names();
 
 /// transformers' lr_scheduler_kwargs; what is absent is what its functions take then.

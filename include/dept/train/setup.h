@@ -34,6 +34,10 @@ ModelInfo check_model(const ModelOptions& options);
 /// Whether the model is on disk, for check_model. Throws io in about a second for one on the hub that cannot be had.
 bool check_source(const ModelOptions& options);
 
+/// Brings an adapter that peft_model_id names on the hub (its main branch) to the disk, where peft_model_id is from then on.
+/// Throws usage or io.
+void place_adapter(ModelOptions& options);
+
 /// Brings model and tokenizer to the disk. Returns whether the model came from the hub, unchecked yet. Throws usage or io.
 bool place_model(ModelOptions& options);
 

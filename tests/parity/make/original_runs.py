@@ -215,6 +215,13 @@ CASES = {
                       "--warmup_steps 2 --per_device_train_batch_size 4"),
     "roberta-cola": case("roberta", "cola", "--learning_rate 0.03 --lora_embedding_lr 0.02 --max_steps 15 --per_device_train_batch_size 5 "
                          "--gradient_accumulation_steps 2", s=30),
+    "bert-mrpc-smoothing": case("bert", "mrpc", "--label_smoothing_factor 0.2 --learning_rate 0.05 --max_steps 9 --dataloader_drop_last "
+                                "--per_device_train_batch_size 4 --per_device_eval_batch_size 4 --optim adafactor"),
+    "roberta-cola-epoch-logs": case("roberta", "cola", "--logging_strategy epoch --evaluation_strategy steps --eval_steps 5 "
+                                    "--logging_first_step --learning_rate 0.03 --max_steps 15 --per_device_train_batch_size 5 "
+                                    "--gradient_accumulation_steps 2", s=30),
+    "t5-rte-by-length": case("t5", "rte", "--group_by_length --learning_rate 0.2 --lora_embedding_lr 0.1 --max_steps 12 "
+                             "--per_device_train_batch_size 3"),
     "roberta-boolq-vanilla": case("roberta", "superglue-boolq", "--learning_rate 0.05 --max_steps 10 --per_device_train_batch_size 4",
                                   kind="PROMPT_TUNING", s=40),
 }

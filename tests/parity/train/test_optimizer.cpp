@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "dept/base/json.h"
+#include "dept/train/metric_schedule.h"
 #include "dept/train/optimizer.h"
 #include "dept/train/schedule.h"
 
@@ -82,10 +83,10 @@ TEST(ClipGolden, EachConfigurationByTheNormOfAllItsGradients) {
   }
 }
 
-TEST(ScheduleGolden, AllNamesAsTransformers) {
-  const Json cases = read_json(data / "schedules.json");
+// Returns the names that it met.
+std::set<std::string> expect_schedules(const char* file) {
   std::set<std::string> seen;
-  for (const Json& one : cases) {
+  for (const Json& one : read_json(data / file)) {
     const auto name = one["name"].get<std::string>();
     seen.insert(name);
     const auto arguments = one["arguments"].get<std::string>();
@@ -95,7 +96,35 @@ TEST(ScheduleGolden, AllNamesAsTransformers) {
       EXPECT_NEAR(0.3 * schedule.factor(static_cast<int64_t>(t)), one["rates"][t].get<double>(), 1e-15)
           << name << " " << arguments << " warm-up " << one["warmup"] << " total " << one["total"] << " after " << t;
   }
-  EXPECT_EQ(seen.size(), schedule_names().size());
+  return seen;
+}
+
+TEST(ScheduleGolden, AllNamesAsTransformers) {
+  EXPECT_EQ(expect_schedules("schedules.json").size(), schedule_names().size());
+}
+
+TEST(ScheduleGolden, TheOriginalsNamesAsItsTransformers) {
+  EXPECT_EQ(expect_schedules("schedules_4.28.json").size(), 7u);
+}
+
+TEST(ScheduleGolden, RatesFollowAMetricAsInTorchAndTransformers) {
+  std::set<std::string> seen;
+  for (const Json& one : read_json(data / "metric_schedules.json")) {
+    const auto name = one["name"].get<std::string>();
+    const auto arguments = one["arguments"].get<std::string>();
+    seen.insert(name);
+    MetricSchedule schedule(parse_metric_schedule(name, arguments, false), {0.3, 0.005, 0.02});
+    for (size_t t = 0; t < one["metrics"].size(); ++t) {
+      schedule.evaluated(one["metrics"][t].get<double>());
+      for (size_t group = 0; group < groups; ++group)
+        ASSERT_EQ(schedule.rates()[group], one["rates"][t][group].get<double>()) << name << " " << arguments << " after " << t;
+      if (t % 7 != 3) continue;
+      const Json kept = Json::parse(schedule.state().dump());  // as a checkpoint keeps it
+      schedule = MetricSchedule(parse_metric_schedule(name, arguments, false), {0.3, 0.005, 0.02});
+      schedule.restore(kept, "checkpoint");
+    }
+  }
+  EXPECT_EQ(seen.size(), metric_schedule_names().size());
 }
 
 }  // namespace

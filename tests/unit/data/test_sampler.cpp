@@ -18,6 +18,15 @@ TEST(EpochSampler, EachEpochIsAnotherPermutation) {
   for (int64_t i = 0; i < 100; ++i) EXPECT_EQ(sorted[i], i);
 }
 
+TEST(EpochSampler, AnEpochMayDrawOnce) {
+  EpochSampler once(20, 7, 1), twice(20, 7);
+  EXPECT_EQ(once.order(), twice.order());
+  once.next_epoch();
+  once.next_epoch();
+  twice.next_epoch();
+  EXPECT_EQ(once.order(), twice.order()) << "what was drawn and dropped lies between";
+}
+
 TEST(EpochSampler, RestoredStateGoesOnAlike) {
   EpochSampler unbroken(31, 5);
   unbroken.next_epoch();

@@ -122,6 +122,22 @@ TEST_F(HubModel, TokenizerAloneNeedsNoWeights) {
   EXPECT_EQ(hub_.count("", "model.safetensors"), 0u);
 }
 
+TEST_F(HubModel, AnAdapterIsItsConfigAndItsWeights) {
+  const auto adapter = [&](const HubOptions& options) { return fetch_model(options, "tiny", revision, ModelPart::adapter); };
+  hub_.put("models/tiny/config.json", "{}");
+  EXPECT_THAT(error_of(Code::io, [&] { adapter(hub_.options()); }), HasSubstr("adapter_config.json"));
+  hub_.put("models/tiny/adapter_config.json", "{}");
+  EXPECT_THAT(error_of(Code::io, [&] { adapter(hub_.options()); }), HasSubstr("adapter_model.safetensors or adapter_model.bin"));
+  hub_.put("models/tiny/adapter_model.bin", "pickle");
+  fs::remove_all(hub_.cache());
+  const fs::path folder = adapter(hub_.options());
+  EXPECT_EQ(content_of(folder / "adapter_model.bin"), "pickle");
+  EXPECT_FALSE(fs::exists(folder / "config.json"));
+  HubOptions offline = hub_.options();
+  offline.offline = true;
+  EXPECT_EQ(adapter(offline), folder);
+}
+
 TEST_F(HubModel, ShardNamesNeverEscape) {
   hub_.put("models/tiny/config.json", "{}");
   for (const char* name : {"../../../../evil", "/etc/passwd", "a/b", "..", ""}) {

@@ -37,6 +37,8 @@ TrainState state(int64_t step) {
   state.logged_step = 4;
   state.best_metric = 200.0 / 3;
   state.best_checkpoint = "checkpoint-2";
+  state.total_flos = 1.5e18;
+  state.schedule = {{"rates", {0.1, 0.2}}};
   state.log.push_back({{"z_first", 1}, {"a_second", 0.1}});
   return state;
 }
@@ -61,6 +63,9 @@ TEST(Checkpoint, GivesBackWhatWasSaved) {
   EXPECT_EQ(loaded.state.logged_step, expected.logged_step);
   EXPECT_EQ(*loaded.state.best_metric, *expected.best_metric);
   EXPECT_EQ(loaded.state.best_checkpoint, expected.best_checkpoint);
+  EXPECT_EQ(read_json(scratch / "checkpoint-6/trainer_state.json")["best_model_checkpoint"], (scratch / "checkpoint-2").string());
+  EXPECT_EQ(loaded.state.total_flos, expected.total_flos);
+  EXPECT_EQ(loaded.state.schedule, expected.schedule);
   EXPECT_EQ(loaded.state.log.dump(), expected.log.dump()) << "keys in order";
   EXPECT_TRUE(at::equal(loaded.adapter.weights.A, saved.A));
   ASSERT_EQ(loaded.optimizer.size(), 2u);

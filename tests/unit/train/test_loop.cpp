@@ -41,17 +41,15 @@ class Threads {
 TEST(Loop, AnInterruptedRunGoesOnToTheSameBits) {
   const Scratch scratch;
   TinyRun whole(scratch / "whole"), broken(scratch / "broken");
-  TrainingLoop unbroken(whole.inputs());
-  ASSERT_TRUE(unbroken.run());
+  const TrainState unbroken = run_whole(whole);
 
   int asked = 0;
   broken.interrupted = [&] { return ++asked == 3; };  // between two checkpoints
   EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
   TinyRun again(scratch / "broken");
-  TrainingLoop resumed(again.inputs());
-  ASSERT_TRUE(resumed.run());
-  EXPECT_EQ(resumed.state().step, 8);
-  EXPECT_EQ(timeless(resumed.state().log), timeless(unbroken.state().log));
+  const TrainState resumed = run_whole(again);
+  EXPECT_EQ(resumed.step, 8);
+  EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log));
   EXPECT_TRUE(at::equal(again.pipeline.weights.P, whole.pipeline.weights.P));
   EXPECT_TRUE(at::equal(again.pipeline.weights.A, whole.pipeline.weights.A));
   EXPECT_TRUE(at::equal(again.pipeline.weights.B, whole.pipeline.weights.B));
@@ -70,9 +68,8 @@ TEST(Loop, AHeadGoesOnToTheSameBitsToo) {
   int asked = 0;
   broken.interrupted = [&] { return ++asked == 3; };
   EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
-  TrainingLoop resumed(again.inputs());
-  ASSERT_TRUE(resumed.run());
-  EXPECT_EQ(timeless(resumed.state().log), timeless(unbroken.state().log));
+  const TrainState resumed = run_whole(again);
+  EXPECT_EQ(timeless(resumed.log), timeless(unbroken.state().log));
   for (const AdapterMember& member : adapter_members(HeadForm::score))
     EXPECT_TRUE(at::equal(again.pipeline.weights.*member.tensor, whole.pipeline.weights.*member.tensor)) << member.name;
 }
@@ -81,15 +78,15 @@ TEST(Loop, LogsTransformersKeys) {
   const Scratch scratch;
   TinyRun run(scratch / "run");
   run.options.optimizer.learning_rate = 0.08;
-  TrainingLoop loop(run.inputs());
-  ASSERT_TRUE(loop.run());
-  const OrderedJson& log = loop.state().log;
+  const TrainState loop = run_whole(run);
+  const OrderedJson& log = loop.log;
   ASSERT_EQ(log.size(), 9u) << "4 losses, 4 evaluations, 1 summary";
   EXPECT_EQ(log[0]["step"], 2);
   EXPECT_NEAR(log[0]["learning_rate"].get<double>(), 0.08 * 6 / 8, 1e-12) << "the next step's";
   EXPECT_EQ(log[0]["epoch"], 1.33) << "4 micro-batches of 3 an epoch";
   EXPECT_EQ(log[0]["loss"].get<double>(), std::round(log[0]["loss_exact"].get<double>() * 1e4) / 1e4);
   EXPECT_TRUE(log[1].contains("eval_accuracy"));
+  EXPECT_GT(log[8]["total_flos"].get<double>(), 0);
   double sum = 0;
   for (size_t i : {0, 2, 4, 6}) sum += log[i]["loss_exact"].get<double>();
   EXPECT_NEAR(log[8]["train_loss"].get<double>(), sum / 4, 1e-9);
@@ -103,17 +100,16 @@ TEST(Loop, EndsWithTheBestCheckpoint) {
   run.options.evaluation.metric_for_best_model = "eval_loss";
   run.options.optimizer.learning_rate = 5;  // so that later is worse
   run.options.output.save_total_limit = 1;
-  TrainingLoop loop(run.inputs());
-  ASSERT_TRUE(loop.run());
+  const TrainState loop = run_whole(run);
   double best = 1e9;
   int64_t best_step = 0;
-  for (const auto& entry : loop.state().log)
+  for (const auto& entry : loop.log)
     if (entry.contains("eval_loss") && entry["eval_loss"].get<double>() < best) {
       best = entry["eval_loss"];
       best_step = entry["step"];
     }
-  EXPECT_EQ(loop.state().best_checkpoint, checkpoint_name(best_step));
-  EXPECT_EQ(*loop.state().best_metric, best);
+  EXPECT_EQ(loop.best_checkpoint, checkpoint_name(best_step));
+  EXPECT_EQ(*loop.best_metric, best);
   const Adapter saved = load_adapter(scratch / "run" / checkpoint_name(best_step), 32);
   EXPECT_TRUE(at::equal(run.pipeline.weights.P, saved.weights.P));
 }

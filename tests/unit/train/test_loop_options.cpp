@@ -44,10 +44,9 @@ TEST(LoopOptions, TheFirstStepMayBeLogged) {
   TinyRun run(scratch / "run");
   run.options.output.logging_first_step = true;
   run.options.output.logging_steps = 100;
-  TrainingLoop loop(run.inputs());
-  ASSERT_TRUE(loop.run());
-  EXPECT_EQ(loop.state().log[0]["step"], 1);
-  EXPECT_TRUE(loop.state().log[0].contains("loss"));
+  const TrainState loop = run_whole(run);
+  EXPECT_EQ(loop.log[0]["step"], 1);
+  EXPECT_TRUE(loop.log[0].contains("loss"));
 }
 
 TEST(LoopOptions, StopsWhenEvaluationsGetNoBetter) {
@@ -57,17 +56,15 @@ TEST(LoopOptions, StopsWhenEvaluationsGetNoBetter) {
   run.options.evaluation.metric_for_best_model = "loss";
   run.options.evaluation.early_stopping_patience = 2;
   run.options.evaluation.early_stopping_threshold = 1e9;  // nothing is better by so much: the second evaluation is stale already
-  TrainingLoop loop(run.inputs());
-  ASSERT_TRUE(loop.run());
-  EXPECT_EQ(loop.state().step, 6);
-  EXPECT_EQ(loop.state().log.back()["step"], 6);
+  const TrainState loop = run_whole(run);
+  EXPECT_EQ(loop.step, 6);
+  EXPECT_EQ(loop.log.back()["step"], 6);
 
   // Given again it stops at once, where it had stopped.
   TinyRun again(scratch / "run");
   again.options = run.options;
-  TrainingLoop resumed(again.inputs());
-  ASSERT_TRUE(resumed.run());
-  EXPECT_EQ(resumed.state().step, 6);
+  const TrainState resumed = run_whole(again);
+  EXPECT_EQ(resumed.step, 6);
   EXPECT_TRUE(at::equal(again.pipeline.weights.P, run.pipeline.weights.P));
 }
 
@@ -77,11 +74,10 @@ TEST(LoopOptions, OnlyBetterOnesMayBeSaved) {
   run.options.output.save_strategy = "best";
   run.options.evaluation.metric_for_best_model = "loss";
   run.options.optimizer.learning_rate = 5;  // so that some are worse
-  TrainingLoop loop(run.inputs());
-  ASSERT_TRUE(loop.run());
+  const TrainState loop = run_whole(run);
   double best = 1e9;
   std::vector<std::string> better, saved;
-  for (const OrderedJson& entry : loop.state().log) {
+  for (const OrderedJson& entry : loop.log) {
     if (!entry.contains("eval_loss") || entry["eval_loss"].get<double>() >= best) continue;
     best = entry["eval_loss"];
     better.push_back(checkpoint_name(entry["step"]));
@@ -95,19 +91,17 @@ TEST(LoopOptions, WhatIsBetterCanBeTurnedRound) {
   TinyRun run(scratch / "run");
   run.options.evaluation.metric_for_best_model = "eval_loss";
   run.options.evaluation.greater_is_better = true;
-  TrainingLoop loop(run.inputs());
-  ASSERT_TRUE(loop.run());
+  const TrainState loop = run_whole(run);
   double worst = 0;
-  for (const OrderedJson& entry : loop.state().log)
+  for (const OrderedJson& entry : loop.log)
     if (entry.contains("eval_loss")) worst = std::max(worst, entry["eval_loss"].get<double>());
-  EXPECT_EQ(*loop.state().best_metric, worst);
+  EXPECT_EQ(*loop.best_metric, worst);
 }
 
 TEST(LoopOptions, GoesOnFromACheckpointByName) {
   const Scratch scratch;
   TinyRun whole(scratch / "whole");
-  TrainingLoop unbroken(whole.inputs());
-  ASSERT_TRUE(unbroken.run());
+  const TrainState unbroken = run_whole(whole);
 
   // From one in the middle of the same folder: what lies behind it is made anew.
   TinyRun again(scratch / "whole");
@@ -122,10 +116,9 @@ TEST(LoopOptions, GoesOnFromACheckpointByName) {
   // From another run's, into a folder of its own.
   TinyRun other(scratch / "other");
   other.options.output.resume_from_checkpoint = (scratch / "whole/checkpoint-4").string();
-  TrainingLoop moved(other.inputs());
-  ASSERT_TRUE(moved.run());
+  const TrainState moved = run_whole(other);
   EXPECT_TRUE(at::equal(other.pipeline.weights.P, whole.pipeline.weights.P));
-  EXPECT_EQ(timeless(moved.state().log), timeless(unbroken.state().log));
+  EXPECT_EQ(timeless(moved.log), timeless(unbroken.log));
 
   OutputOptions output;
   output.output_dir = (scratch / "empty").string();
@@ -155,17 +148,14 @@ TEST(LoopOptions, ALengthAwareRunGoesOnToTheSameBits) {
   const Scratch scratch;
   TinyRun whole(scratch / "whole"), broken(scratch / "broken"), again(scratch / "broken"), plain(scratch / "plain");
   for (TinyRun* run : {&whole, &broken, &again}) run->options.schedule.train_sampling_strategy = "group_by_length";
-  TrainingLoop unbroken(whole.inputs());
-  ASSERT_TRUE(unbroken.run());
+  const TrainState unbroken = run_whole(whole);
   int asked = 0;
   broken.interrupted = [&] { return ++asked == 3; };
   EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
-  TrainingLoop resumed(again.inputs());
-  ASSERT_TRUE(resumed.run());
-  EXPECT_EQ(timeless(resumed.state().log), timeless(unbroken.state().log));
-  TrainingLoop other(plain.inputs());
-  ASSERT_TRUE(other.run());
-  EXPECT_NE(timeless(other.state().log), timeless(unbroken.state().log));
+  const TrainState resumed = run_whole(again);
+  EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log));
+  const TrainState other = run_whole(plain);
+  EXPECT_NE(timeless(other.log), timeless(unbroken.log));
 }
 
 TEST(LoopOptions, AFilesOwnOrder) {
@@ -199,14 +189,58 @@ TEST(LoopOptions, TheOriginalSchedulesEpochsAsMinusOneSteps) {
   }
 }
 
+TEST(LoopOptions, RatesMayFollowTheEvaluations) {
+  const Scratch scratch;
+  TinyRun whole(scratch / "whole"), broken(scratch / "broken"), again(scratch / "broken");
+  for (TinyRun* run : {&whole, &broken, &again}) {
+    run->options.schedule.lr_scheduler_type = "reduce_lr_on_plateau";
+    run->options.schedule.lr_scheduler_kwargs = R"({"patience": 0, "factor": 0.5, "threshold": 100, "threshold_mode": "abs"})";
+    run->options.optimizer.lora_embedding_lr = 0.01;
+    run->options.evaluation.eval_on_start = true;
+  }
+  const TrainState unbroken = run_whole(whole);
+  std::vector<double> rates;
+  for (const OrderedJson& entry : unbroken.log)
+    if (entry.contains("loss")) rates.push_back(entry["learning_rate"]);
+  EXPECT_EQ(rates, (std::vector<double>{0.05, 0.05, 0.025, 0.0125})) << "the first evaluation is the best one";
+
+  int asked = 0;
+  broken.interrupted = [&] { return ++asked == 5; };
+  EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
+  const TrainState resumed = run_whole(again);
+  EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log));
+  EXPECT_TRUE(at::equal(again.pipeline.weights.P, whole.pipeline.weights.P));
+}
+
+TEST(LoopOptions, AMetricsModeIsItsOwnUnlessSaid) {
+  const Scratch scratch;
+  for (const bool turned : {false, true}) {
+    TinyRun run(scratch / (turned ? "turned" : "plain"));
+    run.options.schedule.lr_scheduler_type = "reduce_lr_on_plateau";
+    run.options.schedule.lr_scheduler_kwargs = turned ? R"({"patience": 0, "mode": "min"})" : R"({"patience": 0})";
+    run.options.evaluation.metric_for_best_model = "accuracy";
+    TrainingLoop loop(run.inputs());
+    ASSERT_TRUE(loop.run());
+    double best = turned ? 1e9 : -1e9, rate = 0.05;
+    for (const OrderedJson& entry : loop.state().log) {
+      if (entry.contains("loss")) {
+        EXPECT_NEAR(entry["learning_rate"].get<double>(), rate, 1e-15) << turned << entry["step"];
+      }
+      if (!entry.contains("eval_accuracy")) continue;
+      const double accuracy = entry["eval_accuracy"];
+      const bool better = turned ? accuracy < best * (1 - 1e-4) : accuracy > best * (1 + 1e-4);
+      better ? best = accuracy : rate *= 0.1;
+    }
+  }
+}
+
 TEST(LoopOptions, EveryEntryIsTold) {
   const Scratch scratch;
   TinyRun run(scratch / "run");
   OrderedJson told = OrderedJson::array();
   run.logged = [&](const OrderedJson& entry) { told.push_back(entry); };
-  TrainingLoop loop(run.inputs());
-  ASSERT_TRUE(loop.run());
-  EXPECT_EQ(told, loop.state().log);
+  const TrainState loop = run_whole(run);
+  EXPECT_EQ(told, loop.log);
 }
 
 }  // namespace

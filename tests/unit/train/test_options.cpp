@@ -3,6 +3,7 @@
 #include "dept/base/json.h"
 #include "dept/train/loop.h"
 #include "dept/train/options.h"
+#include "original_command.h"
 #include "unit/base/scratch.h"
 
 namespace dept {
@@ -36,48 +37,7 @@ TEST(TrainOptions, HaveTheOriginalsDefaults) {
 }
 
 TEST(TrainOptions, TakeTheOriginalsCommand) {
-  Parsed parsed({"--validation_file",
-                 "v.csv",
-                 "--test_file",
-                 "t.csv",
-                 "--peft_type",
-                 "PROMPT_TUNING_LORA",
-                 "--lora_embedding_lr",
-                 "5e-3",
-                 "--learning_rate",
-                 "3e-1",
-                 "--prefix_length",
-                 "40",
-                 "--r",
-                 "45",
-                 "--dataset_config_name",
-                 "en",
-                 "--do_eval",
-                 "--do_predict",
-                 "--per_device_train_batch_size",
-                 "32",
-                 "--per_device_eval_batch_size",
-                 "32",
-                 "--max_seq_length",
-                 "256",
-                 "--save_strategy",
-                 "steps",
-                 "--evaluation_strategy",
-                 "steps",
-                 "--max_steps",
-                 "40000",
-                 "--eval_steps",
-                 "1000",
-                 "--save_steps",
-                 "1000",
-                 "--warmup_steps",
-                 "500",
-                 "--weight_decay",
-                 "1e-5",
-                 "--load_best_model_at_end",
-                 "--save_total_limit",
-                 "1"});
-  const TrainOptions o = parsed.settled();
+  const TrainOptions o = Parsed(original_flags("sst2")).settled();
   EXPECT_EQ(*o.optimizer.lora_embedding_lr, 5e-3);
   EXPECT_EQ(o.evaluation.eval_strategy, "steps");
   EXPECT_EQ(*o.evaluation.eval_steps, 1000);
@@ -144,8 +104,9 @@ TEST(TrainOptions, QuirksDropWhatTheOriginalIgnores) {
   EXPECT_EQ(o.schedule.warmup_ratio, 0);
   EXPECT_FALSE(o.optimizer.apply_weight_decay);
   EXPECT_EQ(o.evaluation.metric_for_best_model, "");
-  Parsed smoothing({"--original_quirks", "--label_smoothing_factor", "0.1"});
-  EXPECT_NE(error_of(Code::usage, [&] { smoothing.settled(); }).find("--label_smoothing_factor"), std::string::npos);
+  EXPECT_EQ(Parsed({"--original_quirks", "--optim", "adafactor"}).settled().optimizer.optim, "adamw_hf");
+  Parsed other({"--optim", "adafactor"});
+  EXPECT_NE(error_of(Code::usage, [&] { other.settled(); }).find("adamw_hf or adamw_torch"), std::string::npos);
 }
 
 TEST(TrainOptions, ArgumentsOfTheScheduleAreChecked) {
@@ -166,6 +127,26 @@ TEST(TrainOptions, ArgumentsOfTheScheduleAreChecked) {
         {"warmup_stable_decay", "{\"num_decay_steps\": 3, \"decay_type\": \"round\"}", "1-sqrt"}})
     EXPECT_NE(refusal({"--lr_scheduler_type", type, "--lr_scheduler_kwargs", arguments}).find(expected), std::string::npos)
         << type << arguments;
+}
+
+TEST(TrainOptions, RatesThatFollowEvaluationsNeedThem) {
+  const auto refusal = [](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"--lr_scheduler_type", "greedy"});
+    Parsed parsed(flags);
+    return error_of(Code::usage, [&] { parsed.settled(); });
+  };
+  EXPECT_NE(refusal({}).find("--lr_scheduler_type greedy needs an --eval_strategy"), std::string::npos);
+  const std::vector<std::string> evaluated = {"--eval_strategy", "steps", "--validation_file", "v.csv", "--lr_scheduler_kwargs"};
+  for (const auto& [arguments, expected] : {std::pair{"{\"factor\": 1}", "between 0 and 1"},
+                                            {"{\"mode\": \"least\"}", "max or min"},
+                                            {"{\"num_cycles\": 2}", "warmup, max_lr"},
+                                            {"{\"patience\": \"x\"}", "patience"},
+                                            {"{\"window_size\": 0}", "window_size"},
+                                            {"3", "a JSON object"}}) {
+    std::vector<std::string> flags = evaluated;
+    flags.emplace_back(arguments);
+    EXPECT_NE(refusal(flags).find(expected), std::string::npos) << arguments << refusal(flags);
+  }
 }
 
 TEST(TrainOptions, VanillaPromptTuningHasNoRank) {
