@@ -7,7 +7,8 @@ namespace dept {
 Trie::Trie(std::vector<std::pair<std::string_view, int32_t>> keys) {
   reserve(257);
   nodes_[root].parent = none - 1;  // taken, and nobody's child
-  std::stable_sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  const auto before = [](const auto& a, const auto& b) { return a.first < b.first; };
+  if (!std::is_sorted(keys.begin(), keys.end(), before)) std::stable_sort(keys.begin(), keys.end(), before);
   struct Task {
     uint32_t node;
     size_t begin, end, depth;  // keys_[begin, end) share their first `depth` bytes

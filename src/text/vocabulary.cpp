@@ -29,10 +29,13 @@ void Vocabulary::grow(size_t slots) {
 Vocabulary::Added Vocabulary::add(std::string_view token, int64_t id) {
   if (id < 0 || id > max_id) return Added::bad_id;
   if (contains(id)) return Added::id_taken;
-  if (find(token) != absent) return Added::token_known;
-  if (2 * (count_ + 1) > slots_.size()) grow(slots_.size() * 2);
+  size_t at = slot(token);
+  if (slots_[at] != absent) return Added::token_known;
+  if (2 * (count_ + 1) > slots_.size()) {
+    grow(slots_.size() * 2);
+    at = slot(token);
+  }
   if (id >= end_id()) spans_.resize(static_cast<size_t>(id) + 1);
-  const size_t at = slot(token);
   spans_[id] = {bytes_.size(), token.size()};
   bytes_ += token;
   slots_[at] = static_cast<int32_t>(id);

@@ -22,16 +22,17 @@ class WordPiece : public Model {
 };
 
 WordPiece::WordPiece(const Json& json, const std::string& where) {
-  read_vocabulary(member(json, "vocab", where), vocabulary_, where + ": vocab");
+  const Json& vocab = member(json, "vocab", where);
+  read_vocabulary(vocab, vocabulary_, where + ": vocab");
   const auto unk = value_or<std::string>(json, "unk_token", "[UNK]", where);
   const int32_t id = vocabulary_.find(unk);
   if (id == Vocabulary::absent) fail(Code::bad_input, where + ": unk_token", "a token of the vocabulary", quote(unk));
   unk_id_ = id;
   max_points_ = value_or<int64_t>(json, "max_input_chars_per_word", 100, where);
   std::vector<std::pair<std::string_view, int32_t>> keys;
-  for (int64_t i = 0; i < vocabulary_.end_id(); ++i)
-    if (vocabulary_.contains(i) && !vocabulary_.token(i).empty())
-      keys.emplace_back(vocabulary_.token(i), static_cast<int32_t>(i));
+  keys.reserve(vocab.size());
+  for (const auto& [token, id] : vocab.get_ref<const Json::object_t&>())
+    if (!token.empty()) keys.emplace_back(token, id.get<int32_t>());
   trie_ = Trie(std::move(keys));
   for (const char byte : value_or<std::string>(json, "continuing_subword_prefix", "##", where))
     if (inside_ != Trie::none) inside_ = trie_.child(inside_, static_cast<uint8_t>(byte));
