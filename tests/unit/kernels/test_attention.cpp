@@ -51,6 +51,13 @@ at::Tensor reference_span(const at::Tensor& q, const at::Tensor& k, const at::Te
   return at::stack(results, 1).reshape({span.q_length, -1});
 }
 
+AttentionOptions scaled(double scale, bool causal) {
+  AttentionOptions options;
+  options.scale = scale;
+  options.causal = causal;
+  return options;
+}
+
 struct Case {
   int64_t heads, kv_heads, k;
   std::vector<AttentionSpan> spans;
@@ -65,7 +72,7 @@ void expect_equal_to_reference(const Case& c) {
   const at::Tensor wanted = at::cat(parts), d = at::randn(wanted.sizes(), wanted.options());
   (wanted * d).sum().backward();
 
-  for (const auto [dtype, tolerance] : {std::pair{at::kDouble, 1e-12}, {at::kFloat, 2e-6}, {at::kBFloat16, 3e-2}}) {
+  for (const auto& [dtype, tolerance] : {std::pair{at::kDouble, 1e-12}, {at::kFloat, 2e-6}, {at::kBFloat16, 3e-2}}) {
     AttentionOptions options = c.options;
     if (options.relative_bias.defined())
       options.relative_bias = options.relative_bias.to(dtype == at::kDouble ? at::kDouble : at::kFloat);
@@ -84,13 +91,13 @@ void expect_equal_to_reference(const Case& c) {
 TEST(Attention, CausalWithGroupedHeadsEqualsAutograd) {
   at::manual_seed(1);
   const Ragged tokens = test::ragged({5, 1, 9});
-  expect_equal_to_reference({4, 2, 8, self_attention_spans(tokens), {.scale = 0.3, .causal = true}, 15, 15});
+  expect_equal_to_reference({4, 2, 8, self_attention_spans(tokens), scaled(0.3, true), 15, 15});
 }
 
 TEST(Attention, SharedPrefixEqualsAutogradAndSumsItsGradient) {
   at::manual_seed(2);
   const Ragged tokens = test::ragged({3, 2, 4, 6, 1}, {-1, -1, 0, 0, 1});
-  expect_equal_to_reference({6, 3, 4, self_attention_spans(tokens), {.scale = 0.5, .causal = true}, 16, 16});
+  expect_equal_to_reference({6, 3, 4, self_attention_spans(tokens), scaled(0.5, true), 16, 16});
 }
 
 TEST(Attention, RelativeBiasAndDropoutEqualAutograd) {
@@ -109,27 +116,28 @@ TEST(Attention, RelativeBiasAndDropoutEqualAutograd) {
 TEST(Attention, TilesEqualAutograd) {
   at::manual_seed(6);
   const Ragged tokens = test::ragged({70, 1, 33, 140});
-  AttentionOptions options{.scale = 0.2, .causal = false, .relative_bias = {}, .dropout = 0.2, .streams = {}};
+  AttentionOptions options = scaled(0.2, false);
+  options.dropout = 0.2;
   options.relative_bias = at::randn({2, 2 * 140 + 1}, at::TensorOptions(at::kDouble));
   for (int64_t example : {7, 8, 9, 10}) options.streams.emplace_back(42, 5, example, 2, Site::self_attention_probabilities);
   expect_equal_to_reference({2, 2, 64, self_attention_spans(tokens), options, 244, 244});
   const Ragged shared = test::ragged({40, 30, 66, 3}, {-1, 0, 0, 0});
-  expect_equal_to_reference({4, 2, 32, self_attention_spans(shared), {.scale = 0.2, .causal = true}, 139, 139});
+  expect_equal_to_reference({4, 2, 32, self_attention_spans(shared), scaled(0.2, true), 139, 139});
   const Ragged queries = test::ragged({2, 1, 3}), keys = test::ragged({60, 90, 17});
-  expect_equal_to_reference({3, 1, 96, cross_attention_spans(queries, keys), {.scale = 0.1}, 6, 167});
+  expect_equal_to_reference({3, 1, 96, cross_attention_spans(queries, keys), scaled(0.1, false), 6, 167});
 }
 
 TEST(Attention, CrossAttentionEqualsAutograd) {
   at::manual_seed(4);
   const Ragged queries = test::ragged({2, 1, 3}), keys = test::ragged({6, 9, 1});
-  expect_equal_to_reference({3, 3, 4, cross_attention_spans(queries, keys), {.scale = 1}, 6, 16});
+  expect_equal_to_reference({3, 3, 4, cross_attention_spans(queries, keys), scaled(1, false), 6, 16});
 }
 
 TEST(Attention, LastQueryAloneSeesAllKeysOfItsCache) {
   at::manual_seed(5);
   const at::Tensor q = at::randn({6, 2, 4}, at::kDouble), k = at::randn({6, 2, 4}, at::kDouble),
                    v = at::randn({6, 2, 4}, at::kDouble);
-  const AttentionOptions causal{.scale = 0.5, .causal = true};
+  const AttentionOptions causal = scaled(0.5, true);
   const at::Tensor whole = attention(q, k, v, {{0, 6, 0, 6}}, causal, nullptr);
   const at::Tensor last = attention(q.slice(0, 5, 6), k, v, {{0, 1, 0, 6}}, causal, nullptr);
   EXPECT_LT(difference(last, whole.slice(0, 5, 6)), 1e-14);
