@@ -94,6 +94,10 @@ Ragged with_prompt(const Ragged& tokens, const Tensor& source, int64_t M, bool s
   for (int64_t k = 0; prefix && k < K; ++k) out.append(M, -1, k);
   for (int64_t b = 0; b < tokens.batch(); ++b)
     out.append(tokens.length(b) + (prefix ? 0 : M), tokens.example[b], tokens.config[b], prefix ? tokens.config[b] : -1);
+  if (!tokens.outside.empty()) {
+    out.outside.assign(prefix ? K : 0, false);
+    out.outside.insert(out.outside.end(), tokens.outside.begin(), tokens.outside.end());
+  }
   const Tensor none = at::full({K * M}, -1, at::kLong);
   const Tensor row = tokens.row.defined() ? tokens.row : at::full({tokens.tokens()}, -1, at::kLong);
   out.position = at::cat({at::arange(M, at::kLong).repeat({K}), tokens.position + M}).index_select(0, source);

@@ -25,12 +25,20 @@ struct Side {
     tokens.append(length, example);
     at = first_position;
   }
+  // A sequence of one token that sees what stands in front of it alone.
+  void add_outside(int64_t id, int64_t example, int64_t its_place) {
+    begin(1, example, its_place);
+    add(id, its_place);
+    tokens.outside.resize(tokens.batch());
+    tokens.outside.back() = true;
+  }
   void add(int64_t id, int64_t its_row) {
     ids.push_back(id);
     position.push_back(at++);
     row.push_back(its_row);
   }
   void finish(Ragged& out, at::Tensor& out_ids) {
+    if (!tokens.outside.empty()) tokens.outside.resize(tokens.batch());
     out = std::move(tokens);
     out.position = to_tensor(position);
     out.row = to_tensor(row);
@@ -138,18 +146,20 @@ Batch collate_original_training(std::span<const Example> examples, int64_t max_l
   });
 }
 
-Batch collate_original_judging(std::span<const Example> examples, int64_t max_length) {
-  return lay_decoder_only(examples, [&](Side& source, Labels& labels, int64_t b, const Example& example) {
+Batch collate_original_judging(std::span<const Example> examples, int64_t max_length, int64_t pad_id) {
+  return lay_decoder_only(examples, [&](Side& source, Labels& labels, int64_t, const Example& example) {
     const Ids text = cut(example.source, max_length);
     const Ids target = cut(example.target, std::min(max_length, std::max<int64_t>(0, size_of(example.target) - 1)));
-    const int64_t length = size_of(text), answer = size_of(target);
-    const auto begin = static_cast<int64_t>(source.ids.size());
-    place(source, text, example.index, max_length - length);
-    const int64_t in_pads = max_length > length ? std::max<int64_t>(0, answer - length + 1) : 0;
-    for (int64_t i = in_pads; i < answer; ++i) {
-      const int64_t token = length - answer + i - 1;
-      labels.add(token < 0 ? -1 : begin + token, target[i], b);
+    const int64_t answer = size_of(target), pads = max_length - size_of(text);
+    const int64_t first = max_length - answer - 1;  // the place that predicts the first label
+    int64_t i = 0;
+    for (; i < answer && first + i < pads; ++i) {
+      labels.add(first + i < 0 ? -1 : static_cast<int64_t>(source.ids.size()), target[i], source.tokens.batch());
+      if (first + i >= 0) source.add_outside(pad_id, example.index, first + i);
     }
+    const auto begin = static_cast<int64_t>(source.ids.size()) - pads;
+    for (; i < answer; ++i) labels.add(begin + first + i, target[i], source.tokens.batch());
+    place(source, text, example.index, pads);
   });
 }
 

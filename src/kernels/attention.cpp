@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "dept/kernels/dropout.h"
 #include "kernels/attention_parts.h"
@@ -290,6 +291,10 @@ std::vector<AttentionSpan> self_attention_spans(const Ragged& tokens) {
     if (const int64_t p = tokens.prefix[b]; p >= 0) {
       span.prefix_begin = tokens.offsets[p];
       span.prefix_length = tokens.length(p);
+    }
+    if (!tokens.outside.empty() && tokens.outside[b]) {  // one token a sequence
+      span.k_begin = std::exchange(span.prefix_begin, 0);
+      span.k_length = std::exchange(span.prefix_length, 0);
     }
     if (span.q_length > 0) spans.push_back(span);
   }

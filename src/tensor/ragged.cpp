@@ -29,6 +29,7 @@ void Ragged::check() const {
   const size_t count = static_cast<size_t>(batch());
   require(config.size() == count && prefix.size() == count && example.size() == count, str(count, " entries a sequence vector"),
           str(config.size(), ", ", prefix.size(), ", ", example.size()));
+  require(outside.empty() || outside.size() == count, str(count, " entries outside, or none"), str(outside.size()));
   for (size_t b = 0; b < count; ++b) require(prefix[b] < static_cast<int64_t>(b), "a prefix before its sequence", str(prefix[b]));
   for (const at::Tensor* tensor : {&position, &row}) {
     if (!tensor->defined() && tensor == &row) continue;

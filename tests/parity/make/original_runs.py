@@ -207,6 +207,8 @@ CASES = {
                               "--max_eval_samples 6 --max_predict_samples 6 --gradient_accumulation_steps 2", kind="PROMPT_TUNING", s=36),
     "gpt2-stsb-beams": case("gpt2", "stsb", "--learning_rate 0.1 --lora_embedding_lr 0.02 --max_steps 8 --per_device_train_batch_size 5 "
                             "--generation_num_beams 3 --per_device_eval_batch_size 4", s=56),
+    "gpt2-squad-pads": case("gpt2", "squad", "--learning_rate 0.1 --lora_embedding_lr 0.02 --max_steps 6 --per_device_train_batch_size 4 "
+                            "--max_train_samples 12 --max_eval_samples 7 --max_predict_samples 6 --per_device_eval_batch_size 4", s=60),
     "llama-rte": case("llama", "rte", "--learning_rate 0.1 --lora_embedding_lr 0.02 --max_steps 12 --warmup_steps 2 "
                       "--per_device_train_batch_size 4", s=64),
     "llama-wsc-k-shot": case("llama", "superglue-wsc.fixed", "--k_shot_example 16 --learning_rate 0.1 --lora_embedding_lr 0.02 --max_steps 9 "

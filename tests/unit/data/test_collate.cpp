@@ -71,14 +71,17 @@ TEST(Collate, OriginalTrainingPlacesSourceAndTargetAtTheRight) {
 }
 
 TEST(Collate, OriginalJudgingHoldsTheTargetAgainstTheSourcesEnd) {
-  const Batch batch = collate_original_judging(examples, 4);
-  EXPECT_EQ(values(batch.source_ids), (Vector{11, 12, 13, 14, 15, 16}));
-  EXPECT_EQ(values(batch.source.position), (Vector{1, 2, 3, 3, 2, 3}));
+  const Batch batch = collate_original_judging(examples, 4, 9);
+  batch.source.check();
+  EXPECT_EQ(values(batch.source_ids), (Vector{11, 12, 13, 14, 9, 15, 16})) << "a pad predicts the last one's first label";
+  EXPECT_EQ(values(batch.source.position), (Vector{1, 2, 3, 3, 1, 2, 3}));
+  EXPECT_EQ(batch.source.outside, (std::vector<bool>{false, false, true, false}));
   EXPECT_EQ(values(batch.source.row), values(batch.source.position));
-  EXPECT_EQ(values(batch.label_token), (Vector{1, 4})) << "the last one's first label has nothing in front of it";
-  EXPECT_EQ(values(batch.labels), (Vector{21, 25}));
+  EXPECT_EQ(values(batch.label_token), (Vector{1, 4, 5}));
+  EXPECT_EQ(values(batch.labels), (Vector{21, 24, 25}));
+  EXPECT_EQ(batch.label_sequence, (Vector{0, 2, 3}));
   const std::vector<Example> full{{0, {1, 2}, {3, 4, 5}}};
-  EXPECT_EQ(values(collate_original_judging(full, 2).label_token), (Vector{-1, 0})) << "the prompt predicts the first";
+  EXPECT_EQ(values(collate_original_judging(full, 2, 9).label_token), (Vector{-1, 0})) << "the prompt predicts the first";
 }
 
 TEST(Collate, WithoutTargetsThereAreNoLabels) {
