@@ -6,7 +6,7 @@
 #include "dept/kernels/dropout.h"
 #include "kernels/attention_parts.h"
 #include "kernels/avx512.h"
-#include "kernels/packed_matrix.h"
+#include "kernels/panel_product.h"
 
 namespace dept::kernels {
 namespace {
@@ -161,10 +161,10 @@ DEPT_AVX512_END
 // c [m, n] (+)= a [m, k] b, b packed panels of depth k; n a multiple of 16.
 void product(int64_t m, int64_t n, int64_t k, const BFloat16* a, int64_t lda, const BFloat16* b, float* c, int64_t ldc,
              bool add) {
-  for (int64_t row = 0; row < m; row += block_rows)
-    for (int64_t column = 0; column < n; column += panel_columns)
-      panel_product(std::min(block_rows, m - row), std::min(panel_columns, n - column), k, a + row * lda, lda,
-                    b + column / panel_columns * k * panel_columns, c + row * ldc + column, ldc, add);
+  const LeftBlock left{a, lda * int64_t{sizeof(BFloat16)}, step_bytes};
+  const int64_t steps = k * int64_t{sizeof(BFloat16)} / step_bytes;
+  for (int64_t column = 0; column < n; column += panel_columns)
+    panel_product(m, std::min(panel_columns, n - column), steps, left, b + column * k, c + column, ldc, add);
 }
 
 // Strides of a thread's scratch: few values, since every one makes kernels of its own, and none a power of two.

@@ -13,8 +13,11 @@ PackedMatrix int8_transposed(const PackedMatrix& b);
 /// B^T as bf16 [n, k].
 at::Tensor int8_unpacked(const PackedMatrix& b);
 
-/// The tiles of rows [begin, end) and of pairs of panels [first, last) of A B, on the calling thread.
-void int8_multiply_range(const c10::BFloat16* a, int64_t stride, const PackedMatrix& b, int64_t begin, int64_t end, int64_t first,
-                         int64_t last, std::initializer_list<Beside> beside, TileSink sink);
+/// Rows of bf16 [rows, b.k], `stride` apart, times b's in_scale, as whole numbers up to 127 for panel_product_int8; `scale` is
+/// what each row is to be multiplied with.
+void quantise_rows(const c10::BFloat16* a, int64_t stride, int64_t rows, const PackedMatrix& b, PackedRows to, float* scale);
+/// Sums of their products with some columns of b become numbers in place (fp32 where int32 stood).
+void scale_sums(int32_t* c, int64_t ldc, int64_t rows, int64_t column, int64_t columns, const PackedMatrix& b,
+                const float* scale);
 
 }  // namespace dept::kernels

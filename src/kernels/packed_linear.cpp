@@ -67,10 +67,10 @@ void relu_backward_row(const float* c, const uint8_t* bits, float scale, BFloat1
   }
 }
 
-// from [rows, tile_columns], the first `columns` of each -> to: 16 numbers of each column in a row of `stride`.
-void transpose_16(const float* from, int64_t columns, float* to, int64_t stride) {
+// 16 rows of from, `ld` apart, the first `columns` of each -> to: 16 numbers of each column in a row of `stride`.
+void transpose_16(const float* from, int64_t ld, int64_t columns, float* to, int64_t stride) {
   const __m512i row = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                                         _mm512_set1_epi32(tile_columns));
+                                         _mm512_set1_epi32(static_cast<int>(ld)));
   for (int64_t c = 0; c < columns; ++c) _mm512_storeu_ps(to + c * stride, _mm512_i32gather_ps(row, from + c, 4));
 }
 
@@ -88,8 +88,8 @@ void check(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias) {
            dept::str("bf16 bias [", b.n, "]"), bias);
 }
 
-void multiply(const at::Tensor& x, const PackedMatrix& b, std::initializer_list<Beside> beside, TileSink sink) {
-  multiply(x.const_data_ptr<BFloat16>(), x.size(0), x.stride(0), b, beside, sink);
+void multiply(const at::Tensor& x, const PackedMatrix& b, TileSink sink) {
+  multiply(x.const_data_ptr<BFloat16>(), x.size(0), x.stride(0), b, sink);
 }
 
 // Calls row(r, mask) for the rows of a tile, two rows' numbers drawn at once.
@@ -121,7 +121,7 @@ at::Tensor packed_product(const at::Tensor& x, const PackedMatrix& b, const at::
   check(x, b, bias);
   at::Tensor out = at::empty({x.size(0), b.n}, x.options());
   auto* to = out.mutable_data_ptr<BFloat16>();
-  multiply(x, b, {{to, 2}}, [&](const Tile& tile) {
+  multiply(x, b, [&](const Tile& tile) {
     for (int64_t r = 0; r < tile.rows; ++r)
       store_row(tile.at(r), bias_at(bias, tile.column), to + (tile.row + r) * b.n + tile.column, tile.columns);
   });
@@ -136,7 +136,7 @@ at::Tensor packed_add(const at::Tensor& h, const at::Tensor& x, const PackedMatr
   at::Tensor out = at::empty(h.sizes(), h.options());
   const auto* from = h.const_data_ptr<float>();
   auto* to = out.mutable_data_ptr<float>();
-  multiply(x, b, {{from, 4}, {to, 4}}, [&](const Tile& tile) {
+  multiply(x, b, [&](const Tile& tile) {
     for_masked_rows(tile, dropout, b.n, [&](int64_t r, const Mask& mask) {
       const int64_t at = (tile.row + r) * b.n + tile.column;
       add_row(tile.at(r), bias_at(bias, tile.column), from + at, mask, to + at, tile.columns);
@@ -152,7 +152,7 @@ at::Tensor packed_relu(const at::Tensor& x, const PackedMatrix& b, const at::Ten
   if (kept != nullptr) *kept = at::empty({x.size(0), b.n / 8}, x.options().dtype(at::kByte));
   auto* to = out.mutable_data_ptr<BFloat16>();
   uint8_t* bits = kept != nullptr ? kept->mutable_data_ptr<uint8_t>() : nullptr;
-  multiply(x, b, {{to, 2}}, [&](const Tile& tile) {
+  multiply(x, b, [&](const Tile& tile) {
     for_masked_rows(tile, dropout, b.n, [&](int64_t r, const Mask& mask) {
       const int64_t at = (tile.row + r) * b.n + tile.column;
       relu_row(tile.at(r), bias_at(bias, tile.column), mask, to + at, bits != nullptr ? bits + at / 8 : nullptr, tile.columns);
@@ -168,7 +168,7 @@ at::Tensor packed_relu_backward(const at::Tensor& x, const PackedMatrix& b, doub
   at::Tensor out = at::empty({x.size(0), b.n}, x.options());
   auto* to = out.mutable_data_ptr<BFloat16>();
   const auto* bits = kept.const_data_ptr<uint8_t>();
-  multiply(x, b, {{to, 2}}, [&](const Tile& tile) {
+  multiply(x, b, [&](const Tile& tile) {
     for (int64_t r = 0; r < tile.rows; ++r) {
       const int64_t at = (tile.row + r) * b.n + tile.column;
       relu_backward_row(tile.at(r), bits + at / 8, static_cast<float>(scale), to + at, tile.columns);
@@ -189,10 +189,11 @@ at::Tensor table_product(const at::Tensor& table, const at::Tensor& x) {
   }
   at::Tensor out = at::empty({n, vocab}, x.options().dtype(at::kFloat));
   auto* to = out.mutable_data_ptr<float>();
-  multiply(table, pack_transposed(rows), {}, [&](const Tile& tile) {
+  multiply(table, pack_transposed(rows), [&](const Tile& tile) {
     const int64_t columns = std::min(tile.columns, n - tile.column);
     int64_t r = 0;
-    for (; r + lanes <= tile.rows; r += lanes) transpose_16(tile.at(r), columns, to + tile.column * vocab + tile.row + r, vocab);
+    for (; r + lanes <= tile.rows; r += lanes)
+      transpose_16(tile.at(r), tile.stride, columns, to + tile.column * vocab + tile.row + r, vocab);
     for (; r < tile.rows; ++r)
       for (int64_t c = 0; c < columns; ++c) to[(tile.column + c) * vocab + tile.row + r] = tile.at(r)[c];
   });

@@ -185,9 +185,6 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
   Evaluation result;
   if (rules.drop_last) {
     const size_t size = static_cast<size_t>(rules.batch_size), whole = examples.size() / size * size;
-    if (whole == 0)
-      fail(Code::bad_input, title, str("a full batch of ", size, " for --dataloader_drop_last"),
-           str(examples.size(), " examples"));
     texts = texts.first(whole);
     examples = examples.first(whole);
   }

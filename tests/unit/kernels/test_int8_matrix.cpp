@@ -26,7 +26,7 @@ std::pair<at::Tensor, at::Tensor> quantised(const at::Tensor& x) {
 
 at::Tensor product(const at::Tensor& a, const PackedMatrix& b) {
   at::Tensor out = at::zeros({a.size(0), b.n}, at::TensorOptions(at::kFloat));
-  multiply(a.const_data_ptr<c10::BFloat16>(), a.size(0), a.stride(0), b, {}, [&](const Tile& tile) {
+  multiply(a.const_data_ptr<c10::BFloat16>(), a.size(0), a.stride(0), b, [&](const Tile& tile) {
     for (int64_t r = 0; r < tile.rows; ++r)
       std::copy_n(tile.at(r), tile.columns, out.mutable_data_ptr<float>() + (tile.row + r) * b.n + tile.column);
   });

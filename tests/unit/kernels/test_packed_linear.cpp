@@ -90,7 +90,7 @@ TEST(PanelProduct, WithAndWithoutAmxIsTheProduct) {
   if (!has_packed_products()) GTEST_SKIP() << "this CPU does not multiply bf16";
   at::manual_seed(8);
   for (const int64_t m : {16, 32, 48})
-    for (const int64_t n : {16, 32, 64}) {
+    for (const int64_t n : {16, 32}) {
       const int64_t k = 96;
       const at::Tensor a = bf16({m, k}), w = bf16({n, k}), start = at::randn({m, n});
       const PackedMatrix b = pack_transposed(w);
@@ -98,7 +98,7 @@ TEST(PanelProduct, WithAndWithoutAmxIsTheProduct) {
       for (const auto product : {panel_product, panel_product_avx512}) {
         const PanelProducts products;
         at::Tensor c = start.clone();
-        product(m, n, k, a.const_data_ptr<c10::BFloat16>(), k, b.panel(0), c.mutable_data_ptr<float>(), n, true);
+        product(m, n, b.steps(), {a.const_data_ptr(), 2 * k, step_bytes}, b.panel(0), c.mutable_data_ptr<float>(), n, true, nullptr);
         EXPECT_LT(difference(c, wanted), 1e-5) << m << " x " << n;
       }
     }

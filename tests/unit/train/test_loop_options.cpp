@@ -144,19 +144,6 @@ TEST(LoopOptions, TheShortBatchMayBeLeftOut) {
   EXPECT_THROW(TrainingLoop(small.inputs()), Error);
 }
 
-TEST(LoopOptions, TheOriginalLeavesItOutOfEvaluationsToo) {
-  const Scratch scratch;
-  TinyRun run(scratch / "run");
-  run.rules.drop_last = true;
-  run.rules.batch_size = 4;
-  const auto evaluated = [&](const Split& split) {
-    return evaluate(run.ctx, run.pipeline, run.rules, run.task, split.texts, split.examples, "evaluate");
-  };
-  EXPECT_EQ(evaluated(run.validation).predictions.size(), 4u) << "of 6";
-  EXPECT_EQ(evaluated(run.train).targets.size(), 8u) << "of 11";
-  EXPECT_NE(error_of(Code::bad_input, [&] { evaluated(TinyRun::split(3, 1)); }).find("a full batch of 4"), std::string::npos);
-}
-
 TEST(LoopOptions, ALengthAwareRunGoesOnToTheSameBits) {
   const Scratch scratch;
   TinyRun whole(scratch / "whole"), broken(scratch / "broken"), again(scratch / "broken"), plain(scratch / "plain");

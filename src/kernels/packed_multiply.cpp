@@ -1,0 +1,163 @@
+// The loops around panel_product: a block of rows is packed into a thread's scratch, some steps of it at a time, and goes past
+// all panels of a few columns before the next steps do, so that each panel's steps stay in the first cache and rows and sums in
+// the second.
+#include <ATen/Parallel.h>
+#include <c10/core/CPUAllocator.h>
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "kernels/int8_matrix.h"
+#include "kernels/packed_matrix.h"
+
+namespace dept::kernels {
+namespace {
+
+using c10::BFloat16;
+
+constexpr int64_t block_rows = 256, block_columns = 384, block_steps = 8;
+constexpr int64_t row_step = 16;  // rows that a product takes
+constexpr int64_t narrow = 128;   // columns up to which packing the rows costs more than it brings
+
+int64_t round_up(int64_t x, int64_t step) {
+  return (x + step - 1) / step * step;
+}
+
+enum class Use { rows, sums };
+
+// Memory of the calling thread that stays with it.
+template <Use use>
+char* scratch(int64_t bytes) {
+  thread_local c10::DataPtr memory;
+  thread_local int64_t held = 0;
+  if (held < bytes) {
+    memory = c10::GetCPUAllocator()->allocate(bytes);
+    held = bytes;
+  }
+  return static_cast<char*>(memory.get());
+}
+
+// Rows as they lie in a matrix of bf16.
+class Bf16Rows {
+ public:
+  using Sum = float;
+  static constexpr auto product = panel_product;
+
+  Bf16Rows(const BFloat16* a, int64_t stride, const PackedMatrix& b) : a_(a), stride_(stride), steps_(b.steps()) {}
+
+  void pack(int64_t row, int64_t rows, int64_t step, PackedRows to) const {
+    const int64_t steps = std::min(block_steps, steps_ - step);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t s = step; s < step + steps; ++s) std::memcpy(to.at(r, s), line(row + r, s), step_bytes);
+  }
+  LeftBlock unpacked(int64_t row, int64_t step) const {
+    return {line(row, step), stride_ * int64_t{sizeof(BFloat16)}, step_bytes};
+  }
+  void finish(int64_t, int64_t, int64_t, int64_t, float*, int64_t) const {}
+
+ private:
+  const char* line(int64_t row, int64_t step) const {
+    return reinterpret_cast<const char*>(a_ + row * stride_) + step * step_bytes;
+  }
+
+  const BFloat16* a_;
+  int64_t stride_, steps_;
+};
+
+// The same rounded to whole numbers, all steps of a row at once.
+class WholeRows {
+ public:
+  using Sum = int32_t;
+  static constexpr auto product = panel_product_int8;
+
+  WholeRows(const BFloat16* a, int64_t stride, const PackedMatrix& b) : a_(a), stride_(stride), b_(b) {}
+
+  void pack(int64_t row, int64_t rows, int64_t step, PackedRows to) {
+    if (step == 0) quantise_rows(a_ + row * stride_, stride_, rows, b_, to, scale_);
+  }
+  void finish(int64_t, int64_t rows, int64_t column, int64_t columns, int32_t* c, int64_t ldc) const {
+    scale_sums(c, ldc, rows, column, columns, b_, scale_);
+  }
+
+ private:
+  const BFloat16* a_;
+  int64_t stride_;
+  const PackedMatrix& b_;
+  float scale_[block_rows];
+};
+
+// c [rows, columns] (+)= some steps of a block of rows times those of the panels of these columns.
+template <class Rows>
+void add_steps(int64_t rows, LeftBlock left, const PackedMatrix& b, int64_t step, int64_t column, int64_t columns,
+               typename Rows::Sum* c, int64_t ldc) {
+  const int64_t steps = std::min(block_steps, b.steps() - step), first = column / panel_columns;
+  const int64_t last = first + (columns + panel_columns - 1) / panel_columns;
+  for (int64_t p = first; p < last; ++p) {
+    const bool more = step + steps < b.steps();
+    const void* next = p + 1 < last         ? b.panel(p + 1, step)
+                       : more               ? b.panel(first, step + steps)
+                       : p + 1 < b.panels() ? b.panel(p + 1)
+                                            : nullptr;
+    Rows::product(rows, panel_columns, steps, left, b.panel(p, step), c + (p - first) * panel_columns, ldc, step > 0, next);
+  }
+}
+
+void give_tiles(int64_t row, int64_t rows, int64_t column, int64_t columns, const float* c, int64_t ldc, TileSink sink) {
+  for (int64_t r = 0; r < rows; r += tile_rows)
+    for (int64_t j = 0; j < columns; j += tile_columns)
+      sink({row + r, std::min(tile_rows, rows - r), column + j, std::min(tile_columns, columns - j), c + r * ldc + j, ldc});
+}
+
+// The tiles of rows [begin, end) and columns [first, last), first a multiple of tile_columns.
+template <class Rows>
+void multiply_range(Rows rows, const PackedMatrix& b, int64_t begin, int64_t end, int64_t first, int64_t last, TileSink sink) {
+  constexpr int64_t ldc = block_columns + row_step;  // not a power of two
+  auto* c = reinterpret_cast<typename Rows::Sum*>(scratch<Use::sums>(block_rows * ldc * 4));
+  const int64_t blocks = (end - begin + block_rows - 1) / block_rows;
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t top = begin + round_up((end - begin) * i / blocks, row_step);
+    const int64_t count = std::min(end, begin + round_up((end - begin) * (i + 1) / blocks, row_step)) - top;
+    const int64_t padded = round_up(count, row_step);
+    const PackedRows packed(scratch<Use::rows>(PackedRows::bytes(padded, b.steps())), padded);
+    for (int64_t column = first; column < last; column += block_columns) {
+      const int64_t columns = std::min(block_columns, last - column);
+      for (int64_t step = 0; step < b.steps(); step += block_steps) {
+        LeftBlock left = packed.block(step);
+        bool packs = true;
+        if constexpr (std::is_same_v<Rows, Bf16Rows>) {
+          packs = b.n > narrow || padded != count;
+          if (!packs) left = rows.unpacked(top, step);
+        }
+        if (packs && column == first) rows.pack(top, count, step, packed);
+        add_steps<Rows>(padded, left, b, step, column, columns, c, ldc);
+      }
+      rows.finish(top, count, column, columns, c, ldc);
+      give_tiles(top, count, column, columns, reinterpret_cast<const float*>(c), ldc, sink);
+    }
+  }
+}
+
+}  // namespace
+
+void multiply(const BFloat16* a, int64_t rows, int64_t stride, const PackedMatrix& b, TileSink sink) {
+  const int64_t threads = at::get_num_threads(), few = threads * 4 * row_step;
+  const auto range = [&](int64_t begin, int64_t end, int64_t first, int64_t last) {
+    const PanelProducts products;
+    if (b.int8())
+      multiply_range(WholeRows(a, stride, b), b, begin, end, first, last, sink);
+    else
+      multiply_range(Bf16Rows(a, stride, b), b, begin, end, first, last, sink);
+  };
+  const auto share = [&](int64_t of, int64_t step, int64_t i) { return std::min(of, round_up(of * i / threads, step)); };
+  at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      if (rows >= few)
+        range(share(rows, row_step, i), share(rows, row_step, i + 1), 0, b.n);
+      else
+        range(0, rows, share(b.n, tile_columns, i), share(b.n, tile_columns, i + 1));
+    }
+  });
+}
+
+}  // namespace dept::kernels

@@ -1,0 +1,201 @@
+#include "kernels/panel_product.h"
+
+#include <ATen/native/CPUBlas.h>
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernels/avx512.h"
+
+namespace dept::kernels {
+namespace {
+
+constexpr int64_t line = 64;
+constexpr int64_t tile = 16;  // rows, and columns, of an AMX tile of sums
+
+const char* at(LeftBlock a, int64_t row) {
+  return static_cast<const char*>(a.data) + row * a.row;
+}
+
+// A stretch of memory brought into the second cache bit by bit.
+struct Ahead {
+  const char* next;
+  int64_t lines;  // at a time
+
+  Ahead(const void* from, int64_t times) : next(static_cast<const char*>(from)), lines(0) {
+    if (next != nullptr) lines = (panel_step_bytes / line + times - 1) / times;
+  }
+  void fetch() {
+    for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(next + i * line, 0, 2);
+    next += lines * line;
+  }
+};
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vnni")
+
+// What 16 columns of a row gain from four bytes of the left side.
+__m512 multiply_add(__m512 sum, __m512i right, int32_t left) {
+  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(right), reinterpret_cast<__m512bh>(_mm512_set1_epi32(left)));
+}
+__m512i multiply_add(__m512i sum, __m512i right, int32_t left) {
+  return _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(left), right);
+}
+
+// 8 rows of c by 32 columns, or by 16.
+template <class Vector, int vectors, class C>
+void eight_rows(int64_t steps, LeftBlock a, int64_t row, const char* panel, C* c, int64_t ldc, bool add) {
+  constexpr int rows = 8;
+  Vector sum[rows][vectors];
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < vectors; ++v) {
+      sum[r][v] = Vector{};
+      if (add) std::memcpy(&sum[r][v], c + r * ldc + tile * v, sizeof(Vector));
+    }
+  for (int64_t s = 0; s < steps; ++s) {
+    const char* left = at(a, row) + s * a.step;
+    for (int64_t i = 0; i < step_bytes; i += 4, panel += panel_columns * 4) {
+      __m512i right[vectors];
+      for (int v = 0; v < vectors; ++v) right[v] = _mm512_loadu_si512(panel + v * line);
+      for (int r = 0; r < rows; ++r) {
+        int32_t four;
+        std::memcpy(&four, left + r * a.row + i, sizeof four);
+        for (int v = 0; v < vectors; ++v) sum[r][v] = multiply_add(sum[r][v], right[v], four);
+      }
+    }
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < vectors; ++v) std::memcpy(c + r * ldc + tile * v, &sum[r][v], sizeof(Vector));
+}
+
+template <class Vector, class C>
+void avx512_product(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, C* c, int64_t ldc, bool add) {
+  for (int64_t row = 0; row < m; row += 8) {
+    const auto product = n > tile ? eight_rows<Vector, 2, C> : eight_rows<Vector, 1, C>;
+    product(steps, a, row, static_cast<const char*>(panel), c + row * ldc, ldc, add);
+  }
+}
+
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,amx-tile,amx-bf16,amx-int8")
+
+// Every tile register holds 16 rows of 64 bytes. In static memory, since g++ 12 does not see that all of it is read.
+void begin_amx() {
+  struct alignas(64) Config {
+    uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  };
+  static const Config config;
+  _tile_loadconfig(&config);
+}
+void end_amx() {
+  _tile_release();
+}
+
+// Tiles of sums: 0 and 1 of the upper 16 rows, 2 and 3 of the lower; 4 and 5 those rows, 6 and 7 the columns.
+#define DEPT_MULTIPLY(sums, rows, columns) \
+  do {                                     \
+    if constexpr (whole)                   \
+      _tile_dpbssd(sums, rows, columns);   \
+    else                                   \
+      _tile_dpbf16ps(sums, rows, columns); \
+  } while (false)
+
+// 32 (lower) or 16 rows of c by 32 (right) or 16 columns.
+template <bool whole, bool lower, bool right, class C>
+void amx_tiles(int64_t steps, const char* a, int64_t row, int64_t step, const char* panel, C* c, int64_t ldc, bool add,
+               Ahead& ahead) {
+  constexpr int64_t pitch = panel_columns * 4;
+  const char* below = a + tile * row;
+  C* c_below = c + tile * ldc;
+  const int64_t ldc_bytes = ldc * 4;
+  if (add) {
+    _tile_loadd(0, c, ldc_bytes);
+    if constexpr (right) _tile_loadd(1, c + tile, ldc_bytes);
+    if constexpr (lower) _tile_loadd(2, c_below, ldc_bytes);
+    if constexpr (lower && right) _tile_loadd(3, c_below + tile, ldc_bytes);
+  } else {
+    _tile_zero(0);
+    if constexpr (right) _tile_zero(1);
+    if constexpr (lower) _tile_zero(2);
+    if constexpr (lower && right) _tile_zero(3);
+  }
+  for (int64_t s = 0; s < steps; ++s, a += step, below += step, panel += panel_step_bytes) {
+    _tile_loadd(4, a, row);
+    _tile_loadd(6, panel, pitch);
+    if constexpr (right) _tile_loadd(7, panel + line, pitch);
+    if constexpr (lower) _tile_loadd(5, below, row);
+    ahead.fetch();
+    DEPT_MULTIPLY(0, 4, 6);
+    if constexpr (right) DEPT_MULTIPLY(1, 4, 7);
+    if constexpr (lower) DEPT_MULTIPLY(2, 5, 6);
+    if constexpr (lower && right) DEPT_MULTIPLY(3, 5, 7);
+  }
+  _tile_stored(0, c, ldc_bytes);
+  if constexpr (right) _tile_stored(1, c + tile, ldc_bytes);
+  if constexpr (lower) _tile_stored(2, c_below, ldc_bytes);
+  if constexpr (lower && right) _tile_stored(3, c_below + tile, ldc_bytes);
+}
+
+#undef DEPT_MULTIPLY
+#pragma GCC pop_options
+
+template <bool whole, class C>
+void amx_product(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, C* c, int64_t ldc, bool add,
+                 const void* next) {
+  const auto* right = static_cast<const char*>(panel);
+  Ahead ahead(next, (m + 2 * tile - 1) / (2 * tile));
+  for (int64_t row = 0; row < m; row += 2 * tile) {
+    const bool lower = m - row > tile, wide = n > tile;
+    const auto product = lower  ? wide ? amx_tiles<whole, true, true, C> : amx_tiles<whole, true, false, C>
+                          : wide ? amx_tiles<whole, false, true, C>
+                                : amx_tiles<whole, false, false, C>;
+    product(steps, at(a, row), a.row, a.step, right, c + row * ldc, ldc, add, ahead);
+  }
+}
+
+}  // namespace
+
+bool has_packed_products() {
+  static const bool has = __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0;
+  return has;
+}
+
+bool has_amx() {
+  static const bool has = at::native::cpublas::could_pack(at::kBFloat16) && at::native::cpublas::could_pack(at::kChar);
+  return has;
+}
+
+PanelProducts::PanelProducts() {
+  if (has_amx()) begin_amx();
+}
+
+PanelProducts::~PanelProducts() {
+  if (has_amx()) end_amx();
+}
+
+void panel_product_avx512(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, float* c, int64_t ldc, bool add,
+                          const void*) {
+  avx512_product<__m512>(m, n, steps, a, panel, c, ldc, add);
+}
+
+void panel_product(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, float* c, int64_t ldc, bool add,
+                   const void* ahead) {
+  if (has_amx())
+    amx_product<false>(m, n, steps, a, panel, c, ldc, add, ahead);
+  else
+    panel_product_avx512(m, n, steps, a, panel, c, ldc, add);
+}
+
+void panel_product_int8(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, int32_t* c, int64_t ldc, bool add,
+                        const void* ahead) {
+  if (has_amx())
+    amx_product<true>(m, n, steps, a, panel, c, ldc, add, ahead);
+  else
+    avx512_product<__m512i>(m, n, steps, a, panel, c, ldc, add);
+}
+
+}  // namespace dept::kernels
