@@ -76,8 +76,9 @@ double peak_rss_gb() {
   return static_cast<double>(usage.ru_maxrss) * 1024 / 1e9;
 }
 
-double gemm_peak_gflops(const ModelCost& cost, const Context& ctx, int64_t tokens, bool backward) {
-  double flop = 0, weighted = 0;
+GemmPeak gemm_peak_gflops(const ModelCost& cost, const Context& ctx, int64_t tokens, bool backward) {
+  double flop = 0;
+  GemmPeak weighted;
   for (const LinearShape& shape : cost.source.linears) {
     const at::Tensor x = at::randn({tokens, shape.in}, ctx.compute), w = at::randn({shape.out, shape.in}, ctx.compute);
     const at::Tensor dy = at::randn({tokens, shape.out}, ctx.compute);
@@ -85,13 +86,15 @@ double gemm_peak_gflops(const ModelCost& cost, const Context& ctx, int64_t token
     const double product = 2 * static_cast<double>(tokens * shape.in * shape.out);
     const auto add = [&](const std::function<void()>& library, const std::function<void()>& ours) {
       const double all = product * static_cast<double>(shape.count);
+      const double by_library = best_seconds(library);
       flop += all;
-      weighted += all * product / std::min(best_seconds(library), best_seconds(ours));
+      weighted.library += all * product / by_library;
+      weighted.best += all * product / std::min(by_library, best_seconds(ours));
     };
     add([&] { at::linear(x, w); }, [&] { engine.forward(x); });
     if (backward) add([&] { at::mm(dy, w); }, [&] { engine.backward_input(dy); });
   }
-  return weighted / flop / 1e9;
+  return {weighted.library / flop / 1e9, weighted.best / flop / 1e9};
 }
 
 BusyMeter::BusyMeter() : busy_(busy_seconds()), own_(clock_seconds(CLOCK_PROCESS_CPUTIME_ID)), start_(Clock::now()) {}

@@ -18,9 +18,14 @@ double seconds_since_process_start();
 /// The most memory that this process held at once.
 double peak_rss_gb();
 
-/// GFLOP/s of the best of repeated products in ctx.compute of each linear of `cost.source` with `tokens` tokens, by the library's
-/// own product and by the engine's, forward and (unless only that is asked for) backward; weighted by their multiply-adds.
-double gemm_peak_gflops(const ModelCost& cost, const Context& ctx, int64_t tokens, bool backward);
+/// GFLOP/s of the best of repeated products of a step.
+struct GemmPeak {
+  double library = 0;  ///< by LibTorch's own products
+  double best = 0;     ///< by those or the engine's, whichever is faster for a shape
+};
+/// In ctx.compute, of each linear of `cost.source` with `tokens` tokens, forward and (unless only that is asked for) backward;
+/// weighted by their multiply-adds.
+GemmPeak gemm_peak_gflops(const ModelCost& cost, const Context& ctx, int64_t tokens, bool backward);
 
 /// CPU time that others used since construction, as a share of the machine's; 0 where the system does not tell.
 class BusyMeter {

@@ -28,7 +28,7 @@ class MachineCheck {
   void report(OrderedJson& figures, double flop, double seconds) const;
 
  private:
-  double measure();
+  GemmPeak measure();
   void require_idle() const;
 
   const BenchOptions& options_;
@@ -37,7 +37,8 @@ class MachineCheck {
   int64_t tokens_;
   bool backward_;
   BusyMeter meter_;
-  double before_ = 0, after_ = 0, others_ = 0;
+  GemmPeak before_, after_;
+  double others_ = 0;
 };
 
 /// Seconds of each measured step, and what the steps did.

@@ -30,8 +30,9 @@ TEST(Bench, TrainsInEachLayout) {
   const std::vector<Json> runs = bench({"train", "--model_name_or_path", t5, "--lengths", (scratch / "lengths").string(),
                                         "--compare", "pad,pad-max", "--max_seq_length", "16"});
   ASSERT_EQ(runs.size(), 3U);
-  for (const char* key : {"examples_per_s", "tokens_per_s", "step_median_s", "step_p95_s", "peak_rss_gb", "gemm_peak_gflops",
-                          "share_of_peak", "time_to_first_step_s", "activation_bytes_per_token"})
+  for (const char* key :
+       {"examples_per_s", "tokens_per_s", "step_median_s", "step_p95_s", "peak_rss_gb", "gemm_peak_gflops", "share_of_peak",
+        "library_gemm_peak_gflops", "share_of_library_peak", "time_to_first_step_s", "activation_bytes_per_token"})
     for (const Json& run : runs) EXPECT_GT(run.at(key).get<double>(), 0) << key;
   const char* modes[] = {"ragged", "pad", "pad-max"};
   for (size_t i = 0; i < runs.size(); ++i) {

@@ -84,7 +84,8 @@ TEST_P(Packed, WideRowsOfATable) {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Packed,
                          testing::Values(std::tuple{1, 32, 32}, std::tuple{17, 64, 96}, std::tuple{64, 96, 64},
-                                         std::tuple{129, 32, 160}, std::tuple{300, 128, 192}, std::tuple{601, 96, 320}));
+                                         std::tuple{129, 32, 160}, std::tuple{300, 128, 192}, std::tuple{601, 96, 320},
+                                         std::tuple{530, 320, 608}));
 
 TEST(PanelProduct, WithAndWithoutAmxIsTheProduct) {
   if (!has_packed_products()) GTEST_SKIP() << "this CPU does not multiply bf16";
@@ -98,7 +99,8 @@ TEST(PanelProduct, WithAndWithoutAmxIsTheProduct) {
       for (const auto product : {panel_product, panel_product_avx512}) {
         const PanelProducts products;
         at::Tensor c = start.clone();
-        product(m, n, b.steps(), {a.const_data_ptr(), 2 * k, step_bytes}, b.panel(0), c.mutable_data_ptr<float>(), n, true, nullptr);
+        product(m, n, b.steps(), {a.const_data_ptr(), 2 * k, step_bytes}, b.panel(0), c.mutable_data_ptr<float>(), n, true,
+                nullptr);
         EXPECT_LT(difference(c, wanted), 1e-5) << m << " x " << n;
       }
     }
