@@ -19,10 +19,6 @@ using c10::BFloat16;
 
 constexpr int64_t block_rows = 64;
 
-int64_t round_up(int64_t x, int64_t step) {
-  return (x + step - 1) / step * step;
-}
-
 DEPT_AVX512_BEGIN
 
 // Tasks take the heads of a token one after the other: its next ones lie behind.

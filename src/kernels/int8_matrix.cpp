@@ -35,7 +35,7 @@ float quantise_row(const BFloat16* row, const float* factor, int64_t count, bool
   const float high = _mm512_reduce_max_ps(largest);
   const __m512 to_whole = _mm512_set1_ps(high > 0 ? most / high : 0);
   const __m128i sign = _mm_set1_epi8(unsign ? static_cast<char>(0x80) : 0);
-  for (int64_t i = 0; i < (count + step_bytes - 1) / step_bytes * step_bytes; i += lanes) {
+  for (int64_t i = 0; i < round_up(count, step_bytes); i += lanes) {
     __m128i whole = _mm_setzero_si128();
     if (i < count) whole = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(scaled(row, factor, i), to_whole)));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i / step_bytes * step + i % step_bytes), _mm_xor_si128(whole, sign));
@@ -64,7 +64,7 @@ const float* scale_at(const at::Tensor& scale, int64_t i) {
 
 // Fours of numbers in a column of k, whole steps.
 int64_t fours(int64_t k) {
-  return (k + step_bytes - 1) / step_bytes * step_bytes / 4;
+  return round_up(k, step_bytes) / 4;
 }
 
 // B of this size, all 0.

@@ -25,9 +25,9 @@ struct PackedMatrix {
 
   bool defined() const { return data.defined(); }
   bool int8() const { return data.scalar_type() == at::kChar; }
-  int64_t panels() const { return (n + panel_columns - 1) / panel_columns; }
+  int64_t panels() const { return round_up(n, panel_columns) / panel_columns; }
   /// Of 64 bytes of a column.
-  int64_t steps() const { return int8() ? (k + step_bytes - 1) / step_bytes : k * 2 / step_bytes; }
+  int64_t steps() const { return round_up(k * data.element_size(), step_bytes) / step_bytes; }
   /// Panel p from a step on.
   const char* panel(int64_t p, int64_t step = 0) const {
     return static_cast<const char*>(data.const_data_ptr()) + (p * steps() + step) * panel_step_bytes;

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 
 #include "kernels/int8_matrix.h"
 #include "kernels/packed_matrix.h"
@@ -17,12 +16,7 @@ namespace {
 using c10::BFloat16;
 
 constexpr int64_t block_rows = 256, block_columns = 384, block_steps = 8;
-constexpr int64_t row_step = 16;  // rows that a product takes
-constexpr int64_t narrow = 128;   // columns up to which packing the rows costs more than it brings
-
-int64_t round_up(int64_t x, int64_t step) {
-  return (x + step - 1) / step * step;
-}
+constexpr int64_t narrow = 128;  // columns up to which packing the rows costs more than it brings
 
 enum class Use { rows, sums };
 
@@ -38,23 +32,23 @@ char* scratch(int64_t bytes) {
   return static_cast<char*>(memory.get());
 }
 
-// Rows as they lie in a matrix of bf16.
+// A block of rows of a matrix of bf16, as left() gives it from a step on; `first`: the block is met for the first time.
 class Bf16Rows {
  public:
   using Sum = float;
   static constexpr auto product = panel_product;
 
-  Bf16Rows(const BFloat16* a, int64_t stride, const PackedMatrix& b) : a_(a), stride_(stride), steps_(b.steps()) {}
+  Bf16Rows(const BFloat16* a, int64_t stride, const PackedMatrix& b)
+      : a_(a), stride_(stride), steps_(b.steps()), packs_(b.n > narrow) {}
 
-  void pack(int64_t row, int64_t rows, int64_t step, PackedRows to) const {
-    const int64_t steps = std::min(block_steps, steps_ - step);
+  LeftBlock left(int64_t row, int64_t rows, int64_t step, bool first, PackedRows packed) const {
+    if (!packs_ && rows % row_step == 0) return {line(row, step), stride_ * int64_t{sizeof(BFloat16)}, step_bytes};
+    const int64_t end = first ? std::min(step + block_steps, steps_) : step;
     for (int64_t r = 0; r < rows; ++r)
-      for (int64_t s = step; s < step + steps; ++s) std::memcpy(to.at(r, s), line(row + r, s), step_bytes);
+      for (int64_t s = step; s < end; ++s) std::memcpy(packed.at(r, s), line(row + r, s), step_bytes);
+    return packed.block(step);
   }
-  LeftBlock unpacked(int64_t row, int64_t step) const {
-    return {line(row, step), stride_ * int64_t{sizeof(BFloat16)}, step_bytes};
-  }
-  void finish(int64_t, int64_t, int64_t, int64_t, float*, int64_t) const {}
+  void finish(int64_t, int64_t, int64_t, float*, int64_t) const {}
 
  private:
   const char* line(int64_t row, int64_t step) const {
@@ -63,6 +57,7 @@ class Bf16Rows {
 
   const BFloat16* a_;
   int64_t stride_, steps_;
+  bool packs_;
 };
 
 // The same rounded to whole numbers, all steps of a row at once.
@@ -73,10 +68,11 @@ class WholeRows {
 
   WholeRows(const BFloat16* a, int64_t stride, const PackedMatrix& b) : a_(a), stride_(stride), b_(b) {}
 
-  void pack(int64_t row, int64_t rows, int64_t step, PackedRows to) {
-    if (step == 0) quantise_rows(a_ + row * stride_, stride_, rows, b_, to, scale_);
+  LeftBlock left(int64_t row, int64_t rows, int64_t step, bool first, PackedRows packed) {
+    if (first && step == 0) quantise_rows(a_ + row * stride_, stride_, rows, b_, packed, scale_);
+    return packed.block(step);
   }
-  void finish(int64_t, int64_t rows, int64_t column, int64_t columns, int32_t* c, int64_t ldc) const {
+  void finish(int64_t rows, int64_t column, int64_t columns, int32_t* c, int64_t ldc) const {
     scale_sums(c, ldc, rows, column, columns, b_, scale_);
   }
 
@@ -92,7 +88,7 @@ template <class Rows>
 void add_steps(int64_t rows, LeftBlock left, const PackedMatrix& b, int64_t step, int64_t column, int64_t columns,
                typename Rows::Sum* c, int64_t ldc) {
   const int64_t steps = std::min(block_steps, b.steps() - step), first = column / panel_columns;
-  const int64_t last = first + (columns + panel_columns - 1) / panel_columns;
+  const int64_t last = first + round_up(columns, panel_columns) / panel_columns;
   for (int64_t p = first; p < last; ++p) {
     const bool more = step + steps < b.steps();
     const void* next = p + 1 < last         ? b.panel(p + 1, step)
@@ -114,7 +110,7 @@ template <class Rows>
 void multiply_range(Rows rows, const PackedMatrix& b, int64_t begin, int64_t end, int64_t first, int64_t last, TileSink sink) {
   constexpr int64_t ldc = block_columns + row_step;  // not a power of two
   auto* c = reinterpret_cast<typename Rows::Sum*>(scratch<Use::sums>(block_rows * ldc * 4));
-  const int64_t blocks = (end - begin + block_rows - 1) / block_rows;
+  const int64_t blocks = round_up(end - begin, block_rows) / block_rows;
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t top = begin + round_up((end - begin) * i / blocks, row_step);
     const int64_t count = std::min(end, begin + round_up((end - begin) * (i + 1) / blocks, row_step)) - top;
@@ -123,16 +119,10 @@ void multiply_range(Rows rows, const PackedMatrix& b, int64_t begin, int64_t end
     for (int64_t column = first; column < last; column += block_columns) {
       const int64_t columns = std::min(block_columns, last - column);
       for (int64_t step = 0; step < b.steps(); step += block_steps) {
-        LeftBlock left = packed.block(step);
-        bool packs = true;
-        if constexpr (std::is_same_v<Rows, Bf16Rows>) {
-          packs = b.n > narrow || padded != count;
-          if (!packs) left = rows.unpacked(top, step);
-        }
-        if (packs && column == first) rows.pack(top, count, step, packed);
+        const LeftBlock left = rows.left(top, count, step, column == first, packed);
         add_steps<Rows>(padded, left, b, step, column, columns, c, ldc);
       }
-      rows.finish(top, count, column, columns, c, ldc);
+      rows.finish(count, column, columns, c, ldc);
       give_tiles(top, count, column, columns, reinterpret_cast<const float*>(c), ldc, sink);
     }
   }

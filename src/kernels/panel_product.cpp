@@ -11,7 +11,7 @@ namespace dept::kernels {
 namespace {
 
 constexpr int64_t line = 64;
-constexpr int64_t tile = 16;  // rows, and columns, of an AMX tile of sums
+constexpr int64_t tile = row_step;  // rows, and columns, of an AMX tile of sums
 
 const char* at(LeftBlock a, int64_t row) {
   return static_cast<const char*>(a.data) + row * a.row;
@@ -23,7 +23,7 @@ struct Ahead {
   int64_t lines;  // at a time
 
   Ahead(const void* from, int64_t times) : next(static_cast<const char*>(from)), lines(0) {
-    if (next != nullptr) lines = (panel_step_bytes / line + times - 1) / times;
+    if (next != nullptr) lines = round_up(panel_step_bytes / line, times) / times;
   }
   void fetch() {
     for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(next + i * line, 0, 2);
@@ -147,7 +147,7 @@ template <bool whole, class C>
 void amx_product(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, C* c, int64_t ldc, bool add,
                  const void* next) {
   const auto* right = static_cast<const char*>(panel);
-  Ahead ahead(next, (m + 2 * tile - 1) / (2 * tile));
+  Ahead ahead(next, round_up(m, 2 * tile) / (2 * tile));
   for (int64_t row = 0; row < m; row += 2 * tile) {
     const bool lower = m - row > tile, wide = n > tile;
     const auto product = lower  ? wide ? amx_tiles<whole, true, true, C> : amx_tiles<whole, true, false, C>

@@ -10,6 +10,12 @@ namespace dept::kernels {
 inline constexpr int64_t panel_columns = 32;
 inline constexpr int64_t step_bytes = 64;  ///< of a row of the left side: 32 bf16 numbers or 64 whole numbers
 inline constexpr int64_t panel_step_bytes = panel_columns * step_bytes;
+inline constexpr int64_t row_step = 16;  ///< rows that a product takes at once
+
+/// To a whole number of steps.
+inline int64_t round_up(int64_t x, int64_t step) {
+  return (x + step - 1) / step * step;
+}
 
 /// The left-hand side: where its rows and their steps lie.
 struct LeftBlock {

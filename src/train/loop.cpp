@@ -173,6 +173,7 @@ TrainingLoop::TrainingLoop(const LoopInputs& inputs)
                groups_by_length(in_.options.schedule) ? 1 : 2),
       batches_per_epoch_(count_batches(in_)),
       total_steps_(dept::total_steps(in_.options.schedule, batches_per_epoch_)),
+      counted_parameters_(counted_parameters(in_)),
       schedule_(step_schedule(in_, total_steps_)),
       metric_schedule_(metric_schedule(in_)),
       step_(in_.ctx, in_.pipeline, adam_options(in_.options.optimizer), in_.options.optimizer.max_grad_norm,
@@ -279,7 +280,7 @@ std::span<const Example> TrainingLoop::next_micro_batch() {
   micro_batch_.clear();
   for (int64_t i = begin; i < end; ++i) micro_batch_.push_back(in_.train.examples[order()[i]]);
   for (int64_t i = batch_begin; i < std::min(batch_begin + examples_per_batch(in_), count); ++i)
-    state_.total_flos += 6.0 * static_cast<double>(input_tokens(in_, in_.train.examples[order()[i]]) * counted_parameters(in_));
+    state_.total_flos += 6.0 * static_cast<double>(input_tokens(in_, in_.train.examples[order()[i]]) * counted_parameters_);
   if (++state_.batch == batches_per_epoch_) {
     sampler_.next_epoch();
     order_.clear();

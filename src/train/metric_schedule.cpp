@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -57,7 +58,7 @@ MetricScheduleArguments parse_metric_schedule(std::string_view name, const std::
   for (const auto& [key, unused] : object.items())
     if (std::find(takes.begin(), takes.end(), key) == takes.end())
       fail(Code::usage, kwargs, str(join(takes, ", "), " for ", name), quote(key));
-  if (a.greedy) a.factor = 0.95, a.threshold = 1e-6, a.min_lr = 1e-3;
+  if (a.greedy) std::tie(a.factor, a.threshold, a.min_lr) = std::tuple(0.95, 1e-6, 1e-3);
   a.greater_is_better = first_of(object, "mode", "max", "min", greater_is_better);
   a.relative = first_of(object, "threshold_mode", "rel", "abs", !a.greedy);
   for (const auto& [key, value] : {std::pair{"factor", &a.factor},

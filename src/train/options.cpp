@@ -123,6 +123,15 @@ class Contradictions {
   void unless(bool good, std::string problem) {
     if (!good) problems_.push_back(std::move(problem));
   }
+  // What `check` throws.
+  template <class Check>
+  void unless_thrown_by(Check&& check) {
+    try {
+      check();
+    } catch (const Error& error) {
+      problems_.emplace_back(error.what());
+    }
+  }
   void raise() const {
     if (!problems_.empty()) fail(Code::usage, "dept train", "flags that agree", join(problems_, "; "));
   }
@@ -170,22 +179,14 @@ void check_task_options(const TrainOptions& o, const OptionSet& set, Contradicti
 
 void check_schedule(const TrainOptions& o, Contradictions& found) {
   const EvaluationOptions& e = o.evaluation;
-  if (!o.data.original_quirks) {  // where it has no effect
-    try {
-      parse_optim(o.optimizer.optim);
-    } catch (const Error& error) {
-      found.unless(false, error.what());
-    }
-  }
+  if (!o.data.original_quirks) found.unless_thrown_by([&] { parse_optim(o.optimizer.optim); });  // there it has no effect
   const std::string &type = o.schedule.lr_scheduler_type, &arguments = o.schedule.lr_scheduler_kwargs;
-  try {
+  found.unless_thrown_by([&] {
     if (follows_metric(type))
       parse_metric_schedule(type, arguments, false);
     else
       parse_schedule_arguments(type, arguments);
-  } catch (const Error& error) {
-    found.unless(false, error.what());
-  }
+  });
   found.unless(o.schedule.max_steps != 0, "--max_steps is 0");
   found.unless(o.schedule.max_steps > 0 || o.schedule.num_train_epochs > 0, "--num_train_epochs is 0");
   found.unless(!e.early_stopping_patience || (e.load_best_model_at_end && e.eval_strategy != "no"),

@@ -80,6 +80,7 @@ class TrainingLoop {
   EpochSampler sampler_;
   int64_t batches_per_epoch_;
   int64_t total_steps_;
+  int64_t counted_parameters_;  // in total_flos
   Schedule schedule_;
   std::optional<MetricSchedule> metric_schedule_;  // in the place of schedule_, which is constant then
   Step step_;

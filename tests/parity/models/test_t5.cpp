@@ -77,8 +77,19 @@ TEST(T5, EqualsTransformersInFp64) {
   EXPECT_LT(relative_error(pass.gradients.target, file->read("d_target.fp64")), 1e-11);
 }
 
-// Beside transformers' own error: test_families.cpp.
 TEST(T5, Bf16StaysNear) {
+  const auto file = golden(name);
+  const Case test = golden_case(at::kFloat);
+  const Pass pass = run(context(at::kBFloat16), *load(at::kBFloat16), test.source, &test.target, test.cotangent);
+  EXPECT_LT(relative_distance(pass.logits, file->read("logits.fp32")), 3e-2);
+  // Within twice of what PyTorch in bf16 is off: 0.053 and 0.050.
+  // Within twice of what PyTorch in bf16 is off here.
+  EXPECT_LT(relative_distance(pass.gradients.source, file->read("d_source.fp32")), 2 * 0.053);
+  EXPECT_LT(relative_distance(pass.gradients.target, file->read("d_target.fp32")), 8e-2);
+}
+
+// Beside transformers' own error: test_families.cpp.
+TEST(T5, Bf16StaysNearOverManyBatches) {
   const Case test = golden_case(at::kFloat);
   const Bf16Error error = bf16_error(*load(at::kFloat), *load(at::kBFloat16), test.source, test.target);
   EXPECT_LT(error.logits, 1.5e-2);
