@@ -72,7 +72,7 @@ PackedMatrix nothing(int64_t k, int64_t n) {
   PackedMatrix b;
   b.k = k;
   b.n = n;
-  b.data = at::zeros({b.panels(), fours(k), panel_columns, 4}, at::TensorOptions(at::kChar));
+  b.data = packed_memory({b.panels(), fours(k), panel_columns, 4}, at::kChar).zero_();
   b.column_sum = at::zeros({b.panels() * panel_columns}, at::TensorOptions(at::kInt));
   return b;
 }

@@ -1,13 +1,12 @@
 #include "kernels/packed_matrix.h"
 
+#include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/zeros.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 
+#include "dept/tensor/retained_memory.h"
 #include "kernels/avx512.h"
 #include "kernels/int8_matrix.h"
 #include "kernels/simd.h"
@@ -52,18 +51,19 @@ void turn_panel(const PackedMatrix& b, int64_t first, BFloat16* to) {
 
 DEPT_AVX512_END
 
-// Memory of its own, in large pages where there are some: weights outlive what is allocated around them and would tear holes.
-at::Tensor zeros_of_its_own(at::IntArrayRef sizes) {
-  const auto bytes = static_cast<size_t>(c10::multiply_integers(sizes)) * sizeof(BFloat16);
-  if (bytes < (size_t{1} << 20)) return at::zeros(sizes, at::TensorOptions(at::kBFloat16));
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) fail(Code::resource, "packed weights", dept::str(bytes, " bytes of memory"), "none");
-  ::madvise(memory, bytes, MADV_HUGEPAGE);
-  return at::from_blob(
-      memory, sizes, [bytes](void* held) { ::munmap(held, bytes); }, at::TensorOptions(at::kBFloat16));
+// A bf16 matrix of this size to be filled: beyond its n columns stand zeros.
+PackedMatrix unfilled(int64_t k, int64_t n) {
+  PackedMatrix b{k, n, {}};
+  b.data = packed_memory({b.panels(), k / 2, panel_columns, 2}, at::kBFloat16);
+  if (n % panel_columns != 0) b.data[b.panels() - 1].zero_();
+  return b;
 }
 
 }  // namespace
+
+at::Tensor packed_memory(at::IntArrayRef sizes, at::ScalarType dtype) {
+  return at::detail::empty_generic(sizes, &lasting_memory(), c10::DispatchKeySet(c10::DispatchKey::CPU), dtype, std::nullopt);
+}
 
 bool can_pack(int64_t k, int64_t n) {
   return k > 0 && n > 0 && k % 32 == 0 && n % 16 == 0;
@@ -72,8 +72,7 @@ bool can_pack(int64_t k, int64_t n) {
 PackedMatrix pack_transposed(const at::Tensor& w) {
   expect(w.dim() == 2 && w.is_contiguous() && w.scalar_type() == at::kBFloat16 && can_pack(w.size(1), w.size(0)),
          "pack_transposed", "bf16 [n, k], n a multiple of 16, k one of 32", w);
-  PackedMatrix packed{w.size(1), w.size(0), {}};
-  packed.data = zeros_of_its_own({packed.panels(), packed.k / 2, panel_columns, 2});
+  PackedMatrix packed = unfilled(w.size(1), w.size(0));
   const auto* from = w.const_data_ptr<BFloat16>();
   auto* to = packed.data.mutable_data_ptr<BFloat16>();
   at::parallel_for(0, packed.panels(), 1, [&](int64_t begin, int64_t end) {
@@ -87,8 +86,7 @@ PackedMatrix pack_transposed(const at::Tensor& w) {
 PackedMatrix transposed(const PackedMatrix& b) {
   if (b.int8()) return int8_transposed(b);
   expect(can_pack(b.n, b.k), "transposed", "sizes that are multiples of 32", b.data);
-  PackedMatrix packed{b.n, b.k, {}};
-  packed.data = zeros_of_its_own({packed.panels(), packed.k / 2, panel_columns, 2});
+  PackedMatrix packed = unfilled(b.n, b.k);
   auto* to = packed.data.mutable_data_ptr<BFloat16>();
   at::parallel_for(0, packed.panels(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) turn_panel(b, p * panel_columns, to + p * packed.k * panel_columns);

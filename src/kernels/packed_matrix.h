@@ -34,6 +34,8 @@ struct PackedMatrix {
   }
 };
 
+/// Memory for packed numbers, not set to anything.
+at::Tensor packed_memory(at::IntArrayRef sizes, at::ScalarType dtype);
 /// Sizes that can be packed: n a multiple of 16, k one of 32.
 bool can_pack(int64_t k, int64_t n);
 /// w bf16 [n, k] -> B = w^T.

@@ -27,6 +27,10 @@ size_t round_up(size_t bytes, size_t step) {
   return (bytes + step - 1) / step * step;
 }
 
+size_t physical_memory() {
+  return static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGE_SIZE));
+}
+
 }  // namespace
 
 RetainedMemory::RetainedMemory(size_t room) : room_(room) {
@@ -117,9 +121,13 @@ c10::DeleterFnPtr RetainedMemory::raw_deleter() const {
   return &release;
 }
 
+RetainedMemory& lasting_memory() {
+  static auto* const memory = new RetainedMemory(physical_memory());  // outlives all tensors
+  return *memory;
+}
+
 void retain_tensor_memory() {
-  const auto physical = static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(::sysconf(_SC_PAGE_SIZE));
-  static auto* const memory = new RetainedMemory(physical);  // outlives all tensors
+  static auto* const memory = new RetainedMemory(physical_memory());  // likewise
   c10::SetCPUAllocator(memory, 1);
 }
 

@@ -28,14 +28,11 @@ class MappedGguf : public GgufFile {
   const std::map<std::string, GgufValue, std::less<>>& metadata() const override { return header_.metadata; }
   void drop_pages() const override { map_->drop(0, map_->bytes().size()); }
 
-  at::Tensor read(std::string_view name) const override {
-    const TensorInfo* info = find(name);
-    const std::string where = str(path().string(), ": ", name);
-    if (info == nullptr) fail(Code::bad_input, where, "this tensor", "a file without it");
-    const GgufEntry& entry = entry_of(*info);
+  at::Tensor read_as(std::string_view name, at::ScalarType dtype) const override {
+    const GgufEntry& entry = entry_of(require(name));
     const auto stored = map_->bytes().subspan(entry.begin, entry.bytes);
-    if (entry.type->plain) return copy_plain(stored, entry.shape, *entry.type->plain, where);
-    return dequantised(entry, stored);
+    if (!entry.type->plain) return dequantised(entry, stored).to(dtype);
+    return copy_plain(stored, entry.shape, *find_plain_type(*entry.type->plain), dtype, str(path().string(), ": ", name));
   }
 
   GgufBlocks blocks(std::string_view name, at::IntArrayRef shape) const override {

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "dept/base/error.h"
@@ -19,6 +20,8 @@ constexpr PlainType plain_types[] = {
     {"BOOL", at::kBool, 1},           {"C64", at::kComplexFloat, 8}, {"F8_E4M3", at::kFloat8_e4m3fn, 1},
     {"F8_E5M2", at::kFloat8_e5m2, 1},
 };
+
+constexpr size_t piece_elements = size_t{1} << 14;  // converted at a time: they stay in the cache
 
 }  // namespace
 
@@ -50,17 +53,23 @@ std::string shape_text(std::span<const int64_t> shape) {
   return text + "]";
 }
 
-at::Tensor copy_plain(std::span<const std::byte> bytes, std::span<const int64_t> shape, at::ScalarType scalar,
-                      std::string_view where) {
-  if (scalar == at::kBool)
+at::Tensor copy_plain(std::span<const std::byte> bytes, std::span<const int64_t> shape, const PlainType& type,
+                      at::ScalarType dtype, std::string_view where) {
+  if (type.scalar == at::kBool)
     for (const std::byte byte : bytes)
       if (byte > std::byte{1}) fail(Code::bad_input, where, "booleans stored as 0 or 1", str(static_cast<int>(byte)));
-  at::Tensor tensor = at::empty(at::IntArrayRef(shape.data(), shape.size()), at::TensorOptions(scalar));
-  if (!bytes.empty()) {
-    auto* out = static_cast<std::byte*>(tensor.data_ptr());
-    parallel_ranges(bytes.size(), size_t{4} << 20,
-                    [&](size_t begin, size_t end) { std::memcpy(out + begin, bytes.data() + begin, end - begin); });
-  }
+  at::Tensor tensor = at::empty(at::IntArrayRef(shape.data(), shape.size()), at::TensorOptions(dtype));
+  if (bytes.empty()) return tensor;
+  const at::Tensor out = tensor.view(-1);
+  parallel_ranges(bytes.size() / type.bytes, size_t{1} << 18, [&](size_t begin, size_t end) {
+    const auto piece = [&](size_t at) { return static_cast<int64_t>(std::min(piece_elements, end - at)); };
+    const at::Tensor near = at::empty(piece(begin), at::TensorOptions(type.scalar));
+    for (size_t at = begin; at < end; at += piece_elements) {
+      const at::Tensor stored = near.narrow(0, 0, piece(at));
+      std::memcpy(stored.data_ptr(), bytes.data() + at * type.bytes, stored.nbytes());
+      out.narrow(0, static_cast<int64_t>(at), piece(at)).copy_(stored);
+    }
+  });
   return tensor;
 }
 

@@ -29,8 +29,9 @@ std::optional<uint64_t> element_count(std::span<const int64_t> shape);
 /// "[2, 3]"
 std::string shape_text(std::span<const int64_t> shape);
 
-/// A new contiguous CPU tensor from its stored bytes. `where` names file and tensor; refuses booleans other than 0 and 1.
-at::Tensor copy_plain(std::span<const std::byte> bytes, std::span<const int64_t> shape, at::ScalarType scalar,
-                      std::string_view where);
+/// A new contiguous CPU tensor of `dtype` from its stored bytes. `where` names file and tensor; refuses booleans other than 0
+/// and 1.
+at::Tensor copy_plain(std::span<const std::byte> bytes, std::span<const int64_t> shape, const PlainType& type,
+                      at::ScalarType dtype, std::string_view where);
 
 }  // namespace dept

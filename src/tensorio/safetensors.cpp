@@ -35,12 +35,10 @@ class SafetensorsFile : public TensorSource {
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   void drop_pages() const override { map_.drop(0, map_.bytes().size()); }
 
-  at::Tensor read(std::string_view name) const override {
-    const TensorInfo* info = find(name);
-    const std::string where = str(path().string(), ": ", name);
-    if (info == nullptr) fail(Code::bad_input, where, "this tensor", "a file without it");
-    const auto stored = data_.subspan(begins_[static_cast<size_t>(info - infos_.data())], info->bytes);
-    return copy_plain(stored, info->shape, find_plain_type(info->type)->scalar, where);
+  at::Tensor read_as(std::string_view name, at::ScalarType dtype) const override {
+    const TensorInfo& info = require(name);
+    const auto stored = data_.subspan(begins_[static_cast<size_t>(&info - infos_.data())], info.bytes);
+    return copy_plain(stored, info.shape, *find_plain_type(info.type), dtype, str(path().string(), ": ", name));
   }
 
  private:

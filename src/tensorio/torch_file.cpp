@@ -45,14 +45,14 @@ class TorchFile : public TensorSource {
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   void drop_pages() const override { map_.drop(0, map_.bytes().size()); }
 
-  at::Tensor read(std::string_view name) const override {
-    const TensorInfo* info = find(name);
+  at::Tensor read_as(std::string_view name, at::ScalarType dtype) const override {
+    const TensorInfo& info = require(name);
     const std::string where = str(path().string(), ": ", name);
-    if (info == nullptr) fail(Code::bad_input, where, "this tensor", "a file without it");
-    const Place& place = places_[static_cast<size_t>(info - infos_.data())];
-    if (place.bytes.empty()) return copy_plain({}, info->shape, place.type, where);  // its strides say nothing
-    const auto span = static_cast<int64_t>(place.bytes.size() / find_plain_type(place.type)->bytes);
-    return copy_plain(place.bytes, std::array{span}, place.type, where).as_strided(info->shape, place.strides).contiguous();
+    const Place& place = places_[static_cast<size_t>(&info - infos_.data())];
+    const PlainType& type = *find_plain_type(place.type);
+    if (place.bytes.empty()) return copy_plain({}, info.shape, type, dtype, where);  // its strides say nothing
+    const auto span = static_cast<int64_t>(place.bytes.size() / type.bytes);
+    return copy_plain(place.bytes, std::array{span}, type, dtype, where).as_strided(info.shape, place.strides).contiguous();
   }
 
  private:

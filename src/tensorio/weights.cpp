@@ -38,10 +38,10 @@ class ShardedWeights : public TensorSource {
     for (const auto& shard : shards_) shard->drop_pages();
   }
 
-  at::Tensor read(std::string_view name) const override {
+  at::Tensor read_as(std::string_view name, at::ScalarType dtype) const override {
     const auto found = owner_.find(name);
     if (found == owner_.end()) fail(Code::bad_input, str(index_.string(), ": ", name), "this tensor", "shards without it");
-    return found->second->read(name);
+    return found->second->read_as(name, dtype);
   }
 
  private:

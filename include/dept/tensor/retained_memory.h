@@ -44,6 +44,10 @@ class RetainedMemory : public c10::Allocator {
   std::set<std::pair<size_t, char*>> by_size_;  // the same
 };
 
+/// One range for what outlives a step's tensors, as packed weights do: among those they would tear holes. Large pages lie side by
+/// side in it.
+RetainedMemory& lasting_memory();
+
 /// Makes it where this process's CPU tensors get their memory from, from now on.
 void retain_tensor_memory();
 

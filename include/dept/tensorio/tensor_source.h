@@ -28,13 +28,15 @@ class TensorSource {
   /// In file order (shards one after the other).
   virtual const std::vector<TensorInfo>& tensors() const = 0;
   const TensorInfo* find(std::string_view name) const;
-  /// Throws bad_input when there is no tensor `name` of this shape.
+  /// Throws bad_input when there is no tensor `name`, or not of this shape.
+  const TensorInfo& require(std::string_view name) const;
   const TensorInfo& require(std::string_view name, at::IntArrayRef shape) const;
 
-  /// A contiguous CPU tensor of its own memory: plain types as stored, block-quantised ones as fp32. `name` must exist.
-  virtual at::Tensor read(std::string_view name) const = 0;
-
-  /// read() as `dtype`, after checking the shape; refuses NaN and infinity. Throws bad_input naming file and tensor.
+  /// A contiguous CPU tensor of its own memory, converted to `dtype` piece by piece. Throws bad_input as require() does.
+  virtual at::Tensor read_as(std::string_view name, at::ScalarType dtype) const = 0;
+  /// Plain types as stored, block-quantised ones as fp32.
+  at::Tensor read(std::string_view name) const;
+  /// read_as() after checking the shape; refuses NaN and infinity. Throws bad_input naming file and tensor.
   at::Tensor read(std::string_view name, at::IntArrayRef shape, at::ScalarType dtype) const;
 
   /// Lets the kernel take back the file's pages.
