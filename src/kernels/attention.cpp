@@ -1,7 +1,9 @@
 #include "dept/kernels/attention.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 
 #include <algorithm>
 #include <cmath>
@@ -341,6 +343,16 @@ void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::
     backward_tiles<C>(shape, d_out, q, k, v, lse, spans, options,
                       {mutable_heads_of<C>(dq), mutable_heads_of<C>(dk), mutable_heads_of<C>(dv)});
   });
+}
+
+void attention_backward_absorbed(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& x, const at::Tensor& lse,
+                                 const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& dq,
+                                 at::Tensor& dx) {
+  if (tileable(q)) return tiled_attention_backward_absorbed(check(q, x, x, options), d_out, q, x, lse, spans, options, dq, dx);
+  at::Tensor d_keys = at::empty_like(x), d_values = at::empty_like(x);
+  attention_backward(d_out, q, x, x, lse, spans, options, dq, d_keys, d_values);
+  dx += d_keys.squeeze(1);
+  dx += d_values.squeeze(1);
 }
 
 }  // namespace dept::kernels

@@ -115,5 +115,8 @@ void tiled_attention(const Shape& shape, const at::Tensor& q, const at::Tensor& 
 void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
                               const at::Tensor& v, const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
                               const AttentionOptions& options, const Gradients<c10::BFloat16>& to);
+void tiled_attention_backward_absorbed(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& x,
+                                       const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
+                                       const AttentionOptions& options, at::Tensor& dq, at::Tensor& dx);
 
 }  // namespace dept::kernels

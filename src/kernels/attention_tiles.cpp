@@ -80,6 +80,11 @@ void write_row(const float* from, float scale, BFloat16* to, int64_t count) {
   for (int64_t i = 0; i < count; i += lanes) store_bf16(to + i, _mm512_mul_ps(_mm512_loadu_ps(from + i), _mm512_set1_ps(scale)));
 }
 
+void add_row(const float* from, float* to, int64_t count) {
+  for (int64_t i = 0; i < count; i += lanes)
+    _mm512_storeu_ps(to + i, _mm512_add_ps(_mm512_loadu_ps(to + i), _mm512_loadu_ps(from + i)));
+}
+
 // One query row: its scores, of which `visible` are seen, and what makes probabilities of them.
 struct RowOptions {
   int64_t visible, width;  ///< width: to where a row is written, zeros beyond visible
@@ -127,7 +132,7 @@ float softmax_row(float* s, const RowOptions& o, BFloat16* p) {
   return highest + std::log(total);
 }
 
-// From scores and d loss / d dropout(p): s becomes dropout(p), dp the scores' gradient, also in bf16 as ds.
+// From q k and d loss / d dropout(p): s becomes dropout(p), dp the gradient of q k, also in bf16 as ds.
 void gradient_row(float* s, float* dp, float lse, const RowOptions& o, BFloat16* ds) {
   __m512 sum = _mm512_setzero_ps();
   for (int64_t j = 0; j < o.visible; j += lanes) {
@@ -140,7 +145,8 @@ void gradient_row(float* s, float* dp, float lse, const RowOptions& o, BFloat16*
   const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum));
   int64_t j = 0;
   for (; j < o.visible; j += lanes) {
-    const __m512 p = _mm512_loadu_ps(s + j), d = _mm512_mul_ps(p, _mm512_sub_ps(_mm512_loadu_ps(dp + j), mean));
+    const __m512 p = _mm512_loadu_ps(s + j), weight = _mm512_mul_ps(p, _mm512_set1_ps(o.scale));
+    const __m512 d = _mm512_mul_ps(weight, _mm512_sub_ps(_mm512_loadu_ps(dp + j), mean));
     _mm512_storeu_ps(s + j, _mm512_mul_ps(p, o.factor(j)));
     _mm512_storeu_ps(dp + j, d);
     store_bf16(ds + j, d);
@@ -304,38 +310,62 @@ class BackwardTiles : public Tiles {
   using Tiles::Tiles;
 
   void run(Heads<const BFloat16> d_out, const float* lse, const Gradients<BFloat16>& to, PrefixSums<float>& prefix) {
-    const int64_t k = shape_.k, depth = round_up(keys_, 32), wide = round_up(k, panel_columns);
-    pack_transposed_rows(keys_, k, room(values_transposed_, round_up(keys_, panel_columns) * k), value());
-    pack_rows(keys_, depth, k, room(keys_packed_, depth * wide), key());
-    room(dk_, depth * k);
-    room(dv_, depth * k);
-    for (int64_t first = 0; first < rows_; first += block_rows) {
-      const int64_t count = std::min(block_rows, rows_ - first), padded = round_up(count, 32);
-      score_gradients(first, count, padded, d_out, lse, depth);
-      float* dq = room(dq_, block_rows * k);
-      product(round_up(count, lanes), k, depth, ds_.data(), stride_, keys_packed_.data(), dq, k, false);
-      for (int64_t r = 0; r < count; ++r)
-        write_row(dq + r * k, static_cast<float>(options_.scale), to.dq.at(query_row(first + r), head(first + r)), k);
-      add_to_keys(scores_.data(), rows_of(d_out, first), first, count, padded, depth, dv_.data());
-      add_to_keys(dp_.data(), rows_of(q_, first), first, count, padded, depth, dk_.data());
-    }
+    const int64_t k = shape_.k, keys = round_up(keys_, 32);
+    pack_transposed_rows(keys_, k, room(values_transposed_, keys * k), value());
+    float *dk = room(dk_, keys * k), *dv = room(dv_, keys * k);
+    for_blocks(d_out, lse, values_transposed_.data(), to.dq, [&](const Block& block) {
+      add_to_keys(scores_.data(), rows_of(d_out, block.first), block, block.first > 0, dv);
+      add_to_keys(dp_.data(), rows_of(q_, block.first), block, block.first > 0, dk);
+    });
     if (rows_ == 0) return;
-    const auto scale = static_cast<float>(options_.scale);
-    for (int64_t i = 0; i < keys_ * k; ++i) dk_[i] *= scale;
-    write_key_gradients<BFloat16>(*span_, kv_head_, k, dk_.data(), dv_.data(), to, prefix,
+    write_key_gradients<BFloat16>(*span_, kv_head_, k, dk, dv, to, prefix,
                                   [](const float* from, BFloat16* row, int64_t n) { write_row(from, 1.0F, row, n); });
   }
 
+  // Keys and values are the same rows, dx [Nk, k] gains both gradients.
+  void run_absorbed(Heads<const BFloat16> d_out, const float* lse, Heads<BFloat16> dq, float* dx) {
+    const int64_t k = shape_.k;
+    float* sum = room(dv_, round_up(keys_, 32) * k);
+    for_blocks(d_out, lse, keys_transposed_.data(), dq, [&](const Block& block) {
+      add_to_keys(scores_.data(), rows_of(d_out, block.first), block, block.first > 0, sum);
+      add_to_keys(dp_.data(), rows_of(q_, block.first), block, true, sum);
+    });
+    if (rows_ == 0) return;
+    for (int64_t j = 0; j < keys_; ++j) add_row(sum + j * k, dx + key_row(*span_, j) * k, k);
+  }
+
  private:
-  // scores_ = dropout(p), dp_ = d loss / d scores, ds_ the same in bf16, each [padded, stride_] with zeros beyond rows and keys.
-  void score_gradients(int64_t first, int64_t count, int64_t padded, Heads<const BFloat16> d_out, const float* lse,
-                       int64_t depth) {
+  // Query rows first .. first + count - 1, with rows of zeros up to `padded`; depth: keys, likewise.
+  struct Block {
+    int64_t first, count, padded, depth;
+  };
+
+  // Calls sums(block) when scores_ and dp_ are those of a block, whose dq is written.
+  template <class Sums>
+  void for_blocks(Heads<const BFloat16> d_out, const float* lse, const BFloat16* values_transposed, Heads<BFloat16> to,
+                  Sums&& sums) {
+    const int64_t k = shape_.k, depth = round_up(keys_, 32);
+    pack_rows(keys_, depth, k, room(keys_packed_, depth * round_up(k, panel_columns)), key());
+    for (int64_t first = 0; first < rows_; first += block_rows) {
+      const int64_t count = std::min(block_rows, rows_ - first);
+      const Block block{first, count, round_up(count, 32), depth};
+      score_gradients(block, d_out, lse, values_transposed);
+      float* dq = room(dq_, block_rows * k);
+      product(round_up(count, lanes), k, depth, ds_.data(), stride_, keys_packed_.data(), dq, k, false);
+      for (int64_t r = 0; r < count; ++r) write_row(dq + r * k, 1.0F, to.at(query_row(first + r), head(first + r)), k);
+      sums(block);
+    }
+  }
+
+  // scores_ = dropout(p), dp_ = d loss / d (q k), ds_ the same in bf16, each [padded, stride_] with zeros beyond rows and keys.
+  void score_gradients(const Block& block, Heads<const BFloat16> d_out, const float* lse, const BFloat16* values_transposed) {
+    const auto [first, count, padded, depth] = block;
     const int64_t k = shape_.k, tall = round_up(count, lanes), seen = width(first, count);
     float *s = room(scores_, block_rows * stride_), *dp = room(dp_, block_rows * stride_);
     BFloat16* ds = room(ds_, block_rows * stride_);
     const BFloat16 *q = gather(q_, first, count, queries_), *d = gather(d_out, first, count, d_rows_);
     product(tall, seen, k, q, k, keys_transposed_.data(), s, stride_, false);
-    product(tall, seen, k, d, k, values_transposed_.data(), dp, stride_, false);
+    product(tall, seen, k, d, k, values_transposed, dp, stride_, false);
     draw(first, count);
     for (int64_t r = 0; r < count; ++r)
       gradient_row(s + r * stride_, dp + r * stride_, lse[head(first + r) * shape_.queries + query_row(first + r)],
@@ -345,15 +375,15 @@ class BackwardTiles : public Tiles {
     std::fill(ds + count * stride_, ds + padded * stride_, BFloat16(0));
   }
 
-  // to [keys, k] += x^T y, x [padded, stride_] of the block's rows, y their rows.
+  // to [keys, k] (+)= x^T y, x [padded, stride_] of the block's rows, y their rows.
   template <class Row>
-  void add_to_keys(const float* x, Row&& row, int64_t first, int64_t count, int64_t padded, int64_t depth, float* to) {
+  void add_to_keys(const float* x, Row&& row, const Block& block, bool add, float* to) {
     const int64_t k = shape_.k;
-    BFloat16* left = room(left_, depth * block_rows);
+    BFloat16* left = room(left_, block.depth * block_rows);
     BFloat16* right = room(right_, block_rows * round_up(k, panel_columns));
-    transpose_to_bf16(x, stride_, padded, depth, left, block_rows);
-    pack_rows(count, padded, k, right, row);
-    product(round_up(keys_, lanes), k, padded, left, block_rows, right, to, k, first > 0);
+    transpose_to_bf16(x, stride_, block.padded, block.depth, left, block_rows);
+    pack_rows(block.count, block.padded, k, right, row);
+    product(round_up(keys_, lanes), k, block.padded, left, block_rows, right, to, k, add);
   }
 
   std::vector<BFloat16> values_transposed_, keys_packed_, d_rows_, ds_, left_, right_;
@@ -421,6 +451,22 @@ void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const
     }
   });
   add_prefix_sums<BFloat16>(prefix, shape.k, to.dk, to.dv);
+}
+
+void tiled_attention_backward_absorbed(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& x,
+                                       const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
+                                       const AttentionOptions& options, at::Tensor& dq, at::Tensor& dx) {
+  expect(shape.kv_heads == 1 && dx.is_contiguous() && dx.scalar_type() == at::kFloat && dx.sizes() == x.squeeze(1).sizes(),
+         "attention_backward_absorbed", "fp32 dx [Nk, K]", dx);
+  const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k});
+  share_tasks(spans, 1, [&](int64_t begin, int64_t end) {
+    BackwardTiles tiles(shape, options, heads_of<BFloat16>(q), heads_of<BFloat16>(x), heads_of<BFloat16>(x));
+    for (int64_t task = begin; task < end; ++task) {
+      tiles.take(spans[task], 0);
+      tiles.run_absorbed(heads_of<BFloat16>(d_heads), lse.const_data_ptr<float>(), mutable_heads_of<BFloat16>(dq),
+                         dx.mutable_data_ptr<float>());
+    }
+  });
 }
 
 }  // namespace dept::kernels

@@ -1,5 +1,9 @@
 #include "dept/kernels/frozen_linear.h"
 
+#include <ATen/Parallel.h>
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/empty.h>
+
 #include "dept/kernels/activation.h"
 #include "dept/tensor/context.h"
 #include "kernels/int8_matrix.h"
@@ -7,11 +11,31 @@
 #include "kernels/simd.h"
 
 namespace dept::kernels {
+namespace {
 
-FrozenLinear::FrozenLinear(FrozenMatrix weight, at::Tensor bias, bool packs)
-    : weight_(std::move(weight)), bias_(std::move(bias)) {
-  packs = packs && weight_.held_as(at::kBFloat16) && weight_.dtype() == at::kBFloat16 && has_packed_products() &&
-          can_pack(weight_.columns(), weight_.rows()) && can_pack(weight_.rows(), weight_.columns());
+// x [N, H * A] times a matrix [A, B] of each head [H, A, B] -> [N, H * B]
+at::Tensor multiply_heads(const at::Tensor& x, const at::Tensor& matrices) {
+  const at::Tensor heads = x.view({x.size(0), matrices.size(0), matrices.size(1)}).transpose(0, 1);
+  return at::bmm(heads, matrices).transpose(0, 1).reshape({x.size(0), -1});
+}
+
+// The same with matrix(h) packed.
+template <class Matrix>
+at::Tensor multiply_heads(const at::Tensor& x, int64_t heads, Matrix&& matrix) {
+  const int64_t from = x.size(1) / heads, to = matrix(0).n;
+  at::Tensor out = at::empty({x.size(0), heads * to}, x.options());
+  at::parallel_for(0, heads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t h = begin; h < end; ++h)
+      packed_product_into(x.narrow(1, h * from, from), matrix(h), {}, out.narrow(1, h * to, to));
+  });
+  return out;
+}
+
+}  // namespace
+
+FrozenLinear::FrozenLinear(FrozenMatrix weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
+  const bool packs = weight_.held_as(at::kBFloat16) && weight_.dtype() == at::kBFloat16 && has_packed_products() &&
+                     can_pack(weight_.columns(), weight_.rows()) && can_pack(weight_.rows(), weight_.columns());
   if (!packs) return;
   packed_ = std::make_shared<PackedLinear>(weight_.dense());
   weight_ = FrozenMatrix::nothing(at::kBFloat16);
@@ -19,7 +43,7 @@ FrozenLinear::FrozenLinear(FrozenMatrix weight, at::Tensor bias, bool packs)
 
 FrozenLinear FrozenLinear::int8(const at::Tensor& weight, at::Tensor bias) {
   if (!cpu_has_int8()) fail(Code::usage, "backbone_dtype", "a CPU with AVX512-BF16 and AVX512-VNNI for int8", "another");
-  FrozenLinear linear(FrozenMatrix::nothing(at::kBFloat16), std::move(bias), false);
+  FrozenLinear linear(FrozenMatrix::nothing(at::kBFloat16), std::move(bias));
   linear.packed_ = std::make_shared<PackedLinear>(quantise_transposed(weight));
   return linear;
 }
@@ -50,6 +74,31 @@ at::Tensor FrozenLinear::backward_input(const at::Tensor& dy) const {
   at::Tensor dx = packed_ ? packed_product(dy, packed_->backward(), {}) : weight_.backward_input(dy);
   if (delta != nullptr) delta->add_backward_input(dy, dx);
   return dx;
+}
+
+bool FrozenLinear::packs_heads(HeadRows rows) const {
+  if (packed_ == nullptr) return false;
+  expect(!packed_->forward().int8(), "FrozenLinear heads", "a weight in bf16", packed_->forward().data);
+  return rows.first % panel_columns == 0 && rows.width % panel_columns == 0;
+}
+
+// [heads, width, in]
+at::Tensor FrozenLinear::head_weights(HeadRows rows) const {
+  return weight().narrow(0, rows.first, rows.heads * rows.width).view({rows.heads, rows.width, in()});
+}
+
+at::Tensor FrozenLinear::forward_heads(const at::Tensor& x, HeadRows rows) const {
+  check(x, rows.heads * in(), "FrozenLinear.forward_heads");
+  if (!packs_heads(rows)) return multiply_heads(x, head_weights(rows).transpose(1, 2));
+  return multiply_heads(x, rows.heads,
+                        [&](int64_t h) { return packed_->forward().columns(rows.first + h * rows.width, rows.width); });
+}
+
+at::Tensor FrozenLinear::backward_heads(const at::Tensor& x, HeadRows rows) const {
+  check(x, rows.heads * rows.width, "FrozenLinear.backward_heads");
+  if (!packs_heads(rows)) return multiply_heads(x, head_weights(rows));
+  return multiply_heads(x, rows.heads,
+                        [&](int64_t h) { return packed_->backward().rows(rows.first + h * rows.width, rows.width); });
 }
 
 at::Tensor FrozenLinear::add_forward(const at::Tensor& h, const at::Tensor& x, const Dropout& dropout) const {

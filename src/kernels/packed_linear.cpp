@@ -118,14 +118,19 @@ const PackedMatrix& PackedLinear::backward() {
 }
 
 at::Tensor packed_product(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias) {
-  check(x, b, bias);
   at::Tensor out = at::empty({x.size(0), b.n}, x.options());
+  packed_product_into(x, b, bias, out);
+  return out;
+}
+
+void packed_product_into(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, at::Tensor out) {
+  check(x, b, bias);
   auto* to = out.mutable_data_ptr<BFloat16>();
+  const int64_t stride = out.stride(0);
   multiply(x, b, [&](const Tile& tile) {
     for (int64_t r = 0; r < tile.rows; ++r)
-      store_row(tile.at(r), bias_at(bias, tile.column), to + (tile.row + r) * b.n + tile.column, tile.columns);
+      store_row(tile.at(r), bias_at(bias, tile.column), to + (tile.row + r) * stride + tile.column, tile.columns);
   });
-  return out;
 }
 
 at::Tensor packed_add(const at::Tensor& h, const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias,

@@ -30,7 +30,12 @@ struct PackedMatrix {
   int64_t steps() const { return round_up(k * data.element_size(), step_bytes) / step_bytes; }
   /// Panel p from a step on.
   const char* panel(int64_t p, int64_t step = 0) const {
-    return static_cast<const char*>(data.const_data_ptr()) + (p * steps() + step) * panel_step_bytes;
+    return static_cast<const char*>(data.const_data_ptr()) + p * data.stride(0) * data.element_size() + step * panel_step_bytes;
+  }
+  /// Some of its rows or columns, bf16, first and count multiples of 32: a view.
+  PackedMatrix rows(int64_t first, int64_t count) const { return {count, n, data.narrow(1, first / 2, count / 2)}; }
+  PackedMatrix columns(int64_t first, int64_t count) const {
+    return {k, count, data.narrow(0, first / panel_columns, count / panel_columns)};
   }
 };
 

@@ -200,10 +200,9 @@ class T5 : public Backbone {
                          config_.heads, config_.heads, config_.head_dim};
       if (stack.decoder) {
         block.cross_norm = norm(block_name + "1.layer_norm.weight");
-        block.cross = {
-            linear({{cross + "q", hk}}, d),
-            files.loader.linear({.parts = {{cross + "k", hk}, {cross + "v", hk}}, .in = d, .read_whole = true}, dtype_),
-            linear({{cross + "o", d}}, hk), config_.heads, config_.head_dim};
+        block.cross = {linear({{cross + "q", hk}}, d),
+                       files.loader.linear({.parts = {{cross + "k", hk}, {cross + "v", hk}}, .in = d, .by_head = true}, dtype_),
+                       linear({{cross + "o", d}}, hk), config_.heads, config_.head_dim};
       }
       block.feed_forward_norm = norm(last + "layer_norm.weight");
       block.feed_forward = load_feed_forward(files, last + "DenseReluDense.");

@@ -1,5 +1,4 @@
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/bmm.h>
 #include <ATen/ops/empty_like.h>
 
 #include "dept/nn/modules.h"
@@ -7,12 +6,6 @@
 
 namespace dept::nn {
 namespace {
-
-// x [N, H * A] times a matrix [A, B] of each head [H, A, B] -> [N, H * B]
-at::Tensor by_head(const at::Tensor& x, const at::Tensor& matrices) {
-  const at::Tensor heads = x.view({x.size(0), matrices.size(0), matrices.size(1)}).transpose(0, 1);
-  return at::bmm(heads, matrices).transpose(0, 1).reshape({x.size(0), -1});
-}
 
 // Keys and values in one [Ns, 2 H K] as [Ns, H, K] each.
 struct KeysAndValues {
@@ -25,11 +18,6 @@ struct KeysAndValues {
 };
 
 }  // namespace
-
-// W_K or W_V as [H, K, D]
-at::Tensor CrossAttention::head_weights(bool values) const {
-  return kv.weight().view({2, heads, head_dim, kv.in()}).select(0, values ? 1 : 0);
-}
 
 at::Tensor CrossAttention::attend(const at::Tensor& x, const Memory& memory, const AttentionPlan& plan, Saved* saved) const {
   Saved kept{memory, {}, {}};
@@ -68,22 +56,20 @@ at::Tensor CrossAttention::backward_projected(const at::Tensor& d, const Attenti
 at::Tensor CrossAttention::forward_absorbed(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const {
   const int64_t D = kv.in();
   const at::Tensor x = saved.memory.hidden.view({-1, 1, D});
-  saved.q = by_head(queries, head_weights(false));
-  return by_head(kernels::attention(saved.q.view({-1, heads, D}), x, x, plan.spans, with_dropout(plan), &saved.lse),
-                 head_weights(true).transpose(1, 2));
+  saved.q = kv.backward_heads(queries, key_rows());
+  return kv.forward_heads(kernels::attention(saved.q.view({-1, heads, D}), x, x, plan.spans, with_dropout(plan), &saved.lse),
+                          value_rows());
 }
 
 at::Tensor CrossAttention::backward_absorbed(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
                                              at::Tensor& d_memory) const {
   const int64_t D = kv.in();
   const at::Tensor x = saved.memory.hidden.view({-1, 1, D});
-  at::Tensor dq = at::empty_like(saved.q), d_keys = at::empty_like(x), d_values = at::empty_like(x);
+  at::Tensor dq = at::empty_like(saved.q);
   at::Tensor dq_heads = dq.view({-1, heads, D});
-  kernels::attention_backward(by_head(d, head_weights(true)), saved.q.view({-1, heads, D}), x, x, saved.lse, plan.spans,
-                              with_dropout(plan), dq_heads, d_keys, d_values);
-  d_memory += d_keys.squeeze(1);
-  d_memory += d_values.squeeze(1);
-  return by_head(dq, head_weights(false).transpose(1, 2));
+  kernels::attention_backward_absorbed(kv.backward_heads(d, value_rows()), saved.q.view({-1, heads, D}), x, saved.lse, plan.spans,
+                                       with_dropout(plan), dq_heads, d_memory);
+  return kv.forward_heads(dq, key_rows());
 }
 
 }  // namespace dept::nn

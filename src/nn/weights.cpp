@@ -42,7 +42,7 @@ kernels::FrozenMatrix WeightLoader::matrix(const std::string& name, at::IntArray
 }
 
 kernels::FrozenLinear WeightLoader::linear(const LinearSpec& spec, at::ScalarType dtype) const {
-  const bool int8 = storage_ == Storage::int8 && !spec.read_whole && takes_int8(spec);
+  const bool int8 = storage_ == Storage::int8 && !spec.by_head && takes_int8(spec);
   const at::ScalarType read_as = int8 ? at::kFloat : held_type(dtype);
   std::vector<kernels::StoredRows> stored;
   std::vector<at::Tensor> weights, biases;
@@ -57,7 +57,7 @@ kernels::FrozenLinear WeightLoader::linear(const LinearSpec& spec, at::ScalarTyp
   }
   if (int8) return kernels::FrozenLinear::int8(at::cat(weights), spec.bias ? at::cat(biases) : at::Tensor());
   if (!weights.empty()) stored.push_back({(weights.size() == 1 ? weights.front() : at::cat(weights)).contiguous()});
-  return kernels::FrozenLinear({std::move(stored), dtype}, spec.bias ? at::cat(biases) : at::Tensor(), !spec.read_whole);
+  return kernels::FrozenLinear({std::move(stored), dtype}, spec.bias ? at::cat(biases) : at::Tensor());
 }
 
 }  // namespace dept::nn

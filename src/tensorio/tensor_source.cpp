@@ -4,9 +4,9 @@
 #include <atomic>
 #include <cmath>
 
+#include "base/clones.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
-#include "base/clones.h"
 #include "tensorio/parallel.h"
 #include "tensorio/plain_types.h"
 

@@ -44,5 +44,10 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                         const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
                         at::Tensor& dq, at::Tensor& dk, at::Tensor& dv);
+/// The same where x [Nk, 1, K] is both keys and values and no two spans share rows of it: adds its gradient to dx, fp32 (fp64)
+/// [Nk, K].
+void attention_backward_absorbed(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& x, const at::Tensor& lse,
+                                 const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& dq,
+                                 at::Tensor& dx);
 
 }  // namespace dept::kernels

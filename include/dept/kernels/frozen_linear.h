@@ -22,12 +22,17 @@ class LinearDelta {
   virtual void add_backward_input(const at::Tensor& dy, at::Tensor& dx) const = 0;
 };
 
+/// Rows of a weight that belong to heads: `width` of each from row `first` on.
+struct HeadRows {
+  int64_t first, heads, width;
+};
+
 class FrozenLinear {
  public:
   FrozenLinear() = default;
-  /// weight [out, in], kept once for both directions, or with `packs` packed for each where the CPU multiplies bf16; bias [out]
-  /// in the type it is used in, or undefined.
-  explicit FrozenLinear(FrozenMatrix weight, at::Tensor bias = {}, bool packs = true);
+  /// weight [out, in], kept once for both directions, or packed for each where the CPU multiplies bf16; bias [out] in the type it
+  /// is used in, or undefined.
+  explicit FrozenLinear(FrozenMatrix weight, at::Tensor bias = {});
   /// Held rounded to 8 bits, a scale a row, and multiplied as whole numbers; used in bf16. weight [out, in] of any type, both
   /// multiples of 32. Throws usage where the CPU cannot.
   static FrozenLinear int8(const at::Tensor& weight, at::Tensor bias = {});
@@ -46,6 +51,13 @@ class FrozenLinear {
   /// The gradient of y in forward(dropout(relu(y))).
   at::Tensor backward_relu(const at::Tensor& dy, const Dropout& dropout, const at::Tensor& kept) const;
 
+  // Each head by itself, without bias, as absorbed attention needs it; not of a weight in whole numbers.
+
+  /// x [N, heads * in] -> [N, heads * width]: head h times the transpose of its rows of W.
+  at::Tensor forward_heads(const at::Tensor& x, HeadRows rows) const;
+  /// x [N, heads * width] -> [N, heads * in]: head h times its rows of W.
+  at::Tensor backward_heads(const at::Tensor& x, HeadRows rows) const;
+
   int64_t in() const;
   int64_t out() const;
   /// [out, in] in dtype(); a copy unless it is held so.
@@ -56,6 +68,8 @@ class FrozenLinear {
 
  private:
   void check(const at::Tensor& x, int64_t columns, std::string_view where) const;
+  bool packs_heads(HeadRows rows) const;
+  at::Tensor head_weights(HeadRows rows) const;
   bool fuses() const { return packed_ != nullptr && delta == nullptr; }
 
   FrozenMatrix weight_;                   // empty but for its type where it is packed

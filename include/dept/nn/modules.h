@@ -120,7 +120,8 @@ struct CrossAttention {
   at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;
 
  private:
-  at::Tensor head_weights(bool values) const;
+  kernels::HeadRows key_rows() const { return {0, heads, head_dim}; }
+  kernels::HeadRows value_rows() const { return {heads * head_dim, heads, head_dim}; }
   at::Tensor forward_projected(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const;
   at::Tensor forward_absorbed(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const;
   at::Tensor backward_projected(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;

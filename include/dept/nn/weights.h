@@ -24,7 +24,7 @@ struct LinearSpec {
   int64_t in;
   bool bias = false;
   bool transposed = false;  ///< stored as [in, out], as GPT-2's Conv1D is
-  bool read_whole = false;  ///< its weight is read as it is, at least as often as it multiplies
+  bool by_head = false;     ///< FrozenLinear.forward_heads is asked of it: not held in whole numbers
 };
 
 class WeightLoader {

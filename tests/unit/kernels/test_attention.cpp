@@ -127,6 +127,29 @@ TEST(Attention, TilesEqualAutograd) {
   expect_equal_to_reference({3, 1, 96, cross_attention_spans(queries, keys), scaled(0.1, false), 6, 167});
 }
 
+// 90 rows of a span are more than a block of them.
+TEST(Attention, RowsThatAreKeysAndValuesGainBothGradients) {
+  at::manual_seed(7);
+  const Ragged queries = test::ragged({2, 30, 3}), keys = test::ragged({60, 41, 1});
+  const std::vector<AttentionSpan> spans = cross_attention_spans(queries, keys);
+  AttentionOptions options = scaled(0.1, false);
+  options.dropout = 0.2;
+  for (int64_t example : {7, 8, 9}) options.streams.emplace_back(42, 5, example, 2, Site::cross_attention_probabilities);
+  const at::Tensor q = leaf({35, 3, 96}), x = leaf({102, 1, 96}), before = at::randn({102, 96}, at::kDouble);
+  std::vector<at::Tensor> parts;
+  for (const AttentionSpan& span : spans) parts.push_back(reference_span(q, x, x, span, options));
+  const at::Tensor wanted = at::cat(parts), d = at::randn(wanted.sizes(), wanted.options());
+  (wanted * d).sum().backward();
+  for (const auto& [dtype, tolerance] : {std::pair{at::kDouble, 1e-12}, {at::kFloat, 2e-6}, {at::kBFloat16, 3e-2}}) {
+    const auto cast = [&](const at::Tensor& t) { return t.detach().to(dtype).contiguous(); };
+    at::Tensor lse, dq = at::zeros_like(cast(q)), dx = before.to(dtype == at::kDouble ? at::kDouble : at::kFloat, false, true);
+    attention(cast(q), cast(x), cast(x), spans, options, &lse);
+    attention_backward_absorbed(cast(d), cast(q), cast(x), lse, spans, options, dq, dx);
+    EXPECT_LT(difference(dq, q.grad()), tolerance) << dtype;
+    EXPECT_LT(difference(dx, before + x.grad().squeeze(1)), tolerance) << dtype;
+  }
+}
+
 TEST(Attention, CrossAttentionEqualsAutograd) {
   at::manual_seed(4);
   const Ragged queries = test::ragged({2, 1, 3}), keys = test::ragged({6, 9, 1});

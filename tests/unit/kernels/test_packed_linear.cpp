@@ -56,6 +56,22 @@ TEST_P(Packed, ForwardAndBackwardAreTheProducts) {
   EXPECT_LT(difference(layer.backward_input(dy), at::matmul(wide(dy), wide(w))), rounding);
 }
 
+// Heads of 32 rows are packed, those of 16 are not.
+TEST_P(Packed, HeadsByThemselvesAreTheProducts) {
+  const int64_t n = x.size(0), in = w.size(1);
+  for (const int64_t width : {32, 16}) {
+    const HeadRows rows{w.size(0) > 64 ? 32 : 0, w.size(0) > 64 ? 2 : 1, width};
+    const at::Tensor whole = bf16({n, rows.heads * in}), narrow = bf16({n, rows.heads * width});
+    const at::Tensor forward = layer.forward_heads(whole, rows), backward = layer.backward_heads(narrow, rows);
+    for (int64_t h = 0; h < rows.heads; ++h) {
+      const at::Tensor part = wide(w).narrow(0, rows.first + h * width, width);
+      EXPECT_LT(difference(forward.narrow(1, h * width, width), at::matmul(wide(whole).narrow(1, h * in, in), part.t())),
+                rounding);
+      EXPECT_LT(difference(backward.narrow(1, h * in, in), at::matmul(wide(narrow).narrow(1, h * width, width), part)), rounding);
+    }
+  }
+}
+
 TEST_P(Packed, AddsTheResidualUnderDropout) {
   const at::Tensor h = at::randn({x.size(0), w.size(0)});
   for (const Dropout& d : {Dropout(), dropout})

@@ -4,13 +4,19 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "dept/nn/modules.h"
 #include "unit/kernels/support.h"
 
 namespace dept::nn {
 namespace {
 
-constexpr int64_t heads = 3, head_dim = 8, width = 10;
+constexpr int64_t heads = 3;
+
+struct Size {
+  int64_t head_dim, width;
+};
 
 Ragged batch_of(std::initializer_list<int64_t> lengths) {
   Ragged tokens;
@@ -18,11 +24,13 @@ Ragged batch_of(std::initializer_list<int64_t> lengths) {
   return tokens;
 }
 
-CrossAttention random_layer(at::ScalarType dtype) {
-  const auto weight = [&](int64_t out, int64_t in) {
-    return kernels::FrozenLinear((at::randn({out, in}, at::kDouble) / 3).to(dtype));
+CrossAttention random_layer(Size size, at::ScalarType dtype) {
+  const auto [head_dim, width] = size;
+  const auto weight = [&](int64_t out, int64_t in, double scale = 1) {
+    return kernels::FrozenLinear((at::randn({out, in}, at::kDouble) * scale / std::sqrt(in)).to(dtype));
   };
-  return {weight(heads * head_dim, width), weight(2 * heads * head_dim, width), weight(width, heads * head_dim), heads, head_dim};
+  return {weight(heads * head_dim, width, 1 / std::sqrt(head_dim)), weight(2 * heads * head_dim, width),
+          weight(width, heads * head_dim), heads, head_dim};
 }
 
 struct Result {
@@ -40,7 +48,8 @@ Result run(const CrossAttention& layer, const at::Tensor& x, const at::Tensor& m
   return result;
 }
 
-TEST(CrossAttention, AbsorbedEqualsProjected) {
+void expect_absorbed_equals_projected(Size size) {
+  const int64_t width = size.width;
   at::manual_seed(1);
   const Ragged queries = batch_of({2, 1, 3}), keys = batch_of({5, 1, 9});
   const at::Tensor x = at::randn({6, width}, at::kDouble), memory = at::randn({15, width}, at::kDouble),
@@ -53,7 +62,7 @@ TEST(CrossAttention, AbsorbedEqualsProjected) {
     plan.dropout = kernels::Dropout(ctx, queries, p, 2, Site::cross_attention_probabilities);
     for (const auto& [dtype, tolerance] : {std::pair{at::kDouble, 1e-12}, {at::kFloat, 5e-6}, {at::kBFloat16, 6e-2}}) {
       at::manual_seed(2);
-      const CrossAttention layer = random_layer(dtype);
+      const CrossAttention layer = random_layer(size, dtype);
       const Result projected = run(layer, x.to(dtype), memory.to(dtype), dy.to(dtype), plan, false);
       const Result absorbed = run(layer, x.to(dtype), memory.to(dtype), dy.to(dtype), plan, true);
       EXPECT_LT(test::difference(absorbed.y, projected.y), tolerance) << dtype;
@@ -61,6 +70,13 @@ TEST(CrossAttention, AbsorbedEqualsProjected) {
       EXPECT_LT(test::difference(absorbed.d_memory, projected.d_memory), tolerance) << dtype;
     }
   }
+}
+
+TEST(CrossAttention, AbsorbedEqualsProjected) {
+  expect_absorbed_equals_projected({8, 10});
+}
+TEST(CrossAttention, AbsorbedEqualsProjectedWherePacked) {
+  expect_absorbed_equals_projected({32, 64});
 }
 
 TEST(CrossAttention, ShortTargetsAreAbsorbed) {
