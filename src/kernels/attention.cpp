@@ -136,6 +136,16 @@ Shape check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const
   return {q.size(1), k.size(1), q.size(2), q.size(0)};
 }
 
+// The same of a backward pass.
+Shape check(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+            const AttentionOptions& options) {
+  const Shape shape = check(q, k, v, options);
+  expect(d_out.sizes() == at::IntArrayRef({shape.queries, shape.heads * shape.k}) && d_out.is_contiguous() &&
+             d_out.scalar_type() == q.scalar_type(),
+         "attention_backward", "d_out like what attention returned", d_out);
+  return shape;
+}
+
 // One span and one key/value head with its group of query heads, gathered into contiguous arithmetic-type scratch.
 template <class C>
 class Tile {
@@ -331,10 +341,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                         const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
                         at::Tensor& dq, at::Tensor& dk, at::Tensor& dv) {
-  const Shape shape = check(q, k, v, options);
-  expect(d_out.sizes() == at::IntArrayRef({shape.queries, shape.heads * shape.k}) && d_out.is_contiguous() &&
-             d_out.scalar_type() == q.scalar_type(),
-         "attention_backward", "d_out like what attention returned", d_out);
+  const Shape shape = check(d_out, q, k, v, options);
   if (tileable(q))
     return tiled_attention_backward(
         shape, d_out, q, k, v, lse, spans, options,
@@ -348,7 +355,8 @@ void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::
 void attention_backward_absorbed(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& x, const at::Tensor& lse,
                                  const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& dq,
                                  at::Tensor& dx) {
-  if (tileable(q)) return tiled_attention_backward_absorbed(check(q, x, x, options), d_out, q, x, lse, spans, options, dq, dx);
+  if (tileable(q))
+    return tiled_attention_backward_absorbed(check(d_out, q, x, x, options), d_out, q, x, lse, spans, options, dq, dx);
   at::Tensor d_keys = at::empty_like(x), d_values = at::empty_like(x);
   attention_backward(d_out, q, x, x, lse, spans, options, dq, d_keys, d_values);
   dx += d_keys.squeeze(1);

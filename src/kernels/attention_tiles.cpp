@@ -75,9 +75,9 @@ void transpose_to_bf16(const float* from, int64_t ld, int64_t rows, int64_t colu
     }
 }
 
-void write_row(const float* from, float scale, BFloat16* to, int64_t count) {
+void write_row(const float* from, BFloat16* to, int64_t count) {
   for (int64_t i = 0; i < count; i += 2 * lanes) next_head_to_write(to + i, count);
-  for (int64_t i = 0; i < count; i += lanes) store_bf16(to + i, _mm512_mul_ps(_mm512_loadu_ps(from + i), _mm512_set1_ps(scale)));
+  for (int64_t i = 0; i < count; i += lanes) store_bf16(to + i, _mm512_loadu_ps(from + i));
 }
 
 void add_row(const float* from, float* to, int64_t count) {
@@ -296,7 +296,7 @@ class ForwardTiles : public Tiles {
       std::fill(p + count * stride_, p + padded * stride_, BFloat16(0));
       float* o = room(result_, block_rows * k);
       product(padded, k, depth, p, stride_, values, o, k, false);
-      for (int64_t r = 0; r < count; ++r) write_row(o + r * k, 1.0F, out.at(query_row(first + r), head(first + r)), k);
+      for (int64_t r = 0; r < count; ++r) write_row(o + r * k, out.at(query_row(first + r), head(first + r)), k);
     }
   }
 
@@ -318,8 +318,7 @@ class BackwardTiles : public Tiles {
       add_to_keys(dp_.data(), rows_of(q_, block.first), block, block.first > 0, dk);
     });
     if (rows_ == 0) return;
-    write_key_gradients<BFloat16>(*span_, kv_head_, k, dk, dv, to, prefix,
-                                  [](const float* from, BFloat16* row, int64_t n) { write_row(from, 1.0F, row, n); });
+    write_key_gradients<BFloat16>(*span_, kv_head_, k, dk, dv, to, prefix, write_row);
   }
 
   // Keys and values are the same rows, dx [Nk, k] gains both gradients.
@@ -352,7 +351,7 @@ class BackwardTiles : public Tiles {
       score_gradients(block, d_out, lse, values_transposed);
       float* dq = room(dq_, block_rows * k);
       product(round_up(count, lanes), k, depth, ds_.data(), stride_, keys_packed_.data(), dq, k, false);
-      for (int64_t r = 0; r < count; ++r) write_row(dq + r * k, 1.0F, to.at(query_row(first + r), head(first + r)), k);
+      for (int64_t r = 0; r < count; ++r) write_row(dq + r * k, to.at(query_row(first + r), head(first + r)), k);
       sums(block);
     }
   }

@@ -125,6 +125,8 @@ at::Tensor packed_product(const at::Tensor& x, const PackedMatrix& b, const at::
 
 void packed_product_into(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, at::Tensor out) {
   check(x, b, bias);
+  expect(out.sizes() == at::IntArrayRef({x.size(0), b.n}) && out.stride(1) == 1 && out.scalar_type() == at::kBFloat16,
+         "packed_product_into", dept::str("bf16 out [", x.size(0), ", ", b.n, "]"), out);
   auto* to = out.mutable_data_ptr<BFloat16>();
   const int64_t stride = out.stride(0);
   multiply(x, b, [&](const Tile& tile) {

@@ -34,7 +34,7 @@ class PackedLinear {
 
 /// x bf16 [N, k] -> x B + bias, bf16 [N, n]; bias bf16 [n] or undefined.
 at::Tensor packed_product(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias);
-/// The same into `out`, rows any distance apart.
+/// The same into out bf16 [N, n], rows any distance apart.
 void packed_product_into(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, at::Tensor out);
 /// h + dropout(x B + bias), fp32 [N, n].
 at::Tensor packed_add(const at::Tensor& h, const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias,

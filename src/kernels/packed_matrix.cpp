@@ -17,7 +17,7 @@ namespace {
 using c10::BFloat16;
 
 const BFloat16* numbers(const PackedMatrix& b, int64_t panel) {
-  return b.data.const_data_ptr<BFloat16>() + panel * b.k * panel_columns;
+  return reinterpret_cast<const BFloat16*>(b.panel(panel));
 }
 
 DEPT_AVX512_BEGIN

@@ -62,12 +62,12 @@ at::Tensor copy_plain(std::span<const std::byte> bytes, std::span<const int64_t>
   if (bytes.empty()) return tensor;
   const at::Tensor out = tensor.view(-1);
   parallel_ranges(bytes.size() / type.bytes, size_t{1} << 18, [&](size_t begin, size_t end) {
-    const auto piece = [&](size_t at) { return static_cast<int64_t>(std::min(piece_elements, end - at)); };
+    const auto piece = [&](size_t from) { return static_cast<int64_t>(std::min(piece_elements, end - from)); };
     const at::Tensor near = at::empty(piece(begin), at::TensorOptions(type.scalar));
-    for (size_t at = begin; at < end; at += piece_elements) {
-      const at::Tensor stored = near.narrow(0, 0, piece(at));
-      std::memcpy(stored.data_ptr(), bytes.data() + at * type.bytes, stored.nbytes());
-      out.narrow(0, static_cast<int64_t>(at), piece(at)).copy_(stored);
+    for (size_t from = begin; from < end; from += piece_elements) {
+      const at::Tensor stored = near.narrow(0, 0, piece(from));
+      std::memcpy(stored.data_ptr(), bytes.data() + from * type.bytes, stored.nbytes());
+      out.narrow(0, static_cast<int64_t>(from), piece(from)).copy_(stored);
     }
   });
   return tensor;
