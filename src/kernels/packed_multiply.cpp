@@ -15,7 +15,8 @@ namespace {
 
 using c10::BFloat16;
 
-constexpr int64_t block_rows = 256, block_columns = 384, block_steps = 8;
+constexpr int64_t row_pair = 2 * row_step;  // what the products take at a time
+constexpr int64_t block_rows = 288, block_columns = 384, block_steps = 8;
 constexpr int64_t narrow = 128;  // columns up to which packing the rows costs more than it brings
 
 enum class Use { rows, sums };
@@ -112,8 +113,8 @@ void multiply_range(Rows rows, const PackedMatrix& b, int64_t begin, int64_t end
   auto* c = reinterpret_cast<typename Rows::Sum*>(scratch<Use::sums>(block_rows * ldc * 4));
   const int64_t blocks = round_up(end - begin, block_rows) / block_rows;
   for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t top = begin + round_up((end - begin) * i / blocks, row_step);
-    const int64_t count = std::min(end, begin + round_up((end - begin) * (i + 1) / blocks, row_step)) - top;
+    const int64_t top = begin + round_up((end - begin) * i / blocks, row_pair);
+    const int64_t count = std::min(end, begin + round_up((end - begin) * (i + 1) / blocks, row_pair)) - top;
     const int64_t padded = round_up(count, row_step);
     const PackedRows packed(scratch<Use::rows>(PackedRows::bytes(padded, b.steps())), padded);
     for (int64_t column = first; column < last; column += block_columns) {
@@ -143,7 +144,7 @@ void multiply(const BFloat16* a, int64_t rows, int64_t stride, const PackedMatri
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if (rows >= few)
-        range(share(rows, row_step, i), share(rows, row_step, i + 1), 0, b.n);
+        range(share(rows, row_pair, i), share(rows, row_pair, i + 1), 0, b.n);
       else
         range(0, rows, share(b.n, tile_columns, i), share(b.n, tile_columns, i + 1));
     }
