@@ -49,8 +49,17 @@ lengths() {
   texts "$1" target | "$dept" tokenize --model_name_or_path "$t5" | awk -F , '{ print NF }' >"$work/targets"
 }
 
-# Runs a command and keeps its line of JSON.
-ours() { "$@" | tee -a "$work/ours"; }
+# Runs a command and keeps its line of JSON; ours up to five times, half a minute apart, where it finds the machine busy (exit code 5).
+ours() {
+  local try code=5
+  for ((try = 0; try < 5 && code == 5; ++try)); do
+    [ "$try" -eq 0 ] || sleep 30
+    code=0
+    "$@" >"$work/line" || code=$?
+  done
+  tee -a "$work/ours" <"$work/line"
+  return "$code"
+}
 theirs() { "$@" 2>"$work/log" | tee -a "$work/theirs" || { cat "$work/log" >&2 && exit 1; }; }
 median() { # FILE KEY
   [ -e "$1" ] || return 0
