@@ -19,6 +19,11 @@ constexpr int64_t row_pair = 2 * row_step;  // what the products take at a time
 constexpr int64_t block_rows = 288, block_columns = 384, block_steps = 8;
 constexpr int64_t narrow = 128;  // columns up to which packing the rows costs more than it brings
 
+// Where part i begins when `count` are shared out to `parts` in multiples of `step`; part `parts` begins at `count`.
+int64_t cut(int64_t count, int64_t parts, int64_t i, int64_t step) {
+  return std::min(count, round_up(count * i / parts, step));
+}
+
 enum class Use { rows, sums };
 
 // Memory of the calling thread that stays with it.
@@ -113,8 +118,8 @@ void multiply_range(Rows rows, const PackedMatrix& b, int64_t begin, int64_t end
   auto* c = reinterpret_cast<typename Rows::Sum*>(scratch<Use::sums>(block_rows * ldc * 4));
   const int64_t blocks = round_up(end - begin, block_rows) / block_rows;
   for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t top = begin + round_up((end - begin) * i / blocks, row_pair);
-    const int64_t count = std::min(end, begin + round_up((end - begin) * (i + 1) / blocks, row_pair)) - top;
+    const int64_t top = begin + cut(end - begin, blocks, i, row_pair);
+    const int64_t count = begin + cut(end - begin, blocks, i + 1, row_pair) - top;
     const int64_t padded = round_up(count, row_step);
     const PackedRows packed(scratch<Use::rows>(PackedRows::bytes(padded, b.steps())), padded);
     for (int64_t column = first; column < last; column += block_columns) {
@@ -140,13 +145,12 @@ void multiply(const BFloat16* a, int64_t rows, int64_t stride, const PackedMatri
     else
       multiply_range(Bf16Rows(a, stride, b), b, begin, end, first, last, sink);
   };
-  const auto share = [&](int64_t of, int64_t step, int64_t i) { return std::min(of, round_up(of * i / threads, step)); };
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if (rows >= few)
-        range(share(rows, row_pair, i), share(rows, row_pair, i + 1), 0, b.n);
+        range(cut(rows, threads, i, row_pair), cut(rows, threads, i + 1, row_pair), 0, b.n);
       else
-        range(0, rows, share(b.n, tile_columns, i), share(b.n, tile_columns, i + 1));
+        range(0, rows, cut(b.n, threads, i, tile_columns), cut(b.n, threads, i + 1, tile_columns));
     }
   });
 }
