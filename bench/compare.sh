@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Measures dept beside its peers in Python, in turns (A B A B): each run's JSON line, then the medians and their ratio.
 #   bench/compare.sh train TASK PEER_MODE [REPEATS [STEPS]]   a training step of T5 beside DePT on transformers
-#   bench/compare.sh eval TASK [REPEATS [EXAMPLES]]           encode and write a label beside transformers' generate, SDPA, bf16
+#   bench/compare.sh eval TASK [REPEATS [EXAMPLES]]           encode and write a label beside transformers' generate with SDPA
 #   bench/compare.sh reviews [REPEATS]                        the quickstart's training step beside the same in PyTorch
 # PEER_PYTHON is a Python with torch, transformers and tokenizers; PEERS the folder of peer_train.py (its modes: ref, longest, tuned,
 # tuned16) and peer_smol.py, whose neighbours data/ and tokenizers/ hold the texts. Where they are not, dept is measured alone.
-# TASK: sst2, mrpc, or lenN, all inputs of N tokens. SHAPE, BATCH, M, R, DTYPE (bf16 beside tuned16, else fp32) and THREADS may be
-# set, as may OUR_STEPS (20: with batches of 32 a list of 640 examples);
+# TASK: sst2, mrpc, or lenN, all inputs of N tokens. SHAPE, BATCH (of eval the peer's alone), M, R, DTYPE (bf16 beside tuned16 and in
+# eval, else fp32) and THREADS may be set, as may OUR_STEPS (20: with batches of 32 a list of 640 examples);
 # ALLOW_BUSY=1 measures on a machine that is not idle.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -99,14 +99,14 @@ compare_train() { # TASK PEER_MODE [REPEATS [STEPS]]
 
 compare_eval() { # TASK [REPEATS [EXAMPLES]]
   [ -n "${PEER_PYTHON:-}" ] || { echo "compare.sh: eval needs PEER_PYTHON, which writes its model" >&2; exit 2; }
-  local task=$1 repeats=${2:-5} examples=${3:-640} order run
-  peer() { "$PEER_PYTHON" bench/evaluation_peer.py --threads "$threads" --batch "$batch" --new_tokens 3 --model "$work/t5" "$@"; }
+  local task=$1 repeats=${2:-5} examples=${3:-640} dtype=${DTYPE:-bf16} order run
+  peer() { "$PEER_PYTHON" bench/evaluation_peer.py --threads "$threads" --batch "$batch" --new_tokens 3 --model "$work/t5" --dtype "$dtype" "$@"; }
   texts "$task" source >"$work/texts"
   peer --make "$work/texts" --tokenizer "$peers/../tokenizers/t5/tokenizer.json" --examples "$examples" --out "$work"
   for order in given sorted; do
     rm -f "$work/ours" "$work/theirs"
     for ((run = 0; run < repeats; ++run)); do
-      "$dept" generate --model_name_or_path "$work/t5" --dtype bf16 --threads "$threads" --batch_size "$batch" --max_new_tokens 3 \
+      "$dept" generate --model_name_or_path "$work/t5" --dtype "$dtype" --threads "$threads" --max_new_tokens 3 \
         --input "$work/$order.jsonl" --output "$work/our_answers" 2>"$work/log"
       sed -nE 's/.*answers ([0-9]+), .*seconds ([0-9.]+).*/\1 \2/p' "$work/log" |
         awk -v order="$order" '{ printf "{\"who\": \"dept\", \"order\": \"%s\", \"examples_per_s\": %.2f}\n", order, $1 / $2 }' | ours cat

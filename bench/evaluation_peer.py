@@ -1,4 +1,4 @@
-"""The peer of compare.sh eval: transformers' generate on T5-base with random weights, SDPA, bf16, padded to each batch's longest.
+"""The peer of compare.sh eval: transformers' generate on T5-base with random weights, SDPA, padded to each batch's longest.
 
 --make TEXTS writes the checkpoint (fp32, with the tokenizer) and the ids; --ids FILE runs them; --compare FILE counts differing answers.
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def make(a):
@@ -29,7 +31,7 @@ def make(a):
 
 
 def run(a):
-    model = T5ForConditionalGeneration.from_pretrained(a.model, dtype=torch.bfloat16, attn_implementation="sdpa").eval()
+    model = T5ForConditionalGeneration.from_pretrained(a.model, dtype=DTYPES[a.dtype], attn_implementation="sdpa").eval()
     rows = [json.loads(line)["input_ids"] for line in Path(a.ids).read_text().splitlines()]
 
     def answer(batch):
@@ -56,6 +58,7 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("make", "ids", "compare", "tokenizer", "model", "out", "order"):
         parser.add_argument(f"--{name}")
+    parser.add_argument("--dtype", choices=DTYPES, default="bf16")
     for name in ("examples", "threads", "batch", "new_tokens"):
         parser.add_argument(f"--{name}", type=int, default=1)
     a = parser.parse_args()

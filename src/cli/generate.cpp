@@ -28,7 +28,7 @@ struct GenerateOptions {
   std::vector<std::string> eos_token_id;
   std::optional<std::string> stop;
   std::string input, output;
-  int64_t batch_size = 8;
+  std::optional<int64_t> batch_size;
 };
 
 void describe(GenerateOptions& o, OptionSet& set) {
@@ -53,7 +53,9 @@ void describe(GenerateOptions& o, OptionSet& set) {
   set.section("Input and output");
   set.add("input", o.input, "file of JSON lines (default: standard input)");
   set.add("output", o.output, "file of JSON lines (default: standard output)");
-  set.add("batch_size", o.batch_size, "lines that run together").min(1).max(1 << 16);
+  set.add("batch_size", o.batch_size, str("lines that run together [as many as make ", full_batch_tokens, " tokens, read and written]"))
+      .min(1)
+      .max(1 << 16);
 }
 
 Ids given_eos_ids(const GenerateOptions& options) {
@@ -118,10 +120,12 @@ class Generator {
   Generator(const GenerateOptions& given, const LoadedModel& model)
       : options_(generation_options(given, model)), stops_(stop_texts(given, model)), model_(model), batch_(model) {}
 
-  void add(const Json& line, const std::string& where) {
+  /// Returns the tokens that the line brings, with those that its answers may have.
+  int64_t add(const Json& line, const std::string& where) {
     const Ids ids = input_ids(model_, line, where);
     batch_.add(ids, static_cast<int64_t>(ids.size()), where);
     counted_.push_back(model_.encoder_decoder() ? Ids() : ids);
+    return static_cast<int64_t>(ids.size()) + written_tokens(options_);
   }
 
   void run(LineWriter& writer) {
@@ -207,7 +211,7 @@ int run_generate(const std::vector<std::string>& arguments) {
   const bool terminal = options.output.empty() && ::isatty(STDOUT_FILENO) == 1;
   bool first = true;
   for_each_line(
-      reader, options.batch_size, [&](const Json& line, const std::string& where) { generator.add(line, where); },
+      reader, options.batch_size, [&](const Json& line, const std::string& where) { return generator.add(line, where); },
       [&] {
         if (terminal && (first || options.batch_size == 1) && generator.streams()) {
           generator.stream();

@@ -5,6 +5,7 @@
 #include "dept/adapter/submodules.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/models/generation.h"
 #include "dept/train/pipeline.h"
 #include "dept/train/setup.h"
 
@@ -89,17 +90,19 @@ Stream InputBatch::stream() const {
   return apply_dept(model_->weights, model_->scale, tokens, embeds, model_->shares_prompt());
 }
 
-void for_each_line(LineReader& reader, int64_t batch_size, const std::function<void(const Json&, const std::string&)>& on_line,
-                   const std::function<void()>& on_batch) {
-  int64_t held = 0;
+void for_each_line(LineReader& reader, std::optional<int64_t> batch_size,
+                   const std::function<int64_t(const Json&, const std::string&)>& on_line, const std::function<void()>& on_batch) {
+  constexpr int64_t fewest = 8;
+  int64_t held = 0, tokens = 0;
   const auto flush = [&] {
     if (held > 0) on_batch();
-    held = 0;
+    held = tokens = 0;
   };
   try {
     while (const std::optional<Json> value = reader.next_json()) {
-      on_line(*value, reader.where());
-      if (++held == batch_size) flush();
+      tokens += on_line(*value, reader.where());
+      ++held;
+      if (batch_size ? held == *batch_size : held >= fewest && tokens >= full_batch_tokens) flush();
     }
   } catch (const Error&) {
     flush();

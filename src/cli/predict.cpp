@@ -78,12 +78,13 @@ std::string source_of(const Json& line, const std::string& source_template, cons
   fail(Code::bad_input, where, "\"text\" or {\"source\": \"text\"}", quote(line.dump()));
 }
 
-// Calls `body` with up to `size` rows at a time, in order.
+// Calls `body` with some rows at a time, in order: up to `size`, or of a table as many as are worth joining.
 void for_each_batch(const PredictOptions& o, size_t size, const std::function<void(std::span<const TextExample>)>& body) {
   if (takes_test_split(o) || is_table(o)) {
     const std::vector<TextExample> rows = load_rows(o);
-    for (size_t first = 0; first < rows.size(); first += size)
-      body(std::span(rows).subspan(first, std::min(size, rows.size() - first)));
+    const size_t taken = std::max<size_t>(size, 1024);
+    for (size_t first = 0; first < rows.size(); first += taken)
+      body(std::span(rows).subspan(first, std::min(taken, rows.size() - first)));
     return;
   }
   LineReader reader(o.input);

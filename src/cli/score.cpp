@@ -11,6 +11,7 @@
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/kernels/cross_entropy.h"
+#include "dept/models/generation.h"
 
 namespace dept {
 namespace {
@@ -21,7 +22,7 @@ constexpr int64_t head_tokens = 256;  // logits of so many tokens stand in memor
 struct ScoreOptions {
   ModelOptions model;
   std::string input, output;
-  int64_t batch_size = 8;
+  std::optional<int64_t> batch_size;
 };
 
 void describe(ScoreOptions& o, OptionSet& set) {
@@ -29,7 +30,9 @@ void describe(ScoreOptions& o, OptionSet& set) {
   set.section("Input and output");
   set.add("input", o.input, "file of JSON lines (default: standard input)");
   set.add("output", o.output, "file of JSON lines (default: standard output)");
-  set.add("batch_size", o.batch_size, "lines that run together").min(1).max(1 << 16);
+  set.add("batch_size", o.batch_size, str("lines that run together [as many as make ", full_batch_tokens, " tokens, read and written]"))
+      .min(1)
+      .max(1 << 16);
 }
 
 /// Encoder-decoder: the encoder's input and the decoder's labels. Decoder-only: labels as long as the input.
@@ -94,13 +97,15 @@ class Scorer {
  public:
   explicit Scorer(const LoadedModel& model) : model_(model), batch_(model) {}
 
-  void add(const Json& json, const std::string& where) {
+  /// Returns the tokens that the line brings.
+  int64_t add(const Json& json, const std::string& where) {
     Line line = read_line(model_, json, where);
     const auto first_counted = std::find_if(line.labels.begin(), line.labels.end(), [](int64_t id) { return id != ignored; });
     const int64_t sources =
         model_.encoder_decoder() ? static_cast<int64_t>(line.input.size()) : first_counted - line.labels.begin();
     batch_.add(line.input, sources, where);
-    lines_.push_back(std::move(line));
+    const size_t written = model_.encoder_decoder() ? line.labels.size() : 0;
+    return static_cast<int64_t>(lines_.emplace_back(std::move(line)).input.size() + written);
   }
 
   void run(LineWriter& writer) {
@@ -192,7 +197,7 @@ int run_score(const std::vector<std::string>& arguments) {
   const LoadedModel model = load_model(options.model);
   Scorer scorer(model);
   for_each_line(
-      reader, options.batch_size, [&](const Json& line, const std::string& where) { scorer.add(line, where); },
+      reader, options.batch_size, [&](const Json& line, const std::string& where) { return scorer.add(line, where); },
       [&] { scorer.run(writer); });
   writer.commit();
   return 0;

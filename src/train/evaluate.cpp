@@ -101,7 +101,7 @@ std::vector<Prediction> head_batch(const PredictRules& rules, const at::Tensor& 
   return predictions;
 }
 
-double mean_gold_loss(const PredictRules& rules, const std::vector<LabelNll>& scored, std::span<const std::string> targets) {
+double mean_gold_loss(const PredictRules& rules, std::span<const LabelNll> scored, std::span<const std::string> targets) {
   double nll = 0;
   int64_t tokens = 0;
   for (size_t i = 0; i < scored.size(); ++i) {
@@ -122,15 +122,36 @@ Context without_dropout(Context ctx) {
   return ctx;
 }
 
-// body(first, batch) over the examples in order.
+// body(first, count) for each batch of rows in order.
 template <class Body>
-void in_batches(std::span<const Example> examples, int64_t size, std::string_view title, Body body) {
+void in_batches(size_t rows, size_t size, Body body) {
+  for (size_t first = 0; first < rows; first += size) body(first, std::min(size, rows - first));
+}
+
+// Most tokens that an example's prediction writes.
+int64_t written_tokens(const PredictRules& rules) {
+  int64_t tokens = rules.by == PredictBy::generate ? written_tokens(rules.generation) : 0;
+  if (rules.by == PredictBy::score)
+    for (const Ids& label : rules.label_ids) tokens += static_cast<int64_t>(label.size());
+  return tokens;
+}
+
+// body(first, examples) over the examples in order, batches joined to full ones: predictions do not depend on their neighbours.
+template <class Body>
+void in_joined_batches(std::span<const Example> examples, const PredictRules& rules, std::string_view title, Body body) {
   Progress progress(std::string(title), static_cast<int64_t>(examples.size()));
-  for (size_t first = 0; first < examples.size(); first += size) {
-    const auto batch = examples.subspan(first, std::min<size_t>(size, examples.size() - first));
-    body(first, batch);
-    progress.advance(static_cast<int64_t>(batch.size()));
-  }
+  const int64_t written = written_tokens(rules);
+  size_t first = 0;
+  int64_t tokens = 0;
+  in_batches(examples.size(), rules.batch_size, [&](size_t begin, size_t count) {
+    for (const Example& example : examples.subspan(begin, count)) tokens += static_cast<int64_t>(example.source.size()) + written;
+    const size_t end = begin + count;
+    if (tokens < full_batch_tokens && end < examples.size()) return;
+    body(first, examples.subspan(first, end - first));
+    progress.advance(static_cast<int64_t>(end - first));
+    first = end;
+    tokens = 0;
+  });
 }
 
 }  // namespace
@@ -162,7 +183,7 @@ std::vector<Prediction> predict(const Context& training_ctx, const Pipeline& pip
                                 const TaskData& task, std::span<const Example> examples, bool with_scores) {
   const Context ctx = without_dropout(training_ctx);
   std::vector<Prediction> predictions;
-  in_batches(examples, rules.batch_size, "predict", [&](size_t, std::span<const Example> batch) {
+  in_joined_batches(examples, rules, "predict", [&](size_t, std::span<const Example> batch) {
     const bool scores = rules.by == PredictBy::score || (with_scores && !rules.labels.empty());
     std::vector<Prediction> made;
     if (rules.by == PredictBy::head)
@@ -190,24 +211,31 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
   }
   for (size_t i = 0; i < texts.size(); ++i) result.targets.push_back(target_text(pipeline, task, texts[i], examples[i]));
   double loss_times_examples = 0;
-  in_batches(examples, rules.batch_size, title, [&](size_t first, std::span<const Example> batch) {
-    double loss = 0;
+  in_joined_batches(examples, rules, title, [&](size_t first, std::span<const Example> joined) {
     std::vector<Prediction> predictions;
+    at::Tensor head_losses;
+    std::vector<LabelNll> scored;
     if (rules.by == PredictBy::head) {
-      const Batch collated = collate(pipeline.rules, batch, Purpose::judging);
-      const at::Tensor logits = pipeline.head_logits(ctx, collated);
-      loss = head_loss(logits, collated.values, nullptr, pipeline.label_smoothing).mean().item<double>();
+      const Batch batch = collate(pipeline.rules, joined, Purpose::judging);
+      const at::Tensor logits = pipeline.head_logits(ctx, batch);
+      head_losses = head_loss(logits, batch.values, nullptr, pipeline.label_smoothing);
       predictions = head_batch(rules, logits);
     } else if (rules.by == PredictBy::score) {
-      const std::vector<LabelNll> scored = pipeline.label_nll(ctx, batch, rules.label_ids);
-      loss = pipeline.label_smoothing > 0 ? mean_batch_loss(ctx, pipeline, batch)
-                                          : mean_gold_loss(rules, scored, std::span(result.targets).subspan(first, batch.size()));
+      scored = pipeline.label_nll(ctx, joined, rules.label_ids);
       predictions = score_batch(rules, scored);
-    } else {
-      loss = mean_batch_loss(ctx, pipeline, batch);
-      if (rules.by == PredictBy::generate) predictions = generate_batch(ctx, pipeline, rules, task, batch);
+    } else if (rules.by == PredictBy::generate) {
+      predictions = generate_batch(ctx, pipeline, rules, task, joined);
     }
-    loss_times_examples += loss * static_cast<double>(batch.size());
+    const auto batch_loss = [&](size_t begin, size_t count) {
+      if (rules.by == PredictBy::head) return head_losses.slice(0, begin, begin + count).mean().item<double>();
+      if (rules.by == PredictBy::score && pipeline.label_smoothing == 0)
+        return mean_gold_loss(rules, std::span(scored).subspan(begin, count),
+                              std::span(result.targets).subspan(first + begin, count));
+      return mean_batch_loss(ctx, pipeline, joined.subspan(begin, count));
+    };
+    in_batches(joined.size(), rules.batch_size, [&](size_t begin, size_t count) {
+      loss_times_examples += batch_loss(begin, count) * static_cast<double>(count);
+    });
     for (Prediction& prediction : predictions) result.predictions.push_back(std::move(prediction.text));
   });
   result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());

@@ -124,6 +124,18 @@ TEST(Generate, SamplesDoNotDependOnTheBatch) {
   EXPECT_NE(sampled("8", "2"), together);
 }
 
+TEST(Generate, AnswersTheSameInBatchesOfItsOwn) {
+  const Json inputs = first_case()["input"];
+  std::vector<Json> many;
+  for (size_t i = 0; i < 150; ++i) many.push_back(inputs[i % inputs.size()]);  // with 60 tokens each more than one full batch
+  std::vector<std::string> arguments{"generate", "--model_name_or_path", llama, "--max_new_tokens", "60"};
+  const Outcome joined_batches = run_dept(arguments, joined(many));
+  ASSERT_EQ(joined_batches.code, 0) << joined_batches.err;
+  EXPECT_EQ(parsed(joined_batches.out).size(), many.size());
+  arguments.insert(arguments.end(), {"--batch_size", "7"});
+  EXPECT_EQ(run_dept(arguments, joined(many)).out, joined_batches.out);
+}
+
 /// Of make/dept_on_models.py.
 const std::string decoder_prompt = data("adapter/t5-v1.0.decoder-prompt");
 

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -60,6 +61,13 @@ struct Generated {
   Finish finish = Finish::length;
   double score = 0;  ///< beam search: sum of log p / length^length_penalty
 };
+
+/// Tokens of a batch, read and written, beyond which larger batches make a CPU no faster.
+inline constexpr int64_t full_batch_tokens = 4096;
+/// The most that a search for one source's answers writes.
+inline int64_t written_tokens(const GenerationOptions& o) {
+  return std::max(o.num_beams, o.num_return_sequences) * o.max_new_tokens;
+}
 
 /// "stop" or "length".
 const char* finish_name(Generated::Finish finish);
