@@ -40,7 +40,6 @@ def run(a):
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in batch])
         return model.generate(ids, attention_mask=mask, max_new_tokens=a.new_tokens, do_sample=False)[:, 1:].tolist()
 
-    answer(rows[:a.batch])  # warm-up
     begin = time.perf_counter()
     answers = [row for i in range(0, len(rows), a.batch) for row in answer(rows[i:i + a.batch])]
     seconds = time.perf_counter() - begin

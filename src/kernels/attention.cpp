@@ -323,19 +323,41 @@ std::vector<AttentionSpan> cross_attention_spans(const Ragged& queries, const Ra
   return spans;
 }
 
-at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::vector<AttentionSpan>& spans,
-                     const AttentionOptions& options, at::Tensor* lse) {
+namespace {
+
+at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionMemory* memory,
+                  const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor* lse) {
   const Shape shape = check(q, k, v, options);
   at::Tensor out = at::empty({shape.queries, shape.heads * shape.k}, q.options());
   at::Tensor statistics =
       at::empty({shape.heads, shape.queries}, q.options().dtype(q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
   if (tileable(q))
-    tiled_attention(shape, q, k, v, spans, options, out, statistics);
+    tiled_attention(shape, q, k, v, memory, spans, options, out, statistics);
   else
     dispatch(q.scalar_type(), "attention",
              [&]<class C>(C) { forward_tiles<C>(shape, q, k, v, spans, options, out, statistics); });
   if (lse != nullptr) *lse = statistics;
   return out;
+}
+
+}  // namespace
+
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::vector<AttentionSpan>& spans,
+                     const AttentionOptions& options, at::Tensor* lse) {
+  return attend(q, k, v, nullptr, spans, options, lse);
+}
+
+at::Tensor attention(const at::Tensor& q, const AttentionMemory& memory, const std::vector<AttentionSpan>& spans,
+                     const AttentionOptions& options, at::Tensor* lse) {
+  return attend(q, memory.x, memory.x, &memory, spans, options, lse);
+}
+
+AttentionMemory attention_memory(const at::Tensor& x, const Ragged& tokens) {
+  expect(x.dim() == 2 && x.is_contiguous() && x.size(0) == tokens.tokens(), "attention_memory",
+         dept::str("contiguous [", tokens.tokens(), ", K]"), x);
+  AttentionMemory memory{x.unsqueeze(1), {}, {}, {}};
+  if (tileable(memory.x)) pack_memory(tokens, memory);
+  return memory;
 }
 
 void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -352,11 +374,11 @@ void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::
   });
 }
 
-void attention_backward_absorbed(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& x, const at::Tensor& lse,
-                                 const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& dq,
-                                 at::Tensor& dx) {
-  if (tileable(q))
-    return tiled_attention_backward_absorbed(check(d_out, q, x, x, options), d_out, q, x, lse, spans, options, dq, dx);
+void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const AttentionMemory& memory, const at::Tensor& lse,
+                        const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& dq,
+                        at::Tensor& dx) {
+  const at::Tensor& x = memory.x;
+  if (tileable(q)) return tiled_attention_backward(check(d_out, q, x, x, options), d_out, q, memory, lse, spans, options, dq, dx);
   at::Tensor d_keys = at::empty_like(x), d_values = at::empty_like(x);
   attention_backward(d_out, q, x, x, lse, spans, options, dq, d_keys, d_values);
   dx += d_keys.squeeze(1);

@@ -111,12 +111,15 @@ void write_key_gradients(const AttentionSpan& span, int64_t kv_head, int64_t k, 
 /// attention() and attention_backward() in bf16 by packed products; see there. `tileable`: whether the shape can be done so.
 bool tileable(const at::Tensor& q);
 void tiled_attention(const Shape& shape, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& out, at::Tensor& lse);
+                     const AttentionMemory* memory, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
+                     at::Tensor& out, at::Tensor& lse);
 void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
                               const at::Tensor& v, const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
                               const AttentionOptions& options, const Gradients<c10::BFloat16>& to);
-void tiled_attention_backward_absorbed(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& x,
-                                       const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
-                                       const AttentionOptions& options, at::Tensor& dq, at::Tensor& dx);
+void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const AttentionMemory& memory,
+                              const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
+                              at::Tensor& dq, at::Tensor& dx);
+/// Fills in what is packed of a memory and where.
+void pack_memory(const Ragged& tokens, AttentionMemory& memory);
 
 }  // namespace dept::kernels

@@ -1,5 +1,7 @@
 // Ragged attention in bf16 by packed products: scores, probabilities and their gradients in fp32, one block of query rows of one
 // span and key/value head after the other, all in the nearest caches. Padding exists in a thread's scratch only.
+#include <ATen/ops/empty.h>
+
 #include <cmath>
 #include <cstring>
 
@@ -179,9 +181,15 @@ int64_t scratch_stride(int64_t columns) {
 // One span and key/value head with its group of query heads.
 class Tiles {
  public:
-  Tiles(const Shape& shape, const AttentionOptions& options, Heads<const BFloat16> q, Heads<const BFloat16> k,
-        Heads<const BFloat16> v)
-      : shape_(shape), options_(options), q_(q), k_(k), v_(v) {}
+  // With a memory k and v are its rows.
+  Tiles(const Shape& shape, const AttentionOptions& options, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+        const AttentionMemory* memory)
+      : shape_(shape),
+        options_(options),
+        q_(heads_of<BFloat16>(q)),
+        k_(heads_of<BFloat16>(k)),
+        v_(heads_of<BFloat16>(v)),
+        memory_(memory) {}
 
   int64_t rows() const { return rows_; }
   int64_t head(int64_t row) const { return kv_head_ * shape_.group() + row / span_->q_length; }
@@ -210,7 +218,23 @@ class Tiles {
     keys_ = span.prefix_length + span.k_length;
     rows_ = shape_.group() * span.q_length;
     stride_ = scratch_stride(round_up(keys_, panel_columns));
-    pack_transposed_rows(keys_, shape_.k, room(keys_transposed_, round_up(keys_, panel_columns) * shape_.k), key());
+    keys_transposed_ = memory_ != nullptr ? of_memory(memory_->keys) : pack_transposed(key(), keys_scratch_);
+  }
+
+  template <class Row>
+  const BFloat16* pack_transposed(Row&& row, std::vector<BFloat16>& scratch) const {
+    BFloat16* to = room(scratch, round_up(keys_, panel_columns) * shape_.k);
+    pack_transposed_rows(keys_, shape_.k, to, row);
+    return to;
+  }
+  // The keys' or values' rows as they lie, packed.
+  template <class Row>
+  const BFloat16* pack(Row&& row, std::vector<BFloat16>& scratch) const {
+    if (memory_ != nullptr) return of_memory(memory_->values);
+    const int64_t depth = round_up(keys_, 32);
+    BFloat16* to = room(scratch, depth * shape_.k);
+    pack_rows(keys_, depth, shape_.k, to, row);
+    return to;
   }
 
   // A block of rows, contiguous, padded with zeros to a multiple of 16.
@@ -264,13 +288,20 @@ class Tiles {
     return round_up(most, 32);
   }
 
+ private:
+  const BFloat16* of_memory(const at::Tensor& packed) const {
+    return packed.const_data_ptr<BFloat16>() + memory_->first_panel[span_->k_begin] * shape_.k;
+  }
+
  protected:
   const Shape& shape_;
   const AttentionOptions& options_;
   Heads<const BFloat16> q_, k_, v_;
+  const AttentionMemory* memory_;
   const AttentionSpan* span_ = nullptr;
   int64_t kv_head_ = 0, keys_ = 0, rows_ = 0, stride_ = 0;
-  std::vector<BFloat16> keys_transposed_, queries_;
+  const BFloat16* keys_transposed_ = nullptr;
+  std::vector<BFloat16> keys_scratch_, queries_;
   std::vector<float> scores_;
   std::vector<uint16_t> numbers_;
 };
@@ -281,14 +312,13 @@ class ForwardTiles : public Tiles {
 
   void run(Heads<BFloat16> out, float* lse) {
     const int64_t k = shape_.k, depth = round_up(keys_, 32);
-    const BFloat16* values = room(values_, depth * round_up(k, panel_columns));
-    pack_rows(keys_, depth, k, values_.data(), value());
+    const BFloat16* values = pack(value(), values_);
     for (int64_t first = 0; first < rows_; first += block_rows) {
       const int64_t count = std::min(block_rows, rows_ - first), padded = round_up(count, lanes), seen = width(first, count);
       const BFloat16* q = gather(q_, first, count, queries_);
       float* s = room(scores_, block_rows * stride_);
       BFloat16* p = room(probabilities_, block_rows * stride_);
-      product(padded, seen, k, q, k, keys_transposed_.data(), s, stride_, false);
+      product(padded, seen, k, q, k, keys_transposed_, s, stride_, false);
       draw(first, count);
       for (int64_t r = 0; r < count; ++r)
         lse[head(first + r) * shape_.queries + query_row(first + r)] =
@@ -311,9 +341,8 @@ class BackwardTiles : public Tiles {
 
   void run(Heads<const BFloat16> d_out, const float* lse, const Gradients<BFloat16>& to, PrefixSums<float>& prefix) {
     const int64_t k = shape_.k, keys = round_up(keys_, 32);
-    pack_transposed_rows(keys_, k, room(values_transposed_, keys * k), value());
     float *dk = room(dk_, keys * k), *dv = room(dv_, keys * k);
-    for_blocks(d_out, lse, values_transposed_.data(), to.dq, [&](const Block& block) {
+    for_blocks(d_out, lse, pack_transposed(value(), values_transposed_), to.dq, [&](const Block& block) {
       add_to_keys(scores_.data(), rows_of(d_out, block.first), block, block.first > 0, dv);
       add_to_keys(dp_.data(), rows_of(q_, block.first), block, block.first > 0, dk);
     });
@@ -321,11 +350,11 @@ class BackwardTiles : public Tiles {
     write_key_gradients<BFloat16>(*span_, kv_head_, k, dk, dv, to, prefix, write_row);
   }
 
-  // Keys and values are the same rows, dx [Nk, k] gains both gradients.
-  void run_absorbed(Heads<const BFloat16> d_out, const float* lse, Heads<BFloat16> dq, float* dx) {
+  // Of a memory: dx [Nk, k] gains the gradients of keys and values.
+  void run(Heads<const BFloat16> d_out, const float* lse, Heads<BFloat16> dq, float* dx) {
     const int64_t k = shape_.k;
     float* sum = room(dv_, round_up(keys_, 32) * k);
-    for_blocks(d_out, lse, keys_transposed_.data(), dq, [&](const Block& block) {
+    for_blocks(d_out, lse, keys_transposed_, dq, [&](const Block& block) {
       add_to_keys(scores_.data(), rows_of(d_out, block.first), block, block.first > 0, sum);
       add_to_keys(dp_.data(), rows_of(q_, block.first), block, true, sum);
     });
@@ -344,13 +373,13 @@ class BackwardTiles : public Tiles {
   void for_blocks(Heads<const BFloat16> d_out, const float* lse, const BFloat16* values_transposed, Heads<BFloat16> to,
                   Sums&& sums) {
     const int64_t k = shape_.k, depth = round_up(keys_, 32);
-    pack_rows(keys_, depth, k, room(keys_packed_, depth * round_up(k, panel_columns)), key());
+    const BFloat16* keys_packed = pack(key(), keys_packed_);
     for (int64_t first = 0; first < rows_; first += block_rows) {
       const int64_t count = std::min(block_rows, rows_ - first);
       const Block block{first, count, round_up(count, 32), depth};
       score_gradients(block, d_out, lse, values_transposed);
       float* dq = room(dq_, block_rows * k);
-      product(round_up(count, lanes), k, depth, ds_.data(), stride_, keys_packed_.data(), dq, k, false);
+      product(round_up(count, lanes), k, depth, ds_.data(), stride_, keys_packed, dq, k, false);
       for (int64_t r = 0; r < count; ++r) write_row(dq + r * k, to.at(query_row(first + r), head(first + r)), k);
       sums(block);
     }
@@ -363,7 +392,7 @@ class BackwardTiles : public Tiles {
     float *s = room(scores_, block_rows * stride_), *dp = room(dp_, block_rows * stride_);
     BFloat16* ds = room(ds_, block_rows * stride_);
     const BFloat16 *q = gather(q_, first, count, queries_), *d = gather(d_out, first, count, d_rows_);
-    product(tall, seen, k, q, k, keys_transposed_.data(), s, stride_, false);
+    product(tall, seen, k, q, k, keys_transposed_, s, stride_, false);
     product(tall, seen, k, d, k, values_transposed, dp, stride_, false);
     draw(first, count);
     for (int64_t r = 0; r < count; ++r)
@@ -425,11 +454,12 @@ bool tileable(const at::Tensor& q) {
 }
 
 void tiled_attention(const Shape& shape, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& out, at::Tensor& lse) {
+                     const AttentionMemory* memory, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
+                     at::Tensor& out, at::Tensor& lse) {
   at::Tensor out_heads = out.view({shape.queries, shape.heads, shape.k});
   float* statistics = lse.mutable_data_ptr<float>();
   share_tasks(spans, shape.kv_heads, [&](int64_t begin, int64_t end) {
-    ForwardTiles tiles(shape, options, heads_of<BFloat16>(q), heads_of<BFloat16>(k), heads_of<BFloat16>(v));
+    ForwardTiles tiles(shape, options, q, k, v, memory);
     for (int64_t task = begin; task < end; ++task) {
       tiles.take(spans[task / shape.kv_heads], task % shape.kv_heads);
       tiles.run(mutable_heads_of<BFloat16>(out_heads), statistics);
@@ -443,7 +473,7 @@ void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const
   const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k});
   PrefixSums<float> prefix(spans, shape.kv_heads * shape.k);
   share_tasks(spans, shape.kv_heads, [&](int64_t begin, int64_t end) {
-    BackwardTiles tiles(shape, options, heads_of<BFloat16>(q), heads_of<BFloat16>(k), heads_of<BFloat16>(v));
+    BackwardTiles tiles(shape, options, q, k, v, nullptr);
     for (int64_t task = begin; task < end; ++task) {
       tiles.take(spans[task / shape.kv_heads], task % shape.kv_heads);
       tiles.run(heads_of<BFloat16>(d_heads), lse.const_data_ptr<float>(), to, prefix);
@@ -452,18 +482,41 @@ void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const
   add_prefix_sums<BFloat16>(prefix, shape.k, to.dk, to.dv);
 }
 
-void tiled_attention_backward_absorbed(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& x,
-                                       const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
-                                       const AttentionOptions& options, at::Tensor& dq, at::Tensor& dx) {
-  expect(shape.kv_heads == 1 && dx.is_contiguous() && dx.scalar_type() == at::kFloat && dx.sizes() == x.squeeze(1).sizes(),
-         "attention_backward_absorbed", "fp32 dx [Nk, K]", dx);
+void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const AttentionMemory& memory,
+                              const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
+                              at::Tensor& dq, at::Tensor& dx) {
+  expect(dx.is_contiguous() && dx.scalar_type() == at::kFloat && dx.sizes() == memory.x.squeeze(1).sizes(), "attention_backward",
+         "fp32 dx [Nk, K]", dx);
   const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k});
   share_tasks(spans, 1, [&](int64_t begin, int64_t end) {
-    BackwardTiles tiles(shape, options, heads_of<BFloat16>(q), heads_of<BFloat16>(x), heads_of<BFloat16>(x));
+    BackwardTiles tiles(shape, options, q, memory.x, memory.x, &memory);
     for (int64_t task = begin; task < end; ++task) {
       tiles.take(spans[task], 0);
-      tiles.run_absorbed(heads_of<BFloat16>(d_heads), lse.const_data_ptr<float>(), mutable_heads_of<BFloat16>(dq),
-                         dx.mutable_data_ptr<float>());
+      tiles.run(heads_of<BFloat16>(d_heads), lse.const_data_ptr<float>(), mutable_heads_of<BFloat16>(dq),
+                dx.mutable_data_ptr<float>());
+    }
+  });
+}
+
+void pack_memory(const Ragged& tokens, AttentionMemory& memory) {
+  const int64_t k = memory.x.size(2);
+  int64_t rows = 0;
+  memory.first_panel.assign(tokens.tokens(), 0);
+  for (int64_t b = 0; b < tokens.batch(); ++b) {
+    if (tokens.length(b) > 0) memory.first_panel[tokens.offsets[b]] = rows;
+    rows += round_up(tokens.length(b), panel_columns);
+  }
+  memory.keys = at::empty({rows, k}, memory.x.options());
+  memory.values = at::empty({rows, k}, memory.x.options());
+  auto *keys = memory.keys.mutable_data_ptr<BFloat16>(), *values = memory.values.mutable_data_ptr<BFloat16>();
+  at::parallel_for(0, tokens.batch(), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      const int64_t length = tokens.length(b), first = tokens.offsets[b];
+      if (length == 0) continue;
+      const int64_t place = memory.first_panel[first] * k;
+      const auto row = [x = heads_of<BFloat16>(memory.x), first](int64_t j) { return x.at(first + j, 0); };
+      pack_transposed_rows(length, k, keys + place, row);
+      pack_rows(length, round_up(length, panel_columns), k, values + place, row);
     }
   });
 }

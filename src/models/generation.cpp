@@ -1,7 +1,6 @@
 #include "dept/models/generation.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/argmax.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/topk.h>
@@ -11,6 +10,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/kernels/argmax.h"
 #include "models/generation_beams.h"
 #include "models/generation_decoding.h"
 #include "models/generation_scores.h"
@@ -116,7 +116,7 @@ class TokenSearch {
       }
     }
     if (options_.do_sample) return chosen;
-    const at::Tensor best = at::argmax(scores, 1).cpu();
+    const at::Tensor best = kernels::argmax(scores);
     std::copy_n(best.const_data_ptr<int64_t>(), chosen.size(), chosen.begin());
     return chosen;
   }

@@ -109,8 +109,8 @@ class T5 : public Backbone {
     const at::Tensor memory = run(encoder_, still, source, {}, nullptr, unused, false);
     auto cache = std::make_unique<T5Cache>();
     cache->slots = nn::SlotCache(slots, config_.decoder_layers, config_.heads, config_.head_dim, dtype_);
-    const bool absorbed = decoder_.blocks.front().cross->absorbs(expected);
-    for (const T5Block& block : decoder_.blocks) cache->memory.push_back(block.cross->prepare(memory, absorbed));
+    const auto shared = shared_memory(memory, source.tokens, expected);
+    for (const T5Block& block : decoder_.blocks) cache->memory.push_back(block.cross->own_memory(shared));
     cache->memory_begin.resize(slots);
     cache->memory_length.resize(slots);
     for (int64_t b = 0; b < std::min(slots, source.tokens.batch()); ++b) {
@@ -228,6 +228,11 @@ class T5 : public Backbone {
     return plan;
   }
 
+  // The encoder's output for a decoder whose targets have up to `longest` tokens.
+  nn::CrossAttention::Memory shared_memory(const at::Tensor& hidden, const Ragged& tokens, int64_t longest) const {
+    return nn::CrossAttention::shared_memory(hidden, tokens, decoder_.blocks.front().cross->absorbs(longest));
+  }
+
   // dropout(final_norm(blocks(dropout(embeds))))
   at::Tensor run(const Stack& stack, const Context& ctx, const Stream& stream, const at::Tensor& memory,
                  const Ragged* memory_tokens, StackSaved& kept, bool keep) const {
@@ -235,14 +240,15 @@ class T5 : public Backbone {
     kept.plan = plan_of(stack, kept.tokens, stream.tokens.max_length());
     kept.plan.ctx = &ctx;
     kept.plan.self.spans = kernels::self_attention_spans(kept.tokens);
+    nn::CrossAttention::Memory shared;
     if (memory_tokens != nullptr) {
       kept.plan.cross.spans = kernels::cross_attention_spans(kept.tokens, *memory_tokens);
-      kept.plan.absorbed = stack.blocks.front().cross->absorbs(kept.tokens.max_length());
+      shared = shared_memory(memory, *memory_tokens, kept.tokens.max_length());
     }
     kept.blocks.resize(keep ? stack.blocks.size() : 0);
     const auto layers = static_cast<int64_t>(stack.blocks.size());
     at::Tensor h = kernels::apply_dropout(stream.embeds.contiguous(), kept.plan.dropout(0, Site::embedding));
-    for (int64_t i = 0; i < layers; ++i) h = stack.blocks[i].forward(h, memory, kept.plan, i, keep ? &kept.blocks[i] : nullptr);
+    for (int64_t i = 0; i < layers; ++i) h = stack.blocks[i].forward(h, shared, kept.plan, i, keep ? &kept.blocks[i] : nullptr);
     return kernels::apply_dropout(stack.final_norm.forward(h, dtype_, keep ? &kept.final_norm : nullptr),
                                   kept.plan.dropout(layers, Site::final_output));
   }

@@ -20,13 +20,14 @@ int64_t T5Block::Saved::bytes() const {
                    feed_forward.kept});
 }
 
-at::Tensor T5Block::forward(at::Tensor h, const at::Tensor& memory, const T5Plan& plan, int64_t layer, Saved* saved) const {
+at::Tensor T5Block::forward(at::Tensor h, const nn::CrossAttention::Memory& memory, const T5Plan& plan, int64_t layer,
+                            Saved* saved) const {
   at::Tensor x = attention_norm.forward(h, plan.dtype, saved ? &saved->attention_norm : nullptr);
   x = attention.attend(x, plan.self_of(layer), saved ? &saved->attention : nullptr);
   h = attention.out.add_forward(h, x, plan.dropout(layer, Site::self_attention_output));
   if (cross) {
     x = cross_norm.forward(h, plan.dtype, saved ? &saved->cross_norm : nullptr);
-    x = cross->attend(x, cross->prepare(memory, plan.absorbed), plan.cross_of(layer), saved ? &saved->cross : nullptr);
+    x = cross->attend(x, cross->own_memory(memory), plan.cross_of(layer), saved ? &saved->cross : nullptr);
     h = cross->out.add_forward(h, x, plan.dropout(layer, Site::cross_attention_output));
   }
   x = feed_forward_norm.forward(h, plan.dtype, saved ? &saved->feed_forward_norm : nullptr);

@@ -15,7 +15,6 @@ struct T5Plan {
   const Context* ctx = nullptr;  ///< null: no dropout (generation)
   const Ragged* tokens = nullptr;
   double p = 0;
-  bool absorbed = false;    ///< cross-attention's weights of keys and values
   int64_t first_layer = 0;  ///< in dropout keys
 
   kernels::Dropout dropout(int64_t layer, Site site) const {
@@ -41,8 +40,9 @@ struct T5Block {
     int64_t bytes() const;
   };
 
-  /// h residual [N, D] -> [N, D]; `memory` C [Ns, D] is the encoder's output (decoder only).
-  at::Tensor forward(at::Tensor h, const at::Tensor& memory, const T5Plan& plan, int64_t layer, Saved* saved) const;
+  /// h residual [N, D] -> [N, D]; `memory` is what all layers share of the encoder's output (decoder only).
+  at::Tensor forward(at::Tensor h, const nn::CrossAttention::Memory& memory, const T5Plan& plan, int64_t layer,
+                     Saved* saved) const;
   /// d becomes the gradient of the block's input; the memory's is added to d_memory.
   void backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved) const;
   /// forward of new decoder tokens over a cache and the memory as this layer reads it.

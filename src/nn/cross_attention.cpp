@@ -19,10 +19,20 @@ struct KeysAndValues {
 
 }  // namespace
 
+CrossAttention::Memory CrossAttention::shared_memory(const at::Tensor& hidden, const Ragged& tokens, bool absorbed) {
+  if (!absorbed) return {hidden, nullptr};
+  return {hidden, std::make_shared<kernels::AttentionMemory>(kernels::attention_memory(hidden, tokens))};
+}
+
+CrossAttention::Memory CrossAttention::own_memory(const Memory& shared) const {
+  if (shared.absorbed) return shared;
+  return {shared.hidden, nullptr, kv.forward(shared.hidden)};
+}
+
 at::Tensor CrossAttention::attend(const at::Tensor& x, const Memory& memory, const AttentionPlan& plan, Saved* saved) const {
   Saved kept{memory, {}, {}};
   const at::Tensor attended =
-      memory.kv.defined() ? forward_projected(q.forward(x), plan, kept) : forward_absorbed(q.forward(x), plan, kept);
+      memory.absorbed ? forward_absorbed(q.forward(x), plan, kept) : forward_projected(q.forward(x), plan, kept);
   if (saved != nullptr) *saved = std::move(kept);
   return attended;
 }
@@ -30,8 +40,8 @@ at::Tensor CrossAttention::attend(const at::Tensor& x, const Memory& memory, con
 at::Tensor CrossAttention::backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
                                     at::Tensor& d_memory) const {
   const at::Tensor d_attended = out.backward_input(d);
-  return q.backward_input(saved.memory.kv.defined() ? backward_projected(d_attended, plan, saved, d_memory)
-                                                    : backward_absorbed(d_attended, plan, saved, d_memory));
+  return q.backward_input(saved.memory.absorbed ? backward_absorbed(d_attended, plan, saved, d_memory)
+                                                : backward_projected(d_attended, plan, saved, d_memory));
 }
 
 at::Tensor CrossAttention::forward_projected(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const {
@@ -54,21 +64,19 @@ at::Tensor CrossAttention::backward_projected(const at::Tensor& d, const Attenti
 
 // One "key" and "value" head of width D, the memory itself, shared by all query heads.
 at::Tensor CrossAttention::forward_absorbed(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const {
-  const int64_t D = kv.in();
-  const at::Tensor x = saved.memory.hidden.view({-1, 1, D});
   saved.q = kv.backward_heads(queries, key_rows());
-  return kv.forward_heads(kernels::attention(saved.q.view({-1, heads, D}), x, x, plan.spans, with_dropout(plan), &saved.lse),
-                          value_rows());
+  return kv.forward_heads(
+      kernels::attention(saved.q.view({-1, heads, kv.in()}), *saved.memory.absorbed, plan.spans, with_dropout(plan), &saved.lse),
+      value_rows());
 }
 
 at::Tensor CrossAttention::backward_absorbed(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
                                              at::Tensor& d_memory) const {
   const int64_t D = kv.in();
-  const at::Tensor x = saved.memory.hidden.view({-1, 1, D});
   at::Tensor dq = at::empty_like(saved.q);
   at::Tensor dq_heads = dq.view({-1, heads, D});
-  kernels::attention_backward_absorbed(kv.backward_heads(d, value_rows()), saved.q.view({-1, heads, D}), x, saved.lse, plan.spans,
-                                       with_dropout(plan), dq_heads, d_memory);
+  kernels::attention_backward(kv.backward_heads(d, value_rows()), saved.q.view({-1, heads, D}), *saved.memory.absorbed, saved.lse,
+                              plan.spans, with_dropout(plan), dq_heads, d_memory);
   return kv.forward_heads(dq, key_rows());
 }
 

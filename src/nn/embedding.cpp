@@ -26,7 +26,8 @@ at::Tensor Embedding::forward(const at::Tensor& ids) const {
 
 // A bf16 product would round logits to 8 bits.
 at::Tensor Head::forward(const at::Tensor& hidden) const {
-  return table.forward_wide(hidden).mul_(scale);
+  const at::Tensor logits = table.forward_wide(hidden);
+  return scale == 1 ? logits : logits.mul_(scale);
 }
 
 at::Tensor Head::backward(const at::Tensor& d_logits) const {

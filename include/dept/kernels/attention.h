@@ -44,10 +44,22 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                         const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
                         at::Tensor& dq, at::Tensor& dk, at::Tensor& dv);
-/// The same where x [Nk, 1, K] is both keys and values and no two spans share rows of it: adds its gradient to dx, fp32 (fp64)
+
+/// Rows that are both keys and values of one head, made ready once for every product with them.
+struct AttentionMemory {
+  at::Tensor x;                      ///< [Nk, 1, K]
+  at::Tensor keys, values;           ///< x packed for either use, sequence by sequence; undefined where that is not of use
+  std::vector<int64_t> first_panel;  ///< [Nk] at a sequence's first row: how many packed rows stand before it
+};
+/// x [Nk, K], `tokens` its sequences.
+AttentionMemory attention_memory(const at::Tensor& x, const Ragged& tokens);
+
+/// attention() with the memory as k and v; a span reads one whole sequence of it.
+at::Tensor attention(const at::Tensor& q, const AttentionMemory& memory, const std::vector<AttentionSpan>& spans,
+                     const AttentionOptions& options, at::Tensor* lse);
+/// Its backward, for spans of which no two share rows of the memory: writes dq, adds the memory's gradient to dx, fp32 (fp64)
 /// [Nk, K].
-void attention_backward_absorbed(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& x, const at::Tensor& lse,
-                                 const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& dq,
-                                 at::Tensor& dx);
+void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const AttentionMemory& memory, const at::Tensor& lse,
+                        const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& dq, at::Tensor& dx);
 
 }  // namespace dept::kernels

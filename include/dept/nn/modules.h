@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <vector>
 
 #include "dept/kernels/activation.h"
@@ -101,10 +102,11 @@ struct CrossAttention {
   kernels::FrozenLinear out;  ///< [D, H K]
   int64_t heads = 0, head_dim = 0;
 
-  /// The encoder's output as this layer reads it.
+  /// The encoder's output: as all layers share it, and with `kv` as one layer reads it.
   struct Memory {
-    at::Tensor hidden;  ///< C [Ns, D]
-    at::Tensor kv;      ///< its keys and values [Ns, 2 H K]; undefined: absorbed
+    at::Tensor hidden;                                         ///< C [Ns, D]
+    std::shared_ptr<const kernels::AttentionMemory> absorbed;  ///< hidden, made ready; null: projected
+    at::Tensor kv{};                                           ///< projected: its keys and values [Ns, 2 H K]
   };
   struct Saved {
     Memory memory;
@@ -113,8 +115,11 @@ struct CrossAttention {
   };
   /// Whether targets of up to `longest` tokens are cheaper absorbed.
   bool absorbs(int64_t longest) const { return 4 * longest <= head_dim; }
-  Memory prepare(const at::Tensor& hidden, bool absorbed) const { return {hidden, absorbed ? at::Tensor() : kv.forward(hidden)}; }
-  /// What the heads read, x C [Nt, D] -> C [Nt, H K]; `out` is still to be applied.
+  /// Of an encoder's output C [Ns, D], for all layers.
+  static Memory shared_memory(const at::Tensor& hidden, const Ragged& tokens, bool absorbed);
+  /// The same as this layer reads it.
+  Memory own_memory(const Memory& shared) const;
+  /// What the heads read, x C [Nt, D] -> C [Nt, H K]; `out` is still to be applied. memory: this layer's own.
   at::Tensor attend(const at::Tensor& x, const Memory& memory, const AttentionPlan& plan, Saved* saved) const;
   /// Returns dx C [Nt, D]; adds the memory's gradient to d_memory (residual type) [Ns, D].
   at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;

@@ -1,3 +1,4 @@
+#include <ATen/ops/argmax.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
@@ -7,9 +8,11 @@
 #include <ATen/ops/silu.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "dept/kernels/activation.h"
+#include "dept/kernels/argmax.h"
 #include "dept/kernels/cross_entropy.h"
 #include "dept/kernels/frozen_linear.h"
 #include "dept/kernels/layer_norm.h"
@@ -28,6 +31,22 @@ const std::vector<std::pair<at::ScalarType, double>> precisions = {
     {at::kDouble, 1e-12}, {at::kFloat, 2e-6}, {at::kBFloat16, 2e-2}};
 at::ScalarType residual(at::ScalarType dtype) {
   return dtype == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+TEST(Argmax, FindsTheFirstOfTheLargest) {
+  at::manual_seed(11);
+  for (const int64_t columns : {1, 15, 16, 1001}) {
+    at::Tensor logits = at::randint(-9, 9, {70, columns}, at::kFloat);
+    logits[3].fill_(-INFINITY);
+    const at::Tensor places = kernels::argmax(logits);
+    for (int64_t r = 0; r < logits.size(0); ++r) {
+      const float* row = logits.const_data_ptr<float>() + r * columns;
+      EXPECT_EQ(places[r].item<int64_t>(), std::max_element(row, row + columns) - row);
+    }
+    EXPECT_TRUE(kernels::argmax(logits.to(at::kDouble)).equal(at::argmax(logits.to(at::kDouble), 1)));
+  }
+  EXPECT_EQ(kernels::argmax(at::full({1, 40}, NAN, at::kFloat)).item<int64_t>(), 0);
+  EXPECT_THROW(kernels::argmax(at::randn({4})), Error);
 }
 
 TEST(RmsNorm, EqualsAutograd) {

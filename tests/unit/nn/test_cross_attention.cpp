@@ -37,11 +37,12 @@ struct Result {
   at::Tensor y, dx, d_memory;
 };
 
-Result run(const CrossAttention& layer, const at::Tensor& x, const at::Tensor& memory, const at::Tensor& dy,
+Result run(const CrossAttention& layer, const at::Tensor& x, const at::Tensor& memory, const Ragged& keys, const at::Tensor& dy,
            const AttentionPlan& plan, bool absorbed) {
   CrossAttention::Saved saved;
   Result result;
-  result.y = layer.out.forward(layer.attend(x, layer.prepare(memory, absorbed), plan, &saved));
+  const auto own = layer.own_memory(CrossAttention::shared_memory(memory, keys, absorbed));
+  result.y = layer.out.forward(layer.attend(x, own, plan, &saved));
   EXPECT_EQ(saved.memory.kv.defined(), !absorbed);
   result.d_memory = at::zeros(memory.sizes(), memory.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
   result.dx = layer.backward(dy, plan, saved, result.d_memory);
@@ -63,8 +64,8 @@ void expect_absorbed_equals_projected(Size size) {
     for (const auto& [dtype, tolerance] : {std::pair{at::kDouble, 1e-12}, {at::kFloat, 5e-6}, {at::kBFloat16, 6e-2}}) {
       at::manual_seed(2);
       const CrossAttention layer = random_layer(size, dtype);
-      const Result projected = run(layer, x.to(dtype), memory.to(dtype), dy.to(dtype), plan, false);
-      const Result absorbed = run(layer, x.to(dtype), memory.to(dtype), dy.to(dtype), plan, true);
+      const Result projected = run(layer, x.to(dtype), memory.to(dtype), keys, dy.to(dtype), plan, false);
+      const Result absorbed = run(layer, x.to(dtype), memory.to(dtype), keys, dy.to(dtype), plan, true);
       EXPECT_LT(test::difference(absorbed.y, projected.y), tolerance) << dtype;
       EXPECT_LT(test::difference(absorbed.dx, projected.dx), tolerance) << dtype;
       EXPECT_LT(test::difference(absorbed.d_memory, projected.d_memory), tolerance) << dtype;
