@@ -152,10 +152,10 @@ class Decoder : public Backbone {
     return weights_.head.backward(d_logits);
   }
 
-  std::unique_ptr<KvCache> start(const Context&, const Stream&, int64_t slots, int64_t) const override {
+  std::unique_ptr<KvCache> start(const Context&, const Stream&, int64_t slots, int64_t expected) const override {
     const nn::SelfAttention& attention = weights_.blocks.front().attention;
     auto cache = std::make_unique<Cache>();
-    cache->slots = nn::SlotCache(slots, info().layers, attention.kv_heads, attention.head_dim, dtype_);
+    cache->slots = nn::SlotCache(slots, info().layers, attention.kv_heads, attention.head_dim, dtype_, expected);
     return cache;
   }
 

@@ -41,12 +41,13 @@ Stream select(const Stream& all, const IdList& sequences) {
 
 Decoding::Decoding(const Context& ctx, const Backbone& model, const GenerationInput& input, int64_t width, int64_t max_new_tokens)
     : ctx_(ctx), model_(model), width_(width), decoder_prompt_(input.decoder_prompt) {
+  max_new_tokens = std::min<int64_t>(max_new_tokens, 1 << 20);
   ctx_.training = false;
   input.source.tokens.check();
   if (model.info().encoder_decoder()) {
     encode(input.source, max_new_tokens);
   } else {
-    prefill(input.source);
+    prefill(input.source, max_new_tokens);
   }
   const int64_t first = width == 1 ? 0 : input.source.tokens.batch();
   for (const Source& source : sources_)
@@ -61,17 +62,17 @@ void Decoding::encode(const Stream& source, int64_t max_new_tokens) {
     if (source.tokens.length(b) == 0) fail(Code::bad_input, str("sequence ", b), "at least one token", "none");
     sources_.push_back({b, source.tokens.example[b], source.tokens.config[b], prompt + 1});
   }
-  cache_ = model_.start(ctx_, source, batch + (width_ > 1 ? batch * width_ : 0),
-                        prompt + 1 + width_ * std::min<int64_t>(max_new_tokens, 1 << 20));
+  cache_ = model_.start(ctx_, source, batch + (width_ > 1 ? batch * width_ : 0), prompt + 1 + width_ * max_new_tokens);
 }
 
 // A shared prompt stands in front of its texts: where texts are shared themselves, its keys are copied in front of theirs.
-void Decoding::prefill(const Stream& source) {
+void Decoding::prefill(const Stream& source, int64_t max_new_tokens) {
   const Ragged& tokens = source.tokens;
   const at::Tensor position = tokens.position.cpu();
   IdList prompts, texts, end(tokens.batch());
   for (int64_t b = 0; b < tokens.batch(); ++b) (tokens.example[b] < 0 ? prompts : texts).push_back(b);
-  cache_ = model_.start(ctx_, source, tokens.batch() + (width_ > 1 ? static_cast<int64_t>(texts.size()) * width_ : 0), 0);
+  cache_ =
+      model_.start(ctx_, source, tokens.batch() + (width_ > 1 ? static_cast<int64_t>(texts.size()) * width_ : 0), max_new_tokens);
 
   std::vector<at::Tensor> hidden;
   if (width_ == 1 || prompts.empty()) {

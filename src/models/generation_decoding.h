@@ -38,7 +38,7 @@ class Decoding {
   };
 
   void encode(const Stream& source, int64_t max_new_tokens);
-  void prefill(const Stream& source);
+  void prefill(const Stream& source, int64_t max_new_tokens);
   at::Tensor start_decoder();
   at::Tensor run(const Stream& fresh, const std::vector<int64_t>& slots);
 

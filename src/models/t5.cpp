@@ -108,7 +108,7 @@ class T5 : public Backbone {
     StackSaved unused;
     const at::Tensor memory = run(encoder_, still, source, {}, nullptr, unused, false);
     auto cache = std::make_unique<T5Cache>();
-    cache->slots = nn::SlotCache(slots, config_.decoder_layers, config_.heads, config_.head_dim, dtype_);
+    cache->slots = nn::SlotCache(slots, config_.decoder_layers, config_.heads, config_.head_dim, dtype_, expected);
     const auto shared = shared_memory(memory, source.tokens, expected);
     for (const T5Block& block : decoder_.blocks) cache->memory.push_back(block.cross->own_memory(shared));
     cache->memory_begin.resize(slots);

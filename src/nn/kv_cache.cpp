@@ -11,11 +11,6 @@
 namespace dept::nn {
 namespace {
 
-// Rows that a full slot gets beyond those it needs: moving a slot costs as much as its length.
-int64_t spare_rows(int64_t length) {
-  return 32 + length / 4;
-}
-
 at::Tensor index(const std::vector<int64_t>& rows) {
   return at::tensor(rows, at::kLong);
 }
@@ -26,10 +21,16 @@ void append_range(std::vector<int64_t>& rows, int64_t begin, int64_t count) {
 
 }  // namespace
 
-SlotCache::SlotCache(int64_t slots, int64_t layer_count, int64_t kv_heads, int64_t head_dim, at::ScalarType dtype)
-    : length(slots, 0), prefix(slots, -1), begin_(slots, 0), room_(slots, 0) {
+SlotCache::SlotCache(int64_t slots, int64_t layer_count, int64_t kv_heads, int64_t head_dim, at::ScalarType dtype,
+                     int64_t expected)
+    : length(slots, 0), prefix(slots, -1), expected_(expected), begin_(slots, 0), room_(slots, 0) {
   const at::Tensor none = at::empty({0, kv_heads, head_dim}, at::TensorOptions(dtype));
   layers.assign(layer_count, {none, none});
+}
+
+// Rows that a full slot gets beyond those it needs: moving a slot costs as much as its length.
+int64_t SlotCache::spare_rows(int64_t held) const {
+  return std::min(32 + held / 4, expected_);
 }
 
 // Gives every slot its room; what it holds is kept.

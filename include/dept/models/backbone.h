@@ -107,7 +107,8 @@ class Backbone {
 
   /// Decoder-only: an empty cache of `slots` slots, which grow as they fill. T5: encodes `source` (slot b of the cross-attention
   /// is sequence b; a slot with a prefix has its prefix's) and makes an empty decoder cache. `expected`: how many tokens will run
-  /// against each source in all, as far as is known (T5 reads the encoder's output in the cheaper way for so many).
+  /// behind each source in all, as far as is known (room is kept for them; T5 reads the encoder's output in the cheaper way for
+  /// so many).
   virtual std::unique_ptr<KvCache> start(const Context& ctx, const Stream& source, int64_t slots, int64_t expected) const = 0;
   /// Runs new tokens: sequence b of `fresh` goes behind what slot slots[b] holds, causally. fresh.tokens.prefix[b] = p >= 0
   /// (first extend of a slot only) makes slots[p] the slot's prefix. Returns hidden states [N, D]. Slots left out cost nothing.

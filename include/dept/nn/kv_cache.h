@@ -20,7 +20,8 @@ struct SlotCache {
   std::vector<Layer> layers;
 
   SlotCache() = default;
-  SlotCache(int64_t slots, int64_t layers, int64_t kv_heads, int64_t head_dim, at::ScalarType dtype);
+  /// expected: tokens that a slot is to get behind its first ones, for which room is kept; more may come.
+  SlotCache(int64_t slots, int64_t layers, int64_t kv_heads, int64_t head_dim, at::ScalarType dtype, int64_t expected);
 
   /// Makes room for the tokens of `fresh` behind slots[b] and takes over prefixes. Returns the cache row of each token, int64
   /// [N]. Throws bug when a prefix is set on a slot that holds tokens.
@@ -33,8 +34,10 @@ struct SlotCache {
   int64_t longest() const;  ///< keys of the fullest slot, its prefix counted
 
  private:
+  int64_t spare_rows(int64_t held) const;
   void lay_out(const std::vector<int64_t>& rooms);
 
+  int64_t expected_ = 0;
   std::vector<int64_t> begin_, room_;  // [slots] first row and number of rows
 };
 

@@ -47,7 +47,7 @@ Numbers range(int64_t begin, int64_t end) {
 }
 
 TEST(SlotCache, GrowsTokenByToken) {
-  SlotCache cache(3, 2, 1, 1, at::kFloat);
+  SlotCache cache(3, 2, 1, 1, at::kFloat, 300);
   append(cache, {0, 2}, {range(1000, 1005), range(3000, 3001)});
   for (int64_t i = 0; i < 300; ++i) append(cache, {2, 0}, {{3001 + i}, {1005 + i}});
   append(cache, {1}, {range(2000, 2050)});
@@ -57,8 +57,14 @@ TEST(SlotCache, GrowsTokenByToken) {
   EXPECT_LT(cache.layers[0].k.size(0), 2 * (306 + 51 + 302));  // rooms stay near what is held
 }
 
+TEST(SlotCache, KeepsRoomForWhatIsExpected) {
+  SlotCache cache(50, 1, 1, 1, at::kFloat, 3);
+  for (int64_t slot = 0; slot < 50; ++slot) append(cache, {slot}, {range(0, 5)});
+  EXPECT_LE(cache.layers[0].k.size(0), 50 * (5 + 3));
+}
+
 TEST(SlotCache, CopiesMakeRoom) {
-  SlotCache cache(4, 2, 1, 1, at::kFloat);
+  SlotCache cache(4, 2, 1, 1, at::kFloat, 10);
   append(cache, {0, 1}, {range(1000, 1100), range(2000, 2003)});
   cache.copy({0, 1, 0}, {1, 0, 3});  // 0 and 1 change places
   EXPECT_EQ(seen(cache, 1, 1100), range(1000, 1101));
@@ -68,7 +74,7 @@ TEST(SlotCache, CopiesMakeRoom) {
 }
 
 TEST(SlotCache, SharesPrefixes) {
-  SlotCache cache(3, 1, 1, 1, at::kFloat);
+  SlotCache cache(3, 1, 1, 1, at::kFloat, 2);  // more come than expected
   append(cache, {0}, {range(0, 40)});
   append(cache, {0, 1, 2}, {{}, {40}, {40}}, {-1, 0, 0});
   for (int64_t i = 41; i < 100; ++i) append(cache, {1, 2}, {{i}, {i}});
