@@ -101,10 +101,10 @@ at::Tensor FrozenLinear::backward_heads(const at::Tensor& x, HeadRows rows) cons
                         [&](int64_t h) { return packed_->backward().rows(rows.first + h * rows.width, rows.width); });
 }
 
-at::Tensor FrozenLinear::add_forward(const at::Tensor& h, const at::Tensor& x, const Dropout& dropout) const {
+at::Tensor FrozenLinear::add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout) const {
   if (!fuses()) return add_dropout(h, forward(x), dropout);
   check(x, in(), "FrozenLinear.add_forward");
-  return packed_add(h, x, packed_->forward(), bias_, dropout);
+  return packed_add(std::move(h), x, packed_->forward(), bias_, dropout);
 }
 
 at::Tensor FrozenLinear::forward_relu(const at::Tensor& x, const Dropout& dropout, at::Tensor* kept) const {

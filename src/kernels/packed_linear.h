@@ -36,9 +36,8 @@ class PackedLinear {
 at::Tensor packed_product(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias);
 /// The same into out bf16 [N, n], rows any distance apart.
 void packed_product_into(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, at::Tensor out);
-/// h + dropout(x B + bias), fp32 [N, n].
-at::Tensor packed_add(const at::Tensor& h, const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias,
-                      const Dropout& dropout);
+/// h + dropout(x B + bias), fp32 [N, n]; in h's memory where the caller moves it in and nobody else holds it.
+at::Tensor packed_add(at::Tensor h, const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, const Dropout& dropout);
 /// dropout(relu(x B + bias)), bf16 [N, n]; `kept` (not null) as relu_dropout's.
 at::Tensor packed_relu(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, const Dropout& dropout,
                        at::Tensor* kept);

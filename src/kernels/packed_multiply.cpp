@@ -17,7 +17,8 @@ using c10::BFloat16;
 
 constexpr int64_t row_pair = 2 * row_step;  // what the products take at a time
 constexpr int64_t block_rows = 288, block_columns = 384, block_steps = 8;
-constexpr int64_t narrow = 128;  // columns up to which packing the rows costs more than it brings
+constexpr int64_t rows_ahead = 4;  // of the row that is packed another one is fetched
+constexpr int64_t narrow = 128;    // columns up to which packing the rows costs more than it brings
 
 // Where part i begins when `count` are shared out to `parts` in multiples of `step`; part `parts` begins at `count`.
 int64_t cut(int64_t count, int64_t parts, int64_t i, int64_t step) {
@@ -51,7 +52,10 @@ class Bf16Rows {
     if (!packs_ && rows % row_step == 0) return {line(row, step), stride_ * int64_t{sizeof(BFloat16)}, step_bytes};
     const int64_t end = first ? std::min(step + block_steps, steps_) : step;
     for (int64_t r = 0; r < rows; ++r)
-      for (int64_t s = step; s < end; ++s) std::memcpy(packed.at(r, s), line(row + r, s), step_bytes);
+      for (int64_t s = step; s < end; ++s) {
+        __builtin_prefetch(line(row + r + rows_ahead, s));
+        std::memcpy(packed.at(r, s), line(row + r, s), step_bytes);
+      }
     return packed.block(step);
   }
   void finish(int64_t, int64_t, int64_t, float*, int64_t) const {}

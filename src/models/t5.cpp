@@ -135,7 +135,7 @@ class T5 : public Backbone {
     }
     at::Tensor h = fresh.embeds.contiguous();
     for (size_t i = 0; i < decoder_.blocks.size(); ++i)
-      h = decoder_.blocks[i].extend(h, cache.memory[i], plan, cache.slots, static_cast<int64_t>(i), rows);
+      h = decoder_.blocks[i].extend(std::move(h), cache.memory[i], plan, cache.slots, static_cast<int64_t>(i), rows);
     return decoder_.final_norm.forward(h, dtype_, nullptr);
   }
 
@@ -248,7 +248,8 @@ class T5 : public Backbone {
     kept.blocks.resize(keep ? stack.blocks.size() : 0);
     const auto layers = static_cast<int64_t>(stack.blocks.size());
     at::Tensor h = kernels::apply_dropout(stream.embeds.contiguous(), kept.plan.dropout(0, Site::embedding));
-    for (int64_t i = 0; i < layers; ++i) h = stack.blocks[i].forward(h, shared, kept.plan, i, keep ? &kept.blocks[i] : nullptr);
+    for (int64_t i = 0; i < layers; ++i)
+      h = stack.blocks[i].forward(std::move(h), shared, kept.plan, i, keep ? &kept.blocks[i] : nullptr);
     return kernels::apply_dropout(stack.final_norm.forward(h, dtype_, keep ? &kept.final_norm : nullptr),
                                   kept.plan.dropout(layers, Site::final_output));
   }

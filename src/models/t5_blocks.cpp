@@ -24,15 +24,15 @@ at::Tensor T5Block::forward(at::Tensor h, const nn::CrossAttention::Memory& memo
                             Saved* saved) const {
   at::Tensor x = attention_norm.forward(h, plan.dtype, saved ? &saved->attention_norm : nullptr);
   x = attention.attend(x, plan.self_of(layer), saved ? &saved->attention : nullptr);
-  h = attention.out.add_forward(h, x, plan.dropout(layer, Site::self_attention_output));
+  h = attention.out.add_forward(std::move(h), x, plan.dropout(layer, Site::self_attention_output));
   if (cross) {
     x = cross_norm.forward(h, plan.dtype, saved ? &saved->cross_norm : nullptr);
     x = cross->attend(x, cross->own_memory(memory), plan.cross_of(layer), saved ? &saved->cross : nullptr);
-    h = cross->out.add_forward(h, x, plan.dropout(layer, Site::cross_attention_output));
+    h = cross->out.add_forward(std::move(h), x, plan.dropout(layer, Site::cross_attention_output));
   }
   x = feed_forward_norm.forward(h, plan.dtype, saved ? &saved->feed_forward_norm : nullptr);
   x = feed_forward.units(x, plan.dropout(layer, Site::feed_forward_inner), saved ? &saved->feed_forward : nullptr);
-  return feed_forward.wo.add_forward(h, x, plan.dropout(layer, Site::feed_forward_output));
+  return feed_forward.wo.add_forward(std::move(h), x, plan.dropout(layer, Site::feed_forward_output));
 }
 
 void T5Block::backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved) const {
@@ -49,10 +49,12 @@ void T5Block::backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, 
 
 at::Tensor T5Block::extend(at::Tensor h, const nn::CrossAttention::Memory& memory, const T5Plan& plan, nn::SlotCache& cache,
                            int64_t layer, const at::Tensor& rows) const {
-  h = attention.out.add_forward(
-      h, attention.extend(attention_norm.forward(h, plan.dtype, nullptr), plan.self, cache, layer, rows), {});
-  h = cross->out.add_forward(h, cross->attend(cross_norm.forward(h, plan.dtype, nullptr), memory, plan.cross, nullptr), {});
-  return feed_forward.wo.add_forward(h, feed_forward.units(feed_forward_norm.forward(h, plan.dtype, nullptr), {}, nullptr), {});
+  at::Tensor x = attention.extend(attention_norm.forward(h, plan.dtype, nullptr), plan.self, cache, layer, rows);
+  h = attention.out.add_forward(std::move(h), x, {});
+  x = cross->attend(cross_norm.forward(h, plan.dtype, nullptr), memory, plan.cross, nullptr);
+  h = cross->out.add_forward(std::move(h), x, {});
+  x = feed_forward.units(feed_forward_norm.forward(h, plan.dtype, nullptr), {}, nullptr);
+  return feed_forward.wo.add_forward(std::move(h), x, {});
 }
 
 }  // namespace dept

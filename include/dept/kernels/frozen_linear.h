@@ -44,8 +44,8 @@ class FrozenLinear {
 
   // Both with what stands around them in a block, which costs no pass of its own where the weight is packed.
 
-  /// h + dropout(forward(x)): h fp32 (fp64) [N, out].
-  at::Tensor add_forward(const at::Tensor& h, const at::Tensor& x, const Dropout& dropout) const;
+  /// h + dropout(forward(x)): h fp32 (fp64) [N, out]. In h's own memory where the caller moves it in and nobody else holds it.
+  at::Tensor add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout) const;
   /// dropout(relu(forward(x))); `kept` (not null) is what backward_relu needs, one bit a unit.
   at::Tensor forward_relu(const at::Tensor& x, const Dropout& dropout, at::Tensor* kept) const;
   /// The gradient of y in forward(dropout(relu(y))).

@@ -74,8 +74,17 @@ TEST_P(Packed, HeadsByThemselvesAreTheProducts) {
 
 TEST_P(Packed, AddsTheResidualUnderDropout) {
   const at::Tensor h = at::randn({x.size(0), w.size(0)});
-  for (const Dropout& d : {Dropout(), dropout})
-    EXPECT_LT(difference(layer.add_forward(h, x, d), wide(add_dropout(h, product().to(at::kFloat), d))), 1e-5);
+  for (const Dropout& d : {Dropout(), dropout}) {
+    const at::Tensor wanted = wide(add_dropout(h, product().to(at::kFloat), d)), before = h.clone();
+    at::Tensor own = h.clone();
+    const void* memory = own.data_ptr();
+    EXPECT_LT(difference(layer.add_forward(h, x, d), wanted), 1e-5);
+    EXPECT_LT(difference(layer.add_forward(before.slice(0, 0), x, d), wanted), 1e-5);
+    EXPECT_TRUE(h.equal(before));  // what others hold stays
+    own = layer.add_forward(std::move(own), x, d);
+    EXPECT_LT(difference(own, wanted), 1e-5);
+    EXPECT_EQ(own.data_ptr(), memory);
+  }
 }
 
 TEST_P(Packed, ReluUnderDropoutAndItsGradient) {
