@@ -101,19 +101,23 @@ compare_eval() { # TASK [REPEATS [EXAMPLES]]
   [ -n "${PEER_PYTHON:-}" ] || { echo "compare.sh: eval needs PEER_PYTHON, which writes its model" >&2; exit 2; }
   local task=$1 repeats=${2:-5} examples=${3:-640} dtype=${DTYPE:-bf16} order run
   peer() { "$PEER_PYTHON" bench/evaluation_peer.py --threads "$threads" --batch "$batch" --new_tokens 3 --model "$work/t5" --dtype "$dtype" "$@"; }
+  answer() { # DTYPE FILE
+    "$dept" generate --model_name_or_path "$work/t5" --dtype "$1" --threads "$threads" --max_new_tokens 3 \
+      --input "$work/$order.jsonl" --output "$2" 2>"$work/log"
+  }
   texts "$task" source >"$work/texts"
   peer --make "$work/texts" --tokenizer "$peers/../tokenizers/t5/tokenizer.json" --examples "$examples" --out "$work"
   for order in given sorted; do
     rm -f "$work/ours" "$work/theirs"
     for ((run = 0; run < repeats; ++run)); do
-      "$dept" generate --model_name_or_path "$work/t5" --dtype "$dtype" --threads "$threads" --max_new_tokens 3 \
-        --input "$work/$order.jsonl" --output "$work/our_answers" 2>"$work/log"
+      answer "$dtype" "$work/our_answers"
       sed -nE 's/.*answers ([0-9]+), .*seconds ([0-9.]+).*/\1 \2/p' "$work/log" |
         awk -v order="$order" '{ printf "{\"who\": \"dept\", \"order\": \"%s\", \"examples_per_s\": %.2f}\n", order, $1 / $2 }' | ours cat
       theirs peer --ids "$work/$order.jsonl" --out "$work/their_answers" --order "$order"
     done
     summary examples_per_s
-    peer --compare "$work/our_answers" --out "$work/their_answers" --order "$order"
+    answer fp32 "$work/exact_answers"
+    peer --compare "$work/our_answers" --out "$work/their_answers" --exact "$work/exact_answers" --order "$order"
   done
 }
 

@@ -1,6 +1,7 @@
 """The peer of compare.sh eval: transformers' generate on T5-base with random weights, SDPA, padded to each batch's longest.
 
---make TEXTS writes the checkpoint (fp32, with the tokenizer) and the ids; --ids FILE runs them; --compare FILE counts differing answers.
+--make TEXTS writes the checkpoint (fp32, with the tokenizer) and the ids; --ids FILE runs them; --compare FILE counts the answers in
+which that file, those of --out and those of --exact, made in fp32, differ.
 """
 import argparse
 import json
@@ -48,14 +49,18 @@ def run(a):
 
 
 def compare(a):
-    ours, theirs = ([json.loads(line)["ids"] for line in Path(name).read_text().splitlines()] for name in (a.compare, a.out))
-    differ = sum(x != y for x, y in zip(ours, theirs, strict=True))
-    print(json.dumps({"order": a.order, "answers": len(ours), "differ": differ}))
+    ours, theirs, exact = ([json.loads(line)["ids"] for line in Path(name).read_text().splitlines()] for name in (a.compare, a.out, a.exact))
+
+    def differ(some, others):
+        return sum(x != y for x, y in zip(some, others, strict=True))
+
+    print(json.dumps({"order": a.order, "answers": len(ours), "differ": differ(ours, theirs), "dept_from_fp32": differ(ours, exact),
+                      "transformers_from_fp32": differ(theirs, exact)}))
 
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("make", "ids", "compare", "tokenizer", "model", "out", "order"):
+    for name in ("make", "ids", "compare", "tokenizer", "model", "out", "exact", "order"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
     for name in ("examples", "threads", "batch", "new_tokens"):
