@@ -53,7 +53,8 @@ void describe(GenerateOptions& o, OptionSet& set) {
   set.section("Input and output");
   set.add("input", o.input, "file of JSON lines (default: standard input)");
   set.add("output", o.output, "file of JSON lines (default: standard output)");
-  set.add("batch_size", o.batch_size, str("lines that run together [as many as make ", full_batch_tokens, " tokens, read and written]"))
+  set.add("batch_size", o.batch_size,
+          str("lines that run together [as many as make ", full_batch_tokens, " tokens, read and written]"))
       .min(1)
       .max(1 << 16);
 }

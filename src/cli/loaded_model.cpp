@@ -91,7 +91,8 @@ Stream InputBatch::stream() const {
 }
 
 void for_each_line(LineReader& reader, std::optional<int64_t> batch_size,
-                   const std::function<int64_t(const Json&, const std::string&)>& on_line, const std::function<void()>& on_batch) {
+                   const std::function<int64_t(const Json&, const std::string&)>& on_line,
+                   const std::function<void()>& on_batch) {
   constexpr int64_t fewest = 8;
   int64_t held = 0, tokens = 0;
   const auto flush = [&] {

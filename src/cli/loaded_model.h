@@ -68,9 +68,9 @@ class InputBatch {
   int64_t next_example_ = 0;
 };
 
-/// Calls `on_line(value, where)` for every line, which returns the tokens that it brings, read and written, and `on_batch()` behind
-/// each `batch_size` lines (none: as many as make a full batch, but eight at least) and behind the last one, also the last before
-/// a line that cannot be used.
+/// Calls `on_line(value, where)` for every line, which returns the tokens that it brings, read and written, and `on_batch()`
+/// behind each `batch_size` lines (none: as many as make a full batch, but eight at least) and behind the last one, also the last
+/// before a line that cannot be used.
 void for_each_line(LineReader& reader, std::optional<int64_t> batch_size,
                    const std::function<int64_t(const Json&, const std::string&)>& on_line, const std::function<void()>& on_batch);
 

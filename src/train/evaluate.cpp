@@ -233,9 +233,8 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
                               std::span(result.targets).subspan(first + begin, count));
       return mean_batch_loss(ctx, pipeline, joined.subspan(begin, count));
     };
-    in_batches(joined.size(), rules.batch_size, [&](size_t begin, size_t count) {
-      loss_times_examples += batch_loss(begin, count) * static_cast<double>(count);
-    });
+    in_batches(joined.size(), rules.batch_size,
+               [&](size_t begin, size_t count) { loss_times_examples += batch_loss(begin, count) * static_cast<double>(count); });
     for (Prediction& prediction : predictions) result.predictions.push_back(std::move(prediction.text));
   });
   result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());

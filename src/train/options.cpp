@@ -322,7 +322,8 @@ void describe(ScheduleOptions& o, OptionSet& set) {
 
 void describe(EvaluationOptions& o, OptionSet& set) {
   set.section("Evaluation");
-  set.add("per_device_eval_batch_size", &o.per_device_eval_batch_size, "examples of an evaluation batch, over which its loss is the mean")
+  set.add("per_device_eval_batch_size", &o.per_device_eval_batch_size,
+          "examples of an evaluation batch, over which its loss is the mean")
       .alias("per_gpu_eval_batch_size")
       .min(1)
       .max(1 << 20);

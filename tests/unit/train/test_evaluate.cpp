@@ -1,7 +1,6 @@
-#include "dept/train/evaluate.h"
-
 #include <gtest/gtest.h>
 
+#include "dept/train/evaluate.h"
 #include "unit/train/tiny_run.h"
 
 namespace dept {
