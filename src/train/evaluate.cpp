@@ -117,6 +117,39 @@ double mean_batch_loss(const Context& ctx, const Pipeline& pipeline, std::span<c
   return loss.nll.sum().item<double>() / loss.tokens.sum().item<double>();
 }
 
+// What is found of some examples at once; empty what the rules do not ask for.
+struct Judged {
+  std::vector<Prediction> predictions;
+  std::vector<LabelNll> scored;
+  at::Tensor head_losses;  // [examples]
+};
+
+Judged judge(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
+             std::span<const Example> examples) {
+  Judged judged;
+  if (rules.by == PredictBy::head) {
+    const Batch batch = collate(pipeline.rules, examples, Purpose::judging);
+    const at::Tensor logits = pipeline.head_logits(ctx, batch);
+    judged.head_losses = head_loss(logits, batch.values, nullptr, pipeline.label_smoothing);
+    judged.predictions = head_batch(rules, logits);
+  } else if (rules.by == PredictBy::score) {
+    judged.scored = pipeline.label_nll(ctx, examples, rules.label_ids);
+    judged.predictions = score_batch(rules, judged.scored);
+  } else if (rules.by == PredictBy::generate) {
+    judged.predictions = generate_batch(ctx, pipeline, rules, task, examples);
+  }
+  return judged;
+}
+
+// The mean loss of `count` of these examples.
+double batch_loss(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const Judged& judged,
+                  std::span<const Example> examples, std::span<const std::string> targets, size_t begin, size_t count) {
+  if (rules.by == PredictBy::head) return judged.head_losses.slice(0, begin, begin + count).mean().item<double>();
+  if (rules.by == PredictBy::score && pipeline.label_smoothing == 0)
+    return mean_gold_loss(rules, std::span(judged.scored).subspan(begin, count), targets.subspan(begin, count));
+  return mean_batch_loss(ctx, pipeline, examples.subspan(begin, count));
+}
+
 Context without_dropout(Context ctx) {
   ctx.training = false;
   return ctx;
@@ -212,30 +245,12 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
   for (size_t i = 0; i < texts.size(); ++i) result.targets.push_back(target_text(pipeline, task, texts[i], examples[i]));
   double loss_times_examples = 0;
   in_joined_batches(examples, rules, title, [&](size_t first, std::span<const Example> joined) {
-    std::vector<Prediction> predictions;
-    at::Tensor head_losses;
-    std::vector<LabelNll> scored;
-    if (rules.by == PredictBy::head) {
-      const Batch batch = collate(pipeline.rules, joined, Purpose::judging);
-      const at::Tensor logits = pipeline.head_logits(ctx, batch);
-      head_losses = head_loss(logits, batch.values, nullptr, pipeline.label_smoothing);
-      predictions = head_batch(rules, logits);
-    } else if (rules.by == PredictBy::score) {
-      scored = pipeline.label_nll(ctx, joined, rules.label_ids);
-      predictions = score_batch(rules, scored);
-    } else if (rules.by == PredictBy::generate) {
-      predictions = generate_batch(ctx, pipeline, rules, task, joined);
-    }
-    const auto batch_loss = [&](size_t begin, size_t count) {
-      if (rules.by == PredictBy::head) return head_losses.slice(0, begin, begin + count).mean().item<double>();
-      if (rules.by == PredictBy::score && pipeline.label_smoothing == 0)
-        return mean_gold_loss(rules, std::span(scored).subspan(begin, count),
-                              std::span(result.targets).subspan(first + begin, count));
-      return mean_batch_loss(ctx, pipeline, joined.subspan(begin, count));
-    };
-    in_batches(joined.size(), rules.batch_size,
-               [&](size_t begin, size_t count) { loss_times_examples += batch_loss(begin, count) * static_cast<double>(count); });
-    for (Prediction& prediction : predictions) result.predictions.push_back(std::move(prediction.text));
+    const std::span<const std::string> targets = std::span(result.targets).subspan(first, joined.size());
+    Judged judged = judge(ctx, pipeline, rules, task, joined);
+    in_batches(joined.size(), rules.batch_size, [&](size_t begin, size_t count) {
+      loss_times_examples += batch_loss(ctx, pipeline, rules, judged, joined, targets, begin, count) * static_cast<double>(count);
+    });
+    for (Prediction& prediction : judged.predictions) result.predictions.push_back(std::move(prediction.text));
   });
   result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());
   if (rules.by != PredictBy::nothing)
