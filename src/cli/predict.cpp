@@ -14,7 +14,8 @@
 namespace dept {
 namespace {
 
-constexpr int64_t no_draw = 0;  // a seed: predictions draw no rows
+constexpr int64_t no_draw = 0;       // a seed: predictions draw no rows
+constexpr size_t table_rows = 1024;  // of a table, tokenised together
 
 struct PredictOptions {
   ModelOptions model;
@@ -78,11 +79,11 @@ std::string source_of(const Json& line, const std::string& source_template, cons
   fail(Code::bad_input, where, "\"text\" or {\"source\": \"text\"}", quote(line.dump()));
 }
 
-// Calls `body` with some rows at a time, in order: up to `size`, or of a table as many as are worth joining.
+// Calls `body` with some rows at a time, in order: up to `size`, of a table more.
 void for_each_batch(const PredictOptions& o, size_t size, const std::function<void(std::span<const TextExample>)>& body) {
   if (takes_test_split(o) || is_table(o)) {
     const std::vector<TextExample> rows = load_rows(o);
-    const size_t taken = std::max<size_t>(size, 1024);
+    const size_t taken = std::max(size, table_rows);
     for (size_t first = 0; first < rows.size(); first += taken)
       body(std::span(rows).subspan(first, std::min(taken, rows.size() - first)));
     return;

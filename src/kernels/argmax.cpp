@@ -11,6 +11,7 @@
 namespace dept::kernels {
 namespace {
 
+// at::argmax compares one number after the other, which took a fiftieth of an evaluation's time.
 DEPT_CLONES float largest(const float* x, int64_t count) {
   float top = x[0];
 #pragma omp simd reduction(max : top)

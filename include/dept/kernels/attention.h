@@ -51,7 +51,7 @@ struct AttentionMemory {
   at::Tensor keys, values;           ///< x packed for either use, sequence by sequence; undefined where that is not of use
   std::vector<int64_t> first_panel;  ///< [Nk] at a sequence's first row: how many packed rows stand before it
 };
-/// x [Nk, K], `tokens` its sequences.
+/// x [Nk, K] of any of attention()'s dtypes, contiguous; `tokens` its sequences. Throws bug for another shape.
 AttentionMemory attention_memory(const at::Tensor& x, const Ragged& tokens);
 
 /// attention() with the memory as k and v; a span reads one whole sequence of it.
