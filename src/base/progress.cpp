@@ -19,8 +19,17 @@ ProgressSink& sink() {
   return instance;
 }
 
+ProgressClock& clock() {
+  static ProgressClock instance;
+  return instance;
+}
+
+Clock::time_point now() {
+  return clock() ? clock()() : Clock::now();
+}
+
 double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
+  return std::chrono::duration<double>(now() - begin).count();
 }
 
 std::string format_count(int64_t count, ProgressUnit unit) {
@@ -46,7 +55,7 @@ std::string bar(double share) {
 }  // namespace
 
 Progress::Progress(std::string title, int64_t total, int64_t start, ProgressUnit unit)
-    : title_(std::move(title)), total_(total), start_(start), done_(start), unit_(unit), began_(Clock::now()), drawn_(began_) {}
+    : title_(std::move(title)), total_(total), start_(start), done_(start), unit_(unit), began_(now()), drawn_(began_) {}
 
 Progress::~Progress() {
   if (!sink()) return;
@@ -59,8 +68,10 @@ Progress::~Progress() {
 void Progress::advance(int64_t by, std::string_view note) {
   done_ += by;
   if (!note.empty()) note_ = note;
-  if (!sink() || Clock::now() - drawn_ < least_interval) return;
-  drawn_ = Clock::now();
+  if (!sink()) return;
+  const Clock::time_point time = now();
+  if (time - drawn_ < least_interval) return;
+  drawn_ = time;
   sink()(line(), false);
 }
 
@@ -81,6 +92,10 @@ std::string Progress::line() const {
 
 void Progress::set_sink(ProgressSink new_sink) {
   sink() = std::move(new_sink);
+}
+
+void Progress::set_clock(ProgressClock new_clock) {
+  clock() = std::move(new_clock);
 }
 
 std::string format_bytes(double bytes) {

@@ -12,6 +12,9 @@ namespace dept {
 /// Receives a rendered line; `last` ends it. The program draws it in place on a terminal and drops it in a log.
 using ProgressSink = std::function<void(std::string_view line, bool last)>;
 
+/// Where a progress line reads the time.
+using ProgressClock = std::function<std::chrono::steady_clock::time_point()>;
+
 enum class ProgressUnit { items, bytes };
 
 class Progress {
@@ -24,6 +27,8 @@ class Progress {
   void advance(int64_t by = 1, std::string_view note = {});
 
   static void set_sink(ProgressSink sink);
+  /// Null means std::chrono::steady_clock.
+  static void set_clock(ProgressClock clock);
 
  private:
   std::string line() const;

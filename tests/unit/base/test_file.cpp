@@ -132,29 +132,27 @@ TEST(AtomicFolder, TargetBelowAFileIsAnIoError) {
   error_of(Code::io, [&] { AtomicFolder folder(file / "out"); });
 }
 
-// A process that replaces a folder over and over dies at some moment; once there, a whole folder has the target's name.
+// A process that replaces a folder over and over dies at some moment: a whole folder always has the target's name.
 TEST(AtomicFolder, KilledWriterLeavesAWholeFolder) {
   const Scratch scratch;
-  bool seen = false;
+  const auto replace = [&](int i) {
+    AtomicFolder folder(scratch / "out");
+    write_atomic(folder.path() / "a", std::to_string(i));
+    write_atomic(folder.path() / "b", std::to_string(i));
+    folder.commit();
+  };
+  replace(-1);
   for (int round = 0; round < 10; ++round) {
+    const std::string before = read_file(scratch / "out" / "a");
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
-    if (child == 0) {
-      for (int i = 0;; ++i) {
-        AtomicFolder folder(scratch / "out");
-        write_atomic(folder.path() / "a", std::to_string(i));
-        write_atomic(folder.path() / "b", std::to_string(i));
-        folder.commit();
-      }
-    }
-    ::usleep(3000 + round * 1700);
+    if (child == 0)
+      for (int i = 1000 * round;; ++i) replace(i);
+    for (int waited = 0; waited < 10000 && read_file(scratch / "out" / "a") == before; ++waited) ::usleep(1000);
+    ::usleep(round * 1700);
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
-    if (!fs::exists(scratch / "out")) {
-      EXPECT_FALSE(seen);
-      continue;
-    }
-    seen = true;
+    EXPECT_NE(read_file(scratch / "out" / "a"), before);
     EXPECT_EQ(read_file(scratch / "out" / "a"), read_file(scratch / "out" / "b"));
   }
 }

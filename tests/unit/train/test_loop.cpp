@@ -98,16 +98,17 @@ TEST(Loop, EndsWithTheBestCheckpoint) {
   TinyRun run(scratch / "run");
   run.options.evaluation.load_best_model_at_end = true;
   run.options.evaluation.metric_for_best_model = "eval_loss";
-  run.options.optimizer.learning_rate = 5;  // so that later is worse
+  run.options.evaluation.greater_is_better = true;  // the loss falls, so that the first evaluation is the best one
   run.options.output.save_total_limit = 1;
   const TrainState loop = run_whole(run);
-  double best = 1e9;
+  double best = 0;
   int64_t best_step = 0;
   for (const auto& entry : loop.log)
-    if (entry.contains("eval_loss") && entry["eval_loss"].get<double>() < best) {
+    if (entry.contains("eval_loss") && entry["eval_loss"].get<double>() > best) {
       best = entry["eval_loss"];
       best_step = entry["step"];
     }
+  ASSERT_LT(best_step, loop.step) << "the last weights are not the best";
   EXPECT_EQ(loop.best_checkpoint, checkpoint_name(best_step));
   EXPECT_EQ(*loop.best_metric, best);
   const Adapter saved = load_adapter(scratch / "run" / checkpoint_name(best_step), 32);
