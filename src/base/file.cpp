@@ -1,7 +1,6 @@
 #include "dept/base/file.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/base/unfinished.h"
 
 namespace dept {
 namespace {
@@ -105,14 +105,20 @@ AtomicFile::AtomicFile(const fs::path& path) : target_(path) {
   if (fs::is_symlink(target_, error)) target_ = fs::weakly_canonical(target_, error);
   const fs::file_status status = fs::status(target_, error);
   if (!fs::is_other(status)) temporary_ = temporary_beside(target_);
+  if (!temporary_.empty()) note_unfinished(temporary_);
   const fs::path& opened = temporary_.empty() ? target_ : temporary_;
   descriptor_ = ::open(opened.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) fail(Code::io, path.string(), "a writable path", reason());
+  if (descriptor_ >= 0) return;
+  const std::string why = reason();
+  if (!temporary_.empty()) forget_unfinished(temporary_);
+  fail(Code::io, path.string(), "a writable path", why);
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  if (temporary_.empty()) return;
+  ::unlink(temporary_.c_str());
+  forget_unfinished(temporary_);
 }
 
 void AtomicFile::append(std::string_view bytes) {
@@ -123,6 +129,7 @@ void AtomicFile::commit() {
   if (temporary_.empty()) return;
   if (::fsync(descriptor_) != 0) fail(Code::io, target_.string(), "a successful sync", reason());
   rename_over(temporary_, target_);
+  forget_unfinished(temporary_);
   temporary_.clear();
   sync_path(parent_of(target_), O_RDONLY | O_DIRECTORY);
 }
@@ -143,20 +150,6 @@ void require_readable_file(const fs::path& path, std::string_view what) {
   } catch (const Error& error) {
     throw Error(error.code(), str(what, ": ", error.what()));
   }
-}
-
-std::string sha256_hex(std::span<const std::byte> bytes) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  if (EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha256(), nullptr) != 1)
-    fail(Code::bug, "sha256", "a digest", "an OpenSSL error");
-  static constexpr char hex[] = "0123456789abcdef";
-  std::string text;
-  for (unsigned int i = 0; i < size; ++i) {
-    text += hex[digest[i] >> 4];
-    text += hex[digest[i] & 15];
-  }
-  return text;
 }
 
 AtomicFolder::AtomicFolder(fs::path target)

@@ -16,6 +16,7 @@ spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> instance = [] {
     auto made = std::make_shared<spdlog::logger>("dept");
     made->flush_on(spdlog::level::info);
+    made->set_error_handler([](const std::string&) {});  // on a full disk what the run writes next says so
     return made;
   }();
   return *instance;

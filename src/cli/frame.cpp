@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <new>
 
 #include "dept/base/error.h"
@@ -15,16 +16,17 @@
 #include "dept/base/log.h"
 #include "dept/base/progress.h"
 #include "dept/base/text.h"
+#include "dept/base/unfinished.h"
 
 namespace dept {
 namespace {
 
-std::atomic<bool> finishes_on_interrupt{false};
-std::atomic<bool> interrupt_seen{false};
+constexpr int first_of_signals = 128;  // a shell's exit code for a program that signal n ended is 128 + n
 
-void on_interrupt(int) {
-  if (!finishes_on_interrupt || interrupt_seen.exchange(true)) ::_exit(interrupted_exit_code);
-}
+std::atomic<bool> finishes_on_interrupt{false};
+std::atomic<bool> on_terminal{false};
+std::atomic<int> signal_seen{0};
+std::atomic<int64_t> signal_seen_at{0};
 
 // stderr is for people: when it cannot be written the work goes on.
 void write_stderr(std::string_view bytes) {
@@ -33,6 +35,51 @@ void write_stderr(std::string_view bytes) {
     if (count <= 0) return;
     bytes.remove_prefix(static_cast<size_t>(count));
   }
+}
+
+std::string_view signal_name(int signal) {
+  return signal == SIGTERM ? "SIGTERM" : signal == SIGHUP ? "SIGHUP" : "SIGINT";
+}
+
+int64_t now_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+// One end of a job often arrives as two signals: timeout(1) sends its own to the process and to the group, a closed terminal's
+// SIGHUP comes from the kernel and from the shell. Nobody presses Ctrl-C for others.
+bool repeats_the_first(int signal) {
+  constexpr int64_t echo_ms = 200;
+  return signal != SIGINT && now_ms() - signal_seen_at < echo_ms;
+}
+
+// Calls nothing that a signal handler may not.
+void on_interrupt(int signal) {
+  if (finishes_on_interrupt) {
+    int64_t never = 0;
+    signal_seen_at.compare_exchange_strong(never, now_ms());
+    int none = 0;
+    if (signal_seen.compare_exchange_strong(none, signal) || repeats_the_first(signal)) return;
+  }
+  remove_unfinished();
+  const std::string_view in_place_of_progress = on_terminal ? "\r\x1b[K" : "";
+  for (const std::string_view part :
+       {in_place_of_progress, std::string_view("dept: interrupted ("), signal_name(signal), std::string_view(")\n")})
+    write_stderr(part);
+  ::_exit(first_of_signals + signal);
+}
+
+void catch_signal(int signal) {
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(signal, &action, nullptr);
+}
+
+bool is_ignored(int signal) {
+  struct sigaction now {};
+  return ::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
 size_t terminal_width() {
@@ -111,12 +158,10 @@ int run_guarded(const std::function<int()>& command) {
 }
 
 void set_up_streams() {
-  ::signal(SIGPIPE, SIG_IGN);
-  struct sigaction action {};
-  action.sa_handler = on_interrupt;
-  action.sa_flags = SA_RESTART;
-  ::sigaction(SIGINT, &action, nullptr);
-  const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  for (const int error_of_write : {SIGPIPE, SIGXFSZ}) ::signal(error_of_write, SIG_IGN);
+  for (const int signal : {SIGINT, SIGTERM}) catch_signal(signal);
+  if (!is_ignored(SIGHUP)) catch_signal(SIGHUP);  // nohup ignores it
+  const bool terminal = on_terminal = ::isatty(STDERR_FILENO) == 1;
   const char* no_color = std::getenv("NO_COLOR");
   log::to_stderr(terminal && (no_color == nullptr || *no_color == '\0'), terminal);
   Progress::set_sink(terminal ? draw_in_place : draw_seldom);
@@ -126,7 +171,10 @@ void finish_on_interrupt() {
   finishes_on_interrupt = true;
 }
 bool interrupted() {
-  return interrupt_seen;
+  return signal_seen != 0;
+}
+int interrupted_exit_code() {
+  return first_of_signals + signal_seen;
 }
 
 }  // namespace dept

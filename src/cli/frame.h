@@ -28,13 +28,14 @@ void write_stdout(std::string_view bytes);
 /// Runs a command; what it throws becomes one line on stderr and the exit code.
 int run_guarded(const std::function<int()>& command);
 
-/// Log lines and progress on stderr, broken pipes as errors, Ctrl-C as exit code 130.
+/// Log lines and progress on stderr; broken pipes and files over the size limit as errors; SIGINT (Ctrl-C), SIGTERM and SIGHUP
+/// end the program in one line, with 128 + the signal's number and no file half written.
 void set_up_streams();
 
-/// From here the first Ctrl-C only sets interrupted(); the second still ends the program.
+/// From here the first of these signals only sets interrupted(); the second still ends the program.
 void finish_on_interrupt();
 bool interrupted();
-
-constexpr int interrupted_exit_code = 130;
+/// 128 + the signal's number, once interrupted.
+int interrupted_exit_code();
 
 }  // namespace dept

@@ -17,12 +17,12 @@ int run_train(const std::vector<std::string>& arguments) {
   settle(options, set);
   configure_process(make_context(options.model, options.schedule.seed).threads);
   if (options.output.disable_tqdm) Progress::set_sink({});
-  // Until the first step Ctrl-C just ends: a download goes on where it stopped.
+  // Until the first step a signal just ends it: a download goes on where it stopped.
   const auto stop = [] {
     finish_on_interrupt();
     return interrupted();
   };
-  if (run_training(options, set, stop) == RunEnd::interrupted) return interrupted_exit_code;
+  if (run_training(options, set, stop) == RunEnd::interrupted) return interrupted_exit_code();
   write_stdout(read_file(fs::path(options.output.output_dir) / "all_results.json"));
   return 0;
 }

@@ -17,10 +17,11 @@ std::optional<std::string> variable(const char* name) {
 }
 
 // An integer variable from `low` to `high`; `fallback` when it is unset.
-int64_t integer(const char* name, int64_t low, int64_t high, std::optional<int64_t> fallback = std::nullopt) {
+int64_t integer(const char* name, int64_t low, int64_t high, std::optional<int64_t> fallback = std::nullopt,
+                std::string_view launcher = "torchrun") {
   const std::optional<std::string> text = variable(name);
   if (!text && fallback) return *fallback;
-  const std::string expected = str("an integer from ", low, " to ", high, ", as torchrun sets it");
+  const std::string expected = str("an integer from ", low, " to ", high, ", as ", launcher, " sets it");
   if (!text) fail(Code::usage, name, expected, "nothing");
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
@@ -29,7 +30,29 @@ int64_t integer(const char* name, int64_t low, int64_t high, std::optional<int64
   return value;
 }
 
+// Where a launcher says how many processes it started.
+struct Launcher {
+  const char* name;
+  const char* size;
+  const char* inside;  // a variable that is set only in what the launcher started; null: `size` is
+};
+constexpr Launcher launchers[] = {{"torchrun", "WORLD_SIZE", nullptr},
+                                  {"mpirun", "PMI_SIZE", nullptr},
+                                  {"mpirun", "OMPI_COMM_WORLD_SIZE", nullptr},
+                                  {"mpirun", "MV2_COMM_WORLD_SIZE", nullptr},
+                                  {"srun", "SLURM_NTASKS", "SLURM_STEP_ID"}};
+
 }  // namespace
+
+void require_one_rank() {
+  if (variable("RANK") && !variable("WORLD_SIZE")) fail(Code::usage, "WORLD_SIZE", "a number beside RANK", "nothing");
+  for (const auto& [launcher, size, inside] : launchers) {
+    if (!variable(size) || (inside != nullptr && !variable(inside))) continue;
+    if (const int64_t count = integer(size, 1, 1 << 24, std::nullopt, launcher); count > 1)
+      fail(Code::usage, size, str("1 process, as dept trains in one (start it without ", launcher, ", or unset the variable)"),
+           str(count));
+  }
+}
 
 RankInfo ranks_from_environment() {
   RankInfo info;

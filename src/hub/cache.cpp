@@ -1,8 +1,6 @@
 #include "hub/cache.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,8 +17,6 @@
 namespace dept {
 namespace {
 
-constexpr mode_t lock_mode = 0664;  // as Python makes them, for users that share a cache
-
 std::string folder_name(RepoKind kind, const std::string& name) {
   std::string out(kind == RepoKind::model ? "models" : "datasets");
   for (size_t begin = 0; begin <= name.size();) {
@@ -31,13 +27,6 @@ std::string folder_name(RepoKind kind, const std::string& name) {
   return out;
 }
 
-// Without O_TRUNC and never unlinked, as `filelock` has it.
-int open_lock(const fs::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, lock_mode);
-  if (descriptor < 0) fail(Code::io, path.string(), "a lock file that can be written", std::strerror(errno));
-  return descriptor;
-}
-
 }  // namespace
 
 void make_folders(const fs::path& folder) {
@@ -46,30 +35,13 @@ void make_folders(const fs::path& folder) {
   if (error) fail(Code::io, folder.string(), "a folder that can be made", error.message());
 }
 
-FileLock::FileLock(const fs::path& path, const std::string& what) {
+FileLock wait_for_lock(const fs::path& path, const std::string& what) {
   make_folders(path.parent_path());
-  bool told = false;
-  for (;;) {
-    descriptor_ = open_lock(path);
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) {
-      struct stat status {};
-      if (::fstat(descriptor_, &status) == 0 && status.st_nlink > 0) return;  // else its name went to another file meanwhile
-    } else if (errno == ENOSYS || errno == ENOLCK || errno == ENOTSUP) {
-      return;  // a file system without locks: a download of its own at worst, since a blob is renamed into place whole
-    } else if (errno != EWOULDBLOCK && errno != EACCES && errno != EINTR) {
-      const int reason = errno;
-      ::close(std::exchange(descriptor_, -1));
-      fail(Code::io, path.string(), "a lock", std::strerror(reason));
-    }
-    ::close(std::exchange(descriptor_, -1));
+  for (bool told = false;; told = true) {
+    if (std::optional<FileLock> lock = FileLock::try_lock(path)) return std::move(*lock);
     if (!told) log::info(str("hub: another process fetches ", what, "; waiting for it"));
-    told = true;
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
-}
-
-FileLock::~FileLock() {
-  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 RepositoryCache::RepositoryCache(const fs::path& root, RepoKind kind, const std::string& name)

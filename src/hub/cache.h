@@ -9,23 +9,13 @@
 #include <optional>
 #include <string>
 
-#include "dept/base/file.h"
+#include "dept/base/file_lock.h"
 #include "hub/names.h"
 
 namespace dept {
 
-/// An exclusive lock that excludes Python's `filelock` too, and ends with the process. Waits for whoever has it.
-class FileLock {
- public:
-  /// `what` names the wait in the log. Throws io.
-  FileLock(const fs::path& path, const std::string& what);
-  ~FileLock();
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-
- private:
-  int descriptor_ = -1;
-};
+/// A lock that excludes Python's `filelock` too. Waits for whoever has it; `what` names the wait in the log. Throws io.
+FileLock wait_for_lock(const fs::path& path, const std::string& what);
 
 class RepositoryCache {
  public:

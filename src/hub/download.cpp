@@ -1,13 +1,14 @@
 #include "hub/download.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "dept/base/digest.h"
 #include "dept/base/log.h"
 #include "dept/base/progress.h"
 #include "dept/base/text.h"
@@ -17,8 +18,9 @@
 namespace dept {
 namespace {
 
-constexpr uint64_t progress_bytes = uint64_t{1} << 20;  ///< an attempt that brings so much begins the count anew
-constexpr uint64_t shown_bytes = 1000000;               ///< smaller files come without a progress line
+constexpr uint64_t progress_bytes = uint64_t{1} << 20;     ///< an attempt that gets so much further begins the count anew
+constexpr uint64_t shown_bytes = 1000000;                  ///< smaller files come without a progress line
+constexpr uint64_t most_untold_bytes = uint64_t{1} << 30;  ///< of a file whose size nobody tells
 
 // BLOB.incomplete, the name that huggingface_hub gave it before it stopped to go on with such files.
 class Incomplete {
@@ -89,9 +91,10 @@ HttpResponse attempt(HttpClient& client, const std::string& url, const FileMetad
       throw Unreachable(url, str("bytes from ", part.size(), " on"), quote(response.header("content-range")));
   };
   const auto receive = [&](std::string_view bytes) {
-    if (file.size && part.size() + bytes.size() > *file.size) {
+    const uint64_t most = file.size.value_or(most_untold_bytes);
+    if (part.size() + bytes.size() > most) {
       restart();
-      throw Unreachable(url, str(*file.size, " bytes"), "more");
+      throw Unreachable(url, str(file.size ? "" : "at most ", most, " bytes"), "more");
     }
     part.append(bytes);
     if (progress) progress->advance(static_cast<int64_t>(bytes.size()));
@@ -101,11 +104,11 @@ HttpResponse attempt(HttpClient& client, const std::string& url, const FileMetad
   return response;
 }
 
-// Until the size is right.
-void fetch_all(HttpClient& client, const HubOptions& options, const std::string& url, const FileMetadata& file, Incomplete& part,
-               std::optional<Progress>& progress) {
-  for (Backoff backoff(options);;) {
-    const uint64_t before = part.size();
+// Until the size is right. What was fetched before and is fetched once more is no progress: a server whose sizes lie makes us
+// begin anew again and again.
+void fetch_all(HttpClient& client, const std::string& url, const FileMetadata& file, Incomplete& part,
+               std::optional<Progress>& progress, Backoff& backoff) {
+  for (uint64_t furthest = part.size();;) {
     HttpResponse response;
     std::optional<Unreachable> trouble;
     try {
@@ -118,27 +121,12 @@ void fetch_all(HttpClient& client, const HubOptions& options, const std::string&
       if (file.size && part.size() == *file.size) return;  // the trouble came behind the last byte
       trouble = error;
     }
-    if (part.size() >= before + progress_bytes) backoff.reset();
+    if (part.size() >= furthest + progress_bytes) backoff.reset();
+    furthest = std::max(furthest, part.size());
     if (backoff.wait(&response, trouble->what())) continue;
     if (response.passing()) throw Refused(response);
     throw Unreachable(*trouble);
   }
-}
-
-std::string hex_digest(const fs::path& path, const EVP_MD* kind, const std::string& prefix) {
-  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  const MappedFile map(path);
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  const bool done = context && EVP_DigestInit_ex(context.get(), kind, nullptr) == 1 &&
-                    EVP_DigestUpdate(context.get(), prefix.data(), prefix.size()) == 1 &&
-                    EVP_DigestUpdate(context.get(), map.bytes().data(), map.bytes().size()) == 1 &&
-                    EVP_DigestFinal_ex(context.get(), digest, &size) == 1;
-  if (!done) fail(Code::bug, path.string(), "a digest", "an OpenSSL error");
-  static constexpr char hex[] = "0123456789abcdef";
-  std::string text;
-  for (unsigned int i = 0; i < size; ++i) text += {hex[digest[i] >> 4], hex[digest[i] & 15]};
-  return text;
 }
 
 }  // namespace
@@ -149,8 +137,10 @@ std::optional<Mismatch> verify_file(const fs::path& path, const FileMetadata& fi
   const bool sha256 = file.etag.size() == 64;
   if (!is_commit(file.etag) || (!sha256 && file.etag.size() != 40)) return std::nullopt;
   // git names a file by the sha1 of "blob SIZE", a zero byte and its content
-  const std::string digest =
-      sha256 ? hex_digest(path, EVP_sha256(), "") : hex_digest(path, EVP_sha1(), str("blob ", size) + std::string(1, '\0'));
+  Digest content(sha256 ? Digest::Kind::sha256 : Digest::Kind::sha1);
+  if (!sha256) content.add(str("blob ", size) + std::string(1, '\0'));
+  add_file(content, path);
+  const std::string digest = content.hex();
   if (digest == file.etag) return std::nullopt;
   return Mismatch{str("bytes whose ", sha256 ? "sha256" : "git sha1", " is ", file.etag), digest};
 }
@@ -160,6 +150,7 @@ void download_blob(HttpClient& client, const HubOptions& options, const std::str
   std::error_code error;
   if (fs::exists(blob, error)) return;
   make_folders(blob.parent_path());
+  Backoff backoff(options);
   for (int tries = 0;; ++tries) {
     std::optional<Mismatch> wrong;
     {
@@ -170,7 +161,7 @@ void download_blob(HttpClient& client, const HubOptions& options, const std::str
       if (start > 0) log::info(str("hub: ", title, ": going on from byte ", start));
       std::optional<Progress> progress;
       if (file.size.value_or(shown_bytes) >= shown_bytes) progress.emplace(title, total, start, ProgressUnit::bytes);
-      if (!file.size || part.size() < *file.size) fetch_all(client, options, url, file, part, progress);
+      if (!file.size || part.size() < *file.size) fetch_all(client, url, file, part, progress, backoff);
       wrong = verify_file(part.path(), file);
       if (!wrong) {
         part.rename_to(blob);

@@ -26,7 +26,8 @@ using Clock = std::chrono::steady_clock;
 constexpr int most_redirects = 8;
 constexpr size_t most_header_bytes = size_t{1} << 18, most_body_bytes = size_t{16} << 20;
 constexpr long slowest_bytes_per_second = 1024;
-constexpr double forgiven = 10;  ///< seconds
+constexpr double forgiven = 10;         ///< seconds
+constexpr double second_contact = 0.2;  ///< seconds after a first one that was refused or dropped
 constexpr int look_up_ms = 50;
 const std::string nothing;
 
@@ -80,6 +81,9 @@ double retry_after(const HttpResponse& response) {
 Unreachable::Unreachable(std::string_view where, std::string_view expected, std::string_view received)
     : Error(Code::io, str("[", where, "] expected ", expected, ", received ", received)), received_(received) {}
 
+NoAnswer::NoAnswer(std::string_view where, const std::string& reason, Kind kind, bool connected)
+    : Unreachable(where, "an answer", str("no answer (", reason, ")")), reason_(reason), kind_(kind), connected_(connected) {}
+
 const std::string& HttpResponse::header(const std::string& name) const {
   const auto found = headers.find(name);
   return found == headers.end() ? nothing : found->second;
@@ -90,11 +94,12 @@ bool HttpResponse::passing() const {
 }
 
 bool Backoff::wait(const HttpResponse* response, std::string_view reason) {
-  if (attempt_ >= options_.attempts) return false;
+  if (attempt_ >= options_.attempts || in_all_ >= options_.attempts_in_all) return false;
   const double asked = response == nullptr ? -1 : retry_after(*response);
   if (asked > options_.patience) return false;
   const double pause = asked >= 0 ? asked : pause_;
   ++attempt_;
+  ++in_all_;
   pause_ *= 2;
   char text[32];
   std::snprintf(text, sizeof text, "%.3g", pause);
@@ -197,12 +202,29 @@ HttpResponse HttpClient::follow_again(Request& request) {
   for (Backoff backoff(options_);;) {
     request.url = url;
     try {
-      HttpResponse response = follow(request);
-      if (!response.passing() || request.quick || !backoff.wait(&response, str(url, " answers ", response.status)))
-        return response;
+      HttpResponse response = request.quick ? contact(request) : follow(request);
+      const bool waits = request.quick ? response.status == 429 : response.passing();
+      if (!waits || !backoff.wait(&response, str(url, " answers ", response.status))) return response;
     } catch (const Unreachable& error) {
       if (request.quick || !backoff.wait(nullptr, error.what())) throw;
     }
+  }
+}
+
+// Once more where the first attempt was refused or dropped; that a host stays silent is kept in mind.
+HttpResponse HttpClient::contact(Request& request) {
+  const std::string url = request.url;
+  for (bool again = false;; again = true) {
+    request.url = url;
+    try {
+      return follow(request);
+    } catch (const NoAnswer& error) {
+      if (error.kind() != NoAnswer::Kind::broken || again) {
+        if (!error.connected()) silence().note(origin_of(request.url), error.reason());
+        throw;
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::duration<double>(second_contact));
   }
 }
 
@@ -265,11 +287,10 @@ void HttpClient::set_up(Request& request) {
 }
 
 // Addresses of content may carry signatures behind a '?', which no message is to show.
-void HttpClient::fail_unanswered(const Request& request, const std::string& reason) {
+void HttpClient::fail_unanswered(const Request& request, const std::string& reason, NoAnswer::Kind kind) {
   curl_off_t connected = 0;
   curl_easy_getinfo(request.handle, CURLINFO_CONNECT_TIME_T, &connected);
-  if (request.quick && connected == 0) silence().note(origin_of(request.url), reason);
-  throw NoAnswer(request.url.substr(0, request.url.find('?')), "an answer", str("no answer (", reason, ")"));
+  throw NoAnswer(request.url.substr(0, request.url.find('?')), reason, kind, connected != 0);
 }
 
 // One request, without following. Its Location comes back as a whole address.
@@ -282,7 +303,7 @@ HttpResponse HttpClient::send(Request& request) {
   request.header_bytes = 0;
   request.begun = false;
   const std::string silent = request.quick ? silence().reason(origin_of(request.url)) : "";
-  if (!silent.empty()) fail_unanswered(request, silent);
+  if (!silent.empty()) fail_unanswered(request, silent, NoAnswer::Kind::unasked);
   set_up(request);
   curl_slist* lines = curl_slist_append(nullptr, "Accept-Encoding: identity");
   if (!options_.token.empty() && origin_of(request.url) == origin_)
@@ -296,7 +317,9 @@ HttpResponse HttpClient::send(Request& request) {
   const int result = drive(request, reason);
   curl_easy_getinfo(request.handle, CURLINFO_RESPONSE_CODE, &request.response.status);
   if (request.thrown) std::rethrow_exception(std::exchange(request.thrown, nullptr));
-  if (result != CURLE_OK) fail_unanswered(request, *reason != '\0' ? reason : curl_easy_strerror(static_cast<CURLcode>(result)));
+  if (result != CURLE_OK)
+    fail_unanswered(request, *reason != '\0' ? reason : curl_easy_strerror(static_cast<CURLcode>(result)),
+                    result == CURLE_OPERATION_TIMEDOUT ? NoAnswer::Kind::silent : NoAnswer::Kind::broken);
   if (request.file_body() && !request.begun) (*request.begin)(request.response);  // an empty body
   char* location = nullptr;
   if (curl_easy_getinfo(request.handle, CURLINFO_REDIRECT_URL, &location) == CURLE_OK && location != nullptr)

@@ -26,7 +26,21 @@ class Unreachable : public Error {
 /// There was no answer at all.
 class NoAnswer : public Unreachable {
  public:
-  using Unreachable::Unreachable;
+  enum class Kind {
+    broken,   ///< refused or dropped, though the next attempt may do better
+    silent,   ///< nothing within the time allowed
+    unasked,  ///< the host was silent a moment ago
+  };
+  NoAnswer(std::string_view where, const std::string& reason, Kind kind, bool connected);
+
+  const std::string& reason() const { return reason_; }
+  Kind kind() const { return kind_; }
+  bool connected() const { return connected_; }  ///< there was a connection, without an answer
+
+ private:
+  std::string reason_;
+  Kind kind_;
+  bool connected_;
 };
 
 struct HttpResponse {
@@ -41,17 +55,18 @@ struct HttpResponse {
   bool passing() const;
 };
 
-/// Counts the attempts of one request and waits between them.
+/// Counts the attempts of one request, or at one file, and waits between them.
 class Backoff {
  public:
   explicit Backoff(const HubOptions& options) : options_(options), pause_(options.pause) {}
   /// Waits as the server's Retry-After or the rule says, then true; false when there is no attempt left or the wait is too long.
   bool wait(const HttpResponse* response, std::string_view reason);
+  /// The attempt brought the request further: options.attempts begin anew. Those in all (options.attempts_in_all) do not.
   void reset();
 
  private:
   const HubOptions& options_;
-  int attempt_ = 1;
+  int attempt_ = 1, in_all_ = 1;
   double pause_;
 };
 
@@ -64,7 +79,8 @@ class HttpClient {
 
   /// HEAD without compression. Of a chain of redirects X-Repo-Commit, X-Linked-Etag and X-Linked-Size are the first answer's that
   /// has them; a redirect to another host is not followed once the file's commit and tag are known (its status is then 3xx).
-  /// `quick`: one attempt, and the endpoint has to be found in options.contact seconds. Throws Unreachable.
+  /// `quick`: the endpoint has to be found in options.contact seconds. One attempt, another where the first was refused or
+  /// dropped, and more where a 429 asks to wait. Throws Unreachable.
   HttpResponse head(const std::string& url, bool quick);
 
   /// A small body (16 MiB). Throws Unreachable.
@@ -80,10 +96,11 @@ class HttpClient {
   struct Request;
   HttpResponse follow(Request& request);
   HttpResponse follow_again(Request& request);
+  HttpResponse contact(Request& request);
   HttpResponse send(Request& request);
   void set_up(Request& request);
   int drive(const Request& request, char* reason);
-  [[noreturn]] static void fail_unanswered(const Request& request, const std::string& reason);
+  [[noreturn]] static void fail_unanswered(const Request& request, const std::string& reason, NoAnswer::Kind kind);
 
   const HubOptions& options_;
   std::string origin_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 
 #include "dept/base/error.h"
@@ -97,8 +98,9 @@ Cached in_cache(const Snapshot& snapshot, const ParquetSplit& split) {
 std::vector<fs::path> fetch_online(Snapshot& snapshot, const HubOptions& options, const ParquetSplit& split) {
   const std::optional<size_t> listed = listed_files(ask_listing(snapshot, options, split.repository), split);
   // All are looked for before one is fetched, so that the cache knows from the start how many there are.
+  const int most = listed ? static_cast<int>(std::min<size_t>(*listed + 1, most_shards)) : most_shards;
   int count = 0;
-  while (count < most_shards && snapshot.look(shard_path(split, count), false)) ++count;
+  while (count < most && snapshot.look(shard_path(split, count), false)) ++count;
   if (count == 0) fail_unknown(split, "split", split.config + "/" + split.split, {});
   if (listed && *listed != static_cast<size_t>(count))
     fail(Code::io, "hub: datasets/" + split.repository,

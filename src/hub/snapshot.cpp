@@ -97,7 +97,7 @@ std::optional<fs::path> Snapshot::fetch(const std::string& path) {
   const std::optional<FileMetadata> file = look(path, false);
   if (!file) return std::nullopt;
   if (auto there = cache_.find(commit_, path)) return there;
-  const FileLock lock(cache_.lock(file->etag), path);
+  const FileLock lock = wait_for_lock(cache_.lock(file->etag), path);
   try {
     download_blob(client_, options_, address(path), *file, cache_.blob(file->etag), path);
   } catch (const Refused& refused) {

@@ -54,6 +54,10 @@ OrderedJson training_state_json(const TrainState& state) {
                       {"stale_evaluations", state.stale_evaluations},
                       {"generator", to_hex(state.generator)}};
   if (!state.schedule.is_null()) json["schedule"] = state.schedule;
+  if (!state.owed.empty()) {
+    json["owed"] = state.owed;
+    json["epoch_ended"] = state.epoch_ended;
+  }
   return json;
 }
 
@@ -82,6 +86,10 @@ TrainState read_state(const fs::path& folder) {
   state.stale_evaluations = value_or<int64_t>(json, "stale_evaluations", 0, where);
   state.generator = from_hex(require<std::string>(json, "generator", where), where);
   if (json.contains("schedule")) state.schedule = OrderedJson(json["schedule"]);
+  state.owed = value_or<std::string>(json, "owed", "", where);
+  state.epoch_ended = value_or<bool>(json, "epoch_ended", false, where);
+  if (!state.owed.empty() && state.owed != "steps" && state.owed != "epoch")
+    fail(Code::bad_input, where + ": owed", "steps or epoch", quote(state.owed));
 
   // Read again with its keys in order: the log is written as it was.
   const fs::path trainer = folder / "trainer_state.json";
@@ -135,6 +143,14 @@ Checkpoint load_checkpoint(const fs::path& folder, int64_t hidden) {
   for (const TensorInfo& tensor : optimizer->tensors())
     checkpoint.optimizer.emplace_back(tensor.name, optimizer->read(tensor.name));
   return checkpoint;
+}
+
+void copy_checkpoint(const fs::path& from, const fs::path& output_dir) {
+  AtomicFolder folder(output_dir / from.filename());
+  std::error_code error;
+  fs::copy(from, folder.path(), fs::copy_options::recursive, error);
+  if (error) fail(Code::io, from.string(), "a checkpoint that can be copied", error.message());
+  folder.commit();
 }
 
 std::vector<fs::path> list_checkpoints(const fs::path& output_dir) {

@@ -234,7 +234,8 @@ std::vector<Prediction> predict(const Context& training_ctx, const Pipeline& pip
 }
 
 Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
-                    std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title) {
+                    std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title,
+                    const Interrupt& interrupt) {
   const Context ctx = without_dropout(training_ctx);
   Evaluation result;
   if (rules.drop_last) {
@@ -251,6 +252,7 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
       loss_times_examples += batch_loss(ctx, pipeline, rules, judged, joined, targets, begin, count) * static_cast<double>(count);
     });
     for (Prediction& prediction : judged.predictions) result.predictions.push_back(std::move(prediction.text));
+    if (interrupt && interrupt()) throw Interrupted();
   });
   result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());
   if (rules.by != PredictBy::nothing)

@@ -189,27 +189,47 @@ bool TrainingLoop::run() {
   const int64_t first_step = state_.step;
   const auto start = Clock::now();
   Progress progress("train", total_steps_, first_step);
-  if (in_.options.evaluation.eval_on_start && first_step == 0) evaluate_and_log();  // moves no rates
-
-  while (state_.step < total_steps_ && !stopped_early()) {
-    train_one_step();
-    progress.advance(1, str("loss ", fixed(last_loss_, 4)));
-    if (state_.step == first_step + 5 && state_.step < total_steps_) announce_end(seconds_since(start), 5);
-    end_step();
-    if (in_.interrupted && in_.interrupted()) {
-      if (saved_step_ != state_.step) save();
-      log::info(str("interrupted: saved at step ", state_.step, " of ", total_steps_));
-      return false;
+  try {
+    if (in_.options.evaluation.eval_on_start && first_step == 0) evaluate_and_log();  // moves no rates
+    if (!state_.owed.empty()) end_step(std::string(state_.owed));
+    while (state_.step < total_steps_ && !stopped_early()) {
+      train_one_step();
+      progress.advance(1, str("loss ", fixed(last_loss_, 4)));
+      if (state_.step == first_step + 5 && state_.step < total_steps_) announce_end(seconds_since(start), 5);
+      end_step();
+      if (in_.interrupted && in_.interrupted()) throw Interrupted();
     }
+  } catch (const Interrupted&) {
+    leave();
+    return false;
   }
   log_summary(seconds_since(start));
   if (in_.options.evaluation.load_best_model_at_end) load_best();
   return true;
 }
 
-// What is due behind a step, in transformers' order.
-void TrainingLoop::end_step() {
-  act("steps");
+// A step's first evaluation and one in the midst of a step (of the original's) have nothing that could be saved with them: a run
+// that goes on does that part again.
+void TrainingLoop::leave() {
+  judged_.reset();  // what is saved out of turn is never the best
+  if (state_.step > 0 && !within_step_ && (saved_step_ != state_.step || !state_.owed.empty())) save();
+  if (saved_step_ == 0)
+    log::info("interrupted before the first checkpoint: nothing to save");
+  else
+    log::info(str("interrupted: saved at step ", saved_step_, " of ", total_steps_));
+}
+
+void TrainingLoop::save_end() {
+  const bool best_is_here = in_.options.evaluation.load_best_model_at_end;  // in the place of the last weights
+  if (saved_step_ == state_.step || best_is_here) return;
+  state_.log.erase(state_.log.size() - 1);  // the summary, which is made again
+  judged_.reset();
+  save();
+}
+
+// What is due behind a step, or of it what an interrupt left, in transformers' order.
+void TrainingLoop::end_step(const std::string& from) {
+  if (from == "steps") act("steps");
   act("epoch");
   if (stopped_early())
     log::info(str("stopping early at step ", state_.step, ": ", state_.stale_evaluations, " evaluations without a better one"));
@@ -217,12 +237,14 @@ void TrainingLoop::end_step() {
 
 // What is due of one strategy: log, evaluate, save.
 void TrainingLoop::act(const std::string& strategy) {
+  state_.owed = strategy;
   const OutputOptions& output = in_.options.output;
   const std::string &evaluates = in_.options.evaluation.eval_strategy, &saves = output.save_strategy;
   const bool logs = output.logging_strategy == strategy && due(strategy, output.logging_steps);
   const bool first = output.logging_first_step && strategy == "steps" && state_.step == 1;
   if ((logs || first) && state_.logged_step < state_.step) log_loss();
   if (evaluates == strategy && evaluation_due()) evaluate_and_log();
+  state_.owed = strategy == "steps" && due("epoch", 0) ? "epoch" : "";
   if ((saves == "best" ? evaluates : saves) == strategy && save_due()) save();
 }
 
@@ -245,10 +267,8 @@ void TrainingLoop::resume(const fs::path& folder) {
   state_.num_train_epochs = epochs;
   saved_step_ = state_.step;
   const OutputOptions& output = in_.options.output;
-  if (!fs::exists(fs::path(output.output_dir) / state_.best_checkpoint)) {  // another run's
-    state_.best_metric.reset();
-    state_.best_checkpoint.clear();
-  }
+  if (!state_.best_checkpoint.empty() && !fs::exists(fs::path(output.output_dir) / state_.best_checkpoint))
+    take_over_best(folder.parent_path());
   take_weights(checkpoint.adapter.weights);
   sampler_.restore(state_.generator, state_.epoch);
   step_.restore(checkpoint.optimizer, state_.micro_steps);
@@ -256,6 +276,28 @@ void TrainingLoop::resume(const fs::path& folder) {
   drop_later_checkpoints(output.output_dir, state_.step);
   if (output.save_total_limit) prune_checkpoints(output.output_dir, *output.save_total_limit, state_.best_checkpoint);
   log::info(str("going on from ", folder.string()));
+}
+
+// The best checkpoint of another run, from which this one goes on: a copy, so that this folder stays whole without the other.
+void TrainingLoop::take_over_best(const fs::path& run) {
+  const fs::path best = run / state_.best_checkpoint;
+  if (judged_alike() && fs::exists(best / "training_state.json")) {
+    if (rank(in_.ctx) == 0) copy_checkpoint(best, in_.options.output.output_dir);
+    return;
+  }
+  log::warn(str("the best checkpoint so far, ", best.string(), ", is ",
+                judged_alike() ? "not there" : str("none by ", judging_metric(in_)), ": the best is chosen of what follows"));
+  state_.best_metric.reset();
+  state_.best_checkpoint.clear();
+}
+
+// Whether the best so far was chosen by what chooses now: the log has its value under that name.
+bool TrainingLoop::judged_alike() const {
+  const std::string name = "eval_" + judging_metric(in_);
+  return std::any_of(state_.log.begin(), state_.log.end(), [&](const OrderedJson& entry) {
+    return checkpoint_name(entry.value("step", int64_t{0})) == state_.best_checkpoint && entry.contains(name) &&
+           entry[name].is_number() && entry[name].get<double>() == *state_.best_metric;
+  });
 }
 
 // The epoch's order of examples.
@@ -286,7 +328,7 @@ std::span<const Example> TrainingLoop::next_micro_batch() {
     order_.clear();
     state_.batch = 0;
     ++state_.epoch;
-    epoch_ended_ = true;
+    state_.epoch_ended = true;
   }
   return micro_batch_;
 }
@@ -294,26 +336,28 @@ std::span<const Example> TrainingLoop::next_micro_batch() {
 // Micro-batches are counted over epochs' ends; an epoch shorter than a step ends in a step of its own (07, row 7).
 void TrainingLoop::train_one_step() {
   const int64_t accumulation = in_.options.schedule.gradient_accumulation_steps;
-  epoch_ended_ = false;
+  within_step_ = true;
+  state_.epoch_ended = false;
   judged_.reset();
   const bool original = in_.pipeline.rules.semantics == Semantics::original;
   for (bool complete = false; !complete;) {
     const at::Tensor judged = step_.accumulate(next_micro_batch());
     if (original && judged.sum().item<double>() == 0) stand_in_loss();
-    complete = step_.micro_steps() % accumulation == 0 || (epoch_ended_ && batches_per_epoch_ <= accumulation);
-    if (original && epoch_ended_ && !complete) end_epoch();
+    complete = step_.micro_steps() % accumulation == 0 || (state_.epoch_ended && batches_per_epoch_ <= accumulation);
+    if (original && state_.epoch_ended && !complete) end_epoch();
   }
   const at::Tensor loss = step_.update(rates());
   read_pending_loss();
   pending_loss_ = loss;
   ++state_.step;
   state_.epochs = epochs();
+  within_step_ = false;
 }
 
 // An epoch's end within a step: there the original does what is due by epochs, before the step.
 void TrainingLoop::end_epoch() {
   act("epoch");
-  epoch_ended_ = false;
+  state_.epoch_ended = false;
 }
 
 // As transformers' logging_nan_inf_filter: a loss that is none counts as the mean of those since the last log.
@@ -341,7 +385,7 @@ std::vector<Rates> TrainingLoop::rates() const {
 // At a step's end; "epoch" is due at the first step that ends at or behind an epoch's end, and at the run's last one.
 bool TrainingLoop::due(const std::string& strategy, int64_t every) const {
   if (strategy == "steps") return state_.step % every == 0;
-  return strategy == "epoch" && (epoch_ended_ || state_.step == total_steps_);
+  return strategy == "epoch" && (state_.epoch_ended || state_.step == total_steps_);
 }
 
 double TrainingLoop::epochs() const {
@@ -371,8 +415,8 @@ void TrainingLoop::log_loss() {
 
 void TrainingLoop::evaluate_and_log() {
   const auto start = Clock::now();
-  const Evaluation evaluation =
-      evaluate(in_.ctx, in_.pipeline, in_.rules, in_.task, in_.validation.texts, in_.validation.examples, "evaluate");
+  const Evaluation evaluation = evaluate(in_.ctx, in_.pipeline, in_.rules, in_.task, in_.validation.texts,
+                                         in_.validation.examples, "evaluate", in_.interrupted);
   judged_ = judgement(evaluation, judging_metric(in_));
   OrderedJson entry = {{"epoch", rounded(state_.epochs, 2)}};
   entry.update(evaluation_json(evaluation, "eval", seconds_since(start), in_.rules.batch_size));

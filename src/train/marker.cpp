@@ -1,5 +1,6 @@
 #include "dept/train/marker.h"
 
+#include <algorithm>
 #include <array>
 #include <span>
 #include <vector>
@@ -19,23 +20,57 @@ constexpr std::array run_files = {
     "eval_results.json",   "test_results.json",         "all_results.json",  "generated_predictions.jsonl", "README.md",
     "output.log"};
 
-OrderedJson marker_json(const OrderedJson& options, bool finished) {
-  const std::string text = options.dump();
-  return {{"options_sha256", sha256_hex(std::as_bytes(std::span(text)))}, {"finished", finished}, {"options", options}};
+OrderedJson marker_json(const RunIdentity& run, bool finished) {
+  const std::string text = run.options.dump();
+  return {{"options_sha256", sha256_hex(std::as_bytes(std::span(text)))},
+          {"finished", finished},
+          {"options", run.options},
+          {"contents", run.contents}};
 }
 
 std::string shown(const Json& options, const std::string& name) {
   return options.contains(name) ? options[name].dump() : "unset";
 }
 
-std::string differences(const Json& then, const Json& now) {
+std::vector<std::string> differing(const Json& then, const Json& now) {
   Json names = then;
   names.update(now);
-  std::string text;
+  std::vector<std::string> found;
   for (const auto& [name, value] : names.items())
-    if (shown(then, name) != shown(now, name))
-      text += str(text.empty() ? "" : ", ", name, " ", shown(now, name), " (there ", shown(then, name), ")");
-  return text;
+    if (shown(then, name) != shown(now, name)) found.push_back(name);
+  return found;
+}
+
+// "r 45 (there 30)"
+std::vector<std::string> other_options(const Json& then, const Json& now) {
+  std::vector<std::string> found = differing(then, now);
+  for (std::string& name : found) name = str(name, " ", shown(now, name), " (there ", shown(then, name), ")");
+  return found;
+}
+
+// "train_file: data.csv has changed"
+std::vector<std::string> other_contents(const Json& then, const Json& now) {
+  std::vector<std::string> found;
+  for (const auto& [option, files] : now.items()) {
+    if (!then.contains(option)) continue;
+    const Json& before = then[option];
+    for (const std::string& file : differing(before, files))
+      found.push_back(str(option, ": ", file,
+                          !before.contains(file)  ? " is new"
+                          : !files.contains(file) ? " is gone"
+                                                  : " has changed"));
+  }
+  return found;
+}
+
+// Whether the runs differ in their length alone, and this one is the longer.
+bool only_longer(const Json& then, const Json& now) {
+  const std::vector<std::string> names = differing(then, now);
+  return !names.empty() && std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+    const bool length = name == "max_steps" || name == "num_train_epochs";
+    return length && then.contains(name) && now.contains(name) && then[name].is_number() && now[name].is_number() &&
+           then[name].get<double>() > 0 && now[name].get<double>() > then[name].get<double>();
+  });
 }
 
 bool empty_but_hidden(const fs::path& folder) {
@@ -59,8 +94,8 @@ void remove_leftovers(const fs::path& folder) {
 
 }  // namespace
 
-Claim check_claim(const fs::path& output_dir, const OrderedJson& options, bool overwrite) {
-  if (overwrite) return Claim::fresh;
+Claim check_claim(const fs::path& output_dir, const RunIdentity& run, const ClaimRules& rules) {
+  if (rules.overwrite) return Claim::fresh;
   const fs::path marker = output_dir / marker_name;
   if (!fs::exists(marker)) {
     if (!empty_but_hidden(output_dir))
@@ -68,18 +103,24 @@ Claim check_claim(const fs::path& output_dir, const OrderedJson& options, bool o
            "other files");
     return Claim::fresh;
   }
-  const Json there = read_json(marker);
-  const std::string differ = differences(there.value("options", Json::object()), Json::parse(options.dump()));
-  if (!differ.empty())
-    fail(Code::usage, output_dir.string(), "the options of the run that is there, or --overwrite_output_dir",
-         "others: " + differ);
+  const Json there = read_json(marker), options = Json::parse(run.options.dump()), contents = Json::parse(run.contents.dump());
+  const Json options_there = there.value("options", Json::object());
+  const std::vector<std::string> files = other_contents(there.value("contents", Json::object()), contents);
+  if (!files.empty())
+    fail(Code::usage, output_dir.string(), "the data and the model of the run that is there, or --overwrite_output_dir",
+         join(files, ", "));
+  const bool longer = only_longer(options_there, options) && !list_checkpoints(output_dir).empty();
+  if (longer && rules.resumes) return Claim::goes_on;
+  const std::string ways = longer ? "--resume_from_checkpoint true to train on" : "--overwrite_output_dir";
+  if (const std::vector<std::string> differ = other_options(options_there, options); !differ.empty())
+    fail(Code::usage, output_dir.string(), "the options of the run that is there, or " + ways, "others: " + join(differ, ", "));
   return value_or<bool>(there, "finished", false, marker.string()) ? Claim::finished : Claim::goes_on;
 }
 
-Claim claim_output(const fs::path& output_dir, const OrderedJson& options, bool overwrite) {
-  const Claim claim = check_claim(output_dir, options, overwrite);
+Claim claim_output(const fs::path& output_dir, const RunIdentity& run, const ClaimRules& rules) {
+  const Claim claim = check_claim(output_dir, run, rules);
   require_writable_folder(output_dir);
-  if (overwrite) {
+  if (rules.overwrite) {
     std::error_code ignored;
     fs::remove(output_dir / marker_name, ignored);  // first: what it claims is about to go
     prune_checkpoints(output_dir, 0, "");
@@ -87,12 +128,12 @@ Claim claim_output(const fs::path& output_dir, const OrderedJson& options, bool 
     fs::remove_all(output_dir / "runs", ignored);  // TensorBoard's events
   }
   remove_leftovers(output_dir);
-  if (claim == Claim::fresh) write_atomic(output_dir / marker_name, marker_json(options, false).dump(2) + "\n");
+  if (claim != Claim::finished) write_atomic(output_dir / marker_name, marker_json(run, false).dump(2) + "\n");
   return claim;
 }
 
-void mark_finished(const fs::path& output_dir, const OrderedJson& options) {
-  write_atomic(output_dir / marker_name, marker_json(options, true).dump(2) + "\n");
+void mark_finished(const fs::path& output_dir, const RunIdentity& run) {
+  write_atomic(output_dir / marker_name, marker_json(run, true).dump(2) + "\n");
 }
 
 }  // namespace dept

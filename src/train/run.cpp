@@ -9,6 +9,9 @@
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
+#include "dept/dist/group.h"
+#include "dept/train/folder_lock.h"
+#include "dept/train/identity.h"
 #include "dept/train/loop.h"
 #include "dept/train/marker.h"
 #include "dept/train/outputs.h"
@@ -20,15 +23,6 @@ namespace dept {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// The options that say what a run computes: where it is written and how it is restarted do not.
-OrderedJson identity(const OptionSet& set) {
-  OrderedJson options = set.dump_json();
-  for (const char* name :
-       {"output_dir", "overwrite_output_dir", "resume_from_checkpoint", "report_to", "logging_dir", "disable_tqdm", "cache_dir"})
-    options.erase(name);
-  return options;
-}
 
 void check_positions(const ModelInfo& info, const TrainOptions& o) {
   const std::string& adapter = o.model.peft_model_id;
@@ -88,8 +82,13 @@ void check_fit(const TrainOptions& o) {
              [&] { check_smoothing(info, o); }, [&] { check_submodules(o.adapter.num_transformer_submodules, info); }});
 }
 
+ClaimRules claim_rules(const OutputOptions& o) {
+  const std::string from = o.resume_from_checkpoint.value_or("false");
+  return {o.overwrite_output_dir, from != "false" && from != "False"};
+}
+
 // All that can be known before the model is loaded, all problems at once.
-Claim check(const TrainOptions& o, const OrderedJson& options) {
+Claim check(const TrainOptions& o, const RunIdentity& run) {
   Claim claim = Claim::fresh;
   check_all({[&] { check_task(o.data, o.schedule.seed, splits_of(o.output)); },
              [&] {
@@ -100,7 +99,7 @@ Claim check(const TrainOptions& o, const OrderedJson& options) {
                if (o.output.resume_from_checkpoint) checkpoint_to_resume(o.output);
              },
              [&] {
-               if (o.output.do_train) claim = check_claim(o.output.output_dir, options, o.output.overwrite_output_dir);
+               if (o.output.do_train) claim = check_claim(o.output.output_dir, run, claim_rules(o.output));
              },
              [&] { check_output_folder(o.output.output_dir); }});
   return claim;
@@ -121,6 +120,7 @@ void check_metrics(const TrainOptions& o, const TaskData& task, bool head) {
 struct Data {
   TaskData task;
   Split train, validation, test;
+  OrderedJson contents;  // digests of rows that are in no file of the user's
 };
 
 Split make_split(std::vector<TextExample>& texts, const Pipeline& pipeline, int threads) {
@@ -132,7 +132,8 @@ Split make_split(std::vector<TextExample>& texts, const Pipeline& pipeline, int 
 Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
   const ModelInfo info = read_model_info(o.model.path());
   const bool head = task_type(o, info) == "SEQ_CLS";
-  Data data{load_task(o.data, o.schedule.seed, splits_of(o.output), head), {}, {}, {}};
+  Data data{load_task(o.data, o.schedule.seed, splits_of(o.output), head), {}, {}, {}, {}};
+  data.contents = row_contents(o.data, data.task);
   check_metrics(o, data.task, head);
   pipeline.tokenizer = load_model_tokenizer(o.model);
   pipeline.rules = encode_rules(info, *pipeline.tokenizer, o.data, parse_delta_alignment(o.adapter.delta_alignment),
@@ -267,7 +268,7 @@ class Events {
 // Evaluation on one split, its results under `name`; `trained` is what stands before it.
 Evaluation judge(const LoopInputs& in, const std::string& name, const Split& split, Outputs& outputs, const TrainState* trained) {
   const auto start = Clock::now();
-  Evaluation evaluation = evaluate(in.ctx, in.pipeline, in.rules, in.task, split.texts, split.examples, name);
+  Evaluation evaluation = evaluate(in.ctx, in.pipeline, in.rules, in.task, split.texts, split.examples, name, in.interrupted);
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   OrderedJson results = evaluation_json(evaluation, name, seconds, in.rules.batch_size);
   if (trained != nullptr) {
@@ -282,15 +283,29 @@ Evaluation judge(const LoopInputs& in, const std::string& name, const Split& spl
   return evaluation;
 }
 
-// Nothing: interrupted.
-std::optional<TrainState> train(const LoopInputs& in, Outputs& outputs) {
-  TrainingLoop loop(in);
+// False: interrupted.
+bool train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
   log::info(str(in.train.examples.size(), " examples, ", loop.total_steps(), " steps, ", loop.parameters(), " trained numbers"));
-  if (!loop.run()) return std::nullopt;
+  if (!loop.run()) return false;
   outputs.adapter(in.config, in.pipeline, {in.options.output.save_safetensors, in.options.adapter.save_lora_embeddings});
   outputs.trainer_state(loop.state(), loop.total_steps());
   outputs.results("train", train_results(loop, in));
-  return loop.state();
+  return true;
+}
+
+// What follows the training, or is all that is asked for. False: interrupted.
+bool judge_all(const LoopInputs& in, const Data& data, Outputs& outputs, TrainingLoop* loop) {
+  const TrainState* trained = loop == nullptr ? nullptr : &loop->state();
+  try {
+    if (in.options.output.do_eval) judge(in, "eval", data.validation, outputs, trained);
+    if (in.options.output.do_predict) outputs.predictions(judge(in, "test", data.test, outputs, trained));
+  } catch (const Interrupted&) {
+    if (loop != nullptr) loop->save_end();
+    log::info(str("interrupted in an evaluation", loop == nullptr ? "" : ", the training is done: the same command goes on"));
+    return false;
+  }
+  outputs.all_results();
+  return true;
 }
 
 void announce(const ModelInfo& info, const Context& ctx) {
@@ -309,22 +324,37 @@ void adopt(TrainOptions& o, const OptionSet& set) {
   if (o.data.original_quirks && o.adapter.peft_type == "PROMPT_TUNING") o.optimizer.lora_embedding_lr.reset();
 }
 
+// The same run is there already: as far as its options and what is on disk say.
+bool done_before(const TrainOptions& o, const RunIdentity& run, Claim claim) {
+  if (claim != Claim::fresh) claim = check_claim(o.output.output_dir, run, claim_rules(o.output));
+  if (claim == Claim::finished)
+    log::info(str(o.output.output_dir,
+                  " holds this very run, finished: nothing to do (a larger --max_steps or --num_train_epochs with "
+                  "--resume_from_checkpoint true trains on, --overwrite_output_dir begins anew)"));
+  return claim == Claim::finished;
+}
+
 }  // namespace
 
-RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<bool()>& interrupted) {
-  const OrderedJson options = identity(set);
+RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& interrupted) {
+  require_one_rank();
+  FolderLock lock(o.output.output_dir);
+  RunIdentity run{deciding_options(set)};
   adopt(o, set);
-  if (check(o, options) == Claim::finished) {
-    log::info(str(o.output.output_dir, " holds this very run, finished: nothing to do (--overwrite_output_dir runs it again)"));
-    return RunEnd::done_before;
+  const Claim claim = check(o, run);
+  if (o.output.do_train) run.contents = file_contents(o);
+  if (done_before(o, run, claim)) return RunEnd::done_before;
+  lock.make_folder();
+  if (place_model(o.model)) {
+    check_fit(o);
+    if (o.output.do_train) run.contents = file_contents(o);
   }
-  if (place_model(o.model)) check_fit(o);
   const Context ctx = make_context(o.model, o.schedule.seed);
   Pipeline pipeline;
   const Data data = read_data(o, ctx.threads, pipeline);
+  run.contents.update(data.contents);
 
-  if (o.output.do_train) claim_output(o.output.output_dir, options, o.output.overwrite_output_dir);
-  require_writable_folder(o.output.output_dir);
+  if (o.output.do_train) claim_output(o.output.output_dir, run, claim_rules(o.output));
   log::to_file(fs::path(o.output.output_dir) / "output.log");
   if (o.optimizer.weight_decay != 0 && !o.optimizer.apply_weight_decay)
     log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
@@ -339,19 +369,16 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<b
   PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);
   rules.drop_last = o.data.original_quirks && o.schedule.dataloader_drop_last;
 
-  Events events(o, options);
+  Events events(o, run.options);
   const LoopInputs in{ctx,   o,          data.task,       adapter.config, pipeline,
                       rules, data.train, data.validation, interrupted,    [&](const OrderedJson& entry) { events.log(entry); }};
   Outputs outputs(o.output.output_dir, !o.output.do_train);
-  std::optional<TrainState> trained;
-  if (o.output.do_train && !(trained = train(in, outputs))) return RunEnd::interrupted;
-  const TrainState* state = trained ? &*trained : nullptr;
-  if (o.output.do_eval) judge(in, "eval", data.validation, outputs, state);
-  if (o.output.do_predict) outputs.predictions(judge(in, "test", data.test, outputs, state));
-  outputs.all_results();
-  if (o.output.do_train) {
-    outputs.model_card(adapter.config, data.task, o, trained->log);
-    mark_finished(o.output.output_dir, options);
+  std::optional<TrainingLoop> loop;
+  if (o.output.do_train && !train(loop.emplace(in), in, outputs)) return RunEnd::interrupted;
+  if (!judge_all(in, data, outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
+  if (loop) {
+    outputs.model_card(adapter.config, data.task, o, loop->state().log);
+    mark_finished(o.output.output_dir, run);
   }
   log::close_file();
   return RunEnd::done;

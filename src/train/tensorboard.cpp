@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "dept/base/error.h"
+#include "dept/base/log.h"
 #include "dept/base/text.h"
 
 namespace dept {
@@ -108,8 +109,14 @@ EventWriter::~EventWriter() {
 void EventWriter::write(int64_t step, std::string_view fields) {
   const std::string record = number64(event::wall_time, wall_time()) + integer(event::step, step) + std::string(fields);
   const std::string length = little_endian(static_cast<uint64_t>(record.size()));
-  write_all(descriptor_, length + little_endian(masked_crc32c(length)) + record + little_endian(masked_crc32c(record)),
-            path_.string());
+  const off_t whole = ::lseek(descriptor_, 0, SEEK_END);
+  try {
+    write_all(descriptor_, length + little_endian(masked_crc32c(length)) + record + little_endian(masked_crc32c(record)),
+              path_.string());
+  } catch (const Error&) {  // no half of a record stays, which readers would stumble over
+    if (::ftruncate(descriptor_, whole) != 0) log::warn(str(path_.string(), " ends in half a record"));
+    throw;
+  }
 }
 
 void EventWriter::log(const OrderedJson& entry) {

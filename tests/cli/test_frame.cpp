@@ -55,11 +55,16 @@ TEST(Program, FullDiskOrClosedPipeIsCode4) {
   EXPECT_EQ(closed.code, 4) << closed.err;
 }
 
-TEST(Program, CtrlCIsCode130) {
-  Child child({"doctor"});
-  ::usleep(400'000);  // LibTorch is loaded and the measurement runs
-  ::kill(child.pid(), SIGINT);
-  EXPECT_EQ(child.wait().code, 130);
+TEST(Program, ASignalEndsItInOneLine) {
+  ::signal(SIGHUP, SIG_DFL);  // which nohup would have ignored
+  for (const auto& [signal, name] : {std::pair{SIGINT, "SIGINT"}, {SIGTERM, "SIGTERM"}, {SIGHUP, "SIGHUP"}}) {
+    Child child({"doctor"});
+    ::usleep(400'000);  // LibTorch is loaded and the measurement runs
+    ::kill(child.pid(), signal);
+    const Outcome outcome = child.wait();
+    EXPECT_EQ(outcome.code, 128 + signal);
+    EXPECT_EQ(outcome.err, str("dept: interrupted (", name, ")\n"));
+  }
 }
 
 TEST(Frame, OneLinePerException) {

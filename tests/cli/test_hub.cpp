@@ -176,6 +176,7 @@ TEST_F(Hub, TrainsByNamesAndAgainOffline) {
   EXPECT_EQ(hub_.count(""), asked);
   for (const char* file : {"adapter_model.safetensors", "generated_predictions.jsonl"})
     EXPECT_EQ(read_file(scratch_ / "first" / file), read_file(scratch_ / "second" / file)) << file;
+  EXPECT_THAT(run_dept(training("second")).err, HasSubstr("this very run, finished"));
   const std::string adapter = (scratch_ / "first").string();
   EXPECT_THAT(run_dept({"eval", "--peft_model_id", adapter, "--task_name", "cola"}).out, HasSubstr("matthews_correlation"));
   EXPECT_THAT(run_dept({"predict", "--peft_model_id", adapter}, "\"the film\"\n").out, HasSubstr("prediction"));
@@ -184,6 +185,28 @@ TEST_F(Hub, TrainsByNamesAndAgainOffline) {
   EXPECT_THAT(run_dept({"score", "--model_name_or_path", "t5-base"}, "{\"source\":\"a\",\"target\":\"b\"}\n").out,
               HasSubstr("nll"));
   EXPECT_THAT(run_dept({"tokenize", "--model_name_or_path", "t5-base"}, "\"film\"\n").out, HasSubstr(",1]"));
+}
+
+// The branch has moved on between the two parts of a run: what it has now is not what the first part was trained on.
+TEST_F(Hub, ARunThatGoesOnSeesTheSameModelAndRows) {
+  ASSERT_EQ(run_dept(training("run")).code, 0);
+  const fs::path marker = scratch_ / "run/run.json";
+  Json run = read_json(marker);
+  run["finished"] = false;
+  const auto refused = [&](const char* option, const char* file) {
+    Json other = run;
+    ASSERT_TRUE(other["contents"][option].contains(file)) << run["contents"].dump();
+    other["contents"][option][file] = "another digest";
+    write_atomic(marker, other.dump());
+    const Outcome outcome = run_dept(training("run"));
+    EXPECT_EQ(outcome.code, 2) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(str(option, ": ", file, " has changed")));
+  };
+  refused("model_name_or_path", "model.safetensors");
+  refused("model_name_or_path", "tokenizer.json");
+  refused("train", "rows");
+  write_atomic(marker, run.dump());
+  EXPECT_EQ(run_dept(training("run")).code, 0);
 }
 
 TEST_F(Hub, AnAdapterMayLieThereToo) {

@@ -13,6 +13,7 @@ namespace dept {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::AllOf;
 using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -94,7 +95,7 @@ class Environment : public testing::Test {
   void TearDown() override { clear(); }
   static void clear() {
     for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE",
-                             "TORCHELASTIC_RESTART_COUNT"})
+                             "TORCHELASTIC_RESTART_COUNT", "SLURM_NTASKS", "SLURM_STEP_ID"})
       ::unsetenv(name);
   }
   static void set(const char* name, const char* value) { ::setenv(name, value, 1); }
@@ -124,6 +125,29 @@ TEST_F(Environment, ReadsTorchrunsVariables) {
   EXPECT_EQ(info.master_port, 29500);
   EXPECT_TRUE(info.launcher_has_store);
   EXPECT_EQ(info.attempt, 2);
+}
+
+TEST_F(Environment, OneProcessRefusesToBeOneOfSeveral) {
+  const auto refused = [] { return error_of(Code::usage, [] { require_one_rank(); }); };
+  require_one_rank();
+  set("RANK", "0");
+  EXPECT_THAT(refused(), HasSubstr("[WORLD_SIZE]"));
+  set("WORLD_SIZE", "1");
+  require_one_rank();
+  set("WORLD_SIZE", "2");
+  EXPECT_THAT(refused(), HasSubstr("[WORLD_SIZE] expected 1 process"));
+  set("WORLD_SIZE", "two");
+  EXPECT_THAT(refused(), HasSubstr("received \"two\""));
+  set("WORLD_SIZE", "1");
+  for (const char* name : {"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"}) {
+    set(name, "4");
+    EXPECT_THAT(refused(), AllOf(HasSubstr(str("[", name, "]")), HasSubstr("mpirun"), HasSubstr("received 4")));
+    ::unsetenv(name);
+  }
+  set("SLURM_NTASKS", "8");
+  require_one_rank();  // the shell of a batch job
+  set("SLURM_STEP_ID", "0");
+  EXPECT_THAT(refused(), AllOf(HasSubstr("[SLURM_NTASKS]"), HasSubstr("srun")));
 }
 
 TEST_F(Environment, NamesWhatIsMissingOrWrong) {

@@ -19,6 +19,7 @@ ROOT/faults.json, read anew at each request, is a list of faults. One applies wh
     {"headers": {"name": "value"}}      in the place of those it would send; null sends none
     {"redirect": "address"}             a 307; "CONTENT" in it is the second port's address
     {"hang": seconds}                   no answer for so long
+    {"reset": true}                     the connection breaks without an answer
 ROOT/access.json: {"NAME": {"token": "..", "gated": true}} asks for a token. ROOT/renamed.json: {"NAME": "NEW NAME"} redirects.
 It ends after SECONDS (60), or when the process that started it has ended.
 """
@@ -108,6 +109,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                       "encoding": self.headers.get("Accept-Encoding"), "time": time.time()})
         fault = self.hub.faults(self.command, path, where)
         time.sleep(fault.get("hang", 0))
+        if "reset" in fault:
+            self.close_connection = True
+            return self.connection.shutdown(2)
         if "redirect" in fault:
             address = fault["redirect"].replace("CONTENT", self.hub.content)
             return self.reply(fault.get("status", 307), {"Location": address}, b"", fault)

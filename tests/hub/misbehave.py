@@ -241,6 +241,66 @@ def wrong_sizes_are_never_used(hub):
     assert not list(hub.cache.rglob("model.safetensors"))
 
 
+def sizes_that_lie_end(hub):
+    """The size that HEAD tells is more than the file has: at its end a 416, from the start again, and so on."""
+    for name, size in (("size", 4 << 20), ("range", 4 << 20)):
+        hub.put_model(weights=BYTES * 11)  # more than a MiB, so that each time seems to get further
+        hub.forget()
+        ends = [{"on": "content", "status": 416, "skip": 1}] if name == "range" else []
+        hub.faults({"on": "hub", "path": "model.safetensors", "headers": {"X-Linked-Size": str(size)}}, *ends)
+        hub.fetch().refused()
+        assert len(hub.requests(on="content", method="GET")) <= 6, hub.requests(on="content")
+        assert not list(hub.cache.rglob("model.safetensors"))
+
+
+def attempts_at_a_file_are_counted(hub):
+    """Each brings more than a MiB of it: 20 in all, and the next command goes on behind them."""
+    hub.put_model(weights=BYTES * 100)
+    hub.faults({"on": "content", "drop": 1100000})
+    hub.fetch().refused("an answer")
+    assert len(hub.requests(on="content")) == 20
+    hub.faults()
+    assert hub.fetch().weights() == BYTES * 100
+    assert hub.requests(on="content")[-1]["range"] == "bytes=22000000-"
+
+
+def a_first_contact_is_tried_twice(hub):
+    """Refused or dropped once it is no answer yet, whether the cache is whole or empty, of a model and of data."""
+    hub.put_model()
+    hub.put_split(1)
+    for fetch in (hub.fetch, hub.fetch, hub.fetch_split, hub.fetch_split):
+        before = len(hub.requests())
+        hub.faults({"method": "HEAD", "reset": True, "times": 1, "path": "/resolve/", "nonce": before})
+        outcome = fetch()
+        assert outcome.code == 0, outcome.err
+        first, second = hub.requests()[before:before + 2]
+        assert first["path"] == second["path"] and "in the cache" not in outcome.err, outcome.err
+    hub.forget()
+    hub.faults({"method": "HEAD", "reset": True})
+    hub.fetch().refused("hub: tiny", "--model_name_or_path FOLDER")
+    assert len(hub.requests()) == 2
+
+
+def a_first_contact_waits_for_its_time(hub):
+    """A 429 is waited out as Retry-After says, in seconds or as a date, also where the cache could serve; too long is not waited."""
+    hub.put_model()
+    hub.put("models/tiny/.old/config.json", "{}")
+    for i, (fetch, waits) in enumerate(((hub.fetch, "1"), (hub.fetch, "1"), (hub.fetch, None))):
+        before = len(hub.requests())
+        date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 2.5))
+        hub.faults({"method": "HEAD", "path": "/config.json", "status": 429, "times": 1, "nonce": i,
+                    "headers": {"Retry-After": waits or date}})
+        outcome = fetch()
+        assert outcome.code == 0 and "in the cache" not in outcome.err, outcome.err
+        first, second = [request["time"] for request in hub.requests()[before:before + 2]]
+        assert 0.9 <= second - first <= 30, second - first
+    hub.faults({"path": "/config.json", "status": 429, "headers": {"Retry-After": "3600"}})
+    outcome = hub.fetch()
+    assert outcome.code == 0 and "going on with the one in the cache" in outcome.err, outcome.err
+    hub.forget()
+    hub.fetch().refused("too many requests", "3600")
+
+
 def passing_trouble_is_waited_for(hub):
     hub.put_model()
     hub.faults({"path": "/config.json", "status": 503, "times": 2},

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kill -9 at random moments of a training run: the same command, given until it ends, leaves the same bytes as an unbroken run.
-#   kill.sh PROGRAM MOMENTS [train flag...]
+# A signal at random moments of a training run: the same command, given until it ends, leaves the same bytes as an unbroken run.
+#   kill.sh PROGRAM MOMENTS [train flag...]        by turns KILL, TERM and HUP
 set -euo pipefail
 dept=$1 moments=$2
 shift 2
@@ -23,6 +23,7 @@ fingerprint() {
     cat trainer_state.json ./*_results.json | grep -vE '_runtime"|_per_second"') | sed "s/,$//; s#$1/##"
 }
 
+signals=(KILL TERM HUP)
 start=$(date +%s%N)
 train "$work/unbroken"
 length=$((($(date +%s%N) - start) / 1000000))
@@ -35,11 +36,16 @@ for ((moment = 1; moment <= moments; ++moment)); do
   for kill in 1 2; do
     delay=$((RANDOM % length + 1))
     [ "$moment" -gt 1 ] || delay=$((kill * length / 10))
+    signal=${signals[$(((moment + kill) % 3))]}
     "$dept" "${flags[@]}" --output_dir "$out" >>"$work/log" 2>&1 &
     pid=$!
     sleep "$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000)))"
-    kill -9 "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
+    kill "-$signal" "$pid" 2>/dev/null || true
+    code=0
+    wait "$pid" 2>/dev/null || code=$?
+    # Before the program has set up its streams a signal ends it too, with the same code.
+    [ "$code" -eq 0 ] || [ "$code" -eq $((128 + $(kill -l "$signal"))) ] ||
+      { echo "moment $moment: $signal ends with $code"; tail -5 "$work/log"; exit 1; }
   done
   train "$out"
   if ! fingerprint "$out" | diff "$work/expected" - >"$work/diff"; then
@@ -56,4 +62,4 @@ for ((moment = 1; moment <= moments; ++moment)); do
 done
 train "$work/unbroken" # a finished run given again keeps its results
 fingerprint "$work/unbroken" | diff "$work/expected" -
-echo "killed at $moments moments: the same bytes every time"
+echo "ended at $moments moments: the same bytes every time"

@@ -24,6 +24,10 @@ struct RankInfo {
 /// TORCHELASTIC_RESTART_COUNT. Without RANK and WORLD_SIZE there is one rank. Throws usage for a missing or malformed one.
 RankInfo ranks_from_environment();
 
+/// For a command that runs in one process: throws usage where a launcher (torchrun, mpirun, srun) has started several, each of
+/// which would do all of the work, and for a size that is no number or is missing beside RANK.
+void require_one_rank();
+
 /// Meets the other ranks. Null for one rank. `timeout` bounds the meeting and each operation: when a rank is gone, or too late,
 /// they throw io. GLOO_SOCKET_IFNAME names the network interface to use.
 std::unique_ptr<Collective> join_group(const RankInfo& info, std::chrono::milliseconds timeout = std::chrono::minutes(10));

@@ -12,15 +12,16 @@ namespace dept {
 struct HubOptions {
   std::string endpoint = "https://huggingface.co";
   fs::path cache;
-  std::string token;      ///< "" none
-  bool offline = false;   ///< only what the cache holds
-  double contact = 0.9;   ///< seconds in which a check has to find the endpoint
-  double answer = 10;     ///< seconds for an answer without a file's bytes
-  double stall = 10;      ///< seconds that a download may stay under 1 KB/s
-  double pause = 0.5;     ///< seconds before the second attempt; doubled for each further one
-  int attempts = 5;       ///< of a request that may succeed later
-  double patience = 60;   ///< the longest Retry-After in seconds that is waited for
-  std::string ca_bundle;  ///< certificates to trust; "" the system's
+  std::string token;         ///< "" none
+  bool offline = false;      ///< only what the cache holds
+  double contact = 0.9;      ///< seconds in which a check has to find the endpoint
+  double answer = 10;        ///< seconds for an answer without a file's bytes
+  double stall = 10;         ///< seconds that a download may stay under 1 KB/s
+  double pause = 0.5;        ///< seconds before the second attempt; doubled for each further one
+  int attempts = 5;          ///< of a request that may succeed later, or at a file in a row without getting further
+  int attempts_in_all = 20;  ///< at a file, those that get further too
+  double patience = 60;      ///< the longest Retry-After in seconds that is waited for
+  std::string ca_bundle;     ///< certificates to trust; "" the system's
 };
 
 /// From the environment: HF_ENDPOINT; HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME, XDG_CACHE_HOME; HF_TOKEN, HF_TOKEN_PATH;

@@ -31,7 +31,9 @@ struct TrainState {
   std::string best_checkpoint;    ///< "checkpoint-N"
   int64_t stale_evaluations = 0;  ///< in a row that were no better
   double num_train_epochs = 0;
-  OrderedJson schedule;  ///< where learning rates that follow a metric stand; null without
+  std::string owed;          ///< of the step's end what is not done yet: "steps" and "epoch", or "epoch", or nothing
+  bool epoch_ended = false;  ///< within the step: what is due at epochs is due at its end
+  OrderedJson schedule;      ///< where learning rates that follow a metric stand; null without
   OrderedJson log = OrderedJson::array();
 };
 
@@ -53,6 +55,9 @@ void save_checkpoint(const fs::path& output_dir, const TrainState& state, int64_
 
 /// Throws io or bad_input.
 Checkpoint load_checkpoint(const fs::path& folder, int64_t hidden);
+
+/// Copies another run's checkpoint, whole or not at all. Throws io.
+void copy_checkpoint(const fs::path& from, const fs::path& output_dir);
 
 /// The checkpoints of a run, oldest first.
 std::vector<fs::path> list_checkpoints(const fs::path& output_dir);

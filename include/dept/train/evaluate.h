@@ -1,6 +1,7 @@
 // Loss, predictions and metrics of a pipeline on labelled data.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -44,9 +45,16 @@ struct Evaluation {
   std::vector<std::string> targets;      ///< label names, or free text
 };
 
-/// `texts` and `examples` are the same rows, labelled. `title` names the progress line.
+/// Asks whether to stop; none never does.
+using Interrupt = std::function<bool()>;
+
+/// What evaluate throws when it is to stop.
+struct Interrupted {};
+
+/// `texts` and `examples` are the same rows, labelled. `title` names the progress line. `interrupt` is asked after each batch.
 Evaluation evaluate(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
-                    std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title);
+                    std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title,
+                    const Interrupt& interrupt = {});
 
 /// Under transformers' keys: PREFIX_loss, PREFIX_<metric>, PREFIX_runtime, PREFIX_samples_per_second, PREFIX_steps_per_second.
 OrderedJson evaluation_json(const Evaluation& evaluation, const std::string& prefix, double seconds, int64_t batch_size);

@@ -32,7 +32,7 @@ struct LoopInputs {
   const PredictRules& rules;
   const Split& train;
   const Split& validation;
-  std::function<bool()> interrupted;                     ///< true: finish the step, save, leave
+  Interrupt interrupted;                                 ///< true: finish the step, save, leave
   std::function<void(const OrderedJson& entry)> logged;  ///< takes each entry of the log as it is made
 };
 
@@ -41,9 +41,12 @@ class TrainingLoop {
   explicit TrainingLoop(const LoopInputs& inputs);
 
   /// Goes on from --resume_from_checkpoint, else from the newest checkpoint of output_dir, else from the start.
-  /// False: interrupted, a checkpoint is saved.
+  /// False: interrupted, in training or in an evaluation; what is done is saved, and a run that goes on ends in the same bytes.
   /// Throws bad_input when the loss is no longer finite.
   bool run();
+
+  /// Saves what a run that was interrupted behind its last step needs to come there again.
+  void save_end();
 
   const TrainState& state() const { return state_; }
   int64_t total_steps() const { return total_steps_; }
@@ -51,7 +54,10 @@ class TrainingLoop {
 
  private:
   void resume(const fs::path& checkpoint);
-  void end_step();
+  void take_over_best(const fs::path& run);
+  bool judged_alike() const;
+  void leave();
+  void end_step(const std::string& from = "steps");
   void act(const std::string& strategy);
   bool evaluation_due() const;
   bool save_due() const;
@@ -89,8 +95,8 @@ class TrainingLoop {
   double last_loss_ = 0;
   std::vector<int64_t> lengths_, order_;  // of the examples, and the epoch's order where it is not the sampler's
   std::vector<Example> micro_batch_;
-  int64_t saved_step_ = 0;
-  bool epoch_ended_ = false;      // within the step just done
+  int64_t saved_step_ = 0;  // the newest checkpoint; 0 none
+  bool within_step_ = false;
   std::optional<double> judged_;  // of the evaluation just done: what chooses the best
 };
 

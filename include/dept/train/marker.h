@@ -1,4 +1,5 @@
-// run.json claims an output folder for one command: given again it goes on, another command is refused.
+// run.json claims an output folder for one run: its command given again goes on, another command, or other files behind the same
+// names, is refused.
 #pragma once
 
 #include "dept/base/file.h"
@@ -8,18 +9,30 @@ namespace dept {
 
 enum class Claim {
   fresh,     ///< nothing was there
-  goes_on,   ///< the same command began here before
+  goes_on,   ///< the same run began here before
   finished,  ///< and ended
 };
 
-/// Claims the folder for `options` (a flat mapping). Unless `overwrite`, throws usage naming the options that differ from those
-/// of the run that is there, or when there are files of no run. With `overwrite` an earlier run's files are removed.
-Claim claim_output(const fs::path& output_dir, const OrderedJson& options, bool overwrite);
+/// A run: the options that decide what comes out (a flat mapping), and digests of what their files hold ({option: {file:
+/// digest}}).
+struct RunIdentity {
+  OrderedJson options, contents = OrderedJson::object();
+};
+
+/// What a run may do with an earlier one's folder.
+struct ClaimRules {
+  bool overwrite = false;  ///< remove its files
+  bool resumes = false;    ///< go on from its checkpoint, to more steps or epochs than it was to have
+};
+
+/// Claims the folder. Unless it may overwrite, throws usage naming the options and the files that differ from those of the run
+/// that is there, with what leads on, or when there are files of no run. Of contents those are compared that both runs know.
+Claim claim_output(const fs::path& output_dir, const RunIdentity& run, const ClaimRules& rules);
 
 /// What claim_output would say or throw, without touching anything.
-Claim check_claim(const fs::path& output_dir, const OrderedJson& options, bool overwrite);
+Claim check_claim(const fs::path& output_dir, const RunIdentity& run, const ClaimRules& rules);
 
 /// The run has written everything.
-void mark_finished(const fs::path& output_dir, const OrderedJson& options);
+void mark_finished(const fs::path& output_dir, const RunIdentity& run);
 
 }  // namespace dept

@@ -6,6 +6,9 @@
 
 #include <cstring>
 
+#include "dept/base/digest.h"
+#include "dept/base/file_lock.h"
+#include "dept/base/unfinished.h"
 #include "unit/base/scratch.h"
 
 namespace dept {
@@ -167,6 +170,65 @@ TEST(MappedFile, ShowsTheBytes) {
   EXPECT_EQ(static_cast<char>(map.bytes()[5000]), 'x');
   EXPECT_TRUE(MappedFile(scratch.write("empty", "")).bytes().empty());
   error_of(Code::io, [&] { MappedFile missing(scratch / "none"); });
+}
+
+TEST(Digest, KnownAnswersInPieces) {
+  Digest sha1(Digest::Kind::sha1), sha256;
+  for (const char* part : {"a", "", "bc"}) {
+    sha1.add(part);
+    sha256.add(part);
+  }
+  EXPECT_EQ(sha1.hex(), "a9993e364706816aba3e25717850c26c9cd0d89d");
+  EXPECT_EQ(sha256.hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Digest, OfALargeFileByItsSamples) {
+  const Scratch scratch;
+  std::string bytes(size_t{20} << 20, 'x');
+  const std::string before = sampled_sha256(scratch.write("large", bytes));
+  EXPECT_EQ(sampled_sha256(scratch.write("copy", bytes)), before);
+  const size_t sampled = bytes.size() / 257 * 100;
+  for (const size_t place : {size_t{0}, sampled, bytes.size() - 1}) {
+    bytes[place] = 'y';
+    EXPECT_NE(sampled_sha256(scratch.write("changed", bytes)), before) << place;
+    bytes[place] = 'x';
+  }
+  EXPECT_NE(sampled_sha256(scratch.write("longer", bytes + "x")), before);
+  EXPECT_NE(sampled_sha256(scratch.write("small", "ab")), sampled_sha256(scratch.write("other", "ac")));
+  error_of(Code::io, [&] { sampled_sha256(scratch / "none"); });
+}
+
+TEST(Unfinished, WhatIsNotForgottenIsRemoved) {
+  const Scratch scratch;
+  const fs::path kept = scratch.write("kept", ""), doomed = scratch.write("doomed", "");
+  EXPECT_EXIT(
+      {
+        note_unfinished(kept);
+        note_unfinished(doomed);
+        forget_unfinished(kept);
+        AtomicFile file(scratch / "file");
+        file.append("half");
+        remove_unfinished();
+        ::_exit(0);
+      },
+      testing::ExitedWithCode(0), "");
+  EXPECT_EQ(entries(scratch.path()), 1u);
+  EXPECT_TRUE(fs::exists(kept));
+}
+
+TEST(FileLock, OneHolderAtATime) {
+  const Scratch scratch;
+  std::optional<FileLock> first = FileLock::try_lock(scratch / "lock");
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(FileLock::try_lock(scratch / "lock"));
+  EXPECT_TRUE(first->is_at(scratch / "lock"));
+  first.reset();
+  const std::optional<FileLock> second = FileLock::try_lock(scratch / "lock");
+  ASSERT_TRUE(second) << "the file alone keeps nobody out";
+  fs::rename(scratch / "lock", scratch / "moved");
+  EXPECT_FALSE(second->is_at(scratch / "lock"));
+  EXPECT_TRUE(FileLock::try_lock(scratch / "lock"));
+  error_of(Code::io, [&] { FileLock::try_lock(scratch / "none/lock"); });
 }
 
 }  // namespace

@@ -91,37 +91,80 @@ TEST(Checkpoint, ABrokenStateIsNamed) {
             std::string::npos);
 }
 
+const ClaimRules plain, overwrites{true, false}, resumes{false, true};
+
 TEST(Marker, TheSameOptionsGoOnAndOthersAreNamed) {
   const Scratch scratch;
   const fs::path run = scratch / "run";
-  const OrderedJson options = {{"learning_rate", 0.3}, {"r", 45}};
-  EXPECT_EQ(claim_output(run, options, false), Claim::fresh);
-  EXPECT_EQ(claim_output(run, options, false), Claim::goes_on);
-  const OrderedJson others = {{"learning_rate", 0.4}, {"r", 45}};
-  const std::string message = error_of(Code::usage, [&] { claim_output(run, others, false); });
-  EXPECT_NE(message.find("learning_rate 0.4 (there 0.3)"), std::string::npos) << message;
-  EXPECT_EQ(message.find("r 45"), std::string::npos) << message;
+  const RunIdentity options{{{"learning_rate", 0.3}, {"r", 45}}};
+  EXPECT_EQ(claim_output(run, options, plain), Claim::fresh);
+  EXPECT_EQ(claim_output(run, options, plain), Claim::goes_on);
+  const RunIdentity others{{{"learning_rate", 0.4}, {"r", 45}}};
+  for (const ClaimRules& rules : {plain, resumes}) {
+    const std::string message = error_of(Code::usage, [&] { claim_output(run, others, rules); });
+    EXPECT_NE(message.find("learning_rate 0.4 (there 0.3)"), std::string::npos) << message;
+    EXPECT_EQ(message.find("r 45"), std::string::npos) << message;
+  }
   mark_finished(run, options);
-  EXPECT_EQ(claim_output(run, options, false), Claim::finished);
-  EXPECT_EQ(claim_output(run, others, true), Claim::fresh);
-  EXPECT_EQ(claim_output(run, others, false), Claim::goes_on);
+  EXPECT_EQ(claim_output(run, options, plain), Claim::finished);
+  EXPECT_EQ(claim_output(run, others, overwrites), Claim::fresh);
+  EXPECT_EQ(claim_output(run, others, plain), Claim::goes_on);
+}
+
+TEST(Marker, OtherFilesBehindTheSameNamesAreNamed) {
+  const Scratch scratch;
+  const OrderedJson options = {{"r", 1}}, data = {{"d.csv", "1"}}, model = {{"config.json", "2"}, {"vocab.txt", "3"}};
+  const RunIdentity run{options, {{"train_file", data}, {"model_name_or_path", model}}};
+  claim_output(scratch.path(), run, plain);
+  EXPECT_EQ(check_claim(scratch.path(), {options, {{"train_file", data}}}, plain), Claim::goes_on) << "the model is not on disk";
+  mark_finished(scratch.path(), run);
+  const RunIdentity other{
+      options, {{"train_file", {{"d.csv", "9"}}}, {"model_name_or_path", {{"config.json", "2"}, {"tokenizer.json", "4"}}}}};
+  for (const ClaimRules& rules : {plain, resumes}) {
+    const std::string message = error_of(Code::usage, [&] { check_claim(scratch.path(), other, rules); });
+    for (const char* part :
+         {"train_file: d.csv has changed", "tokenizer.json is new", "vocab.txt is gone", "--overwrite_output_dir"})
+      EXPECT_NE(message.find(part), std::string::npos) << message;
+    EXPECT_EQ(message.find("config.json"), std::string::npos) << message;
+  }
+  EXPECT_EQ(check_claim(scratch.path(), other, overwrites), Claim::fresh);
+}
+
+TEST(Marker, ALongerRunGoesOnWhereItIsToldTo) {
+  const Scratch scratch;
+  const auto run = [](int64_t steps, double epochs, int64_t r = 1) {
+    return RunIdentity{{{"max_steps", steps}, {"num_train_epochs", epochs}, {"r", r}}};
+  };
+  claim_output(scratch.path(), run(10, 3), plain);
+  mark_finished(scratch.path(), run(10, 3));
+  EXPECT_NE(error_of(Code::usage, [&] { check_claim(scratch.path(), run(20, 3), plain); }).find("--overwrite_output_dir"),
+            std::string::npos)
+      << "without a checkpoint there is nothing to go on from";
+  save(scratch.path(), 10);
+  const std::string message = error_of(Code::usage, [&] { check_claim(scratch.path(), run(20, 3), plain); });
+  EXPECT_NE(message.find("--resume_from_checkpoint true"), std::string::npos) << message;
+  EXPECT_EQ(message.find("--overwrite_output_dir"), std::string::npos) << message;
+  for (const RunIdentity& other : {run(9, 3), run(20, 2), run(20, 3, 2), run(-1, 3)})
+    error_of(Code::usage, [&] { check_claim(scratch.path(), other, resumes); });
+  EXPECT_EQ(claim_output(scratch.path(), run(20, 3), resumes), Claim::goes_on);
+  EXPECT_EQ(check_claim(scratch.path(), run(20, 3), plain), Claim::goes_on) << "from here it is this run";
 }
 
 TEST(Marker, AFolderOfOtherFilesIsLeftAlone) {
   const Scratch scratch;
   scratch.write("thesis.txt", "");
-  error_of(Code::usage, [&] { claim_output(scratch.path(), {{"r", 1}}, false); });
+  error_of(Code::usage, [&] { claim_output(scratch.path(), {{{"r", 1}}}, plain); });
   EXPECT_FALSE(fs::exists(scratch / "run.json"));
-  claim_output(scratch.path(), {{"r", 1}}, true);
+  claim_output(scratch.path(), {{{"r", 1}}}, overwrites);
   EXPECT_TRUE(fs::exists(scratch / "thesis.txt"));
 }
 
 TEST(Marker, OverwritingDropsCheckpoints) {
   const Scratch scratch;
-  claim_output(scratch.path(), {{"r", 1}}, false);
+  claim_output(scratch.path(), {{{"r", 1}}}, plain);
   save(scratch.path(), 2);
   fs::create_directories(scratch / ".checkpoint-4.tmp-77");
-  claim_output(scratch.path(), {{"r", 1}}, true);
+  claim_output(scratch.path(), {{{"r", 1}}}, overwrites);
   EXPECT_TRUE(list_checkpoints(scratch.path()).empty());
   EXPECT_FALSE(fs::exists(scratch / ".checkpoint-4.tmp-77"));
 }

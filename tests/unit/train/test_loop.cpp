@@ -148,5 +148,61 @@ TEST(Loop, ALossThatIsNotFiniteEndsTheRun) {
   error_of(Code::bad_input, [&] { TrainingLoop(run.inputs()).run(); });
 }
 
+// Interrupted wherever it asks, within an evaluation too, a run ends in the same bits, with the same best and the same log.
+TEST(Loop, AnInterruptAnywhereChangesNothing) {
+  const auto configure = [](int kind, TinyRun& run) {
+    EvaluationOptions& evaluation = run.options.evaluation;
+    evaluation.metric_for_best_model = "loss";
+    run.options.optimizer.learning_rate = 5;  // so that some are worse
+    run.rules.batch_size = 1;
+    if (kind == 1) run.options.output.save_steps = 4;  // evaluations between checkpoints
+    if (kind == 2) evaluation.eval_strategy = "epoch";
+    if (kind == 2) run.options.output.logging_strategy = "epoch";
+    if (kind == 3) evaluation.eval_on_start = true;
+  };
+  for (int kind = 0; kind < 4; ++kind) {
+    const Scratch scratch;
+    TinyRun whole(scratch / "whole");
+    configure(kind, whole);
+    int asks = 0;
+    whole.interrupted = [&] { return ++asks < 0; };
+    const TrainState unbroken = run_whole(whole);
+    ASSERT_GT(asks, 8);
+    for (int moment = 1; moment <= asks; ++moment) {
+      const fs::path folder = scratch / str(moment);
+      TinyRun broken(folder), again(folder);
+      configure(kind, broken);
+      configure(kind, again);
+      int asked = 0;
+      broken.interrupted = [&] { return ++asked == moment; };
+      EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
+      const TrainState resumed = run_whole(again);
+      EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log)) << kind << " " << moment;
+      EXPECT_EQ(resumed.best_checkpoint, unbroken.best_checkpoint) << kind << " " << moment;
+      EXPECT_EQ(resumed.best_metric, unbroken.best_metric);
+      EXPECT_TRUE(at::equal(again.pipeline.weights.P, whole.pipeline.weights.P)) << kind << " " << moment;
+      fs::remove_all(folder);
+    }
+  }
+}
+
+// Killed right behind a checkpoint, before what is due at the epoch's end.
+TEST(Loop, ACheckpointKnowsWhatItsStepStillOwes) {
+  const Scratch scratch;
+  const auto configure = [](TinyRun& run) {
+    run.options.evaluation.eval_strategy = "epoch";
+    run.options.output.save_steps = 1;
+  };
+  TinyRun whole(scratch / "whole");
+  configure(whole);
+  const TrainState unbroken = run_whole(whole);
+  for (int step = 1; step < 8; ++step) {
+    TinyRun again(scratch / str(step));
+    configure(again);
+    again.options.output.resume_from_checkpoint = (scratch / "whole" / checkpoint_name(step)).string();
+    EXPECT_EQ(timeless(run_whole(again).log), timeless(unbroken.log)) << step;
+  }
+}
+
 }  // namespace
 }  // namespace dept

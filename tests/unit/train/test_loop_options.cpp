@@ -243,5 +243,51 @@ TEST(LoopOptions, EveryEntryIsTold) {
   EXPECT_EQ(told, loop.log);
 }
 
+TEST(LoopOptions, TheBestOfTheRunThatItGoesOnFromIsKept) {
+  const Scratch scratch;
+  const auto configure = [](TinyRun& run) {
+    run.options.evaluation.metric_for_best_model = "loss";
+    run.options.evaluation.load_best_model_at_end = true;
+    run.options.output.save_total_limit = 1;
+    run.options.optimizer.learning_rate = 5;  // so that the first is the best
+  };
+  TinyRun whole(scratch / "whole"), first(scratch / "first"), second(scratch / "second"), third(scratch / "third");
+  for (TinyRun* run : {&whole, &first, &second, &third}) configure(*run);
+  const TrainState unbroken = run_whole(whole);
+  ASSERT_LT(unbroken.best_checkpoint, "checkpoint-6");
+  int asked = 0;
+  first.interrupted = [&] { return ++asked == 11; };
+  EXPECT_FALSE(TrainingLoop(first.inputs()).run());
+  const fs::path newest = list_checkpoints(scratch / "first").back();
+  ASSERT_GE(newest.filename(), unbroken.best_checkpoint);
+
+  second.options.output.resume_from_checkpoint = newest.string();
+  const TrainState moved = run_whole(second);
+  EXPECT_EQ(moved.best_checkpoint, unbroken.best_checkpoint);
+  EXPECT_EQ(moved.best_metric, unbroken.best_metric);
+  EXPECT_TRUE(at::equal(second.pipeline.weights.P, whole.pipeline.weights.P));
+  EXPECT_TRUE(fs::exists(scratch / "second" / moved.best_checkpoint)) << "without the other folder too";
+
+  // By another metric that best is none.
+  third.options.evaluation.metric_for_best_model = "accuracy";
+  third.options.output.resume_from_checkpoint = newest.string();
+  EXPECT_NE(run_whole(third).best_metric, unbroken.best_metric);
+  EXPECT_FALSE(fs::exists(scratch / "third" / unbroken.best_checkpoint));
+}
+
+TEST(LoopOptions, ALongerRunGoesOnAsTheLongOneWouldHave) {
+  const Scratch scratch;
+  TinyRun whole(scratch / "whole"), first(scratch / "run"), longer(scratch / "run");
+  for (TinyRun* run : {&whole, &first, &longer}) run->options.schedule.lr_scheduler_type = "constant";
+  first.options.schedule.max_steps = 4;
+  const TrainState unbroken = run_whole(whole);
+  EXPECT_EQ(run_whole(first).step, 4);
+  const TrainState gone_on = run_whole(longer);
+  EXPECT_TRUE(at::equal(longer.pipeline.weights.P, whole.pipeline.weights.P));
+  std::string log = timeless(gone_on.log);
+  EXPECT_EQ(gone_on.step, 8);
+  EXPECT_EQ(gone_on.best_metric, unbroken.best_metric);
+}
+
 }  // namespace
 }  // namespace dept
