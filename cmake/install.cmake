@@ -1,13 +1,15 @@
 # cmake --install gives a tree that can be moved: bin/dept, the libraries, LibTorch beside them, headers, and find_package(dept).
+# --component runtime leaves out what only another project's build needs.
 # The folder is always lib/, also where the system's is another: deptConfig.cmake and the program's rpath count on it.
 include(CMakePackageConfigHelpers)
+set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME development)
 get_property(dept_folders GLOBAL PROPERTY DEPT_FOLDERS)
 install(TARGETS dept ${dept_folders} EXPORT deptTargets ARCHIVE DESTINATION lib)
 install(EXPORT deptTargets NAMESPACE dept:: DESTINATION lib/cmake/dept)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/deptConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES cmake/deptConfig.cmake cmake/dependencies.cmake ${PROJECT_BINARY_DIR}/deptConfigVersion.cmake DESTINATION lib/cmake/dept)
 if(TARGET dept_program)
-  install(TARGETS dept_program DESTINATION bin)
+  install(TARGETS dept_program DESTINATION bin COMPONENT runtime)
 endif()
 install(DIRECTORY include/dept DESTINATION include)
 
@@ -17,8 +19,9 @@ if(DEPT_CUDA)
   list(APPEND torch_parts c10_cuda torch_cuda)
 endif()
 foreach(part ${torch_parts})
-  install(PROGRAMS ${DEPT_TORCH_LIB}/lib${part}.so DESTINATION lib/dept)
+  install(PROGRAMS ${DEPT_TORCH_LIB}/lib${part}.so DESTINATION lib/dept COMPONENT runtime)
 endforeach()
-install(PROGRAMS ${DEPT_TORCH_LIB}/libgomp.so.1 ${DEPT_TORCH_LIB}/libcudart.so.13 ${DEPT_TORCH_LIB}/libcupti.so.13 DESTINATION lib/dept)
-install(PROGRAMS ${DEPT_ARROW_LIB}/libarrow.so.2600 ${DEPT_ARROW_LIB}/libparquet.so.2600 DESTINATION lib/dept)
-install(FILES LICENSE README.md CHANGELOG.md DESTINATION share/doc/dept)
+install(PROGRAMS ${DEPT_TORCH_LIB}/libgomp.so.1 ${DEPT_TORCH_LIB}/libcudart.so.13 ${DEPT_TORCH_LIB}/libcupti.so.13
+        DESTINATION lib/dept COMPONENT runtime)
+install(PROGRAMS ${DEPT_ARROW_LIB}/libarrow.so.2600 ${DEPT_ARROW_LIB}/libparquet.so.2600 DESTINATION lib/dept COMPONENT runtime)
+install(FILES LICENSE README.md CHANGELOG.md DESTINATION share/doc/dept COMPONENT runtime)

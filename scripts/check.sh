@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 . scripts/versions.env
-readonly all_sections=(format scripts asan tidy cuda tokenizers hub long)
+readonly all_sections=(format scripts asan tidy cuda tokenizers hub python long)
 
 check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror; }
 
@@ -43,17 +43,25 @@ check_tokenizers() {
   DEPT_TOKENIZERS=$(realpath "$folder") ctest --test-dir build/release --output-on-failure --no-tests=error -L tokenizers
 }
 
-# One cache for the program and for Python's huggingface_hub and datasets, in an environment of their own or that of DEPT_HUB_PYTHON.
-check_hub() {
-  local python=${DEPT_HUB_PYTHON:-.deps/hub-python/bin/python}
-  if [ ! -x "$python" ] && ! { python3 -m venv .deps/hub-python && "$python" -m pip -q --disable-pip-version-check install "${hub_peers[@]}"; } >&2; then
-    rm -rf .deps/hub-python
-    say "no Python environment with ${hub_peers[*]} could be made: left out"
+# beside_python SCRIPT PYTHON FOLDER PACKAGE...: a script that runs the program beside Python packages, by PYTHON or, if that is empty, in
+# an environment of their own in FOLDER. Where that cannot be made, a line says so.
+beside_python() {
+  local script=$1 python=${2:-$3/bin/python} folder=$3
+  shift 3
+  if [ ! -x "$python" ] && ! { python3 -m venv "$folder" && "$python" -m pip -q --disable-pip-version-check install "$@"; } >&2; then
+    rm -rf "$folder"
+    say "no Python environment with $* could be made: left out"
     return
   fi
   scripts/build.sh release --target dept_program
-  "$python" tests/hub/beside_python.py build/release/bin/dept
+  "$python" "$script" build/release/bin/dept
 }
+
+# One cache for the program and for Python's huggingface_hub and datasets.
+check_hub() { beside_python tests/hub/beside_python.py "${DEPT_HUB_PYTHON:-}" .deps/hub-python "${hub_peers[@]}"; }
+
+# The blocks of docs/python.md.
+check_python() { beside_python tests/python/page.py "${DEPT_PAGE_PYTHON:-}" .deps/page-python "${page_peers[@]}"; }
 
 check_long() {
   scripts/build.sh release

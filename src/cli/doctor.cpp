@@ -10,6 +10,7 @@
 
 #include "cli/command.h"
 #include "cli/frame.h"
+#include "dept/base/cpus.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/tensor/context.h"
@@ -62,6 +63,9 @@ OrderedJson examine(int threads) {
   found["avx512"] = __builtin_cpu_supports("avx512f") != 0;
   found["bf16"] = cpu_has_bf16();
   found["cores"] = physical_cores();
+  const std::optional<CpuQuota> quota = cpu_quota();
+  found["cpu_quota"] = quota ? OrderedJson(quota->cpus) : OrderedJson();
+  found["cpu_quota_file"] = quota ? OrderedJson(quota->file.string()) : OrderedJson();
   found["threads"] = threads;
   found["memory_gb"] = memory_bytes("MemTotal") / gigabyte;
   found["memory_available_gb"] = memory_bytes("MemAvailable") / gigabyte;
@@ -96,7 +100,10 @@ std::string table(const OrderedJson& found) {
     out += str(name, "  ", value, "\n");
   };
   row("dept", str(text("version"), ", LibTorch ", text("libtorch")));
-  row("CPU", str(text("cpu"), ", ", found["cores"], " physical cores, ", found["threads"], " threads used"));
+  row("CPU", text("cpu"));
+  const std::string quota =
+      found["cpu_quota"].is_null() ? "none" : str(found["cpu_quota"], " CPUs (", text("cpu_quota_file"), ")");
+  row("threads", str(found["threads"], " used; physical cores by affinity: ", found["cores"], "; cgroup quota: ", quota));
   row("vectors", str("AVX2 ", has("avx2"), ", AVX-512 ", has("avx512"), ", bf16 products ", has("bf16")));
   row("products", str("fp32 ", number("gemm_fp32_gflops", "GFLOP/s"), ", bf16 ", number("gemm_bf16_gflops", "GFLOP/s"),
                       "; --dtype auto is ", text("dtype_auto")));
@@ -111,7 +118,7 @@ std::string table(const OrderedJson& found) {
 
 int run_doctor(const std::vector<std::string>& arguments) {
   bool as_json = false;
-  int64_t threads = physical_cores();
+  int64_t threads = default_threads();
   OptionSet set;
   set.add("json", as_json, "one JSON object");
   set.add("threads", threads, "threads of the measurement").min(1).max(1024);

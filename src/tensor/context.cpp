@@ -1,15 +1,13 @@
 #include "dept/tensor/context.h"
 
 #include <ATen/Parallel.h>
-#include <sched.h>
 
-#include <algorithm>
 #include <fstream>
-#include <set>
 #include <string>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/tensor/busy_cpus.h"
 #include "dept/tensor/retained_memory.h"
 
 namespace dept {
@@ -67,22 +65,9 @@ bool cpu_has_int8() {
          __builtin_cpu_supports("avx512vnni") != 0;
 }
 
-int physical_cores() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 1;
-  std::set<std::string> cores;  // one sibling list a physical core
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed)) continue;
-    std::string siblings;
-    std::getline(std::ifstream(str("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list")), siblings);
-    cores.insert(siblings.empty() ? str("cpu", cpu) : siblings);
-  }
-  return std::max<int>(1, static_cast<int>(cores.size()));
-}
-
 void configure_process(int threads) {
   at::set_num_threads(threads);
+  share_busy_cpus(threads);
   retain_tensor_memory();
 }
 

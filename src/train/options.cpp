@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "dept/base/cpus.h"
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
@@ -219,7 +220,9 @@ void describe(ModelOptions& o, OptionSet& set) {
   set.add("quantization", &o.quantization, "the same as --backbone_dtype int8");
   set.add("bf16", &o.bf16, "the same as --dtype bf16");
   set.add("device", &o.device, "where to compute").choices({"cpu", "auto"});
-  set.add("threads", &o.threads, "threads; 0 is one a physical core").min(0).max(4096);
+  set.add("threads", &o.threads, "threads; 0 is OMP_NUM_THREADS, else one a physical core within affinity and cgroup quotas")
+      .min(0)
+      .max(4096);
 }
 
 void describe(DataOptions& o, OptionSet& set) {
@@ -416,7 +419,7 @@ Context make_context(const ModelOptions& o, int64_t seed) {
   ctx.compute = parse_dtype(int8 || (o.bf16 && o.dtype == "fp32") ? "bf16" : o.dtype);
   if (int8 && !cpu_has_int8())
     fail(Code::usage, "backbone_dtype", "same, fp32, fp16, bf16 or gguf on a CPU without AVX512-BF16 and AVX512-VNNI", "int8");
-  ctx.threads = o.threads > 0 ? static_cast<int>(o.threads) : physical_cores();
+  ctx.threads = o.threads > 0 ? static_cast<int>(o.threads) : default_threads();
   ctx.seeds = {static_cast<uint64_t>(seed)};
   return ctx;
 }

@@ -35,6 +35,9 @@ TEST(Program, DoctorReportsAsTableAndJson) {
   EXPECT_GT(require<double>(found, "memory_gb", "doctor"), 0);
   EXPECT_EQ(require<int64_t>(found, "threads", "doctor"), 1);
   EXPECT_TRUE(found["problems"].is_array());
+  EXPECT_GE(require<int64_t>(found, "cores", "doctor"), 1);
+  EXPECT_TRUE(found["cpu_quota"].is_null() || found["cpu_quota"] > 0);
+  EXPECT_THAT(run_dept({"doctor", "--threads", "1"}).out, HasSubstr("1 used; physical cores by affinity: "));
 }
 
 TEST(Program, DumpsItsConfiguration) {

@@ -60,11 +60,8 @@ bool cpu_has_bf16();
 /// Whether this CPU has what products of int8 storage need: AVX512-BF16 and AVX512-VNNI.
 bool cpu_has_int8();
 
-/// Physical cores available to this process.
-int physical_cores();
-
-/// Sets the number of threads of ATen and ours, and keeps freed memory in the process (page faults cost more than small
-/// products).
+/// Sets the number of threads of ATen and ours, shares the CPUs with other processes (busy_cpus.h), and keeps freed memory in the
+/// process (page faults cost more than small products).
 void configure_process(int threads);
 
 }  // namespace dept
