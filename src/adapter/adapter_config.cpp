@@ -1,6 +1,8 @@
 #include "adapter/adapter_config.h"
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 #include "dept/base/error.h"
 #include "dept/base/json.h"
@@ -52,17 +54,86 @@ T name_field(T (*parse)(std::string_view), const Json& json, std::string_view ke
   }
 }
 
+int64_t count_or(const Json& json, std::string_view key, int64_t fallback, const std::string& where) {
+  return json.contains(key) && !json[std::string(key)].is_null() ? size_field(json, key, 1, where) : fallback;
+}
+
+void check_choice(const std::string& value, std::initializer_list<const char*> known, const std::string& where) {
+  if (std::find(known.begin(), known.end(), value) == known.end())
+    fail(Code::bad_input, where, str("one of ", join({known.begin(), known.end()}, ", ")), quote(value));
+}
+
 AdapterTask task_from_json(const Json& json, const std::string& where) {
   if (!json.is_object()) fail(Code::bad_input, where, "an object", json.type_name());
   AdapterTask task;
-  task.source_template = value_or<std::string>(json, "source_template", task.source_template, where);
-  task.causal_suffix = value_or<std::string>(json, "causal_suffix", task.causal_suffix, where);
+  for (const auto& [key, field] : {std::pair{"source_template", &task.source_template},
+                                   {"text_column", &task.text_column},
+                                   {"text_pair_column", &task.text_pair_column},
+                                   {"label_column", &task.label_column},
+                                   {"causal_suffix", &task.causal_suffix},
+                                   {"predict_by", &task.predict_by},
+                                   {"dtype", &task.dtype}})
+    *field = value_or<std::string>(json, key, *field, where);
+  check_choice(task.predict_by, {"generate", "score"}, where + ": predict_by");
+  if (!task.dtype.empty()) check_choice(task.dtype, {"fp32", "bf16", "auto", "int8"}, where + ": dtype");
+  task.truncate_head = value_or<bool>(json, "truncate_head", task.truncate_head, where);
+  task.generation_max_length = count_or(json, "generation_max_length", task.generation_max_length, where);
+  task.generation_num_beams = count_or(json, "generation_num_beams", task.generation_num_beams, where);
+  if (const int64_t most = count_or(json, "max_new_tokens", 0, where); most > 0) task.max_new_tokens = most;
   task.labels = value_or<std::vector<std::string>>(json, "labels", {}, where);
   task.label_words = value_or<std::vector<std::string>>(json, "label_words", task.labels, where);
   if (task.label_words.size() != task.labels.size())
     fail(Code::bad_input, str(where, ": label_words"), str(task.labels.size(), " words, one a label"),
          str(task.label_words.size()));
   return task;
+}
+
+// What PEFT and the original's fork of it write that is read here, or tells how the adapter was made and changes no answer.
+constexpr std::string_view known_fields[] = {"auto_mapping",
+                                             "base_model_name_or_path",
+                                             "bias",
+                                             "delta_alignment",
+                                             "hidden_size",
+                                             "inference_mode",
+                                             "init_lora_weights",
+                                             "load_lora_embedding_B",
+                                             "load_lora_embeddings",
+                                             "lora_alpha",
+                                             "max_length",
+                                             "modules_to_save",
+                                             "num_attention_heads",
+                                             "num_layers",
+                                             "num_transformer_submodules",
+                                             "num_virtual_tokens",
+                                             "peft_type",
+                                             "peft_version",
+                                             "pooling",
+                                             "prompt_tuning_init",
+                                             "prompt_tuning_init_text",
+                                             "r",
+                                             "revision",
+                                             "runtime_config",
+                                             "save_lora_embeddings",
+                                             "semantics",
+                                             "task",
+                                             "task_type",
+                                             "token_dim",
+                                             "tokenizer_kwargs",
+                                             "tokenizer_name_or_path"};
+
+std::vector<std::string> unknown_fields(const Json& json) {
+  std::vector<std::string> names;
+  for (const auto& [key, value] : json.items())
+    if (!value.is_null() && std::find(std::begin(known_fields), std::end(known_fields), key) == std::end(known_fields))
+      names.push_back(key);
+  return names;
+}
+
+// PEFT adds the names of heads by itself; modules of the model that are trained otherwise are no prompt.
+void check_modules_to_save(const Json& json, bool classifies, const std::string& where) {
+  for (const std::string& name : value_or<std::vector<std::string>>(json, "modules_to_save", {}, where))
+    if (!classifies || (name != "classifier" && name != "score"))
+      fail(Code::bad_input, where + ": modules_to_save", classifies ? "classifier and score alone" : "none", quote(name));
 }
 
 AdapterConfig config_from_json(const Json& json, const std::string& where) {
@@ -87,10 +158,13 @@ AdapterConfig config_from_json(const Json& json, const std::string& where) {
   for (const auto& [key, field] : {std::pair{"prompt_tuning_init", &config.prompt_tuning_init},
                                    {"prompt_tuning_init_text", &config.prompt_tuning_init_text},
                                    {"base_model_name_or_path", &config.base_model_name_or_path},
+                                   {"revision", &config.revision},
                                    {"task_type", &config.task_type},
                                    {"tokenizer_name_or_path", &config.tokenizer_name_or_path}})
     *field = value_or<std::string>(json, key, "", where);
   config.inference_mode = value_or<bool>(json, "inference_mode", false, where);
+  config.unknown_fields = unknown_fields(json);
+  check_modules_to_save(json, config.classifies(), where);
 
   for (const auto& [key, field] : {std::pair{"hidden_size", &config.hidden_size},
                                    {"num_layers", &config.num_layers},
@@ -146,11 +220,25 @@ Json original_json(const AdapterConfig& config, bool with_delta) {
   return json;
 }
 
+OrderedJson task_json(const AdapterTask& task) {
+  OrderedJson json = {{"source_template", task.source_template}, {"text_column", task.text_column},
+                      {"label_column", task.label_column},       {"causal_suffix", task.causal_suffix},
+                      {"truncate_head", task.truncate_head},     {"labels", task.labels},
+                      {"label_words", task.label_words},         {"predict_by", task.predict_by}};
+  if (!task.text_pair_column.empty()) json["text_pair_column"] = task.text_pair_column;
+  json["generation_max_length"] = task.generation_max_length;
+  json["generation_num_beams"] = task.generation_num_beams;
+  if (task.max_new_tokens) json["max_new_tokens"] = *task.max_new_tokens;
+  if (!task.dtype.empty()) json["dtype"] = task.dtype;
+  return json;
+}
+
 OrderedJson to_json(const AdapterConfig& config) {
   OrderedJson json;
   json["peft_type"] = to_string(config.peft_type);
   json["task_type"] = text_or_null(config.task_type);
   json["base_model_name_or_path"] = text_or_null(config.base_model_name_or_path);
+  json["revision"] = text_or_null(config.revision);
   json["tokenizer_name_or_path"] = text_or_null(config.tokenizer_name_or_path);
   json["inference_mode"] = config.inference_mode;
   json["num_virtual_tokens"] = config.num_virtual_tokens;
@@ -167,10 +255,7 @@ OrderedJson to_json(const AdapterConfig& config) {
   }
   if (config.pooling) json["pooling"] = to_string(*config.pooling);
   json["semantics"] = our_semantics;
-  json["task"] = {{"source_template", config.task.source_template},
-                  {"causal_suffix", config.task.causal_suffix},
-                  {"labels", config.task.labels},
-                  {"label_words", config.task.label_words}};
+  json["task"] = task_json(config.task);
   return json;
 }
 

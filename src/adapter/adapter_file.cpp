@@ -59,8 +59,17 @@ std::unique_ptr<TensorSource> open_adapter_weights(const fs::path& folder) {
   fail(Code::io, folder.string(), str(tensors_name, " or ", torch_name, " in this folder"), "neither");
 }
 
+int64_t head_rows(const fs::path& folder) {
+  const auto file = open_adapter_weights(folder);
+  const HeadForm form = head_form(*file);
+  return form == HeadForm::none ? 0 : head_size(*file, form, {}).first;
+}
+
 Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed, const LoadDelta& load) {
   AdapterConfig config = read_adapter_config(folder);
+  if (!config.unknown_fields.empty())
+    log::warn(str("[", (folder / adapter_config_name).string(),
+                  "] not known here and without effect: ", join(config.unknown_fields, ", ")));
   const bool loads_A = load.embeddings.value_or(config.load_lora_embeddings);
   const bool loads_B = loads_A && load.embedding_B.value_or(config.load_lora_embedding_B);
   config.load_lora_embeddings = config.load_lora_embedding_B = true;  // whatever is trained from here on is to be kept

@@ -56,6 +56,7 @@ int run_eval(const std::vector<std::string>& arguments) {
   describe(options, set);
   set.add("split", &o.split, "what to judge on (default: the test data, or validation data where only those are given)")
       .choices({"train", "validation", "test"});
+  set.add("truncate", options.data.truncate, "cut sources that are too long for the model's positions");
   set.add("output", o.output, "write the metrics to this file too");
   if (!read_command_line(set, arguments,
                          {"Usage: dept eval [RECIPE.yaml] [--peft_model_id DIR] --test_file FILE | --task_name TASK [--flags]\n"
@@ -64,13 +65,13 @@ int run_eval(const std::vector<std::string>& arguments) {
     return 0;
   const SplitName split = chosen_split(o);
   keep_one_file(options.data, split);
-  bool head = false;
+  AdapterConfig config;
   if (!options.model.peft_model_id.empty()) {
     place_adapter(options.model);
-    const AdapterConfig config = read_adapter_config(options.model.peft_model_id);
-    adopt_model(config, options.model, options.data);
-    adopt_task(config, options.data, set);
-    head = config.classifies();
+    config = read_adapter_config(options.model.peft_model_id);
+    adopt_model(config, options.model, options.data, set);
+    adopt_dtype(config, options.model, set);
+    adopt_task(config, options.data, options.evaluation, set);
   }
   const SplitName loaded = options.data.named() ? split : SplitName::test;
   options.data.cache_dir = options.model.hub.cache_dir;
@@ -79,7 +80,8 @@ int run_eval(const std::vector<std::string>& arguments) {
                if (check_source(options.model)) check_model(options.model);
              }});
   place_model(options.model);
-  const TaskData task = load_task(options.data, options.schedule.seed, {loaded}, head);
+  adopt_label_names(config, options.model, options.data);
+  const TaskData task = load_task(options.data, options.schedule.seed, {loaded}, config.classifies());
   options.data.task.labels = task.labels;
   options.data.task.label_words = task.label_words;
   const Context ctx = make_context(options.model, options.schedule.seed);
@@ -88,6 +90,7 @@ int run_eval(const std::vector<std::string>& arguments) {
   Pipeline pipeline = load_pipeline(ctx, options.model, options.data);
   pipeline.rules.max_target = longest_target(task, options.evaluation, *pipeline.tokenizer, pipeline.rules);
   const PredictRules rules = predict_rules(options.evaluation, task, pipeline, ctx.threads);
+  if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
   const std::vector<TextExample>& rows = rows_of(task, loaded);
   const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, ctx.threads);
   const std::string line = metrics_json(evaluate(ctx, pipeline, rules, task, rows, examples, "evaluate")).dump() + "\n";

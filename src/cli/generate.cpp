@@ -20,39 +20,42 @@ namespace {
 /// What is given takes the place of the model's own defaults.
 struct GenerateOptions {
   ModelOptions model;
-  std::optional<int64_t> max_new_tokens, min_new_tokens, no_repeat_ngram_size, num_beams, num_return_sequences, top_k;
-  std::optional<double> repetition_penalty, length_penalty, temperature, top_p;
-  std::optional<bool> do_sample;
+  AskedGeneration asked;
   std::optional<std::string> early_stopping;
   int64_t seed = 42;
   std::vector<std::string> eos_token_id;
   std::optional<std::string> stop;
   std::string input, output;
   std::optional<int64_t> batch_size;
+  bool truncate = false;
 };
 
 void describe(GenerateOptions& o, OptionSet& set) {
   describe(o.model, set);
   set.section("Generation (defaults: the model's generation_config.json, then transformers')");
-  set.add("max_new_tokens", o.max_new_tokens, "longest answer [20]").min(0).max(1 << 20);
-  set.add("min_new_tokens", o.min_new_tokens, "no end before so many tokens [0]").min(0);
-  set.add("num_beams", o.num_beams, "beams of the search; 1: none [1]").min(1).max(1 << 10);
-  set.add("length_penalty", o.length_penalty, "beams are ranked by log p / length^penalty; above 0 favours long answers [1]");
+  set.add("max_new_tokens", o.asked.max_new_tokens, "longest answer [20]").min(0).max(1 << 20);
+  set.add("min_new_tokens", o.asked.min_new_tokens, "no end before so many tokens [0]").min(0);
+  set.add("num_beams", o.asked.num_beams, "beams of the search; 1: none [1]").min(1).max(1 << 10);
+  set.add("length_penalty", o.asked.length_penalty,
+          "beams are ranked by log p / length^penalty; above 0 favours long answers [1]");
   set.add("early_stopping", o.early_stopping, "end a beam search as soon as num_beams answers are there [false]")
       .choices({"true", "false", "never"});
-  set.add("num_return_sequences", o.num_return_sequences, "answers to each prompt: beams or samples [1]").min(1).max(1 << 16);
-  set.add("do_sample", o.do_sample, "draw each token [false: the likeliest]");
-  set.add("temperature", o.temperature, "of the draw; below 1 sharpens [1]").min(1e-6);
-  set.add("top_k", o.top_k, "draw from the k likeliest; 0: from all [50]").min(0);
-  set.add("top_p", o.top_p, "draw from the likeliest that together have this probability [1]").min(0).max(1);
+  set.add("num_return_sequences", o.asked.num_return_sequences, "answers to each prompt: beams or samples [1]")
+      .min(1)
+      .max(1 << 16);
+  set.add("do_sample", o.asked.do_sample, "draw each token [false: the likeliest]");
+  set.add("temperature", o.asked.temperature, "of the draw; below 1 sharpens [1]").min(1e-6);
+  set.add("top_k", o.asked.top_k, "draw from the k likeliest; 0: from all [50]").min(0);
+  set.add("top_p", o.asked.top_p, "draw from the likeliest that together have this probability [1]").min(0).max(1);
   set.add("seed", o.seed, "of the draws").min(0);
-  set.add("repetition_penalty", o.repetition_penalty, "above 1: tokens that were there become less likely [1]").min(1e-6);
-  set.add("no_repeat_ngram_size", o.no_repeat_ngram_size, "no sequence of so many tokens twice; 0: off [0]").min(0);
+  set.add("repetition_penalty", o.asked.repetition_penalty, "above 1: tokens that were there become less likely [1]").min(1e-6);
+  set.add("no_repeat_ngram_size", o.asked.no_repeat_ngram_size, "no sequence of so many tokens twice; 0: off [0]").min(0);
   set.add("eos_token_id", o.eos_token_id, "ids that end an answer, by commas [the model's]");
   set.add("stop", o.stop, "a text that ends an answer and is cut from it, or several as a JSON list");
   set.section("Input and output");
   set.add("input", o.input, "file of JSON lines (default: standard input)");
   set.add("output", o.output, "file of JSON lines (default: standard output)");
+  set.add("truncate", o.truncate, "cut a text that is too long for the model's positions or the adapter's rows");
   set.add("batch_size", o.batch_size,
           str("lines that run together [as many as make ", full_batch_tokens, " tokens, read and written]"))
       .min(1)
@@ -69,29 +72,19 @@ Ids given_eos_ids(const GenerateOptions& options) {
   return ids;
 }
 
-GenerationOptions generation_options(const GenerateOptions& given, const LoadedModel& model) {
-  GenerationOptions o = generation_defaults(model.path, model.backbone->info());
-  const auto set = [](auto& field, const auto& value) {
-    if (value) field = *value;
-  };
-  set(o.max_new_tokens, given.max_new_tokens);
-  set(o.min_new_tokens, given.min_new_tokens);
-  set(o.num_beams, given.num_beams);
-  set(o.length_penalty, given.length_penalty);
-  set(o.num_return_sequences, given.num_return_sequences);
-  set(o.do_sample, given.do_sample);
-  set(o.temperature, given.temperature);
-  set(o.top_k, given.top_k);
-  set(o.top_p, given.top_p);
-  set(o.repetition_penalty, given.repetition_penalty);
-  set(o.no_repeat_ngram_size, given.no_repeat_ngram_size);
+GenerationOptions resolved(const GenerateOptions& given, const LoadedModel& model) {
+  AskedGeneration asked = given.asked;
   if (given.early_stopping)
-    o.early_stopping = *given.early_stopping == "never"  ? EarlyStopping::never
-                       : *given.early_stopping == "true" ? EarlyStopping::yes
-                                                         : EarlyStopping::no;
+    asked.early_stopping = *given.early_stopping == "never"  ? EarlyStopping::never
+                           : *given.early_stopping == "true" ? EarlyStopping::yes
+                                                             : EarlyStopping::no;
+  asked.eos_ids = given_eos_ids(given);
+  const ModelInfo& info = model.backbone->info();
+  GenerationOptions o = generation_options(model.path, info, asked);
   o.seed = static_cast<uint64_t>(given.seed);
-  if (const Ids ids = given_eos_ids(given); !ids.empty()) o.eos_ids = ids;
-  if (o.eos_ids.empty() && model.tokenizer && model.tokenizer->eos_id) o.eos_ids = {*model.tokenizer->eos_id};
+  // A model that names no end token at all has its tokenizer's.
+  if (info.eos_ids.empty() && o.eos_ids.empty() && model.tokenizer && model.tokenizer->eos_id)
+    o.eos_ids = {*model.tokenizer->eos_id};
   return o;
 }
 
@@ -106,25 +99,20 @@ std::vector<std::string> stop_texts(const GenerateOptions& options, const Loaded
   return stops;
 }
 
-/// {"prompt": text}, {"input_ids": [..]} or a text.
-Ids input_ids(const LoadedModel& model, const Json& line, const std::string& where) {
-  if (line.is_string()) return encode_text(model, line.get<std::string>(), true, where);
-  if (!line.is_object() || line.contains("prompt") == line.contains("input_ids")) {
-    fail(Code::bad_input, where, "a string or an object with prompt or input_ids", quote(line.dump()));
-  }
-  if (line.contains("input_ids")) return require_ids(model, line, "input_ids", where);
-  return encode_text(model, require<std::string>(line, "prompt", where), true, where);
-}
-
 class Generator {
  public:
   Generator(const GenerateOptions& given, const LoadedModel& model)
-      : options_(generation_options(given, model)), stops_(stop_texts(given, model)), model_(model), batch_(model) {}
+      : options_(resolved(given, model)),
+        least_(given.asked.max_new_tokens.value_or(std::min<int64_t>(options_.max_new_tokens, 1))),
+        stops_(stop_texts(given, model)),
+        model_(model),
+        texts_(model, given.truncate),
+        batch_(model) {}
 
   /// Returns the tokens that the line brings, with those that its answers may have.
   int64_t add(const Json& line, const std::string& where) {
-    const Ids ids = input_ids(model_, line, where);
-    batch_.add(ids, static_cast<int64_t>(ids.size()), where);
+    const Ids ids = input_ids(line, where);
+    batch_.add(ids, static_cast<int64_t>(ids.size()), least_, where);
     counted_.push_back(model_.encoder_decoder() ? Ids() : ids);
     return static_cast<int64_t>(ids.size()) + written_tokens(options_);
   }
@@ -140,7 +128,10 @@ class Generator {
     }
   }
 
-  void report() const { log::info(str("[generate] answers ", answers_, ", tokens ", tokens_, ", seconds ", seconds_)); }
+  void report() const {
+    texts_.report();
+    log::info(str("[generate] answers ", answers_, ", tokens ", tokens_, ", seconds ", seconds_));
+  }
 
   /// Whether an answer may be shown as it comes: one prompt, one answer, text, and no search that changes its mind.
   bool streams() const {
@@ -158,6 +149,15 @@ class Generator {
   }
 
  private:
+  /// {"prompt": text}, {"input_ids": [..]} or a text.
+  Ids input_ids(const Json& line, const std::string& where) {
+    if (line.is_string()) return texts_.source({}, line.get<std::string>(), least_, where);
+    if (!line.is_object() || line.contains("prompt") == line.contains("input_ids"))
+      fail(Code::bad_input, where, "a string or an object with prompt or input_ids", quote(line.dump()));
+    if (line.contains("input_ids")) return require_ids(model_, line, "input_ids", where);
+    return texts_.source({}, require<std::string>(line, "prompt", where), least_, where);
+  }
+
   std::vector<std::vector<Generated>> answers(const TokenSink& sink) {
     const auto begin = std::chrono::steady_clock::now();
     const at::Tensor decoder_prompt = model_.target_weights.P.to(model_.ctx.residual());
@@ -187,8 +187,10 @@ class Generator {
   }
 
   GenerationOptions options_;
+  int64_t least_;  // new tokens for which there must be room
   std::vector<std::string> stops_;
   const LoadedModel& model_;
+  Texts texts_;
   InputBatch batch_;
   std::vector<Ids> counted_;
   size_t answers_ = 0, tokens_ = 0;
@@ -207,7 +209,7 @@ int run_generate(const std::vector<std::string>& arguments) {
     return 0;
   LineReader reader(options.input);
   LineWriter writer(options.output);
-  const LoadedModel model = load_model(options.model);
+  const LoadedModel model = load_model(options.model, set);
   Generator generator(options, model);
   const bool terminal = options.output.empty() && ::isatty(STDOUT_FILENO) == 1;
   bool first = true;

@@ -2,12 +2,18 @@
 
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "dept/adapter/submodules.h"
 #include "dept/base/error.h"
+#include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/models/generation.h"
+#include "dept/train/encode.h"
 #include "dept/train/pipeline.h"
 #include "dept/train/setup.h"
+#include "tasks/source_template.h"
 
 namespace dept {
 namespace {
@@ -18,7 +24,7 @@ bool has_tokenizer(const fs::path& path) {
 
 }  // namespace
 
-LoadedModel load_model(ModelOptions options) {
+LoadedModel load_model(ModelOptions options, const OptionSet& set) {
   if (!options.peft_model_id.empty()) {
     DataOptions unused;
     place_adapter(options);
@@ -26,7 +32,8 @@ LoadedModel load_model(ModelOptions options) {
     if (config.classifies())
       fail(Code::usage, "--peft_model_id", "an adapter that answers in words (dept predict and dept eval use this one)",
            "a classification head");
-    adopt_model(config, options, unused);
+    adopt_model(config, options, unused, set);
+    adopt_dtype(config, options, set);
   }
   check_source(options);
   place_model(options);
@@ -44,17 +51,64 @@ LoadedModel load_model(ModelOptions options) {
     model.target_weights = target_weights(adapter.weights, adapter.submodules());
     model.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
     if (!info.encoder_decoder()) model.alignment = adapter.config.delta_alignment;
+    model.task = adapter.config.task;
   }
   if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) model.tokenizer = load_model_tokenizer(options);
   model.backbone = load_backbone(options.path(), model.ctx);
   return model;
 }
 
-Ids encode_text(const LoadedModel& model, const std::string& text, bool special_tokens, const std::string& where) {
-  if (!model.tokenizer) fail(Code::bad_input, where, "ids, as the model has no tokenizer.json", "text");
+int64_t LoadedModel::room(int64_t behind) const {
+  const int64_t positions = backbone->info().max_positions;
+  return positions > 0 ? positions - prompt_length() - behind : std::numeric_limits<int64_t>::max();
+}
+
+Ids Texts::source(const AdapterTask& task, const std::string& text, int64_t behind, const std::string& where) {
+  const std::string filled = fill_template(task.source_template, text, where, "--raw and the whole source");
+  const int64_t room = model_->room(behind);
+  return fit(task, filled, model_->has_rows() ? std::min(room, model_->weights.A.size(1)) : room, where);
+}
+
+Ids Texts::whole(const std::string& text, const std::string& where) {
+  return fit({}, text, model_->room(0), where);
+}
+
+Ids Texts::target(const std::string& text, const std::string& where) const {
+  if (!model_->tokenizer) fail(Code::bad_input, where, "ids, as the model has no tokenizer.json", "text");
   EncodeOptions options;
-  options.add_special_tokens = special_tokens;
-  return model.tokenizer->encode(text, options);
+  options.add_special_tokens = model_->encoder_decoder();
+  return model_->tokenizer->encode(text, options);
+}
+
+Ids Texts::fit(const AdapterTask& task, const std::string& text, int64_t room, const std::string& where) {
+  if (!model_->tokenizer) fail(Code::bad_input, where, "ids, as the model has no tokenizer.json", "text");
+  ++texts_;
+  EncodeRules rules;
+  rules.architecture = model_->backbone->info().architecture;
+  rules.max_source = room;
+  rules.truncate_head = task.truncate_head;
+  if (!model_->encoder_decoder()) rules.causal_suffix = task.causal_suffix;
+  const Ids ids = model_->tokenizer->encode(text + rules.causal_suffix);
+  const auto length = static_cast<int64_t>(ids.size());
+  if (length <= room) return ids;
+  if (!truncate_ || room < 1)
+    fail(Code::bad_input, where,
+         str("at most ", room, " tokens (", model_->limits(), ")", room < 1 ? "" : "; --truncate cuts a text"), str(length));
+  ++cut_;
+  const std::vector<TextExample> one{{0, text, ""}};
+  return encode_examples(*model_->tokenizer, rules, one, 1).front().source;
+}
+
+void Texts::report() const {
+  if (cut_ > 0) log::warn(str(cut_, " of ", texts_, texts_ == 1 ? " text was cut" : " texts were cut"));
+}
+
+std::string LoadedModel::limits() const {
+  std::vector<std::string> limits;
+  if (const int64_t positions = backbone->info().max_positions; positions > 0)
+    limits.push_back(str("the model's ", positions, " positions, less the prompt's ", prompt_length(), " and the answer's"));
+  if (has_rows()) limits.push_back(str("the adapter's max_length, ", weights.A.size(1)));
+  return join(limits, "; ");
 }
 
 Ids require_ids(const LoadedModel& model, const Json& value, const std::string& key, const std::string& where, bool ignored) {
@@ -67,12 +121,13 @@ Ids require_ids(const LoadedModel& model, const Json& value, const std::string& 
   return ids;
 }
 
-void InputBatch::add(const Ids& ids, int64_t sources, const std::string& where) {
-  const int64_t S = model_->weights.A.size(1), length = static_cast<int64_t>(ids.size());
-  const bool has_rows = model_->weights.A.size(2) > 0;
+void InputBatch::add(const Ids& ids, int64_t sources, int64_t behind, const std::string& where) {
+  const int64_t S = model_->weights.A.size(1), length = static_cast<int64_t>(ids.size()), room = model_->room(behind);
+  const bool has_rows = model_->has_rows();
   if (length == 0 && model_->prompt_length() == 0) fail(Code::bad_input, where, "at least one token", "none");
   if (has_rows && sources > S)
     fail(Code::bad_input, where, str("at most ", S, " source tokens (the adapter's max_length)"), str(sources));
+  if (length > room) fail(Code::bad_input, where, str("at most ", room, " tokens (", model_->limits(), ")"), str(length));
   const int64_t first_row = model_->alignment == DeltaAlignment::end ? S - sources : 0;
   tokens_.append(length, next_example_++);
   for (int64_t i = 0; i < length; ++i) {

@@ -24,19 +24,45 @@ struct LoadedModel {
   DeptWeights target_weights;                  ///< the decoder's prompt, M = 0 where it has none
   double scale = 0;
   DeltaAlignment alignment = DeltaAlignment::start;
+  AdapterTask task;  ///< of an adapter of ours, else the text as given
 
   bool encoder_decoder() const { return backbone->info().encoder_decoder(); }
   int64_t prompt_length() const { return weights.P.size(1); }
+  bool has_rows() const { return weights.A.size(2) > 0; }
+  /// The tokens that the model's positions leave to a text behind the prompt and in front of `behind` more; a T5 has no limit.
+  int64_t room(int64_t behind) const;
+  /// What room and the adapter's rows come from, for messages.
+  std::string limits() const;
   /// Whether the prompt stands once, as the first sequence of a stream.
   bool shares_prompt() const { return !encoder_decoder() && prompt_length() > 0; }
 };
 
 /// The model (the adapter's own when the options name none), its tokenizer and the adapter; what can be checked before the
 /// weights are read is. Throws usage, io or bad_input.
-LoadedModel load_model(ModelOptions options);
+LoadedModel load_model(ModelOptions options, const OptionSet& set);
 
-/// Ids of text. Throws bad_input naming `where` for a model without tokenizer.
-Ids encode_text(const LoadedModel& model, const std::string& text, bool special_tokens, const std::string& where);
+/// Texts as ids. One that is too long for the adapter's rows or the model's positions is cut where that is allowed, else refused.
+class Texts {
+ public:
+  Texts(const LoadedModel& model, bool truncate) : model_(&model), truncate_(truncate) {}
+
+  /// A source in front of `behind` tokens: `task`'s template and, decoder-only, its suffix around the text, which alone is cut.
+  /// Throws bad_input naming `where`, for a model without tokenizer too.
+  Ids source(const AdapterTask& task, const std::string& text, int64_t behind, const std::string& where);
+  /// A text without a source.
+  Ids whole(const std::string& text, const std::string& where);
+  /// As it is, without special tokens where an answer has none.
+  Ids target(const std::string& text, const std::string& where) const;
+  /// Says how many texts were cut.
+  void report() const;
+
+ private:
+  Ids fit(const AdapterTask& task, const std::string& text, int64_t room, const std::string& where);
+
+  const LoadedModel* model_;
+  bool truncate_;
+  int64_t texts_ = 0, cut_ = 0;
+};
 
 /// The list of ids at `key` of a line's object, each in the vocabulary or, where `ignored` is allowed, -100.
 Ids require_ids(const LoadedModel& model, const Json& value, const std::string& key, const std::string& where,
@@ -48,8 +74,9 @@ class InputBatch {
   explicit InputBatch(const LoadedModel& model) : model_(&model) {}
 
   /// The first `sources` of the ids get their rows of A·B, as the adapter aligns them. Throws bad_input naming `where` when
-  /// there are more than A has rows, or nothing at all to start from.
-  void add(const Ids& ids, int64_t sources, const std::string& where);
+  /// there are more than A has rows, or more with `behind` further tokens than the model has positions, or nothing at all to
+  /// start from.
+  void add(const Ids& ids, int64_t sources, int64_t behind, const std::string& where);
   /// Word embeddings with prompt and delta.
   Stream stream() const;
   /// Text tokens only.

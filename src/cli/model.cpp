@@ -7,6 +7,7 @@
 #include "dept/adapter/adapter_file.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/models/backbone.h"
 #include "dept/tensorio/gguf.h"
 #include "dept/train/model_source.h"
 
@@ -47,6 +48,16 @@ void describe_config(const Json& config, OrderedJson& summary) {
   summary["vocab_size"] = first_of(config, {"vocab_size"});
 }
 
+// The tokens that the model can take, prompt and answer among them; null where nothing limits them (T5) or nobody knows.
+OrderedJson context_length(const fs::path& path, const Json& config) {
+  try {
+    const int64_t positions = read_model_info(path).max_positions;
+    return positions > 0 ? OrderedJson(positions) : OrderedJson();
+  } catch (const Error&) {  // of no family that runs here
+    return first_of(config, {"max_position_embeddings", "n_positions"});
+  }
+}
+
 void describe_gguf(const GgufFile& file, OrderedJson& summary) {
   const std::string& architecture = file.string("general.architecture");
   const auto integer = [&](const std::string& key) -> OrderedJson {
@@ -57,6 +68,7 @@ void describe_gguf(const GgufFile& file, OrderedJson& summary) {
   if (file.has("general.name")) summary["name"] = file.string("general.name");
   summary["hidden_size"] = integer(architecture + ".embedding_length");
   summary["num_hidden_layers"] = integer(architecture + ".block_count");
+  summary["context_length"] = integer(architecture + ".context_length");
   summary["vocab_size"] = integer(architecture + ".vocab_size");
   if (summary["vocab_size"].is_null() && file.has("tokenizer.ggml.tokens"))
     summary["vocab_size"] = file.strings("tokenizer.ggml.tokens").size();
@@ -108,7 +120,11 @@ Opened open(const fs::path& path) {
     opened.weights = open_adapter_weights(path);
   } else if (fs::is_directory(path)) {
     summary["kind"] = "model";
-    if (fs::exists(path / "config.json")) describe_config(read_json(path / "config.json"), summary);
+    if (fs::exists(path / "config.json")) {
+      const Json config = read_json(path / "config.json");
+      describe_config(config, summary);
+      summary["context_length"] = context_length(path, config);
+    }
     opened.weights = open_weights(path);
   } else if (path.extension() == ".gguf" || begins_with(path, "GGUF")) {
     summary["kind"] = "gguf";

@@ -32,6 +32,7 @@ void describe(PredictOptions& o, OptionSet& set) {
   set.section("Input and output");
   set.add("input", o.input, "csv, tsv or parquet, or JSON lines: \"text\" or {\"source\": \"text\"} (default: stdin)");
   set.add("output", o.output, "file of JSON lines (default: stdout)");
+  set.add("truncate", o.data.truncate, "cut sources that are too long for the model's positions");
   set.add("scores", o.scores, "add each label's share of the likelihood");
 }
 
@@ -61,20 +62,8 @@ std::vector<TextExample> load_rows(const PredictOptions& o) {
                         : load_file_examples(o.data.task, o.input, false, {});
 }
 
-// A text alone fills {text}; a template with other columns needs a table.
-std::string fill_template(const std::string& source_template, const std::string& text, const std::string& where) {
-  std::string source;
-  for (const TemplatePart& part : parse_source_template(source_template)) {
-    if (part.column && part.text != "text")
-      fail(Code::bad_input, where, str("{\"source\": \"..\"} or a csv, as the template names the column ", quote(part.text)),
-           "a text alone");
-    source += part.column ? text : part.text;
-  }
-  return source;
-}
-
 std::string source_of(const Json& line, const std::string& source_template, const std::string& where) {
-  if (line.is_string()) return fill_template(source_template, line.get<std::string>(), where);
+  if (line.is_string()) return fill_template(source_template, line.get<std::string>(), where, "{\"source\": \"..\"} or a csv");
   if (line.is_object()) return require<std::string>(line, "source", where);
   fail(Code::bad_input, where, "\"text\" or {\"source\": \"text\"}", quote(line.dump()));
 }
@@ -139,11 +128,13 @@ int run_predict(const std::vector<std::string>& arguments) {
            "Text in, predictions out: one JSON value a line. With --task_name rows in the task's columns, without --input its\n"
            "test data.\n"}))
     return 0;
+  AdapterConfig config;
   if (!options.model.peft_model_id.empty()) {
     place_adapter(options.model);
-    const AdapterConfig config = read_adapter_config(options.model.peft_model_id);
-    adopt_model(config, options.model, options.data);
-    adopt_task(config, options.data, set);
+    config = read_adapter_config(options.model.peft_model_id);
+    adopt_model(config, options.model, options.data, set);
+    adopt_dtype(config, options.model, set);
+    adopt_task(config, options.data, options.evaluation, set);
   }
   options.data.cache_dir = options.model.hub.cache_dir;
   check_all({[&] {
@@ -151,6 +142,7 @@ int run_predict(const std::vector<std::string>& arguments) {
              },
              [&] { check_rows(options); }});
   place_model(options.model);
+  adopt_label_names(config, options.model, options.data);
   const TaskData task = answers_of(options);
   if (options.scores && task.labels.empty()) fail(Code::usage, "--scores", "an adapter with labels, or --labels", "free text");
 
@@ -158,6 +150,7 @@ int run_predict(const std::vector<std::string>& arguments) {
   configure_process(ctx.threads);
   const Pipeline pipeline = load_pipeline(ctx, options.model, options.data);
   const PredictRules rules = predict_rules(options.evaluation, task, pipeline, ctx.threads);
+  if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
   LineWriter writer(options.output);
   for_each_batch(options, rules.batch_size, [&](std::span<const TextExample> rows) {
     const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, ctx.threads);

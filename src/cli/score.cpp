@@ -23,6 +23,7 @@ struct ScoreOptions {
   ModelOptions model;
   std::string input, output;
   std::optional<int64_t> batch_size;
+  bool raw = false, truncate = false;
 };
 
 void describe(ScoreOptions& o, OptionSet& set) {
@@ -30,6 +31,8 @@ void describe(ScoreOptions& o, OptionSet& set) {
   set.section("Input and output");
   set.add("input", o.input, "file of JSON lines (default: standard input)");
   set.add("output", o.output, "file of JSON lines (default: standard output)");
+  set.add("raw", o.raw, "take each source as it is, without the adapter's source_template and causal_suffix");
+  set.add("truncate", o.truncate, "cut a source or text that is too long for the model's positions or the adapter's rows");
   set.add("batch_size", o.batch_size,
           str("lines that run together [as many as make ", full_batch_tokens, " tokens, read and written]"))
       .min(1)
@@ -50,36 +53,6 @@ Line labelled_ids(const LoadedModel& model, const Json& line, const std::string&
   return out;
 }
 
-Line text_ids(const LoadedModel& model, const std::string& text, const std::string& where) {
-  if (model.encoder_decoder()) fail(Code::bad_input, where, "source and target, as the model is an encoder-decoder", "text");
-  const Ids ids = encode_text(model, text, true, where);
-  return {ids, ids};
-}
-
-Line source_and_target(const LoadedModel& model, const Json& line, const std::string& where) {
-  Line out;
-  out.input = encode_text(model, require<std::string>(line, "source", where), true, where);
-  const Ids target = encode_text(model, require<std::string>(line, "target", where), model.encoder_decoder(), where);
-  if (model.encoder_decoder()) {
-    out.labels = target;
-    return out;
-  }
-  out.labels.assign(out.input.size(), ignored);
-  out.labels.insert(out.labels.end(), target.begin(), target.end());
-  out.input.insert(out.input.end(), target.begin(), target.end());
-  return out;
-}
-
-Line read_line(const LoadedModel& model, const Json& line, const std::string& where) {
-  const auto has = [&](const char* key) { return line.is_object() && line.contains(key); };
-  if (has("input_ids") + has("text") + has("source") != 1) {
-    fail(Code::bad_input, where, "an object with source and target, input_ids and labels, or text", quote(line.dump()));
-  }
-  if (has("input_ids")) return labelled_ids(model, line, where);
-  if (has("text")) return text_ids(model, require<std::string>(line, "text", where), where);
-  return source_and_target(model, line, where);
-}
-
 /// nll of labels[i] from hidden[i], a stretch of tokens at a time.
 std::vector<double> label_nll(const LoadedModel& model, const at::Tensor& hidden, const Ids& tokens, const Ids& labels) {
   std::vector<double> out;
@@ -96,15 +69,16 @@ std::vector<double> label_nll(const LoadedModel& model, const at::Tensor& hidden
 
 class Scorer {
  public:
-  explicit Scorer(const LoadedModel& model) : model_(model), batch_(model) {}
+  Scorer(const ScoreOptions& options, const LoadedModel& model)
+      : model_(model), task_(options.raw ? AdapterTask() : model.task), texts_(model, options.truncate), batch_(model) {}
 
   /// Returns the tokens that the line brings.
   int64_t add(const Json& json, const std::string& where) {
-    Line line = read_line(model_, json, where);
+    Line line = read_line(json, where);
     const auto first_counted = std::find_if(line.labels.begin(), line.labels.end(), [](int64_t id) { return id != ignored; });
     const int64_t sources =
         model_.encoder_decoder() ? static_cast<int64_t>(line.input.size()) : first_counted - line.labels.begin();
-    batch_.add(line.input, sources, where);
+    batch_.add(line.input, sources, 0, where);
     const size_t written = model_.encoder_decoder() ? line.labels.size() : 0;
     return static_cast<int64_t>(lines_.emplace_back(std::move(line)).input.size() + written);
   }
@@ -129,7 +103,33 @@ class Scorer {
     lines_.clear();
   }
 
+  void report() const { texts_.report(); }
+
  private:
+  Line read_line(const Json& line, const std::string& where) {
+    const auto has = [&](const char* key) { return line.is_object() && line.contains(key); };
+    if (has("input_ids") + has("text") + has("source") != 1)
+      fail(Code::bad_input, where, "an object with source and target, input_ids and labels, or text", quote(line.dump()));
+    if (has("input_ids")) return labelled_ids(model_, line, where);
+    return has("text") ? whole_text(require<std::string>(line, "text", where), where) : source_and_target(line, where);
+  }
+
+  Line whole_text(const std::string& text, const std::string& where) {
+    if (model_.encoder_decoder()) fail(Code::bad_input, where, "source and target, as the model is an encoder-decoder", "text");
+    const Ids ids = texts_.whole(text, where);
+    return {ids, ids};
+  }
+
+  Line source_and_target(const Json& line, const std::string& where) {
+    const auto source = require<std::string>(line, "source", where);
+    const Ids target = texts_.target(require<std::string>(line, "target", where), where);
+    Line out{texts_.source(task_, source, model_.encoder_decoder() ? 0 : static_cast<int64_t>(target.size()), where), target};
+    if (model_.encoder_decoder()) return out;
+    out.labels.insert(out.labels.begin(), out.input.size(), ignored);
+    out.input.insert(out.input.end(), target.begin(), target.end());
+    return out;
+  }
+
   /// Notes every counted label of a line; label i is predicted by token first + i of the hidden states, or not at all (-1).
   template <class Predictor>
   void count(const Line& line, const Predictor& predictor) {
@@ -177,6 +177,8 @@ class Scorer {
   }
 
   const LoadedModel& model_;
+  AdapterTask task_;
+  Texts texts_;
   InputBatch batch_;
   std::vector<Line> lines_;
   Ids tokens_, labels_;          // of the batch: what predicts, and what
@@ -195,12 +197,13 @@ int run_score(const std::vector<std::string>& arguments) {
     return 0;
   LineReader reader(options.input);
   LineWriter writer(options.output);
-  const LoadedModel model = load_model(options.model);
-  Scorer scorer(model);
+  const LoadedModel model = load_model(options.model, set);
+  Scorer scorer(options, model);
   for_each_line(
       reader, options.batch_size, [&](const Json& line, const std::string& where) { return scorer.add(line, where); },
       [&] { scorer.run(writer); });
   writer.commit();
+  scorer.report();
   return 0;
 }
 

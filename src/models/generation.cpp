@@ -13,31 +13,11 @@
 #include "dept/kernels/argmax.h"
 #include "models/generation_beams.h"
 #include "models/generation_decoding.h"
+#include "models/generation_options.h"
 #include "models/generation_scores.h"
 
 namespace dept {
 namespace {
-
-void check_options(const GenerationOptions& o, const ModelInfo& info) {
-  const auto require = [](bool good, std::string_view name, std::string_view expected, const auto& received) {
-    if (!good) fail(Code::usage, name, expected, str(received));
-  };
-  require(info.architecture != Architecture::encoder, "generation", "a decoder-only or encoder-decoder model", info.model_type);
-  require(o.max_new_tokens >= 0, "max_new_tokens", "0 or more", o.max_new_tokens);
-  require(o.min_new_tokens >= 0, "min_new_tokens", "0 or more", o.min_new_tokens);
-  require(o.repetition_penalty > 0, "repetition_penalty", "a number above 0", o.repetition_penalty);
-  require(o.no_repeat_ngram_size >= 0, "no_repeat_ngram_size", "0 or more", o.no_repeat_ngram_size);
-  require(o.temperature > 0, "temperature", "a number above 0", o.temperature);
-  require(o.top_k >= 0, "top_k", "0 or more", o.top_k);
-  require(o.top_p >= 0 && o.top_p <= 1, "top_p", "0 to 1", o.top_p);
-  for (const int64_t id : o.eos_ids)
-    require(id >= 0 && id < info.vocab, "eos_token_id", str("ids from 0 to ", info.vocab - 1), id);
-  require(o.num_beams >= 1 && (o.num_beams == 1 || BeamSearch::candidates(o) <= info.vocab), "num_beams",
-          "1 or more, with fewer candidates than the vocabulary has tokens", o.num_beams);
-  require(o.num_return_sequences >= 1 && (o.do_sample || o.num_return_sequences <= o.num_beams) &&
-              (o.num_beams == 1 || o.num_return_sequences <= o.num_beams),
-          "num_return_sequences", "1 or more, at most num_beams unless do_sample draws without beams", o.num_return_sequences);
-}
 
 std::vector<IdList> counted_ids(const GenerationInput& input, size_t sources, int64_t vocab) {
   if (input.counted.empty()) return std::vector<IdList>(sources);
@@ -65,8 +45,8 @@ class TokenSearch {
  public:
   TokenSearch(Decoding& decoding, const GenerationOptions& options, std::vector<IdList> counted)
       : decoding_(decoding), options_(options), width_(decoding.width()) {
-    for (const IdList& ids : counted)
-      for (int64_t i = 0; i < width_; ++i) rows_.push_back({ids, {}});
+    for (size_t s = 0; s < counted.size(); ++s)
+      for (int64_t i = 0; i < width_; ++i) rows_.push_back({counted[s], decoding.limit(s, options.max_new_tokens), {}});
   }
 
   Answers run(const TokenSink& sink) {
@@ -97,6 +77,7 @@ class TokenSearch {
  private:
   struct Row {
     IdList history;  // ids that penalties count
+    int64_t limit;   // of new tokens
     Generated out;
   };
 
@@ -131,7 +112,7 @@ class TokenSearch {
       out.finish = Generated::Finish::stop;
       return false;
     }
-    return static_cast<int64_t>(out.ids.size()) < options_.max_new_tokens;
+    return static_cast<int64_t>(out.ids.size()) < rows_[row].limit;
   }
 
   Decoding& decoding_;
@@ -144,10 +125,9 @@ class TokenSearch {
 class BeamSearches {
  public:
   BeamSearches(Decoding& decoding, const GenerationOptions& options, std::vector<IdList> counted)
-      : decoding_(decoding),
-        options_(options),
-        counted_(std::move(counted)),
-        searches_(decoding.sources(), BeamSearch(options)) {}
+      : decoding_(decoding), options_(options), counted_(std::move(counted)) {
+    for (size_t s = 0; s < decoding.sources(); ++s) searches_.emplace_back(options, decoding.limit(s, options.max_new_tokens));
+  }
 
   Answers run(const TokenSink& sink) {
     std::vector<size_t> active(options_.max_new_tokens > 0 ? searches_.size() : 0);

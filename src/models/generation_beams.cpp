@@ -29,7 +29,7 @@ bool BeamSearch::is_eos(int64_t id) const {
 void BeamSearch::advance(const std::vector<Candidate>& candidates, const Stops& stops, size_t place) {
   if (options_.listed_beams) return advance_listed(candidates, place);
   const int64_t length = new_tokens() + 1;
-  const bool last = length >= options_.max_new_tokens;
+  const bool last = length >= limit_;
   std::vector<Beam> going, ended;
   for (size_t i = 0; i < candidates.size(); ++i) {
     const Candidate& candidate = candidates[i];
@@ -64,7 +64,7 @@ void BeamSearch::keep(const Beam& beam, bool stopped) {
 bool BeamSearch::can_improve() const {
   if (static_cast<int64_t>(finished_.size()) < options_.num_beams) return true;
   const bool longest = options_.early_stopping == EarlyStopping::never && options_.length_penalty > 0;
-  const int64_t length = longest ? options_.max_new_tokens : new_tokens();
+  const int64_t length = longest ? limit_ : new_tokens();
   return normalised(running_.front().score, length, options_.length_penalty) > finished_.back().score;
 }
 
@@ -90,12 +90,12 @@ void BeamSearch::advance_listed(const std::vector<Candidate>& candidates, size_t
   running_ = std::move(going);
   if (finished_.size() == beams) {
     const int64_t longest = options_.early_stopping == EarlyStopping::never && options_.length_penalty > 0
-                                ? options_.max_new_tokens
+                                ? limit_
                                 : length + 1 + static_cast<int64_t>(place);
     done_ = options_.early_stopping == EarlyStopping::yes ||
             finished_.back().score >= listed_score(candidates.front().score, longest);
   }
-  if (done_ || new_tokens() < options_.max_new_tokens) return;
+  if (done_ || new_tokens() < limit_) return;
   for (const Beam& beam : running_) keep_listed(beam, false);
   done_ = true;
 }

@@ -12,7 +12,8 @@ class BeamSearch {
  public:
   using Stops = std::function<bool(std::span<const int64_t> ids)>;
 
-  explicit BeamSearch(const GenerationOptions& options) : options_(options) {}
+  /// `limit`: the most new tokens of its answers.
+  BeamSearch(const GenerationOptions& options, int64_t limit) : options_(options), limit_(limit) {}
 
   struct Beam {
     std::vector<int64_t> ids;
@@ -51,6 +52,7 @@ class BeamSearch {
   bool can_improve() const;
 
   const GenerationOptions& options_;
+  int64_t limit_;
   std::vector<Beam> running_{{{}, 0, 0}};
   std::vector<Finished> finished_;  // at most num_beams, the best first
   bool improvable_ = true, done_ = false;

@@ -56,7 +56,7 @@ Decoding::Decoding(const Context& ctx, const Backbone& model, const GenerationIn
 }
 
 void Decoding::encode(const Stream& source, int64_t max_new_tokens) {
-  if (!model_.info().decoder_start_id) fail(Code::bad_input, "config.json", "decoder_start_token_id", "none");
+  if (!model_.info().answer_start_id) fail(Code::bad_input, "config.json", "decoder_start_token_id", "none");
   const int64_t batch = source.tokens.batch(), prompt = decoder_prompt_.defined() ? decoder_prompt_.size(1) : 0;
   for (int64_t b = 0; b < batch; ++b) {
     if (source.tokens.length(b) == 0) fail(Code::bad_input, str("sequence ", b), "at least one token", "none");
@@ -112,7 +112,7 @@ at::Tensor Decoding::first_logits() {
 
 // Every source's decoder prompt and start token; hidden states [sources, D] of the latter.
 at::Tensor Decoding::start_decoder() {
-  const at::Tensor start = model_.embed(to_tensor({*model_.info().decoder_start_id}, ctx_.device)).to(ctx_.residual());
+  const at::Tensor start = model_.embed(to_tensor({*model_.info().answer_start_id}, ctx_.device)).to(ctx_.residual());
   const int64_t length = 1 + (decoder_prompt_.defined() ? decoder_prompt_.size(1) : 0);
   Stream fresh;
   std::vector<at::Tensor> embeds;
@@ -171,6 +171,15 @@ void Decoding::reorder(size_t source, const std::vector<size_t>& parents) {
     to.push_back(rows[i].slot = old[idle++].slot);
   }
   if (!from.empty()) model_.copy_slots(*cache_, from, to);
+}
+
+int64_t Decoding::limit(size_t source, int64_t most) const {
+  const int64_t positions = model_.info().max_positions, taken = sources_[source].next_position;
+  if (positions == 0 || most == 0) return most;
+  if (taken >= positions)
+    fail(Code::bad_input, str("sequence ", source),
+         str("fewer than the model's ", positions, " positions, an answer's among them"), str(taken));
+  return std::min(most, positions - taken);
 }
 
 void Decoding::finish(size_t row) {

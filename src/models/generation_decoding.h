@@ -18,6 +18,9 @@ class Decoding {
   size_t sources() const { return sources_.size(); }
   int64_t width() const { return width_; }
   int64_t example(size_t source) const { return sources_[source].example; }
+  /// The new tokens that a source may have of `most`: the model's positions end an answer. Throws bad_input where there is no
+  /// room for a first one.
+  int64_t limit(size_t source, int64_t most) const;
 
   /// Logits [sources, V] of every source's first new token. Called once, first.
   at::Tensor first_logits();

@@ -98,6 +98,7 @@ ModelInfo read_model_info(const fs::path& path) {
   const ModelFiles files = open_model(path, false);
   ModelInfo info = family_of(files.config, files.where).info(files.config, files.where);
   info.eos_ids = files.eos_ids;
+  if (info.encoder_decoder() && files.answer_start_id) info.answer_start_id = files.answer_start_id;
   info.initializer_range = value_or<double>(files.config, "initializer_range", info.initializer_range, files.where);
   return info;
 }

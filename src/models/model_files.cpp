@@ -17,6 +17,13 @@ std::vector<int64_t> read_eos(const Json& config, const std::string& where) {
   return {require<int64_t>(config, "eos_token_id", where)};
 }
 
+// What an answer of an encoder-decoder starts with: its own id, else the one that begins a text (as transformers has it).
+std::optional<int64_t> read_answer_start(const Json& config, const std::string& where) {
+  for (const char* key : {"decoder_start_token_id", "bos_token_id"})
+    if (const auto id = value_or<int64_t>(config, key, -1, where); id >= 0) return id;
+  return std::nullopt;
+}
+
 Json rope_scaling_of_gguf(const GgufFile& file) {
   const std::string scaling = "llama.rope.scaling.";
   Json out = {{"rope_type", file.string(scaling + "type")}};
@@ -117,9 +124,12 @@ ModelFiles open_model(const fs::path& path, bool with_weights) {
   const fs::path config = path / "config.json", generation = path / "generation_config.json";
   ModelFiles model{read_json(config), config.string(), {}, nullptr, {}};
   model.eos_ids = read_eos(model.config, model.where);
+  model.answer_start_id = read_answer_start(model.config, model.where);
   if (fs::exists(generation)) {
-    const std::vector<int64_t> ids = read_eos(read_json(generation), generation.string());
+    const Json said = read_json(generation);
+    const std::vector<int64_t> ids = read_eos(said, generation.string());
     if (!ids.empty()) model.eos_ids = ids;
+    if (const auto start = read_answer_start(said, generation.string())) model.answer_start_id = start;
   }
   if (!with_weights) return model;
   model.weights = open_weights(path);

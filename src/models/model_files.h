@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct ModelFiles {
   std::vector<int64_t> eos_ids;
   std::shared_ptr<const TensorSource> weights;  ///< null when only the configuration was asked for
   nn::WeightLoader loader;                      ///< over `weights`
+  std::optional<int64_t> answer_start_id{};     ///< encoder-decoder: what answers start with, where the files say it
 };
 
 /// A folder with config.json, or a .gguf file of the Llama architecture. Throws io or bad_input.

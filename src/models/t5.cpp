@@ -61,6 +61,7 @@ class T5 : public Backbone {
   T5(const ModelFiles& files, const Context& ctx)
       : config_(read_t5_config(files.config, files.where)), info_(t5_info(files.config, files.where)), dtype_(ctx.compute) {
     info_.eos_ids = files.eos_ids;
+    if (files.answer_start_id) info_.answer_start_id = files.answer_start_id;
     info_.storage = storage_name(ctx);
     const std::string base = name_prefix(files, {"", "transformer."}, "shared.weight");
     embedding_.table = files.loader.matrix(base + "shared.weight", {config_.vocab, config_.hidden}, dtype_);
@@ -352,6 +353,7 @@ ModelInfo t5_info(const Json& config, const std::string& where) {
   info.pad_id = optional_id(config, "pad_token_id", where);
   info.decoder_start_id = optional_id(config, "decoder_start_token_id", where);
   if (!info.decoder_start_id) info.decoder_start_id = info.pad_id.value_or(0);
+  info.answer_start_id = info.decoder_start_id;
   return info;
 }
 

@@ -37,4 +37,15 @@ std::vector<TemplatePart> parse_source_template(std::string_view text) {
   return parts;
 }
 
+std::string fill_template(std::string_view source_template, const std::string& text, const std::string& where,
+                          std::string_view instead) {
+  std::string source;
+  for (const TemplatePart& part : parse_source_template(source_template)) {
+    if (part.column && part.text != "text")
+      fail(Code::bad_input, where, str(instead, ", as the template names the column ", quote(part.text)), "a text alone");
+    source += part.column ? text : part.text;
+  }
+  return source;
+}
+
 }  // namespace dept

@@ -15,4 +15,8 @@ struct TemplatePart {
 /// Throws usage for a brace that is neither doubled nor part of {name}.
 std::vector<TemplatePart> parse_source_template(std::string_view text);
 
+/// The template of a text alone. Throws bad_input naming `where` for one that names another column; `instead` says what would do.
+std::string fill_template(std::string_view source_template, const std::string& text, const std::string& where,
+                          std::string_view instead);
+
 }  // namespace dept

@@ -13,7 +13,7 @@ namespace {
 // Cuts ids(source + suffix) to the limit without touching the suffix, whose ids are those that ids(source) does not share, or the
 // <s> in front.
 void truncate_source(Ids& ids, const Ids& text, std::optional<int64_t> bos, const EncodeRules& rules, int64_t index) {
-  const int64_t excess = static_cast<int64_t>(ids.size()) - rules.max_source;
+  const int64_t excess = static_cast<int64_t>(ids.size()) - rules.longest_source();
   if (excess <= 0) return;
   const int64_t head = bos && !ids.empty() && ids.front() == *bos ? 1 : 0;
   const int64_t shared = std::mismatch(ids.begin(), ids.end(), text.begin(), text.end()).first - ids.begin();
@@ -30,7 +30,7 @@ std::vector<Ids> encode_causal_sources(const Tokenizer& tokenizer, const EncodeR
   for (std::string& text : whole) text += rules.causal_suffix;
   std::vector<Ids> ids = tokenizer.encode_batch(whole, {}, threads);
   for (size_t i = 0; i < ids.size(); ++i) {
-    if (static_cast<int64_t>(ids[i].size()) <= rules.max_source) continue;
+    if (static_cast<int64_t>(ids[i].size()) <= rules.longest_source()) continue;
     if (rules.semantics == Semantics::original)
       ids[i].resize(rules.max_source);
     else
@@ -60,8 +60,22 @@ std::vector<Ids> encode_sources(const Tokenizer& tokenizer, const EncodeRules& r
                                 int threads) {
   std::vector<std::string> sources;
   for (const TextExample& text : texts) sources.push_back(text.source);
-  return rules.architecture == Architecture::decoder ? encode_causal_sources(tokenizer, rules, sources, texts, threads)
-                                                     : tokenizer.encode_batch(sources, {.max_length = rules.max_source}, threads);
+  return rules.architecture == Architecture::decoder
+             ? encode_causal_sources(tokenizer, rules, sources, texts, threads)
+             : tokenizer.encode_batch(sources, {.max_length = rules.longest_source()}, threads);
+}
+
+// Positions hold prompt, source and answer, an answer to come too.
+void check_room(const EncodeRules& rules, const TextExample& text, const Ids& source, const Ids& target) {
+  if (!rules.room) return;
+  const int64_t answer = std::max(rules.answer, static_cast<int64_t>(target.size()));
+  const int64_t needed = static_cast<int64_t>(source.size()) + answer;
+  if (needed > *rules.room)
+    fail(Code::bad_input, str("row ", text.index),
+         str("source and answer in the ", *rules.room,
+             " positions that the model has behind the prompt (a smaller max_seq_length or "
+             "--truncate cuts the source)"),
+         str(source.size(), " and ", answer, " tokens"));
 }
 
 }  // namespace
@@ -90,6 +104,7 @@ std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRul
   for (size_t i = 0; i < texts.size(); ++i) {
     if (source_ids[i].empty())
       fail(Code::bad_input, str("row ", texts[i].index), "a text of at least one token", quote(texts[i].source));
+    check_room(rules, texts[i], source_ids[i], target_ids[i]);
     examples[i] = {texts[i].index, std::move(source_ids[i]), std::move(target_ids[i]),
                    rules.head ? head_value(rules, texts[i]) : 0};
   }

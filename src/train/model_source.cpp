@@ -23,6 +23,16 @@ void check_on_hub(const std::string& name, const HubFlags& flags) {
   check_hub_model(hub_options(flags.cache_dir), name, flags.revision);
 }
 
+std::string lasting_name(const std::string& name) {
+  return name.empty() || is_on_hub(name) ? name : fs::absolute(name).lexically_normal().string();
+}
+
+std::string name_in_adapter(const std::string& name, const fs::path& adapter) {
+  std::error_code error;
+  if (name.empty() || fs::exists(name, error) || !fs::exists(adapter / name, error)) return name;
+  return lasting_name((adapter / name).string());
+}
+
 std::string place_on_disk(const std::string& name, const HubFlags& flags, ModelPart part) {
   return is_on_hub(name) ? fetch_model(hub_options(flags.cache_dir), name, flags.revision, part).string() : name;
 }

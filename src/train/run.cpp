@@ -1,6 +1,7 @@
 #include "dept/train/run.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <chrono>
@@ -10,6 +11,7 @@
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/dist/group.h"
+#include "dept/models/label_names.h"
 #include "dept/train/folder_lock.h"
 #include "dept/train/identity.h"
 #include "dept/train/loop.h"
@@ -24,10 +26,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-void check_positions(const ModelInfo& info, const TrainOptions& o) {
+int64_t prompt_length(const TrainOptions& o) {
   const std::string& adapter = o.model.peft_model_id;
-  const int64_t prompt = adapter.empty() ? o.adapter.prefix_length : read_adapter_config(adapter).num_virtual_tokens;
-  const int64_t needed = prompt + o.data.max_seq_length;
+  return adapter.empty() ? o.adapter.prefix_length : read_adapter_config(adapter).num_virtual_tokens;
+}
+
+void check_positions(const ModelInfo& info, const TrainOptions& o) {
+  const int64_t needed = prompt_length(o) + o.data.max_seq_length;
   if (info.max_positions > 0 && needed > info.max_positions)
     fail(Code::usage, "prefix_length + max_seq_length", str("at most the model's ", info.max_positions, " positions"),
          str(needed));
@@ -46,7 +51,8 @@ void check_room(const ModelInfo& info, const TrainOptions& o) {
 // The adapter's own task type with --peft_model_id.
 std::string task_type(const TrainOptions& o, const ModelInfo& info) {
   if (o.model.peft_model_id.empty()) return task_type_for(info, o.adapter.task_type);
-  const std::string own = task_type_for(info, read_adapter_config(o.model.peft_model_id).task_type);
+  const std::string told = read_adapter_config(o.model.peft_model_id).task_type;
+  const std::string own = task_type_for(info, told.empty() ? std::nullopt : std::optional(told));
   if (o.adapter.task_type && *o.adapter.task_type != own)
     fail(Code::usage, "task_type", own + ", the adapter's", *o.adapter.task_type);
   return own;
@@ -140,6 +146,7 @@ Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
                                 semantics_for(o.model, o.data, o.output.do_train));
   pipeline.rules.head = head;
   pipeline.rules.label_words = data.task.label_words;
+  limit_to_positions(pipeline.rules, info, *pipeline.tokenizer, prompt_length(o));
   pipeline.rules.max_target = longest_target(data.task, o.evaluation, *pipeline.tokenizer, pipeline.rules);
   data.train = make_split(data.task.train, pipeline, threads);
   data.validation = make_split(data.task.validation, pipeline, threads);
@@ -165,6 +172,35 @@ void adopt_semantics(AdapterConfig& config, Semantics semantics, const TrainOpti
   config.hidden_size = config.original() ? AdapterConfig().hidden_size : model.hidden;
 }
 
+// Where the model is, so that it is found again from another folder; the original writes what it was told.
+void name_model(AdapterConfig& config, const TrainOptions& o, Semantics semantics) {
+  const ModelOptions& m = o.model;
+  const auto name = [&](const std::string& given) { return semantics == Semantics::dept ? lasting_name(given) : given; };
+  config.base_model_name_or_path = name(m.model_name_or_path);
+  config.tokenizer_name_or_path = name(m.tokenizer_name.empty() ? m.model_name_or_path : m.tokenizer_name);
+  config.revision = is_on_hub(m.model_name_or_path) && m.hub.revision != HubFlags().revision ? m.hub.revision : "";
+}
+
+// How this run makes input of text and answers, for those who use the adapter.
+AdapterTask adapter_task(const TrainOptions& o, const TaskData& data) {
+  AdapterTask task;
+  task.source_template = o.data.task.source_template;
+  task.text_column = o.data.task.text_column;
+  task.text_pair_column = o.data.task.text_pair_column;
+  task.label_column = o.data.task.label_column;
+  task.causal_suffix = o.data.causal_suffix;
+  task.truncate_head = o.data.truncate_head;
+  task.labels = data.labels;
+  task.label_words = data.label_words;
+  task.predict_by = o.evaluation.predict_by;
+  task.generation_max_length = o.evaluation.generation_max_length;
+  task.generation_num_beams = o.evaluation.generation_num_beams;
+  task.max_new_tokens = o.evaluation.max_new_tokens;
+  const bool int8 = o.model.quantization || o.model.backbone_dtype == "int8";
+  task.dtype = int8 ? "int8" : o.model.dtype;
+  return task;
+}
+
 AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
   AdapterConfig config;
   config.peft_type = parse_peft_type(o.adapter.peft_type);
@@ -176,8 +212,6 @@ AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
   config.token_dim = model.input_width();
   config.prompt_tuning_init = o.adapter.prompt_tuning_init;
   config.prompt_tuning_init_text = o.adapter.prompt_tuning_init_text;
-  config.base_model_name_or_path = o.model.model_name_or_path;
-  config.tokenizer_name_or_path = o.model.tokenizer_name.empty() ? o.model.model_name_or_path : o.model.tokenizer_name;
   config.task_type = task_type(o, model);
   config.delta_alignment = parse_delta_alignment(o.adapter.delta_alignment);
   if (config.classifies())
@@ -194,13 +228,30 @@ int64_t head_labels(const std::string& model, const TaskData& task, Semantics se
   return value_or<int64_t>(config, "num_labels", 2, path.string());
 }
 
+// The rows of a model's own head in the order of the task's labels, where their names tell it; else as they are.
+void order_by_names(HeadWeights& head, const fs::path& model, const std::vector<std::string>& labels) {
+  const std::vector<std::string> names = label_names(model);
+  if (names.size() != labels.size() || labels.size() < 2) return;
+  const auto rows = rows_of_labels(names, labels);
+  if (!rows) {
+    log::warn(str("the model's head tells apart ", join(names, ", "), "; the data ", join(labels, ", "),
+                  ": its rows are taken in this order, whatever their names"));
+    return;
+  }
+  const at::Tensor order = at::tensor(*rows);
+  head.out = head.out.index_select(1, order);
+  if (head.out_bias.defined()) head.out_bias = head.out_bias.index_select(1, order);
+}
+
 // The head that the model's checkpoint holds for as many labels, else a fresh one.
 HeadWeights start_head(const std::string& model, const TaskData& task, Semantics semantics, const at::Generator& generator) {
   const ModelInfo info = read_model_info(model);
   const int64_t labels = head_labels(model, task, semantics);
-  const std::optional<HeadWeights> own = checkpoint_head(model, info.head, labels, info.hidden);
+  std::optional<HeadWeights> own = checkpoint_head(model, info.head, labels, info.hidden);
   log::info(own ? "the classification head starts as the model's own" : "the classification head starts at random");
-  return own ? *own : init_head(info.head, labels, info.hidden, info.initializer_range, generator);
+  if (!own) return init_head(info.head, labels, info.hidden, info.initializer_range, generator);
+  if (semantics == Semantics::dept) order_by_names(*own, model, task.labels);
+  return *own;
 }
 
 // New weights, or those of --peft_model_id, whose config then decides type, rank and prompt; its head stays for its own labels.
@@ -211,7 +262,7 @@ Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tok
   if (!o.model.peft_model_id.empty()) {
     Adapter adapter = load_adapter(o.model.peft_model_id, width, static_cast<uint64_t>(o.schedule.seed),
                                    {o.adapter.load_lora_embeddings, o.adapter.load_lora_embedding_B});
-    adapter.config.base_model_name_or_path = o.model.model_name_or_path;  // given with it, another one than it was trained with
+    name_model(adapter.config, o, semantics);  // given with it, another one than it was trained with
     if (adapter.config.classifies() && !adapter.config.original() && adapter.config.task.labels != task.labels)
       static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.path(), task, semantics, generator);
     if (semantics == Semantics::dept) adapter.weights.idle.reset();
@@ -219,6 +270,7 @@ Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tok
     return adapter;
   }
   AdapterConfig config = new_config(o, backbone.info());
+  name_model(config, o, semantics);
   adopt_semantics(config, semantics, o, backbone.info());
   const at::Tensor prompt = config.prompt_tuning_init == "RANDOM"
                                 ? init_prompt_random(config.prompt_rows(), width, generator)
@@ -317,8 +369,11 @@ void adopt(TrainOptions& o, const OptionSet& set) {
   if (o.model.peft_model_id.empty()) return;
   place_adapter(o.model);
   const AdapterConfig config = read_adapter_config(o.model.peft_model_id);
-  adopt_model(config, o.model, o.data);
-  if (!o.output.do_train) adopt_task(config, o.data, set);
+  adopt_model(config, o.model, o.data, set);
+  if (!o.output.do_train) {
+    adopt_task(config, o.data, o.evaluation, set);
+    adopt_dtype(config, o.model, set);
+  }
   if (config.classifies() && !set.given("causal_suffix")) o.data.causal_suffix = config.task.causal_suffix;
   // There the flag decides the groups of learning rates and the file all else (07, row 17).
   if (o.data.original_quirks && o.adapter.peft_type == "PROMPT_TUNING") o.optimizer.lora_embedding_lr.reset();
@@ -349,6 +404,8 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
     check_fit(o);
     if (o.output.do_train) run.contents = file_contents(o);
   }
+  if (!o.output.do_train && !o.model.peft_model_id.empty())
+    adopt_label_names(read_adapter_config(o.model.peft_model_id), o.model, o.data);
   const Context ctx = make_context(o.model, o.schedule.seed);
   Pipeline pipeline;
   const Data data = read_data(o, ctx.threads, pipeline);
@@ -362,11 +419,12 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
   pipeline.backbone = load_backbone(o.model.path(), ctx);
   announce(pipeline.backbone->info(), ctx);
   Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task, pipeline.rules.semantics);
-  adapter.config.task = {o.data.task.source_template, o.data.causal_suffix, data.task.labels, data.task.label_words};
+  adapter.config.task = adapter_task(o, data.task);
   attach_adapter(pipeline, adapter, pipeline.backbone->info(), data.task.labels);
   pipeline.label_smoothing = o.optimizer.label_smoothing_factor;
   pipeline.rules.alignment = adapter.config.delta_alignment;
   PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);
+  if (rules.by == PredictBy::generate && (o.output.do_eval || o.output.do_predict)) warn_of_unused_generation(o.model.path());
   rules.drop_last = o.data.original_quirks && o.schedule.dataloader_drop_last;
 
   Events events(o, run.options);

@@ -2,7 +2,9 @@
 
 #include "dept/base/error.h"
 #include "dept/base/folder.h"
+#include "dept/base/log.h"
 #include "dept/base/text.h"
+#include "dept/models/label_names.h"
 #include "dept/tensorio/tensor_source.h"
 
 namespace dept {
@@ -21,22 +23,76 @@ void check_all(const std::vector<std::function<void()>>& checks) {
   if (!messages.empty()) throw Error(code, join(messages, "; "));
 }
 
-void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& data) {
-  if (model.model_name_or_path.empty()) model.model_name_or_path = config.base_model_name_or_path;
-  if (config.max_length > 0) data.max_seq_length = config.max_length;
+void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& data, const OptionSet& set) {
+  if (model.model_name_or_path.empty()) {
+    const std::string &base = config.base_model_name_or_path, &tokenizer = config.tokenizer_name_or_path;
+    model.model_name_or_path = name_in_adapter(base, model.peft_model_id);
+    if (!config.revision.empty() && !set.given("revision")) model.hub.revision = config.revision;
+    if (!config.original() && model.tokenizer_name.empty() && tokenizer != base)
+      model.tokenizer_name = name_in_adapter(tokenizer, model.peft_model_id);
+  }
+  const bool given = set.given("max_seq_length");
+  if (config.max_length == 0 || (given && !config.decomposed())) return;
+  if (given && data.max_seq_length != config.max_length)
+    log::warn(str("--max_seq_length has no effect: the adapter's is ", config.max_length));
+  data.max_seq_length = config.max_length;
 }
 
-void adopt_task(const AdapterConfig& config, DataOptions& data, const OptionSet& set) {
-  if (config.original()) return;
-  if (!set.given("source_template")) data.task.source_template = config.task.source_template;
-  if (!set.given("causal_suffix")) data.causal_suffix = config.task.causal_suffix;
-  if (config.classifies() && config.task.labels.empty() && !set.given("metrics")) data.task.metrics = regression_metrics;
-  if (config.classifies() && set.given("labels") && data.task.labels != config.task.labels)
-    fail(Code::usage, "labels", str("those of the adapter's head, ", join(config.task.labels, ", ")),
-         join(data.task.labels, ", "));
+void adopt_dtype(const AdapterConfig& config, ModelOptions& model, const OptionSet& set) {
+  if (config.task.dtype.empty()) return;
+  for (const char* name : {"dtype", "bf16", "backbone_dtype", "quantization"})
+    if (set.given(name)) return;
+  model.dtype = config.task.dtype;
+}
+
+namespace {
+
+// What PEFT and the original do with text, where their files tell nothing of it.
+void adopt_foreign_task(const AdapterConfig& config, DataOptions& data, const OptionSet& set) {
+  constexpr int64_t whole = int64_t{1} << 20;  // the largest --max_seq_length
+  if ((config.runs_as_peft() || config.classifies()) && !set.given("causal_suffix")) data.causal_suffix.clear();
+  if (config.runs_as_peft() && config.max_length == 0 && !set.given("max_seq_length")) data.max_seq_length = whole;
+}
+
+}  // namespace
+
+void adopt_task(const AdapterConfig& config, DataOptions& data, EvaluationOptions& evaluation, const OptionSet& set) {
+  if (config.original()) return data.original_quirks ? void() : adopt_foreign_task(config, data, set);
+  const AdapterTask& task = config.task;
+  const auto adopt = [&](const char* name, auto& option, const auto& trained) {
+    if (!set.given(name)) option = trained;
+  };
+  adopt("source_template", data.task.source_template, task.source_template);
+  adopt("text_column", data.task.text_column, task.text_column);
+  adopt("text_pair_column", data.task.text_pair_column, task.text_pair_column);
+  adopt("label_column", data.task.label_column, task.label_column);
+  adopt("causal_suffix", data.causal_suffix, task.causal_suffix);
+  adopt("truncate_head", data.truncate_head, task.truncate_head);
+  adopt("predict_by", evaluation.predict_by, task.predict_by);
+  adopt("generation_num_beams", evaluation.generation_num_beams, task.generation_num_beams);
+  if (!set.given("generation_max_length")) {
+    evaluation.generation_max_length = task.generation_max_length;
+    adopt("max_new_tokens", evaluation.max_new_tokens, task.max_new_tokens);
+  }
+  if (config.classifies() && task.labels.empty() && !set.given("metrics")) data.task.metrics = regression_metrics;
+  if (config.classifies() && set.given("labels") && data.task.labels != task.labels)
+    fail(Code::usage, "labels", str("those of the adapter's head, ", join(task.labels, ", ")), join(data.task.labels, ", "));
   if (set.given("labels") || set.given("label_words")) return;
-  data.task.labels = config.task.labels;
-  data.task.label_words = config.task.label_words;
+  data.task.labels = task.labels;
+  data.task.label_words = task.label_words;
+}
+
+void adopt_label_names(const AdapterConfig& config, const ModelOptions& model, DataOptions& data) {
+  if (!config.original() || !config.classifies() || data.named() || !data.task.labels.empty()) return;
+  const int64_t rows = head_rows(model.peft_model_id);
+  if (rows == 1) return;
+  std::vector<std::string> names = label_names(model.path());
+  if (names.empty())  // transformers' own
+    for (int64_t i = 0; i < rows; ++i) names.push_back(str("LABEL_", i));
+  if (static_cast<int64_t>(names.size()) != rows)
+    fail(Code::usage, "--labels",
+         str(rows, " names, in the order of the head's logits, as the model has names for ", names.size()), "nothing");
+  data.task.labels = names;
 }
 
 void check_submodules(int64_t submodules, const ModelInfo& info) {
@@ -45,6 +101,19 @@ void check_submodules(int64_t submodules, const ModelInfo& info) {
 }
 
 namespace {
+
+// An adapter of another family's task has no meaning on this model.
+void check_task_type(const AdapterConfig& config, const fs::path& adapter, const ModelInfo& info) {
+  if (config.task_type.empty()) return;
+  try {
+    task_type_for(info, config.task_type);
+  } catch (const Error&) {
+    const std::string own = task_type_for(info, std::nullopt);
+    const std::string head = info.head != HeadForm::none && own != "SEQ_CLS" ? " or SEQ_CLS" : "";
+    fail(Code::bad_input, (adapter / "adapter_config.json").string() + ": task_type",
+         str(own, head, ", as the model is ", info.model_type), quote(config.task_type));
+  }
+}
 
 void check_storage(const ModelOptions& options) {
   if (options.backbone_dtype == "gguf" && fs::path(options.path()).extension() != ".gguf")
@@ -66,6 +135,7 @@ ModelInfo check_model(const ModelOptions& options) {
     if (config.token_dim != info.input_width())
       fail(Code::bad_input, options.peft_model_id, str("an adapter of width ", info.input_width(), ", the model's"),
            str(config.token_dim));
+    check_task_type(config, options.peft_model_id, info);
     check_submodules(config.num_transformer_submodules, info);
   }
   return info;
@@ -110,7 +180,9 @@ std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& option
 
 Semantics semantics_for(const ModelOptions& model, const DataOptions& data, bool trains) {
   if (data.original_quirks) return Semantics::original;
-  return trains || model.peft_model_id.empty() ? Semantics::dept : read_adapter_config(model.peft_model_id).semantics;
+  if (trains || model.peft_model_id.empty()) return Semantics::dept;
+  const AdapterConfig config = read_adapter_config(model.peft_model_id);
+  return config.runs_as_peft() ? Semantics::dept : config.semantics;
 }
 
 EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment,
@@ -126,6 +198,15 @@ EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, con
   rules.alignment = alignment;
   rules.semantics = semantics;
   return rules;
+}
+
+void limit_to_positions(EncodeRules& rules, const ModelInfo& model, const Tokenizer& tokenizer, int64_t prompt) {
+  if (model.max_positions == 0 || rules.semantics == Semantics::original) return;
+  rules.room = model.max_positions - prompt;
+  rules.answer = rules.head ? 0 : 1;
+  if (rules.head) return;
+  for (const Ids& label : encode_targets(tokenizer, rules, rules.label_words, 1))
+    rules.answer = std::max(rules.answer, static_cast<int64_t>(label.size()));
 }
 
 std::string task_type_for(const ModelInfo& model, const std::optional<std::string>& wanted) {
@@ -168,12 +249,15 @@ Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const Da
     const Adapter adapter = load_adapter(options.peft_model_id, info.input_width());
     attach_adapter(pipeline, adapter, info, data.task.labels);
     pipeline.rules.alignment = adapter.config.delta_alignment;
+    if (adapter.config.runs_as_peft() && !info.eos_ids.empty()) pipeline.rules.end_id = info.eos_ids.front();
   }
   if (info.architecture == Architecture::encoder && !pipeline.has_head())
     fail(Code::usage, "--peft_model_id", str("an adapter with a classification head, as ", info.model_type, " only encodes"),
          "none");
   pipeline.rules.head = pipeline.has_head();
   pipeline.rules.label_words = data.task.label_words.empty() ? data.task.labels : data.task.label_words;
+  pipeline.rules.truncate = data.truncate;
+  limit_to_positions(pipeline.rules, info, *pipeline.tokenizer, pipeline.weights.P.size(1) / pipeline.submodules);
   pipeline.backbone = load_backbone(options.path(), ctx);
   return pipeline;
 }

@@ -25,12 +25,19 @@ std::string to_string(PeftType type);
 DeltaAlignment parse_delta_alignment(std::string_view name);
 std::string to_string(DeltaAlignment alignment);
 
-/// How text became model input when the adapter was trained; `predict` rebuilds the task from it.
+/// How text became model input when the adapter was trained, and how it answered: eval, predict and score go on so. Named as the
+/// options of training are, with their defaults.
 struct AdapterTask {
   std::string source_template = "{text}";
+  std::string text_column = "text", text_pair_column, label_column = "label";
   std::string causal_suffix;             ///< behind the source of decoder-only models
+  bool truncate_head = false;            ///< too long sources lose their head instead of their tail
   std::vector<std::string> labels;       ///< empty: free text, or numbers; a head's logits have this order
   std::vector<std::string> label_words;  ///< as many as labels
+  std::string predict_by = "generate";
+  int64_t generation_max_length = 20, generation_num_beams = 1;
+  std::optional<int64_t> max_new_tokens;
+  std::string dtype;  ///< empty means not told
 };
 
 /// adapter_config.json.
@@ -45,7 +52,8 @@ struct AdapterConfig {
   std::string prompt_tuning_init = "TEXT";
   std::string prompt_tuning_init_text;
   std::string base_model_name_or_path;
-  std::string task_type;  ///< "CAUSAL_LM", "SEQ_2_SEQ_LM" or "SEQ_CLS"
+  std::string revision;   ///< of a base model on the hub; empty means its main branch
+  std::string task_type;  ///< "CAUSAL_LM", "SEQ_2_SEQ_LM" or "SEQ_CLS"; empty means not told
   std::string tokenizer_name_or_path;
   bool inference_mode = true;
   Semantics semantics = Semantics::dept;  ///< original: a file of the original code, without this field
@@ -54,10 +62,13 @@ struct AdapterConfig {
   int64_t hidden_size = 768;                        ///< of the model; in files of the original always this one
   int64_t num_layers = 0, num_attention_heads = 0;  ///< of the model, in files of the original
   AdapterTask task;
+  std::vector<std::string> unknown_fields;                         ///< of the file: named when the adapter is loaded
   bool load_lora_embeddings = true, load_lora_embedding_B = true;  ///< false: A and B, or B alone, start anew when it is loaded
 
   bool decomposed() const { return peft_type == PeftType::prompt_tuning_lora; }
   bool original() const { return semantics == Semantics::original; }
+  /// A prompt alone without our fields runs as PEFT runs it, whoever wrote it.
+  bool runs_as_peft() const { return original() && !decomposed(); }
   bool classifies() const { return task_type == "SEQ_CLS"; }
   int64_t prompt_rows() const { return num_virtual_tokens * num_transformer_submodules; }
 };
@@ -75,6 +86,9 @@ AdapterConfig read_adapter_config(const fs::path& folder);
 
 /// adapter_model.safetensors, else adapter_model.bin. Throws io or bad_input.
 std::unique_ptr<TensorSource> open_adapter_weights(const fs::path& folder);
+
+/// The labels of the head that an adapter's files hold, 0 without one. Throws io or bad_input.
+int64_t head_rows(const fs::path& folder);
 
 /// Which of A and B are to be taken from a file; absent: as its config says.
 struct LoadDelta {

@@ -20,7 +20,7 @@ enum class EarlyStopping { no, yes, never };
 
 /// The names and defaults are transformers'.
 struct GenerationOptions {
-  int64_t max_new_tokens = 20;
+  int64_t max_new_tokens = 20;       ///< a model's positions may end an answer before
   int64_t min_new_tokens = 0;        ///< no eos before
   std::vector<int64_t> eos_ids;      ///< any of them ends a row; empty: rows go on to max_new_tokens
   double repetition_penalty = 1.0;   ///< > 0; 1 is none (Keskar et al., arXiv 1909.05858, section 4.1)
@@ -40,10 +40,25 @@ struct GenerationOptions {
   uint64_t seed = 42;  ///< of the draws: a pure function of seed, example, choice and step, whatever else is in the batch
 };
 
-/// The options that a model's folder asks for: what generation_config.json says of the fields above (of an encoder-decoder model
-/// also max_length and min_length, which count the start token), and the model's end tokens. A key that would change the result
-/// and that is not known here gets a warning line; the others are left alone. Throws bad_input for a value of another type.
-GenerationOptions generation_defaults(const fs::path& model, const ModelInfo& info);
+/// What a person asks for; the rest is the model's to say.
+struct AskedGeneration {
+  std::optional<int64_t> max_new_tokens, min_new_tokens, no_repeat_ngram_size, num_beams, num_return_sequences, top_k;
+  std::optional<double> repetition_penalty, length_penalty, temperature, top_p;
+  std::optional<bool> do_sample;
+  std::optional<EarlyStopping> early_stopping;
+  std::vector<int64_t> eos_ids;  ///< empty means the model's own
+};
+
+/// What is asked for, else what generation_config.json in the model's folder says of it (of an encoder-decoder model also
+/// max_length and min_length, which count the start token), else transformers' default. Without that file the same keys of
+/// config.json count. A value that takes no part (temperature where nothing is drawn) is not looked at. Keys that would change
+/// the result and that are not known here are named in one warning line. Throws bad_input naming the file for its values, usage
+/// for those that are asked for.
+GenerationOptions generation_options(const fs::path& model, const ModelInfo& info, const AskedGeneration& asked);
+
+/// Evaluations write the likeliest answer, whatever the model's folder says of generation: names in one warning line what there
+/// would change it. Throws io or bad_input.
+void warn_of_unused_generation(const fs::path& model);
 
 struct GenerationInput {
   /// What forward would get: decoder-only, prompt and text embedded, sequences of example -1 being prompts that others name as

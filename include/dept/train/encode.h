@@ -1,6 +1,8 @@
 // From text to ids, as each family of models takes it.
 #pragma once
 
+#include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,7 +26,12 @@ struct EncodeRules {
   int64_t decoder_start_id = 0;          ///< encoder-decoder
   DeltaAlignment alignment = DeltaAlignment::end;  ///< decoder-only
   Semantics semantics = Semantics::dept;
+  std::optional<int64_t> room;  ///< tokens that the model's positions leave to source and answer; absent: no limit
+  int64_t answer = 0;           ///< of them kept free for an answer
+  bool truncate = false;        ///< a source without room is cut; else it is refused
 
+  /// Where a source is cut.
+  int64_t longest_source() const { return truncate && room ? std::max<int64_t>(1, std::min(max_source, *room - answer)) : max_source; }
   bool encoder_decoder() const { return architecture == Architecture::encoder_decoder; }
 };
 
@@ -32,7 +39,8 @@ struct EncodeRules {
 /// max_target. Decoder-only (arXiv 2309.05173's code): ids(source + suffix), ids(target) + end. Of a source that is too long the
 /// text is cut, never the suffix or the target; under Semantics::original what is behind max_source, the suffix too. With a head
 /// a target becomes the example's value (an empty one 0) and no ids. Examples keep their index and order.
-/// Throws bad_input for invalid UTF-8, a suffix longer than max_source, a source without any token, or a value that is none.
+/// Throws bad_input for invalid UTF-8, a suffix longer than max_source, a source that leaves its answer no room, a source without
+/// any token, or a value that is none.
 std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
                                      int threads);
 

@@ -21,6 +21,11 @@ bool is_on_hub(const std::string& name);
 /// check_hub_model, for the flags.
 void check_on_hub(const std::string& name, const HubFlags& flags);
 
+/// The name under which a model or tokenizer is found from any working folder: a path's is absolute.
+std::string lasting_name(const std::string& name);
+/// What a name of an adapter's file stands for: as it is, or when nothing is there, beside the adapter's folder.
+std::string name_in_adapter(const std::string& name, const fs::path& adapter);
+
 /// The path of a model or tokenizer, fetched when it is on the hub. Throws as fetch_model.
 std::string place_on_disk(const std::string& name, const HubFlags& flags, ModelPart part);
 

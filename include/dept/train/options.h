@@ -40,6 +40,7 @@ struct DataOptions {
   std::string causal_suffix = " Label : ";
   int64_t max_seq_length = 256;
   bool truncate_head = false;
+  bool truncate = false;  ///< of eval and predict
   std::optional<int64_t> max_train_samples, max_eval_samples, max_predict_samples;
 
   bool named() const { return task_name || task_file; }

@@ -17,12 +17,21 @@ inline const std::vector<std::string> regression_metrics = {"pearson", "spearman
 /// Runs all checks and throws what they found as one error with the first one's code.
 void check_all(const std::vector<std::function<void()>>& checks);
 
-/// From an adapter's config: the base model when the options name none, and max_seq_length.
-void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& data);
+/// From an adapter's config: base model, its revision and its tokenizer when the options name none, and max_seq_length (which a
+/// flag changes only where no A has rows for it).
+void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& data, const OptionSet& set);
 
-/// From an adapter's config: template, suffix and labels it was trained with, where `set` says that they were not given.
-/// Throws usage for labels that are not those of the adapter's head.
-void adopt_task(const AdapterConfig& config, DataOptions& data, const OptionSet& set);
+/// From an adapter's config: the compute type that it was trained in, where `set` says that none was given.
+void adopt_dtype(const AdapterConfig& config, ModelOptions& model, const OptionSet& set);
+
+/// From an adapter's config: how text becomes input and how it answers, where `set` says that it was not given. What an adapter
+/// without our fields does not tell is as PEFT has it: the text as given, whole. Throws usage for labels that are not those of
+/// the adapter's head.
+void adopt_task(const AdapterConfig& config, DataOptions& data, EvaluationOptions& evaluation, const OptionSet& set);
+
+/// The labels of a head without our fields, when none are given: the names that the base model on disk has for them, as in PEFT.
+/// Throws usage where it has none for a head of several labels.
+void adopt_label_names(const AdapterConfig& config, const ModelOptions& model, DataOptions& data);
 
 /// Throws usage for a decoder's own prompt on a model that is no encoder-decoder.
 void check_submodules(int64_t submodules, const ModelInfo& info);
@@ -50,12 +59,17 @@ void check_free_space(const fs::path& folder, double bytes);
 /// Reads the tokenizer of the model, or the one named besides.
 std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options);
 
-/// Whose rules a command follows: the original's under --original_quirks and, where nothing is trained, with an adapter of its.
+/// Whose rules a command follows: the original's under --original_quirks and, where nothing is trained, with a decomposed adapter
+/// of its.
 Semantics semantics_for(const ModelOptions& model, const DataOptions& data, bool trains);
 
 /// How text becomes ids for this model. A head is told of apart, as its labels are the task's.
 EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment,
                          Semantics semantics);
+
+/// Sets what the model's positions leave behind a prompt of so many tokens, where a head, the longest of the rules' label words
+/// or one token at least is to answer. Under Semantics::original nothing: its rows are cut as they are.
+void limit_to_positions(EncodeRules& rules, const ModelInfo& model, const Tokenizer& tokenizer, int64_t prompt);
 
 /// "SEQ_CLS", "SEQ_2_SEQ_LM" or "CAUSAL_LM": `wanted`, else what the model is for.
 /// Throws usage for one that the model cannot do.
