@@ -21,6 +21,7 @@ namespace {
 
 std::atomic<bool> finishes_on_interrupt{false};
 std::atomic<bool> interrupt_seen{false};
+std::function<void(const OptionSet&, const Usage&)> command_line_visitor;
 
 void on_interrupt(int) {
   if (!finishes_on_interrupt || interrupt_seen.exchange(true)) ::_exit(interrupted_exit_code);
@@ -70,21 +71,41 @@ int report(std::string_view message, int code) {
 
 }  // namespace
 
+void visit_command_lines(std::function<void(const OptionSet&, const Usage&)> visit) {
+  command_line_visitor = std::move(visit);
+}
+
 std::optional<std::vector<std::string>> read_command_line(OptionSet& set, const std::vector<std::string>& given,
                                                           const Usage& usage) {
+  Problems problems;
+  auto positionals = read_command_line(set, given, usage, problems);
+  problems.raise();
+  return positionals;
+}
+
+std::optional<std::vector<std::string>> read_command_line(OptionSet& set, const std::vector<std::string>& given,
+                                                          const Usage& usage, Problems& problems) {
+  if (command_line_visitor) {
+    command_line_visitor(set, usage);
+    return std::nullopt;
+  }
   std::vector<std::string> arguments = given;
   if (take(arguments, {"--help", "-h"})) {
-    write_stdout(set.help(usage.text));
+    write_stdout(set.help(usage.text, usage.examples));
     return std::nullopt;
   }
   const bool dump = take(arguments, {"--dump_config", "--dump-config"});
-  std::vector<std::string> positionals = set.parse_flags(arguments);
+  if (usage.recipe) set.lead({"config", "config_file", "config_path", "recipe", "yaml", "cfg"}, "a recipe stands without a flag");
+  std::vector<std::string> positionals = set.parse_flags(arguments, problems);
   if (usage.recipe && !positionals.empty()) {
-    set.parse_file(positionals.front());
+    set.parse_file(positionals.front(), problems);
     positionals.erase(positionals.begin());
   }
   if (positionals.size() > usage.positionals)
-    fail(Code::usage, "command line", "flags as --help lists them", quote(positionals[usage.positionals]));
+    problems.attempt(
+        [&] { fail(Code::usage, "command line", "flags and their values alone", quote(positionals[usage.positionals])); });
+  if (!problems.empty() && dump) problems.raise();
+  if (problems.empty()) set.warn_of_idle_flags();
   if (!dump) return positionals;
   write_stdout(set.dump_yaml());
   return std::nullopt;

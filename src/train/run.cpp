@@ -9,6 +9,7 @@
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
+#include "dept/train/advice.h"
 #include "dept/train/loop.h"
 #include "dept/train/marker.h"
 #include "dept/train/outputs.h"
@@ -286,6 +287,7 @@ Evaluation judge(const LoopInputs& in, const std::string& name, const Split& spl
 std::optional<TrainState> train(const LoopInputs& in, Outputs& outputs) {
   TrainingLoop loop(in);
   log::info(str(in.train.examples.size(), " examples, ", loop.total_steps(), " steps, ", loop.parameters(), " trained numbers"));
+  warn_of_long_warmup(in.options.schedule, loop.total_steps());
   if (!loop.run()) return std::nullopt;
   outputs.adapter(in.config, in.pipeline, {in.options.output.save_safetensors, in.options.adapter.save_lora_embeddings});
   outputs.trainer_state(loop.state(), loop.total_steps());
@@ -334,6 +336,7 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const std::function<b
   Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task, pipeline.rules.semantics);
   adapter.config.task = {o.data.task.source_template, o.data.causal_suffix, data.task.labels, data.task.label_words};
   attach_adapter(pipeline, adapter, pipeline.backbone->info(), data.task.labels);
+  advise(o, set, pipeline.backbone->info(), adapter.config);
   pipeline.label_smoothing = o.optimizer.label_smoothing_factor;
   pipeline.rules.alignment = adapter.config.delta_alignment;
   PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);
