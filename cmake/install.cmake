@@ -25,3 +25,19 @@ install(PROGRAMS ${DEPT_TORCH_LIB}/libgomp.so.1 ${DEPT_TORCH_LIB}/libcudart.so.1
         DESTINATION lib/dept COMPONENT runtime)
 install(PROGRAMS ${DEPT_ARROW_LIB}/libarrow.so.2600 ${DEPT_ARROW_LIB}/libparquet.so.2600 DESTINATION lib/dept COMPONENT runtime)
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION share/doc/dept COMPONENT runtime)
+
+# Completion for the shells that are there, by the program itself, in the folders where they look.
+install(CODE "
+  foreach(place bash=bash-completion/completions/dept zsh=zsh/site-functions/_dept fish=fish/vendor_completions.d/dept.fish)
+    string(REPLACE = \";\" pair \${place})
+    list(GET pair 0 shell)
+    list(GET pair 1 file)
+    execute_process(COMMAND $<TARGET_FILE:dept_program> completion \${shell} OUTPUT_VARIABLE script RESULT_VARIABLE failed)
+    if(failed)
+      message(FATAL_ERROR \"[dept completion \${shell}] expected a script, received exit code \${failed}\")
+    endif()
+    set(target \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/share/\${file}\")
+    file(WRITE \"\${target}\" \"\${script}\")
+    message(STATUS \"Installing: \${target}\")
+  endforeach()
+" COMPONENT runtime)

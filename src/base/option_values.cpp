@@ -6,6 +6,7 @@
 #include <cctype>
 #include <charconv>
 #include <cmath>
+#include <sstream>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -23,6 +24,16 @@ std::optional<T> parse_number(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
+}
+
+// As flags split a list: empty parts do not count, but for a text that is empty as a whole.
+std::vector<std::string> split_at_commas(const std::string& text) {
+  if (text.find(',') == std::string::npos) return {text};
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, ',');)
+    if (!part.empty()) parts.push_back(part);
+  return parts;
 }
 
 // A value of each type from a scalar; nothing when it is of another kind. Only strings may be quoted in a file.
@@ -43,9 +54,13 @@ bool convert(const OptionValue& value, double& out) {
 }
 bool convert(const OptionValue& value, std::string& out) {
   out = value.text;
-  return value.kind != Kind::null && value.kind != Kind::list;
+  return value.kind == Kind::flag || value.kind == Kind::plain || value.kind == Kind::quoted;
 }
 bool convert(const OptionValue& value, std::vector<std::string>& out) {
+  if (value.kind == Kind::plain || value.kind == Kind::quoted) {
+    out = split_at_commas(value.text);
+    return true;
+  }
   if (value.kind != Kind::list) return false;
   out.resize(value.items.size());
   for (size_t i = 0; i < out.size(); ++i)
@@ -61,12 +76,6 @@ bool convert(const OptionValue& value, std::optional<T>& out) {
   return value.kind != Kind::list && convert(value, out.emplace());
 }
 
-std::string received(const OptionValue& value) {
-  if (value.kind == Kind::null) return "null";
-  if (value.kind == Kind::list) return "a list";
-  return value.kind == Kind::quoted ? "the text " + quote(value.text) : quote(value.text);
-}
-
 bool in_range(const Option& option, double value) {
   return (!option.low || value >= *option.low) && (!option.high || value <= *option.high);
 }
@@ -80,6 +89,7 @@ bool permitted(const Option& option, double value) {
   return in_range(option, value);
 }
 bool permitted(const Option& option, const std::string& value) {
+  if (option.expected) return option.expected(value).empty();
   return option.allowed.empty() || std::find(option.allowed.begin(), option.allowed.end(), value) != option.allowed.end();
 }
 bool permitted(const Option& option, const std::vector<std::string>& values) {
@@ -88,6 +98,28 @@ bool permitted(const Option& option, const std::vector<std::string>& values) {
 template <class T>
 bool permitted(const Option& option, const std::optional<T>& value) {
   return !value || permitted(option, *value);
+}
+
+// Of a list the first item that is not permitted.
+std::string received(const Option& option, const OptionValue& value) {
+  std::vector<std::string> items;
+  switch (value.kind) {
+    case Kind::null:
+      return "null";
+    case Kind::nested:
+      return "a mapping or a nested list";
+    case Kind::quoted:
+      return "the text " + quote(value.text);
+    case Kind::flag:
+    case Kind::plain:
+      return quote(value.text);
+    case Kind::list:
+      break;
+  }
+  if (!std::holds_alternative<std::vector<std::string>*>(option.target)) return "a list";
+  if (!convert(value, items)) return "a list of other things";
+  const auto odd = std::find_if(items.begin(), items.end(), [&](const std::string& item) { return !permitted(option, item); });
+  return odd == items.end() ? "a list" : quote(*odd);
 }
 
 std::string number_text(double value) {
@@ -166,45 +198,57 @@ KindNames kind_names(const std::string*) {
   return {"TEXT", "a text"};
 }
 KindNames kind_names(const std::vector<std::string>*) {
-  return {"TEXT...", "a list of texts"};
+  return {"TEXT...", "a text or a list of texts"};
 }
 template <class T>
 KindNames kind_names(const std::optional<T>*) {
   return kind_names(static_cast<const T*>(nullptr));
 }
 
-OptionValue from_json(const Json& json, std::string_view where) {
+// Nothing of a list within a list is read: aliases may make it endless.
+template <class Items, class Scalar>
+OptionValue list_of(const Items& items, const Scalar& scalar) {
+  OptionValue list{Kind::list, {}, {}};
+  for (const auto& item : items) {
+    list.items.push_back(scalar(item));
+    if (list.items.back().kind == Kind::nested) return {Kind::nested, {}, {}};
+  }
+  return list;
+}
+
+OptionValue scalar_of(const Json& json) {
   if (json.is_null()) return {};
   if (json.is_string()) return {Kind::quoted, json.get<std::string>(), {}};
-  if (json.is_object()) fail(Code::usage, where, "a value or a list", "an object");
-  if (!json.is_array()) return {Kind::plain, json.dump(), {}};
-  OptionValue list{Kind::list, {}, {}};
-  for (const Json& item : json) list.items.push_back(from_json(item, where));
-  return list;
+  if (json.is_structured()) return {Kind::nested, {}, {}};
+  return {Kind::plain, json.dump(), {}};
 }
-
-OptionValue from_yaml(const YAML::Node& node, std::string_view where, int depth = 0) {
+OptionValue scalar_of(const YAML::Node& node) {
   if (node.IsNull()) return {};
-  if (node.IsScalar()) return {node.Tag() == "?" ? Kind::plain : Kind::quoted, node.Scalar(), {}};
-  if (!node.IsSequence() || depth > 0) fail(Code::usage, where, "a value or a list of values", "a mapping or a nested list");
-  OptionValue list{Kind::list, {}, {}};
-  for (const YAML::Node& item : node) list.items.push_back(from_yaml(item, where, depth + 1));
-  return list;
+  if (!node.IsScalar()) return {Kind::nested, {}, {}};
+  return {node.Tag() == "?" ? Kind::plain : Kind::quoted, node.Scalar(), {}};
 }
 
-std::vector<std::pair<std::string, OptionValue>> read_yaml(const std::string& bytes, const std::string& name) {
-  std::vector<std::pair<std::string, OptionValue>> entries;
+OptionValue value_of(const Json& json) {
+  return json.is_array() ? list_of(json, [](const Json& item) { return scalar_of(item); }) : scalar_of(json);
+}
+OptionValue value_of(const YAML::Node& node) {
+  return node.IsSequence() ? list_of(node, [](const YAML::Node& item) { return scalar_of(item); }) : scalar_of(node);
+}
+
+std::vector<OptionEntry> read_yaml(const std::string& bytes, const std::string& name) {
+  std::vector<OptionEntry> entries;
   if (const size_t bad = find_invalid_utf8(bytes); bad != std::string::npos)
     fail(Code::bad_input, name, "UTF-8", str("a broken byte at ", bad));
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(bytes);
-    if (documents.size() > 1) fail(Code::bad_input, name, "one YAML document", str(documents.size()));
+    if (documents.size() > 1) fail(Code::bad_input, name, "one YAML document", str(documents.size(), " of them"));
     if (documents.empty() || documents[0].IsNull()) return entries;
-    if (!documents[0].IsMap()) fail(Code::bad_input, name, "a mapping of options", "something else");
+    if (!documents[0].IsMap()) fail(Code::bad_input, name, "options, as in max_steps: 100", "a list or a text");
     for (const auto& entry : documents[0]) {
-      if (!entry.first.IsScalar()) fail(Code::bad_input, name, "names as keys", "something else");
-      const std::string key = entry.first.Scalar();
-      entries.emplace_back(key, from_yaml(entry.second, str(name, ": ", key)));
+      if (!entry.first.IsScalar())
+        fail(Code::bad_input, str(name, ": line ", entry.first.Mark().line + 1), "an option's name", "a list or a mapping");
+      const std::string& key = entry.first.Scalar();
+      entries.push_back({key, str(name, ": line ", entry.first.Mark().line + 1, ": ", key), value_of(entry.second)});
     }
   } catch (const YAML::Exception& error) {
     fail(Code::bad_input, str(name, ": line ", error.mark.line + 1), "valid YAML", error.msg);
@@ -222,14 +266,16 @@ std::optional<bool> parse_bool(std::string_view text) {
   return std::nullopt;
 }
 
-std::vector<std::pair<std::string, OptionValue>> read_option_file(const fs::path& path) {
+std::vector<OptionEntry> read_option_file(const fs::path& path) {
   const std::string name = path.string(), extension = path.extension().string();
   if (extension == ".yaml" || extension == ".yml") return read_yaml(read_file(path, max_file_bytes), name);
-  if (extension != ".json") fail(Code::usage, name, "a .yaml, .yml or .json file", "another extension");
+  if (extension != ".json")
+    fail(Code::usage, name, "a recipe, which is a .yaml, .yml or .json file",
+         extension.empty() ? "no extension" : quote(extension));
   const Json json = read_json(path, max_file_bytes);
   if (!json.is_object()) fail(Code::bad_input, name, "an object of options", json.type_name());
-  std::vector<std::pair<std::string, OptionValue>> entries;
-  for (const auto& [key, value] : json.items()) entries.emplace_back(key, from_json(value, str(name, ": ", key)));
+  std::vector<OptionEntry> entries;
+  for (const auto& [key, value] : json.items()) entries.push_back({key, str(name, ": ", key), value_of(value)});
   return entries;
 }
 
@@ -238,7 +284,8 @@ void assign_option(const Option& option, const OptionValue& value, std::string_v
       [&](auto* target) {
         std::remove_pointer_t<decltype(target)> converted{};
         if (!convert(value, converted) || !permitted(option, converted))
-          fail(Code::usage, where, option_expects(option), received(value));
+          fail(Code::usage, where, option.expected && !value.text.empty() ? option.expected(value.text) : option_expects(option),
+               received(option, value));
         if (store) *target = std::move(converted);
       },
       option.target);
@@ -260,8 +307,7 @@ std::string option_expects(const Option& option) {
   std::string choices;
   for (size_t i = 0; i < option.allowed.size(); ++i)
     choices += (i == 0 ? "" : i + 1 == option.allowed.size() ? " or " : ", ") + option.allowed[i];
-  if (!choices.empty())
-    return std::holds_alternative<std::vector<std::string>*>(option.target) ? "a list of " + choices : choices;
+  if (!choices.empty()) return choices;
   const std::string range = option_range(option);
   if (range.empty()) return kind;
   return str(kind, option.low && option.high ? " from " : " of ", range);

@@ -11,21 +11,29 @@
 
 namespace dept {
 
-/// What a flag or a file says. A plain scalar of a file may be a number or a boolean, a quoted one is a string only.
+/// What a flag or a file says. A plain scalar of a file may be a number or a boolean, a quoted one is a string only; nested is a
+/// mapping, or a list in a list.
 struct OptionValue {
-  enum class Kind { flag, plain, quoted, null, list };
+  enum class Kind { flag, plain, quoted, null, list, nested };
   Kind kind = Kind::null;
   std::string text;
   std::vector<OptionValue> items;
+};
+
+/// A key of a file; `where` is "FILE: line 3: KEY" in YAML, "FILE: KEY" in JSON.
+struct OptionEntry {
+  std::string key, where;
+  OptionValue value;
 };
 
 /// true|yes|1 or false|no|0 in any case.
 std::optional<bool> parse_bool(std::string_view text);
 
 /// The top mapping of a .yaml, .yml or .json file, in order, repeated keys included. Throws io, bad_input or usage.
-std::vector<std::pair<std::string, OptionValue>> read_option_file(const fs::path& path);
+std::vector<OptionEntry> read_option_file(const fs::path& path);
 
-/// Checks `value` against the option's type, choices and range and stores it when `store`. Throws usage.
+/// Checks `value` against the option's type, choices, range and rule and stores it when `store`. A list takes a scalar of a file
+/// too, which means what the flag's text means. Throws usage.
 void assign_option(const Option& option, const OptionValue& value, std::string_view where, bool store);
 
 std::string option_kind(const Option& option);     // for --help: "INTEGER"

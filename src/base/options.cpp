@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/option_values.h"
+#include "base/other_names.h"
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
@@ -35,6 +36,7 @@ bool is_bool_text(const std::string& text) {
 
 std::string placeholder(const Option& option) {
   if (is_bool(option)) return "[true|false]";
+  if (!option.form.empty()) return option.form;
   std::string choices;
   for (const std::string& choice : option.allowed) choices += (choices.empty() ? "" : "|") + choice;
   if (!choices.empty() && choices.size() <= 30) return choices;
@@ -98,30 +100,64 @@ bool OptionSet::given(std::string_view name) const {
   return option != nullptr && option->given;
 }
 
-bool OptionSet::ignored(std::string_view name, bool warn) {
+bool OptionSet::ignored(std::string_view name) {
   const std::string wanted = underscored(name);
-  for (Ignored& entry : ignored_) {
-    if (entry.name != wanted) continue;
-    if (warn && !entry.warned) log::warn(str("--", entry.name, " has no effect: ", entry.why));
-    entry.warned |= warn;
-    return true;
-  }
+  for (Ignored& entry : ignored_)
+    if (entry.name == wanted) return entry.given = true;
   return false;
 }
 
-void OptionSet::fail_unknown(std::string_view where, std::string_view name, std::string_view prefix) const {
+void OptionSet::leave_out(std::initializer_list<std::string_view> options_or_sections,
+                          std::initializer_list<std::string_view> used, const std::string& why) {
+  const auto among = [](std::initializer_list<std::string_view> names, std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  for (Option& option : options_) {
+    const bool named = among(options_or_sections, option.name) || among(options_or_sections, option.section);
+    if (named && !among(used, option.name)) option.idle = why;
+  }
+}
+
+void OptionSet::lead(std::initializer_list<std::string_view> names, const std::string& instead) {
+  for (const std::string_view name : names) leads_.emplace_back(name, instead);
+}
+
+// What to say of an unknown name. The option that it leads to counts as given: nothing else is to be said of its absence.
+std::string OptionSet::hint(const std::string& name, std::string_view prefix) {
+  for (const auto& [other, instead] : leads_)
+    if (other == name) return str(" (", instead, ")");
+  if (Option* meant = lookup(name); meant != nullptr) {  // with one dash
+    meant->given = true;
+    return str(" (the nearest is ", prefix, name, ")");
+  }
+  for (const std::string_view ours : names_here(name))
+    if (Option* option = lookup(ours); option != nullptr && option->idle.empty()) {
+      option->given = true;
+      return str(" (here it is ", prefix, option->name, ")");
+    }
   std::vector<std::string> names;
   for (const Option& option : options_) {
+    if (!option.idle.empty()) continue;
     names.push_back(option.name);
     names.insert(names.end(), option.aliases.begin(), option.aliases.end());
   }
-  const std::string nearest = nearest_name(underscored(name), names);
-  const std::string hint = nearest.empty() ? "" : str(" (the nearest is ", prefix, nearest, ")");
-  fail(Code::usage, where, "a known option" + hint, "an unknown one");
+  const std::string nearest = nearest_name(name, names);
+  if (nearest.empty()) return "";
+  lookup(nearest)->given = true;
+  return str(" (the nearest is ", prefix, nearest, ")");
+}
+
+void OptionSet::fail_unknown(std::string_view where, std::string_view name, std::string_view prefix) {
+  fail(Code::usage, where, "a known option" + hint(underscored(name), prefix), "an unknown one");
+}
+
+void OptionSet::assign(Option& option, const OptionValue& value, std::string_view where, bool store, Problems& problems) {
+  problems.attempt([&] { assign_option(option, value, where, store); });
+  option.given = true;
 }
 
 // The arguments in the one form that CLI11 is to read: known flags by their own names, each with a value behind it.
-std::vector<std::string> OptionSet::normalised(const std::vector<std::string>& arguments) {
+std::vector<std::string> OptionSet::normalised(const std::vector<std::string>& arguments, Problems& problems) {
   std::vector<std::string> out;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
@@ -138,18 +174,20 @@ std::vector<std::string> OptionSet::normalised(const std::vector<std::string>& a
     const std::string flag = argument.substr(0, equals);
     const std::string name = flag.substr(long_form ? 2 : 1);
     const std::string* next = i + 1 < arguments.size() && !looks_like_flag(arguments[i + 1]) ? &arguments[i + 1] : nullptr;
-    if (long_form && ignored(name, true)) {
+    Option* option = long_form ? lookup(name) : nullptr;
+    if (option == nullptr) {
+      if (!long_form || !ignored(name)) problems.attempt([&] { fail_unknown(flag, name, "--"); });
       if (!with_value && next != nullptr) ++i;
       continue;
     }
-    const Option* option = lookup(name);
-    if (!long_form || option == nullptr) fail_unknown(flag, name, "--");
     if (is_bool(*option) && !with_value) {
       const bool takes_next = next != nullptr && is_bool_text(*next);
       out.insert(out.end(), {"--" + option->name, takes_next ? *next : "true"});
       i += takes_next;
+    } else if (!with_value && next == nullptr) {
+      problems.attempt([&] { fail(Code::usage, flag, option_expects(*option), "nothing"); });
+      option->given = true;
     } else {
-      if (!with_value && next == nullptr) fail(Code::usage, flag, option_expects(*option), "nothing");
       out.push_back("--" + option->name);
       if (with_value) out.push_back(argument.substr(equals + 1));
     }
@@ -158,6 +196,19 @@ std::vector<std::string> OptionSet::normalised(const std::vector<std::string>& a
 }
 
 std::vector<std::string> OptionSet::parse_flags(const std::vector<std::string>& arguments) {
+  Problems problems;
+  std::vector<std::string> positionals = parse_flags(arguments, problems);
+  problems.raise();
+  return positionals;
+}
+
+void OptionSet::parse_file(const fs::path& path) {
+  Problems problems;
+  parse_file(path, problems);
+  problems.raise();
+}
+
+std::vector<std::string> OptionSet::parse_flags(const std::vector<std::string>& arguments, Problems& problems) {
   CLI::App app;
   app.set_help_flag("");
   const auto unread = [](const CLI::results_t&) { return true; };  // we convert the texts ourselves
@@ -172,7 +223,7 @@ std::vector<std::string> OptionSet::parse_flags(const std::vector<std::string>& 
     }
     flags.emplace_back(&option, flag);
   }
-  std::vector<std::string> reversed = normalised(arguments);
+  std::vector<std::string> reversed = normalised(arguments, problems);
   std::reverse(reversed.begin(), reversed.end());
   try {
     app.parse(reversed);
@@ -188,30 +239,45 @@ std::vector<std::string> OptionSet::parse_flags(const std::vector<std::string>& 
     } else {
       value = {OptionValue::Kind::flag, flag->results().back(), {}};
     }
-    assign_option(*option, value, "--" + option->name, true);
-    option->given = option->by_flag = true;
+    assign(*option, value, "--" + option->name, true, problems);
+    option->by_flag = true;
   }
   return positionals->results();
 }
 
-void OptionSet::parse_file(const fs::path& path) {
+void OptionSet::parse_file(const fs::path& path, Problems& problems) {
+  std::vector<OptionEntry> entries;
+  problems.attempt([&] { entries = read_option_file(path); });
   std::vector<const Option*> seen;
-  for (const auto& [key, value] : read_option_file(path)) {
-    const std::string where = str(path.string(), ": ", key);
-    if (ignored(key, true)) continue;
+  for (const auto& [key, where, value] : entries) {
     Option* option = lookup(key);
-    if (option == nullptr) fail_unknown(where, key, "");
-    if (std::find(seen.begin(), seen.end(), option) != seen.end()) fail(Code::usage, where, "each option once", "it twice");
-    seen.push_back(option);
-    assign_option(*option, value, where, !option->by_flag);
-    option->given = true;
+    if (option == nullptr) {
+      if (!ignored(key)) problems.attempt([&] { fail_unknown(where, key, ""); });
+    } else if (std::find(seen.begin(), seen.end(), option) != seen.end()) {
+      problems.attempt([&] { fail(Code::usage, where, "each option once", "it twice"); });
+    } else {
+      seen.push_back(option);
+      assign(*option, value, where, !option->by_flag, problems);
+    }
   }
 }
 
-std::string OptionSet::help(std::string_view usage) const {
+void OptionSet::warn_of_idle_flags() {
+  for (const Ignored& entry : ignored_)
+    if (entry.given) log::warn(str("--", entry.name, " has no effect: ", entry.why));
+  for (const Option& option : options_)
+    if (option.by_flag && !option.idle.empty()) log::warn(str("--", option.name, " has no effect: ", option.idle));
+}
+
+void OptionSet::warn_idle(std::string_view name, std::string_view why) const {
+  if (given(name)) log::warn(str("--", name, " has no effect: ", why));
+}
+
+std::string OptionSet::help(std::string_view usage, std::string_view examples) const {
   std::string out(usage);
   const std::string* section = nullptr;
   for (const Option& option : options_) {
+    if (!option.idle.empty()) continue;
     if (section == nullptr || *section != option.section)
       out += str("\n", option.section.empty() ? "Options" : option.section, ":\n");
     section = &option.section;
@@ -226,7 +292,7 @@ std::string OptionSet::help(std::string_view usage) const {
     if (left.size() + 1 >= help_column) out += '\n';
     append_wrapped(out, left.size() + 1 >= help_column ? 0 : left.size(), text);
   }
-  return out;
+  return examples.empty() ? out : str(out, "\nExamples:\n", examples);
 }
 
 std::string OptionSet::dump_yaml() const {

@@ -28,7 +28,7 @@ class Converter {
     }
     OrderedJson mapping = OrderedJson::object();
     for (const auto& entry : node) {
-      if (!entry.first.IsScalar()) fail(Code::bad_input, place(), "names as keys", "something else");
+      if (!entry.first.IsScalar()) fail(Code::bad_input, place(), "a name as each key", "a list or a mapping");
       const std::string& key = entry.first.Scalar();
       if (mapping.contains(key)) fail(Code::bad_input, place(), "each key once", quote(key) + " twice");
       mapping[key] = convert(entry.second, depth + 1);
@@ -48,7 +48,7 @@ OrderedJson parse_yaml(const std::string& text, std::string_view where) {
     fail(Code::bad_input, where, "UTF-8", str("a broken byte at ", bad));
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) fail(Code::bad_input, where, "one YAML document", str(documents.size()));
+    if (documents.size() > 1) fail(Code::bad_input, where, "one YAML document", str(documents.size(), " of them"));
     return documents.empty() ? OrderedJson() : Converter(where).convert(documents[0]);
   } catch (const YAML::Exception& error) {
     fail(Code::bad_input, str(where, ": line ", error.mark.line + 1), "valid YAML", error.msg);

@@ -28,7 +28,10 @@ int run_bench(const std::vector<std::string>& arguments) {
                         {"Usage: dept bench train|eval|load --shape NAME | --model_name_or_path DIR [--flags]\n"
                          "Measures a training step; the encoding of inputs and the greedy writing of labels; or the\n"
                          "time from nothing to the first training step. Refuses on a machine that is not idle.\n",
-                         false, 1});
+                         false, 1,
+                         "  dept bench train --shape t5-base --lengths 64 --batch 16 --dtype auto --compare pad,pad-max\n"
+                         "  dept bench eval --model_name_or_path MODEL --text sentences.txt --json\n"
+                         "  dept bench load --model_name_or_path MODEL\n"});
   if (!rest) return 0;
   place_model(options.model);
   const std::string what = rest->empty() ? "" : rest->front();

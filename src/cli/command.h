@@ -11,6 +11,7 @@ namespace dept {
 struct Command {
   std::string_view name, summary;
   int (*run)(const std::vector<std::string>& arguments);  // returns the exit code; errors are thrown
+  std::vector<std::string_view> actions = {};             // what its first word may be
 };
 
 std::span<const Command> commands();
@@ -25,5 +26,6 @@ int run_data(const std::vector<std::string>& arguments);
 int run_model(const std::vector<std::string>& arguments);
 int run_tokenize(const std::vector<std::string>& arguments);
 int run_doctor(const std::vector<std::string>& arguments);
+int run_completion(const std::vector<std::string>& arguments);
 
 }  // namespace dept

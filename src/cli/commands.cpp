@@ -3,17 +3,21 @@
 namespace dept {
 
 std::span<const Command> commands() {
-  static constexpr Command table[] = {
+  static const Command table[] = {
       {"train", "train, evaluate, predict", run_train},
       {"eval", "metrics of an adapter, or the untrained model, on a file", run_eval},
       {"predict", "text in, predictions and label scores out", run_predict},
       {"generate", "free continuations of prompts, by lines", run_generate},
       {"score", "how likely a model finds given text, by lines", run_score},
-      {"bench", "measured figures of the training step", run_bench},
-      {"data", "the named tasks: list them, fetch their data, show examples, score predictions", run_data},
-      {"model", "what a model, an adapter or a weight file holds; models of the hub", run_model},
+      {"bench", "measured figures of the training step", run_bench, {"train", "eval", "load"}},
+      {"data",
+       "the named tasks: list them, fetch their data, show examples, score predictions",
+       run_data,
+       {"list", "fetch", "show", "score"}},
+      {"model", "what a model, an adapter or a weight file holds; models of the hub", run_model, {"show", "fetch"}},
       {"tokenize", "text to ids, and ids to text", run_tokenize},
       {"doctor", "what this machine offers: CPU, memory, disk, measured speed", run_doctor},
+      {"completion", "the shell's completion of these commands and their flags", run_completion, {"bash", "zsh", "fish"}},
   };
   return table;
 }

@@ -111,7 +111,9 @@ int list(const std::vector<std::string>& arguments) {
   OptionSet set;
   describe_task(o, set);
   set.add("json", o.json, "one JSON object a task");
-  if (!read_command_line(set, arguments, {list_usage})) return 0;
+  if (!read_command_line(set, arguments,
+                         {list_usage, false, 0, "  dept data list\n  dept data list --task_file mine.yaml --json\n"}))
+    return 0;
   std::string out;
   for (const TaskDescription& task :
        o.task.task_file ? read_task_file(*o.task.task_file, o.task.original_quirks) : built_in_tasks(o.task.original_quirks))
@@ -138,7 +140,9 @@ std::vector<ParquetSplit> splits_to_fetch(const std::string& name, const DataCom
       return (o.config && split.config != *o.config) || (o.hub_split && split.split != *o.hub_split);
     });
   }
-  if (splits.empty()) fail(Code::usage, name, "a configuration and a split that it has", "others");
+  if (splits.empty())
+    fail(Code::usage, name, "a --config and a --split that the data set has",
+         str("config ", o.config.value_or("any"), ", split ", o.hub_split.value_or("any")));
   return splits;
 }
 
@@ -146,7 +150,9 @@ int fetch(const std::vector<std::string>& arguments) {
   DataCommand o;
   OptionSet set;
   describe_fetch(o, set);
-  const auto names = read_command_line(set, arguments, {fetch_usage, false, 1});
+  const auto names = read_command_line(
+      set, arguments,
+      {fetch_usage, false, 1, "  dept data fetch sst2\n  dept data fetch nyu-mll/glue --config rte --split validation\n"});
   if (!names) return 0;
   const HubOptions hub = hub_options(o.task.cache_dir);
   std::vector<std::string> done;
@@ -169,12 +175,17 @@ int show(const std::vector<std::string>& arguments) {
   DataCommand o;
   OptionSet set;
   describe_show(o, set);
-  const auto names = read_command_line(set, arguments, {show_usage, false, 1});
+  const auto names = read_command_line(set, arguments,
+                                       {show_usage, false, 1,
+                                        "  dept data show rte --split validation --limit 5\n  dept data show sst2 --train_file "
+                                        "rows.csv --k_shot_examples 16 --seed 1\n"});
   if (!names) return 0;
   o.task.task_name = names->empty() ? "" : names->front();
   o.task.split_validation_test &= !o.no_split_validation_test;
   o.task.max_train_samples = o.task.max_eval_samples = o.task.max_predict_samples = o.max_samples;
   const SplitName split = split_name(o.split);
+  if (split != SplitName::train) set.warn_idle("k_shot_examples", "--split is " + o.split);
+  if (split != SplitName::train || !o.task.k_shot_examples) set.warn_idle("seed", "nothing is drawn by it");
   check_named_task(o.task, {split});
   std::vector<TextExample> examples = load_named_split(o.task, split);
   if (o.limit && *o.limit < static_cast<int64_t>(examples.size())) examples.resize(static_cast<size_t>(*o.limit));
@@ -224,7 +235,8 @@ int score(const std::vector<std::string>& arguments) {
   set.section("Lines");
   set.add("input", o.input, "file to read; stdin when not given");
   set.add("output", o.output, "file to write; stdout when not given");
-  const auto names = read_command_line(set, arguments, {score_usage, false, 1});
+  const auto names = read_command_line(
+      set, arguments, {score_usage, false, 1, "  dept data score rte --input runs/rte/generated_predictions.jsonl\n"});
   if (!names) return 0;
   const TaskDescription task = find_task(names->empty() ? "" : names->front(), o.task.task_file, o.task.original_quirks);
   const Judged judged = read_judged(o.input);

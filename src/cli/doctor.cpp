@@ -123,7 +123,8 @@ int run_doctor(const std::vector<std::string>& arguments) {
   set.add("json", as_json, "one JSON object");
   set.add("threads", threads, "threads of the measurement").min(1).max(1024);
   if (!read_command_line(set, arguments,
-                         {"Usage: dept doctor [--json]\nShows what this machine offers: CPU, memory, disk, measured speed.\n"}))
+                         {"Usage: dept doctor [--json]\nShows what this machine offers: CPU, memory, disk, measured speed.\n",
+                          false, 0, "  dept doctor\n  dept doctor --json --threads 4\n"}))
     return 0;
   configure_process(static_cast<int>(threads));
   OrderedJson found = examine(static_cast<int>(threads));

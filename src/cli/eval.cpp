@@ -1,13 +1,26 @@
 #include "cli/command.h"
 #include "cli/frame.h"
+#include "cli/lines.h"
 #include "dept/base/error.h"
+#include "dept/base/log.h"
 #include "dept/base/text.h"
+#include "dept/train/advice.h"
 #include "dept/train/evaluate.h"
 #include "dept/train/setup.h"
 #include "dept/train/task_data.h"
 
 namespace dept {
 namespace {
+
+constexpr Usage usage{
+    "Usage: dept eval [RECIPE.yaml] [--peft_model_id DIR] --test_file FILE | --task_name TASK [--flags]\n"
+    "Metrics of an adapter, or of the untrained model, on labelled data, as one JSON object. What a recipe says of training is\n"
+    "passed over.\n",
+    true, 0,
+    "  dept eval configs/quickstart.yaml                                        # the untrained model\n"
+    "  dept eval configs/quickstart.yaml --peft_model_id runs/quickstart\n"
+    "  dept eval --peft_model_id runs/mine --test_file test.csv --output metrics.json\n"
+    "  dept eval --peft_model_id runs/sst2 --task_name sst2 --split validation\n"};
 
 struct EvalOptions {
   TrainOptions all;
@@ -29,8 +42,13 @@ SplitName chosen_split(const EvalOptions& o) {
 void keep_one_file(DataOptions& data, SplitName split) {
   if (data.named()) return;
   FileTaskOptions& files = data.task;
-  if (split == SplitName::train) files.test_file = files.train_file;
-  if (split == SplitName::validation) files.test_file = files.validation_file;
+  if (split == SplitName::train) {
+    files.test_file = files.train_file;
+    data.max_predict_samples = data.max_train_samples;
+  } else if (split == SplitName::validation) {
+    files.test_file = files.validation_file;
+    data.max_predict_samples = data.max_eval_samples;
+  }
   if (!files.test_file) fail(Code::usage, str("--", to_string(split), "_file"), "labelled data, or --task_name", "nothing");
   files.train_file.reset();
   files.validation_file.reset();
@@ -38,6 +56,32 @@ void keep_one_file(DataOptions& data, SplitName split) {
 
 const std::vector<TextExample>& rows_of(const TaskData& task, SplitName split) {
   return split == SplitName::train ? task.train : split == SplitName::validation ? task.validation : task.test;
+}
+
+void describe(EvalOptions& o, OptionSet& set) {
+  describe(o.all, set);
+  set.leave_out({"Adapter", "Optimiser", "Schedule", "Evaluation while training", "Output"}, {"seed"},
+                "dept eval trains nothing");
+  set.section("What to judge on");
+  set.add("split", o.split, "which rows (default: the test data, or validation data where only those are given)")
+      .choices({"train", "validation", "test"});
+  set.add("truncate", o.all.data.truncate, "cut sources that are too long for the model's positions");
+  set.add("output", o.output, "write the metrics to this file too");
+}
+
+// What was given and changes nothing: an answer's length where a head answers, the rows of splits that are not judged.
+void warn_of_idle_options(const EvalOptions& o, const OptionSet& set, SplitName split, bool head) {
+  warn_of_idle_sources(o.all.model, o.all.data, set);
+  warn_of_idle_generation(o.all.evaluation, set, head);
+  const auto idle = [&](SplitName other, std::initializer_list<const char*> names) {
+    if (split == other) return;
+    for (const char* name : names)
+      if (const Option* option = set.find(name); option->by_flag)
+        set.warn_idle(name, str("the ", to_string(split), " data are judged"));
+  };
+  idle(SplitName::train, {"max_train_samples", "k_shot_examples"});
+  idle(SplitName::validation, {"max_eval_samples"});
+  idle(SplitName::test, {"max_predict_samples"});
 }
 
 OrderedJson metrics_json(const Evaluation& evaluation) {
@@ -53,16 +97,11 @@ int run_eval(const std::vector<std::string>& arguments) {
   EvalOptions o;
   TrainOptions& options = o.all;
   OptionSet set;
-  describe(options, set);
-  set.add("split", &o.split, "what to judge on (default: the test data, or validation data where only those are given)")
-      .choices({"train", "validation", "test"});
-  set.add("truncate", options.data.truncate, "cut sources that are too long for the model's positions");
-  set.add("output", o.output, "write the metrics to this file too");
-  if (!read_command_line(set, arguments,
-                         {"Usage: dept eval [RECIPE.yaml] [--peft_model_id DIR] --test_file FILE | --task_name TASK [--flags]\n"
-                          "Metrics of an adapter, or of the untrained model, on labelled data, as one JSON object.\n",
-                          true}))
-    return 0;
+  describe(o, set);
+  Problems problems;
+  if (!read_command_line(set, arguments, usage, problems)) return 0;
+  problems.attempt([&] { check_task_options(options.data, set); });
+  problems.raise();
   const SplitName split = chosen_split(o);
   keep_one_file(options.data, split);
   AdapterConfig config;
@@ -78,7 +117,8 @@ int run_eval(const std::vector<std::string>& arguments) {
   check_all({[&] { check_task(options.data, options.schedule.seed, {loaded}); },
              [&] {
                if (check_source(options.model)) check_model(options.model);
-             }});
+             },
+             [&] { check_output_file(o.output); }});
   place_model(options.model);
   adopt_label_names(config, options.model, options.data);
   const TaskData task = load_task(options.data, options.schedule.seed, {loaded}, config.classifies());
@@ -89,6 +129,8 @@ int run_eval(const std::vector<std::string>& arguments) {
 
   Pipeline pipeline = load_pipeline(ctx, options.model, options.data);
   pipeline.rules.max_target = longest_target(task, options.evaluation, *pipeline.tokenizer, pipeline.rules);
+  log::info("judged is " + what_is_judged(options.model));
+  warn_of_idle_options(o, set, split, pipeline.has_head());
   const PredictRules rules = predict_rules(options.evaluation, task, pipeline, ctx.threads);
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
   const std::vector<TextExample>& rows = rows_of(task, loaded);

@@ -22,6 +22,7 @@ namespace dept {
 namespace {
 
 constexpr int first_of_signals = 128;  // a shell's exit code for a program that signal n ended is 128 + n
+std::function<void(const OptionSet&, const Usage&)> command_line_visitor;
 
 std::atomic<bool> finishes_on_interrupt{false};
 std::atomic<bool> on_terminal{false};
@@ -117,21 +118,41 @@ int report(std::string_view message, int code) {
 
 }  // namespace
 
+void visit_command_lines(std::function<void(const OptionSet&, const Usage&)> visit) {
+  command_line_visitor = std::move(visit);
+}
+
 std::optional<std::vector<std::string>> read_command_line(OptionSet& set, const std::vector<std::string>& given,
                                                           const Usage& usage) {
+  Problems problems;
+  auto positionals = read_command_line(set, given, usage, problems);
+  problems.raise();
+  return positionals;
+}
+
+std::optional<std::vector<std::string>> read_command_line(OptionSet& set, const std::vector<std::string>& given,
+                                                          const Usage& usage, Problems& problems) {
+  if (command_line_visitor) {
+    command_line_visitor(set, usage);
+    return std::nullopt;
+  }
   std::vector<std::string> arguments = given;
   if (take(arguments, {"--help", "-h"})) {
-    write_stdout(set.help(usage.text));
+    write_stdout(set.help(usage.text, usage.examples));
     return std::nullopt;
   }
   const bool dump = take(arguments, {"--dump_config", "--dump-config"});
-  std::vector<std::string> positionals = set.parse_flags(arguments);
+  if (usage.recipe) set.lead({"config", "config_file", "config_path", "recipe", "yaml", "cfg"}, "a recipe stands without a flag");
+  std::vector<std::string> positionals = set.parse_flags(arguments, problems);
   if (usage.recipe && !positionals.empty()) {
-    set.parse_file(positionals.front());
+    set.parse_file(positionals.front(), problems);
     positionals.erase(positionals.begin());
   }
   if (positionals.size() > usage.positionals)
-    fail(Code::usage, "command line", "flags as --help lists them", quote(positionals[usage.positionals]));
+    problems.attempt(
+        [&] { fail(Code::usage, "command line", "flags and their values alone", quote(positionals[usage.positionals])); });
+  if (!problems.empty() && dump) problems.raise();
+  if (problems.empty()) set.warn_of_idle_flags();
   if (!dump) return positionals;
   write_stdout(set.dump_yaml());
   return std::nullopt;

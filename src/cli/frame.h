@@ -12,15 +12,24 @@
 namespace dept {
 
 struct Usage {
-  std::string_view text;   ///< first lines of --help: "Usage: dept ...", and what the command does
-  bool recipe = false;     ///< the first positional argument is a .yaml or .json file of options
-  size_t positionals = 0;  ///< how many others are taken
+  std::string_view text;           ///< first lines of --help: "Usage: dept ...", and what the command does
+  bool recipe = false;             ///< the first positional argument is a .yaml or .json file of options
+  size_t positionals = 0;          ///< how many others are taken
+  std::string_view examples = "";  ///< last lines of --help
 };
 
 /// Reads flags and recipe into the options behind `set`. --help and --dump_config print on stdout; then nothing is returned and
-/// the command is to end with 0. Else returns the positional arguments without the recipe. Throws usage.
+/// the command is to end with 0. Else returns the positional arguments without the recipe. All mistakes become problems; without
+/// any, flags that have no effect are named on stderr.
+std::optional<std::vector<std::string>> read_command_line(OptionSet& set, const std::vector<std::string>& arguments,
+                                                          const Usage& usage, Problems& problems);
+/// The same, with all problems thrown at the end.
 std::optional<std::vector<std::string>> read_command_line(OptionSet& set, const std::vector<std::string>& arguments,
                                                           const Usage& usage);
+
+/// From here read_command_line reads nothing: it shows `visit` what it would read and returns nothing, as after --help. Without
+/// a function it reads again.
+void visit_command_lines(std::function<void(const OptionSet&, const Usage&)> visit);
 
 /// Writes results. Throws io when the reader is gone or the disk is full.
 void write_stdout(std::string_view bytes);

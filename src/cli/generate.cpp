@@ -17,6 +17,16 @@
 namespace dept {
 namespace {
 
+constexpr Usage usage{
+    "Usage: dept generate --model_name_or_path DIR [--peft_model_id DIR] [--flags] < LINES\n"
+    "Continues text: JSON lines in (\"text\", {\"prompt\": ..} or {\"input_ids\": [..]}), JSON lines out; one prompt's answer is "
+    "shown\n"
+    "on a terminal as it comes.\n",
+    false, 0,
+    "  echo '\"The capital of France is\"' | dept generate --model_name_or_path MODEL --max_new_tokens 8\n"
+    "  dept generate --model_name_or_path MODEL --input prompts.jsonl --num_beams 4 --num_return_sequences 2\n"
+    "  dept generate --model_name_or_path MODEL --input prompts.jsonl --do_sample --temperature 0.7 --seed 1\n"};
+
 /// What is given takes the place of the model's own defaults.
 struct GenerateOptions {
   ModelOptions model;
@@ -62,6 +72,14 @@ void describe(GenerateOptions& o, OptionSet& set) {
       .max(1 << 16);
 }
 
+// What only a draw, or only a search, looks at.
+void warn_of_idle_options(const GenerationOptions& o, const OptionSet& set) {
+  for (const char* name : {"temperature", "top_k", "top_p", "seed"})
+    if (!o.do_sample) set.warn_idle(name, "without --do_sample the likeliest token is taken");
+  for (const char* name : {"length_penalty", "early_stopping"})
+    if (o.num_beams == 1) set.warn_idle(name, "--num_beams is 1");
+}
+
 Ids given_eos_ids(const GenerateOptions& options) {
   Ids ids;
   for (const std::string& text : options.eos_token_id) {
@@ -94,8 +112,8 @@ std::vector<std::string> stop_texts(const GenerateOptions& options, const Loaded
   const bool several = list.is_array() && std::all_of(list.begin(), list.end(), [](const Json& x) { return x.is_string(); });
   const auto stops = several ? list.get<std::vector<std::string>>() : std::vector<std::string>{*options.stop};
   for (const std::string& stop : stops)
-    if (stop.empty() || !model.tokenizer)
-      fail(Code::usage, "--stop", "texts, and a model with a tokenizer", quote(*options.stop));
+    if (stop.empty()) fail(Code::usage, "--stop", "a text of at least one character, or a list of them", quote(*options.stop));
+  if (!model.tokenizer) fail(Code::usage, "--stop", "a model with a tokenizer", "one without");
   return stops;
 }
 
@@ -203,13 +221,11 @@ int run_generate(const std::vector<std::string>& arguments) {
   GenerateOptions options;
   OptionSet set;
   describe(options, set);
-  if (!read_command_line(set, arguments,
-                         {"Usage: dept generate --model_name_or_path DIR [--peft_model_id DIR] [--flags] < LINES\nContinues "
-                          "text: JSON lines in, JSON lines out; one prompt's answer is shown on a terminal as it comes.\n"}))
-    return 0;
+  if (!read_command_line(set, arguments, usage)) return 0;
   LineReader reader(options.input);
   LineWriter writer(options.output);
   const LoadedModel model = load_model(options.model, set);
+  warn_of_idle_options(generation_options(options, model), set);
   Generator generator(options, model);
   const bool terminal = options.output.empty() && ::isatty(STDOUT_FILENO) == 1;
   bool first = true;

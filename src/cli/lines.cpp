@@ -77,6 +77,16 @@ std::string LineReader::where() const {
   return str(name_, ": line ", line_);
 }
 
+void check_output_file(const std::string& path) {
+  if (is_standard(path)) return;
+  std::error_code error;
+  const fs::path folder = fs::path(path).has_parent_path() ? fs::path(path).parent_path() : fs::path(".");
+  if (fs::is_directory(path, error)) fail(Code::io, "--output", "a file", quote(path) + ", a folder");
+  if (!fs::is_directory(folder, error)) fail(Code::io, "--output", "a file in a folder that is there", quote(path));
+  if (::access(folder.c_str(), W_OK) != 0 && ::access(path.c_str(), W_OK) != 0)
+    fail(Code::io, "--output", "a file that can be written", quote(path));
+}
+
 LineWriter::LineWriter(const std::string& path) {
   if (!is_standard(path)) file_ = std::make_unique<AtomicFile>(path);
 }

@@ -36,6 +36,9 @@ class LineReader {
   size_t begin_ = 0;  // of what is not yet read in buffer_
 };
 
+/// Throws io for an output that is not stdout and cannot be made: no folder, or a folder itself.
+void check_output_file(const std::string& path);
+
 class LineWriter {
  public:
   /// "" and "-" are stdout, where each line is seen at once. A file gets its name by commit() only. Throws io.

@@ -201,7 +201,8 @@ int show(const std::vector<std::string>& arguments) {
   set.add("json", as_json, "one JSON object");
   set.add("tensors", tensors, "one JSON line a tensor: name, dtype, shape");
   set.add("hash", hash, "with --tensors: the sha256 of the values as little-endian fp32, in the file's order");
-  const auto paths = read_command_line(set, arguments, {show_usage, false, 1});
+  const auto paths = read_command_line(
+      set, arguments, {show_usage, false, 1, "  dept model show runs/mine\n  dept model show MODEL --tensors --hash\n"});
   if (!paths) return 0;
   if (paths->empty()) fail(Code::usage, "command line", "a file or a folder: dept model show PATH", "none");
   if (hash && !tensors) fail(Code::usage, "--hash", "--tensors with it", "--hash alone");
@@ -219,7 +220,7 @@ int fetch(const std::vector<std::string>& arguments) {
   HubFlags hub;
   OptionSet set;
   describe(hub, set);
-  const auto names = read_command_line(set, arguments, {fetch_usage, false, 1});
+  const auto names = read_command_line(set, arguments, {fetch_usage, false, 1, "  dept model fetch t5-base\n"});
   if (!names) return 0;
   if (names->empty()) fail(Code::usage, "command line", "a name on the hub: dept model fetch NAME", "none");
   const fs::path folder = fetch_model(hub_options(hub.cache_dir), names->front(), hub.revision);

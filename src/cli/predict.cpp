@@ -1,99 +1,62 @@
-#include <algorithm>
 #include <functional>
 
 #include "cli/command.h"
 #include "cli/frame.h"
 #include "cli/lines.h"
+#include "cli/predict_input.h"
 #include "dept/base/error.h"
+#include "dept/base/log.h"
 #include "dept/base/text.h"
+#include "dept/data/table_writer.h"
+#include "dept/train/advice.h"
 #include "dept/train/evaluate.h"
 #include "dept/train/setup.h"
 #include "dept/train/task_data.h"
-#include "tasks/source_template.h"
 
 namespace dept {
 namespace {
 
-constexpr int64_t no_draw = 0;       // a seed: predictions draw no rows
-constexpr size_t table_rows = 1024;  // of a table, tokenised together
+constexpr Usage usage{
+    "Usage: dept predict --peft_model_id DIR [--input FILE|-] [--output FILE|-] [--flags]\n"
+    "Texts in, predictions out, in the input's order. In: lines of JSON (\"text\", {\"text\": ..}, {\"source\": ..} or the "
+    "columns of\n"
+    "--source_template), a JSON array of them, plain lines of text, csv, tsv or parquet. Out: lines of JSON, or a csv, tsv or\n"
+    "parquet file of the input's columns and the predictions. With --task_name rows in the task's columns, without --input its\n"
+    "test data.\n",
+    false, 0,
+    "  echo 'A quiet, generous film.' | dept predict --peft_model_id runs/quickstart\n"
+    "  dept predict --peft_model_id runs/quickstart --predict_by score --scores --input reviews.csv --output answers.csv\n"
+    "  dept predict --peft_model_id runs/quickstart --input reviews.txt > answers.jsonl\n"
+    "  dept predict --peft_model_id runs/sst2 --task_name sst2 --output answers.parquet\n"};
 
 struct PredictOptions {
   ModelOptions model;
   DataOptions data;
   EvaluationOptions evaluation;
-  std::string input, output;
+  std::string input, input_format = "auto", output;
   bool scores = false;
+
+  PredictSource source() const { return {data, input, input_format}; }
+  bool writes_table() const { return is_table_name(output); }
 };
 
 void describe(PredictOptions& o, OptionSet& set) {
   describe(o.model, set);
   describe(o.data, set);
   describe(o.evaluation, set);
+  set.leave_out({"Evaluation while training", "predict_with_generate", "prediction_loss_only", "k_shot_examples", "train_file",
+                 "validation_file", "label_column", "metrics", "max_train_samples", "max_eval_samples"},
+                {}, "dept predict trains and judges nothing");
   set.section("Input and output");
-  set.add("input", o.input, "csv, tsv or parquet, or JSON lines: \"text\" or {\"source\": \"text\"} (default: stdin)");
-  set.add("output", o.output, "file of JSON lines (default: stdout)");
+  set.add("input", o.input, "file of texts: .csv, .tsv, .parquet, .json, .jsonl or .txt (default: stdin, JSON or plain text)");
+  set.add("input_format", o.input_format,
+          "what is no table: JSON, a value a line or an array; text, a line each; auto: by the file's name, else by the first "
+          "line")
+      .choices({"auto", "json", "text"});
+  set.add("output", o.output,
+          "file of JSON lines (default: stdout); .csv, .tsv, .parquet: the input's columns and the predictions");
   set.add("truncate", o.data.truncate, "cut sources that are too long for the model's positions");
-  set.add("scores", o.scores, "add each label's share of the likelihood");
-}
-
-// A named task reads rows of any kind of table; lines of JSON are else one text each.
-bool is_table(const PredictOptions& o) {
-  const std::string extension = fs::path(o.input).extension().string();
-  const bool rows = extension == ".csv" || extension == ".tsv" || extension == ".parquet";
-  return rows || (o.data.named() && (extension == ".json" || extension == ".jsonl"));
-}
-
-// A named task without --input: its own test data.
-bool takes_test_split(const PredictOptions& o) {
-  return o.data.named() && o.input.empty();
-}
-
-void check_rows(const PredictOptions& o) {
-  if (takes_test_split(o)) return check_task(o.data, no_draw, {SplitName::test});
-  if (!is_table(o)) return;
-  if (o.data.named()) return check_named_rows(named_task(o.data, no_draw), o.input);
-  check_file_examples(o.data.task, o.input, false);
-}
-
-// All rows at once, where they come from a table.
-std::vector<TextExample> load_rows(const PredictOptions& o) {
-  if (takes_test_split(o)) return load_named_split(named_task(o.data, no_draw), SplitName::test);
-  return o.data.named() ? load_named_rows(named_task(o.data, no_draw), o.input)
-                        : load_file_examples(o.data.task, o.input, false, {});
-}
-
-std::string source_of(const Json& line, const std::string& source_template, const std::string& where) {
-  if (line.is_string()) return fill_template(source_template, line.get<std::string>(), where, "{\"source\": \"..\"} or a csv");
-  if (line.is_object()) return require<std::string>(line, "source", where);
-  fail(Code::bad_input, where, "\"text\" or {\"source\": \"text\"}", quote(line.dump()));
-}
-
-// Calls `body` with some rows at a time, in order: up to `size`, of a table more.
-void for_each_batch(const PredictOptions& o, size_t size, const std::function<void(std::span<const TextExample>)>& body) {
-  if (takes_test_split(o) || is_table(o)) {
-    const std::vector<TextExample> rows = load_rows(o);
-    const size_t taken = std::max(size, table_rows);
-    for (size_t first = 0; first < rows.size(); first += taken)
-      body(std::span(rows).subspan(first, std::min(taken, rows.size() - first)));
-    return;
-  }
-  LineReader reader(o.input);
-  std::vector<TextExample> rows;
-  int64_t index = 0;
-  const auto flush = [&] {
-    if (!rows.empty()) body(rows);
-    rows.clear();
-  };
-  try {
-    while (const std::optional<Json> line = reader.next_json()) {
-      rows.push_back({index++, source_of(*line, o.data.task.source_template, reader.where()), ""});
-      if (rows.size() == size) flush();
-    }
-  } catch (const Error&) {
-    flush();  // what came before the bad line
-    throw;
-  }
-  flush();
+  set.add("scores", o.scores, "add each label's share of the likelihood (in a table: columns score_LABEL)");
 }
 
 // Labels and words, of the options or the named task.
@@ -116,18 +79,56 @@ OrderedJson prediction_json(const Prediction& prediction, const std::vector<std:
   return line;
 }
 
+std::vector<std::string> added_names(const TaskData& task, bool scores) {
+  std::vector<std::string> names = {"prediction"};
+  if (scores)
+    for (const std::string& label : task.labels) names.push_back("score_" + label);
+  return names;
+}
+
+std::vector<AddedColumn> added_columns(const std::vector<Prediction>& predictions, const TaskData& task, bool scores) {
+  const std::vector<std::string> names = added_names(task, scores);
+  std::vector<AddedColumn> columns = {{names[0], std::vector<std::string>()}};
+  for (const Prediction& each : predictions) std::get<std::vector<std::string>>(columns[0].values).push_back(each.text);
+  for (size_t i = 1; i < names.size(); ++i) {
+    std::vector<double> shares;
+    for (const Prediction& each : predictions) shares.push_back(each.scores.at(i - 1));
+    columns.push_back({names[i], std::move(shares)});
+  }
+  return columns;
+}
+
+// The flags that were given and are not used, by the answers' kind and the input's.
+void warn_of_idle_options(const PredictOptions& o, const OptionSet& set, bool head) {
+  warn_of_idle_sources(o.model, o.data, set);
+  warn_of_idle_generation(o.evaluation, set, head);
+  const bool test_data = o.data.named() && o.input.empty();
+  if (!test_data) set.warn_idle("max_predict_samples", "all of --input is answered");
+  if (!test_data) set.warn_idle("test_file", "--input is read");
+}
+
+// Answers the input as it comes, or all of it into one table.
+void answer(const PredictOptions& o, const TaskData& task,
+            const std::function<std::vector<Prediction>(std::span<const TextExample>)>& predicted, size_t batch_size) {
+  if (o.writes_table()) {
+    const PredictRows rows = read_all_rows(o.source());
+    require_new_columns(rows.table, added_names(task, o.scores));
+    return write_table(o.output, rows.table, added_columns(predicted(rows.examples), task, o.scores));
+  }
+  LineWriter writer(o.output);
+  for_each_batch(o.source(), batch_size, [&](std::span<const TextExample> rows) {
+    for (const Prediction& prediction : predicted(rows)) writer.write(prediction_json(prediction, task.labels, o.scores));
+  });
+  writer.commit();
+}
+
 }  // namespace
 
 int run_predict(const std::vector<std::string>& arguments) {
   PredictOptions options;
   OptionSet set;
   describe(options, set);
-  if (!read_command_line(
-          set, arguments,
-          {"Usage: dept predict --peft_model_id DIR [--input FILE|-] [--output FILE|-] [--flags]\n"
-           "Text in, predictions out: one JSON value a line. With --task_name rows in the task's columns, without --input its\n"
-           "test data.\n"}))
-    return 0;
+  if (!read_command_line(set, arguments, usage)) return 0;
   AdapterConfig config;
   if (!options.model.peft_model_id.empty()) {
     place_adapter(options.model);
@@ -140,7 +141,7 @@ int run_predict(const std::vector<std::string>& arguments) {
   check_all({[&] {
                if (check_source(options.model)) check_model(options.model);
              },
-             [&] { check_rows(options); }});
+             [&] { check_input(options.source()); }, [&] { check_output_file(options.output); }});
   place_model(options.model);
   adopt_label_names(config, options.model, options.data);
   const TaskData task = answers_of(options);
@@ -151,13 +152,13 @@ int run_predict(const std::vector<std::string>& arguments) {
   const Pipeline pipeline = load_pipeline(ctx, options.model, options.data);
   const PredictRules rules = predict_rules(options.evaluation, task, pipeline, ctx.threads);
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
-  LineWriter writer(options.output);
-  for_each_batch(options, rules.batch_size, [&](std::span<const TextExample> rows) {
+  log::info("answering is " + what_is_judged(options.model));
+  warn_of_idle_options(options, set, pipeline.has_head());
+  const auto predicted = [&](std::span<const TextExample> rows) {
     const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, ctx.threads);
-    for (const Prediction& prediction : predict(ctx, pipeline, rules, task, examples, options.scores))
-      writer.write(prediction_json(prediction, task.labels, options.scores));
-  });
-  writer.commit();
+    return predict(ctx, pipeline, rules, task, examples, options.scores);
+  };
+  answer(options, task, predicted, static_cast<size_t>(rules.batch_size));
   return 0;
 }
 

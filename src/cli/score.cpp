@@ -19,6 +19,15 @@ namespace {
 constexpr int64_t ignored = -100;
 constexpr int64_t head_tokens = 256;  // logits of so many tokens stand in memory at once
 
+constexpr Usage usage{
+    "Usage: dept score --model_name_or_path DIR [--peft_model_id DIR] [--flags] < LINES\n"
+    "How likely the model finds given text: JSON lines in ({\"source\": .., \"target\": ..}, {\"text\": ..} or {\"input_ids\": "
+    "[..],\n"
+    "\"labels\": [..]}), JSON lines out.\n",
+    false, 0,
+    "  echo '{\"source\": \"The capital of France is\", \"target\": \" Paris\"}' | dept score --model_name_or_path MODEL\n"
+    "  dept score --model_name_or_path MODEL --peft_model_id runs/mine --input pairs.jsonl --output losses.jsonl\n"};
+
 struct ScoreOptions {
   ModelOptions model;
   std::string input, output;
@@ -191,10 +200,7 @@ int run_score(const std::vector<std::string>& arguments) {
   ScoreOptions options;
   OptionSet set;
   describe(options, set);
-  if (!read_command_line(set, arguments,
-                         {"Usage: dept score --model_name_or_path DIR [--peft_model_id DIR] [--flags] < LINES\nHow likely the "
-                          "model finds given text: JSON lines in, JSON lines out.\n"}))
-    return 0;
+  if (!read_command_line(set, arguments, usage)) return 0;
   LineReader reader(options.input);
   LineWriter writer(options.output);
   const LoadedModel model = load_model(options.model, set);

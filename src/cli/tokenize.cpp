@@ -10,6 +10,15 @@
 namespace dept {
 namespace {
 
+constexpr Usage usage{
+    "Usage: dept tokenize --model_name_or_path PATH [--flags]\n"
+    "Text to ids and back, one JSON value a line: \"text\" or [\"text\", \"pair\"] in, [ids] out; with --decode [ids] in, "
+    "\"text\" out.\n",
+    false, 0,
+    "  echo '\"Hello there, world\"' | dept tokenize --model_name_or_path MODEL\n"
+    "  dept tokenize --model_name_or_path MODEL --input texts.jsonl --max_length 128 --output ids.jsonl\n"
+    "  echo '[9707, 1052]' | dept tokenize --model_name_or_path MODEL --decode\n"};
+
 struct TokenizeOptions {
   std::string model_name_or_path;
   HubFlags hub;
@@ -34,6 +43,15 @@ void describe(TokenizeOptions& options, OptionSet& set) {
   set.section("Ids to text");
   set.add("decode", options.decode, "read lists of ids, write texts");
   set.add("keep_special_tokens", options.keep_special_tokens, "show special tokens in the text");
+}
+
+void warn_of_idle_options(const TokenizeOptions& o, const OptionSet& set) {
+  if (!o.decode) {
+    set.warn_idle("keep_special_tokens", "there is no --decode");
+    if (o.max_length == 0) set.warn_idle("truncation", "there is no --max_length");
+    return;
+  }
+  for (const char* name : {"no_special_tokens", "max_length", "truncation"}) set.warn_idle(name, "--decode makes texts");
 }
 
 Truncation truncation_of(const std::string& name) {
@@ -63,11 +81,10 @@ int run_tokenize(const std::vector<std::string>& arguments) {
   TokenizeOptions options;
   OptionSet set;
   describe(options, set);
-  if (!read_command_line(
-          set, arguments,
-          {"Usage: dept tokenize --model_name_or_path PATH [flags]\nText to ids and back, one JSON value a line.\n"}))
-    return 0;
-  if (options.model_name_or_path.empty()) fail(Code::usage, "--model_name_or_path", "a folder or file", "none");
+  if (!read_command_line(set, arguments, usage)) return 0;
+  if (options.model_name_or_path.empty())
+    fail(Code::usage, "--model_name_or_path", "a model's or tokenizer's folder, file or name on the hub", "nothing");
+  warn_of_idle_options(options, set);
   LineReader reader(options.input);
   const auto tokenizer = load_tokenizer(place_on_disk(options.model_name_or_path, options.hub, ModelPart::tokenizer));
   LineWriter writer(options.output);

@@ -2,9 +2,9 @@
 #include <set>
 
 #include "dept/base/error.h"
+#include "dept/base/problems.h"
 #include "dept/base/text.h"
 #include "dept/tasks/task.h"
-#include "tasks/problems.h"
 #include "tasks/source_template.h"
 
 namespace dept {

@@ -5,11 +5,11 @@
 
 #include "dept/base/error.h"
 #include "dept/base/log.h"
+#include "dept/base/problems.h"
 #include "dept/base/text.h"
 #include "dept/data/sampler.h"
 #include "dept/tasks/k_shot.h"
 #include "tasks/hub_split.h"
-#include "tasks/problems.h"
 #include "tasks/row_text.h"
 
 namespace dept {

@@ -7,6 +7,7 @@
 #include "dept/base/cpus.h"
 #include "dept/base/error.h"
 #include "dept/base/log.h"
+#include "dept/base/problems.h"
 #include "dept/base/text.h"
 #include "dept/train/metric_schedule.h"
 #include "dept/train/optimizer.h"
@@ -118,27 +119,17 @@ void drop_what_the_original_ignores(TrainOptions& o, const OptionSet& set) {
     drop(set, "lora_embedding_lr", o.optimizer.lora_embedding_lr, standard.optimizer.lora_embedding_lr);
 }
 
-// Contradictions between options, one line each.
+// Contradictions between options, each a problem of its own.
 class Contradictions {
  public:
-  void unless(bool good, std::string problem) {
-    if (!good) problems_.push_back(std::move(problem));
+  void unless(bool good, std::string_view option, std::string_view expected, std::string_view received) {
+    if (!good) problems_.attempt([&] { fail(Code::usage, option, expected, received); });
   }
-  // What `check` throws.
-  template <class Check>
-  void unless_thrown_by(Check&& check) {
-    try {
-      check();
-    } catch (const Error& error) {
-      problems_.emplace_back(error.what());
-    }
-  }
-  void raise() const {
-    if (!problems_.empty()) fail(Code::usage, "dept train", "flags that agree", join(problems_, "; "));
-  }
+  void attempt(const std::function<void()>& check) { problems_.attempt(check); }
+  void raise() const { problems_.raise(); }
 
  private:
-  std::vector<std::string> problems_;
+  Problems problems_;
 };
 
 // Whether the run goes on from a checkpoint of its own folder.
@@ -149,56 +140,80 @@ bool resumes_own_checkpoint(const OutputOptions& o) {
          fs::weakly_canonical(*o.resume_from_checkpoint, error).parent_path() == fs::weakly_canonical(o.output_dir, error);
 }
 
-void check_what_is_there(const TrainOptions& o, Contradictions& found) {
+// What is missing. An option that was given wrongly is not: its own mistake is said already.
+void check_what_is_there(const TrainOptions& o, const OptionSet& set, Contradictions& found) {
+  const auto needed = [&](bool there, const char* option, const char* expected) {
+    found.unless(there || set.given(option), str("--", option), expected, "nothing");
+  };
   const FileTaskOptions& task = o.data.task;
-  const bool named = o.data.named();
-  found.unless(!o.model.model_name_or_path.empty() || !o.model.peft_model_id.empty(), "--model_name_or_path is missing");
-  found.unless(!o.output.output_dir.empty(), "--output_dir is missing");
-  found.unless(o.output.do_train || o.output.do_eval || o.output.do_predict,
-               "none of --do_train, --do_eval, --do_predict is there");
-  found.unless(named || !o.output.do_train || task.train_file, "--do_train needs --train_file or --task_name");
-  found.unless(named || !o.output.do_eval || task.validation_file, "--do_eval needs --validation_file or --task_name");
-  found.unless(named || !o.output.do_predict || task.test_file, "--do_predict needs --test_file or --task_name");
-  found.unless(!o.output.push_to_hub, "--push_to_hub: nothing is uploaded, output_dir is what would be");
-  found.unless(!o.output.overwrite_output_dir || !resumes_own_checkpoint(o.output),
-               "--overwrite_output_dir removes what --resume_from_checkpoint needs");
-  found.unless(o.output.do_train || !o.output.resume_from_checkpoint, "--resume_from_checkpoint needs --do_train");
+  const bool named = o.data.named() || set.given("task_name");
+  needed(!o.model.model_name_or_path.empty() || !o.model.peft_model_id.empty() || set.given("peft_model_id"),
+         "model_name_or_path", "a model's folder, .gguf file or name on the hub");
+  needed(!o.output.output_dir.empty(), "output_dir", "a folder for what the run writes");
+  found.unless(o.output.do_train || o.output.do_eval || o.output.do_predict || set.given("do_train") || set.given("do_eval") ||
+                   set.given("do_predict"),
+               "dept train", "--do_train, --do_eval or --do_predict", "none of them");
+  needed(named || !o.output.do_train || task.train_file, "train_file", "training data, or --task_name, for --do_train");
+  needed(named || !o.output.do_eval || task.validation_file, "validation_file",
+         "validation data, or --task_name, for --do_eval and evaluations while training");
+  needed(named || !o.output.do_predict || task.test_file, "test_file", "test data, or --task_name, for --do_predict");
 }
 
-void check_task_options(const TrainOptions& o, const OptionSet& set, Contradictions& found) {
-  const FileTaskOptions& task = o.data.task;
-  found.unless(task.label_words.empty() || task.label_words.size() == task.labels.size(),
-               "--label_words needs --labels, one word a label");
-  if (!o.data.named()) {
-    found.unless(!o.data.add_prefix, "--add_prefix needs --task_name");
-    return;
-  }
-  for (const char* name :
-       {"text_column", "text_pair_column", "label_column", "labels", "label_words", "source_template", "metrics"})
-    found.unless(!set.given(name), str("--", name, " tells of data without a name: not with --task_name"));
+void check_output(const OutputOptions& o, Contradictions& found) {
+  found.unless(!o.push_to_hub, "--push_to_hub", "false: nothing is uploaded, and output_dir is what would be", "true");
+  found.unless(!o.overwrite_output_dir || !resumes_own_checkpoint(o), "--overwrite_output_dir",
+               "false, as it would remove the checkpoint of --resume_from_checkpoint", "true");
+  found.unless(o.do_train || !o.resume_from_checkpoint, "--resume_from_checkpoint", "--do_train with it", "no --do_train");
+  const bool none = std::find(o.report_to.begin(), o.report_to.end(), "none") != o.report_to.end();
+  found.unless(!none || o.report_to.size() == 1, "--report_to", "none by itself, or tensorboard", join(o.report_to, ", "));
+}
+
+void check_precision(const ModelOptions& o, const OptionSet& set, Contradictions& found) {
+  found.unless(!o.bf16 || !set.given("dtype") || o.dtype == "bf16" || o.dtype == "int8", "--dtype", "bf16, as --bf16 says",
+               o.dtype);
+  const bool int8 = o.quantization || o.dtype == "int8";
+  found.unless(!int8 || o.backbone_dtype == "same" || o.backbone_dtype == "int8", "--backbone_dtype",
+               o.quantization ? "int8, as --quantization says" : "int8, as --dtype says", o.backbone_dtype);
+}
+
+void check_evaluations(const TrainOptions& o, Contradictions& found) {
+  const EvaluationOptions& e = o.evaluation;
+  const std::string &evaluates = e.eval_strategy, &saves = o.output.save_strategy, &rates = o.schedule.lr_scheduler_type;
+  const bool never = evaluates == "no";
+  found.unless(!e.early_stopping_patience || (e.load_best_model_at_end && !never), "--early_stopping_patience",
+               "--load_best_model_at_end, and --eval_strategy steps or epoch, with it",
+               str("eval_strategy ", evaluates, e.load_best_model_at_end ? "" : ", no --load_best_model_at_end"));
+  found.unless(!follows_metric(rates) || !never, "--eval_strategy",
+               str("steps or epoch, as --lr_scheduler_type ", rates, " follows the evaluations"), evaluates);
+  found.unless(saves != "best" || !never, "--eval_strategy", "steps or epoch, as --save_strategy best compares evaluations",
+               evaluates);
+  if (!e.load_best_model_at_end || saves == "best") return;
+  found.unless(evaluates == saves && !never, "--load_best_model_at_end",
+               "the same --eval_strategy and --save_strategy, steps or epoch",
+               str("eval_strategy ", evaluates, ", save_strategy ", saves));
+  found.unless(evaluates != "steps" || o.output.save_steps % *e.eval_steps == 0, "--save_steps",
+               str("a multiple of --eval_steps, ", *e.eval_steps, ", for --load_best_model_at_end"), str(o.output.save_steps));
 }
 
 void check_schedule(const TrainOptions& o, Contradictions& found) {
-  const EvaluationOptions& e = o.evaluation;
-  if (!o.data.original_quirks) found.unless_thrown_by([&] { parse_optim(o.optimizer.optim); });  // there it has no effect
+  if (!o.data.original_quirks) found.attempt([&] { parse_optim(o.optimizer.optim); });  // there it has no effect
   const std::string &type = o.schedule.lr_scheduler_type, &arguments = o.schedule.lr_scheduler_kwargs;
-  found.unless_thrown_by([&] {
+  found.attempt([&] {
     if (follows_metric(type))
       parse_metric_schedule(type, arguments, false);
     else
       parse_schedule_arguments(type, arguments);
   });
-  found.unless(o.schedule.max_steps != 0, "--max_steps is 0");
-  found.unless(o.schedule.max_steps > 0 || o.schedule.num_train_epochs > 0, "--num_train_epochs is 0");
-  found.unless(!e.early_stopping_patience || (e.load_best_model_at_end && e.eval_strategy != "no"),
-               "--early_stopping_patience needs --load_best_model_at_end and an --eval_strategy");
-  found.unless(!follows_metric(type) || e.eval_strategy != "no", "--lr_scheduler_type " + type + " needs an --eval_strategy");
-  found.unless(o.output.save_strategy != "best" || e.eval_strategy != "no", "--save_strategy best needs an --eval_strategy");
-  if (!e.load_best_model_at_end || o.output.save_strategy == "best") return;
-  found.unless(e.eval_strategy == o.output.save_strategy && e.eval_strategy != "no",
-               "--load_best_model_at_end needs the same --eval_strategy and --save_strategy, not no");
-  found.unless(e.eval_strategy != "steps" || o.output.save_steps % *e.eval_steps == 0,
-               "--load_best_model_at_end needs --save_steps to be a multiple of --eval_steps");
+  found.unless(o.schedule.max_steps != 0, "--max_steps", "at least 1, or -1: --num_train_epochs decides", "0");
+  found.unless(o.schedule.max_steps > 0 || o.schedule.num_train_epochs > 0, "--num_train_epochs", "more than 0", "0");
+}
+
+// "" where the model can be computed there.
+std::string expected_device(const std::string& name) {
+  if (name == "cpu" || name == "auto") return "";
+  const bool number = name.size() > 5 && name.find_first_not_of("0123456789", 5) == std::string::npos;
+  const bool gpu = name == "cuda" || (name.starts_with("cuda:") && number);
+  return gpu ? "cpu or auto, as models run on the CPU alone for now" : "cpu, cuda, cuda:N or auto";
 }
 
 }  // namespace
@@ -219,7 +234,8 @@ void describe(ModelOptions& o, OptionSet& set) {
       .choices({"same", "fp32", "fp16", "bf16", "gguf", "int8"});
   set.add("quantization", &o.quantization, "the same as --backbone_dtype int8");
   set.add("bf16", &o.bf16, "the same as --dtype bf16");
-  set.add("device", &o.device, "where to compute").choices({"cpu", "auto"});
+  set.add("device", &o.device, "where to compute; for now that is the CPU, which auto takes too")
+      .rule("cpu|cuda|cuda:N|auto", expected_device);
   set.add("threads", &o.threads, "threads; 0 is OMP_NUM_THREADS, else one a physical core within affinity and cgroup quotas")
       .min(0)
       .max(4096);
@@ -330,10 +346,6 @@ void describe(EvaluationOptions& o, OptionSet& set) {
       .alias("per_gpu_eval_batch_size")
       .min(1)
       .max(1 << 20);
-  set.add("eval_strategy", &o.eval_strategy, "when to evaluate while training").choices(when).alias("evaluation_strategy");
-  set.add("eval_steps", &o.eval_steps, "steps between evaluations (default: logging_steps)").min(1);
-  set.add("eval_delay", &o.eval_delay, "no evaluation before so many steps (or epochs, as --eval_strategy counts)").min(0);
-  set.add("eval_on_start", &o.eval_on_start, "evaluate before the first step too");
   set.add("predict_by", &o.predict_by, "write the answer (generate) or choose the likeliest label (score)")
       .choices({"generate", "score"});
   set.add("predict_with_generate", &o.predict_with_generate, "false: evaluate the loss alone");
@@ -345,6 +357,11 @@ void describe(EvaluationOptions& o, OptionSet& set) {
   set.add("max_new_tokens", &o.max_new_tokens, "longest answer in new tokens; wins over generation_max_length")
       .min(1)
       .max(1 << 16);
+  set.section("Evaluation while training");
+  set.add("eval_strategy", &o.eval_strategy, "when to evaluate while training").choices(when).alias("evaluation_strategy");
+  set.add("eval_steps", &o.eval_steps, "steps between evaluations (default: logging_steps)").min(1);
+  set.add("eval_delay", &o.eval_delay, "no evaluation before so many steps (or epochs, as --eval_strategy counts)").min(0);
+  set.add("eval_on_start", &o.eval_on_start, "evaluate before the first step too");
   set.add("load_best_model_at_end", &o.load_best_model_at_end, "end with the best checkpoint instead of the last");
   set.add("metric_for_best_model", &o.metric_for_best_model,
           "what is best (default: the task's first metric); loss: the smaller the better");
@@ -387,6 +404,20 @@ void describe(TrainOptions& o, OptionSet& set) {
   describe_ignored(set);
 }
 
+void check_task_options(const DataOptions& o, const OptionSet& set) {
+  Contradictions found;
+  const FileTaskOptions& task = o.task;
+  found.unless(task.label_words.empty() || task.label_words.size() == task.labels.size(), "--label_words",
+               "one word for each of --labels", str(task.label_words.size(), " for ", task.labels.size(), " labels"));
+  if (!o.named()) found.unless(!o.add_prefix, "--add_prefix", "--task_name with it, as the prefix is the task's name", "none");
+  if (o.named())
+    for (const char* name :
+         {"text_column", "text_pair_column", "label_column", "labels", "label_words", "source_template", "metrics"})
+      found.unless(!set.given(name), str("--", name), "data without --task_name, as a named task has its own",
+                   str("--", o.task_name ? "task_name " + *o.task_name : "task_file " + *o.task_file));
+  found.raise();
+}
+
 void settle(TrainOptions& o, const OptionSet& set) {
   if (o.model.bf16 && !set.given("dtype")) o.model.dtype = "bf16";
   if (o.adapter.peft_type == "PROMPT_TUNING") o.adapter.r = 0;
@@ -394,15 +425,18 @@ void settle(TrainOptions& o, const OptionSet& set) {
     o.adapter.prompt_tuning_init = *o.adapter.text_init ? "TEXT" : "RANDOM";
   if (o.schedule.group_by_length) o.schedule.train_sampling_strategy = "group_by_length";
   if (o.evaluation.prediction_loss_only) o.evaluation.predict_with_generate = false;
-  if (o.evaluation.eval_strategy != "no") o.output.do_eval = true;
+  if (o.evaluation.eval_strategy != "no" || o.evaluation.eval_on_start) o.output.do_eval = true;
   if (o.adapter.task_type == "SEQ_CLS" && !set.given("causal_suffix")) o.data.causal_suffix.clear();
   o.data.cache_dir = o.model.hub.cache_dir;
   if (!o.evaluation.eval_steps) o.evaluation.eval_steps = o.output.logging_steps;
 
   Contradictions found;
-  check_what_is_there(o, found);
-  check_task_options(o, set, found);
+  check_what_is_there(o, set, found);
+  check_output(o.output, found);
+  found.attempt([&] { check_task_options(o.data, set); });
+  check_precision(o.model, set, found);
   check_schedule(o, found);
+  check_evaluations(o, found);
   found.raise();
   if (o.data.original_quirks) drop_what_the_original_ignores(o, set);
 }

@@ -14,6 +14,7 @@
 #include "dept/models/label_names.h"
 #include "dept/train/folder_lock.h"
 #include "dept/train/identity.h"
+#include "dept/train/advice.h"
 #include "dept/train/loop.h"
 #include "dept/train/marker.h"
 #include "dept/train/outputs.h"
@@ -338,6 +339,7 @@ Evaluation judge(const LoopInputs& in, const std::string& name, const Split& spl
 // False: interrupted.
 bool train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
   log::info(str(in.train.examples.size(), " examples, ", loop.total_steps(), " steps, ", loop.parameters(), " trained numbers"));
+  warn_of_long_warmup(in.options.schedule, loop.total_steps());
   if (!loop.run()) return false;
   outputs.adapter(in.config, in.pipeline, {in.options.output.save_safetensors, in.options.adapter.save_lora_embeddings});
   outputs.trainer_state(loop.state(), loop.total_steps());
@@ -421,6 +423,7 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
   Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task, pipeline.rules.semantics);
   adapter.config.task = adapter_task(o, data.task);
   attach_adapter(pipeline, adapter, pipeline.backbone->info(), data.task.labels);
+  advise(o, set, pipeline.backbone->info(), adapter.config);
   pipeline.label_smoothing = o.optimizer.label_smoothing_factor;
   pipeline.rules.alignment = adapter.config.delta_alignment;
   PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);

@@ -3,6 +3,7 @@
 #include "dept/base/error.h"
 #include "dept/base/folder.h"
 #include "dept/base/log.h"
+#include "dept/base/problems.h"
 #include "dept/base/text.h"
 #include "dept/models/label_names.h"
 #include "dept/tensorio/tensor_source.h"
@@ -10,17 +11,9 @@
 namespace dept {
 
 void check_all(const std::vector<std::function<void()>>& checks) {
-  Code code = Code::bug;
-  std::vector<std::string> messages;
-  for (const auto& check : checks) {
-    try {
-      check();
-    } catch (const Error& error) {
-      if (messages.empty()) code = error.code();
-      messages.emplace_back(error.what());
-    }
-  }
-  if (!messages.empty()) throw Error(code, join(messages, "; "));
+  Problems problems;
+  for (const auto& check : checks) problems.attempt(check);
+  problems.raise();
 }
 
 void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& data, const OptionSet& set) {

@@ -10,6 +10,8 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +20,7 @@
 #include <vector>
 
 #include "dept/base/json.h"
+#include "dept/base/problems.h"
 
 namespace dept {
 
@@ -33,9 +36,12 @@ struct Option {
   std::vector<std::string> aliases;
   std::vector<std::string> allowed;
   std::optional<double> low, high;
-  std::string default_text;  // rendered when described
-  bool given = false;        // set by a flag or a file
-  bool by_flag = false;      // set by a flag, which no file overrides
+  std::string form;                                         // what --help shows in the place of a value; "": by type
+  std::function<std::string(const std::string&)> expected;  // of a text: what is wanted in its place, "" where it is fine
+  std::string default_text;                                 // rendered when described
+  bool given = false;                                       // set by a flag or a file
+  bool by_flag = false;                                     // set by a flag, which no file overrides
+  std::string idle;                                         // why the command does not use it; "": it does
 
   Option& alias(std::string other) {
     aliases.push_back(std::move(other));
@@ -43,6 +49,12 @@ struct Option {
   }
   Option& choices(std::vector<std::string> values) {
     allowed = std::move(values);
+    return *this;
+  }
+  /// A text of this form, which `rule` judges.
+  Option& rule(std::string shown, std::function<std::string(const std::string&)> judge) {
+    form = std::move(shown);
+    expected = std::move(judge);
     return *this;
   }
   Option& min(double value) {
@@ -55,6 +67,8 @@ struct Option {
   }
 };
 
+struct OptionValue;
+
 class OptionSet {
  public:
   /// Following options belong to this section of --help.
@@ -65,21 +79,40 @@ class OptionSet {
   requires std::is_constructible_v<OptionTarget, T*> Option& add(std::string name, T& value, std::string help) {
     return add(std::move(name), OptionTarget(&value), std::move(help));
   }
-  /// A flag of the original that has no effect here; takes an optional value, warns once with `why`.
+  /// A flag of the original that has no effect here; takes an optional value, is named once with `why`.
   void ignore(std::string name, std::string why);
+  /// This command does not use these options, or all of a section but for `used`: --help leaves them out, and one that is given
+  /// as a flag is named with `why`. A recipe may hold them, as it serves several commands.
+  void leave_out(std::initializer_list<std::string_view> options_or_sections, std::initializer_list<std::string_view> used,
+                 const std::string& why);
+  /// Leads from a name that somebody may try to what is to be done instead.
+  void lead(std::initializer_list<std::string_view> names, const std::string& instead);
 
   const Option* find(std::string_view name) const;  // name or alias, dashes or underscores; null when there is none
+  /// By a flag or a file, also with a wrong value or under a name that leads to it.
   bool given(std::string_view name) const;
+  const std::deque<Option>& options() const { return options_; }
 
   /// Reads `--flag value`, `--flag=value`, bare booleans (`--do_train`, `--do_train false`), lists as repeated flags,
   /// comma-separated or space-separated values. A value that begins with a dash needs the `=` form. Of a repeated scalar the
-  /// last counts. Returns the positional arguments. Throws usage naming the flag, what was expected and the nearest known name.
+  /// last counts. Returns the positional arguments. Each mistake is a problem that names the flag, what was expected and, for an
+  /// unknown flag, what it is called here or the nearest known name.
+  std::vector<std::string> parse_flags(const std::vector<std::string>& arguments, Problems& problems);
+  /// Applies a flat mapping from a .yaml, .yml or .json file, strictly: unknown or repeated keys and wrong types are problems
+  /// with the file's name and the line (YAML); so is a file that is no YAML or JSON (bad_input). A list takes a single value.
+  /// Flags win, given before or after.
+  void parse_file(const fs::path& path, Problems& problems);
+  /// The same, with all problems thrown at the end.
   std::vector<std::string> parse_flags(const std::vector<std::string>& arguments);
-  /// Applies a flat mapping from a .yaml, .yml or .json file, strictly: unknown or repeated keys and wrong types throw usage with
-  /// the file's name; a file that is no YAML or JSON throws bad_input. Flags win, given before or after.
   void parse_file(const fs::path& path);
 
-  std::string help(std::string_view usage) const;
+  /// Logs a warning for each flag without effect that was given.
+  void warn_of_idle_flags();
+  /// Logs that the option, where it was given, has no effect, and why.
+  void warn_idle(std::string_view name, std::string_view why) const;
+
+  /// `usage`, each section's options, `examples`.
+  std::string help(std::string_view usage, std::string_view examples = "") const;
   /// All options with their present values, in order, as a mapping that parse_file reads back.
   std::string dump_yaml() const;
   OrderedJson dump_json() const;
@@ -87,16 +120,19 @@ class OptionSet {
  private:
   struct Ignored {
     std::string name, why;
-    bool warned = false;
+    bool given = false;
   };
   Option* lookup(std::string_view name);
-  bool ignored(std::string_view name, bool warn);
-  [[noreturn]] void fail_unknown(std::string_view where, std::string_view name, std::string_view prefix) const;
-  std::vector<std::string> normalised(const std::vector<std::string>& arguments);
+  bool ignored(std::string_view name);
+  [[noreturn]] void fail_unknown(std::string_view where, std::string_view name, std::string_view prefix);
+  std::string hint(const std::string& name, std::string_view prefix);
+  std::vector<std::string> normalised(const std::vector<std::string>& arguments, Problems& problems);
+  void assign(Option& option, const OptionValue& value, std::string_view where, bool store, Problems& problems);
 
   std::string section_;
   std::deque<Option> options_;
   std::vector<Ignored> ignored_;
+  std::vector<std::pair<std::string, std::string>> leads_;  // a name, and what is to be done instead
 };
 
 }  // namespace dept

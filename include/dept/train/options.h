@@ -149,6 +149,9 @@ void describe(EvaluationOptions& options, OptionSet& set);
 void describe(OutputOptions& options, OptionSet& set);
 void describe(TrainOptions& options, OptionSet& set);
 
+/// Throws usage for options of the data that contradict each other, labels and columns beside a named task among them.
+void check_task_options(const DataOptions& options, const OptionSet& set);
+
 /// Settles what depends on several options (aliases, implied values) and throws usage with every contradiction found.
 /// `set` says which options were given.
 void settle(TrainOptions& options, const OptionSet& set);

@@ -1,7 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "dept/base/file.h"
+#include "dept/base/log.h"
 #include "dept/base/options.h"
+#include "dept/base/text.h"
 #include "unit/base/scratch.h"
 
 namespace dept {
@@ -28,6 +31,7 @@ struct Fixture : testing::Test {
   Sample sample;
   OptionSet set;
   Scratch scratch;
+  std::vector<std::string> report_to;
   Fixture() { describe(sample, set); }
   static void describe(Sample& s, OptionSet& set) {
     set.section("Training");
@@ -172,30 +176,115 @@ TEST_F(Fixture, FilesAreStrict) {
     return what.substr(path.string().size() + 1);
   };
   EXPECT_EQ(message(Code::usage, "a.yaml", "lerning_rate: 1"),
-            ": lerning_rate] expected a known option (the nearest is learning_rate), received an unknown one");
-  EXPECT_EQ(message(Code::usage, "a.yaml", "max_steps: \"5\""),
-            ": max_steps] expected an integer from -1 to 1000, received the text \"5\"");
+            ": line 1: lerning_rate] expected a known option (the nearest is learning_rate), received an unknown one");
+  EXPECT_EQ(message(Code::usage, "a.yaml", "# five\n\nmax_steps: \"5\""),
+            ": line 3: max_steps] expected an integer from -1 to 1000, received the text \"5\"");
   EXPECT_EQ(message(Code::usage, "a.yaml", "max_steps: [5]"),
-            ": max_steps] expected an integer from -1 to 1000, received a list");
-  EXPECT_EQ(message(Code::usage, "a.yaml", "max_steps:"), ": max_steps] expected an integer from -1 to 1000, received null");
-  EXPECT_EQ(message(Code::usage, "a.yaml", "labels: a"), ": labels] expected a list of texts, received \"a\"");
-  EXPECT_EQ(message(Code::usage, "a.yaml", "optim: sgd"), ": optim] expected adamw_hf or adamw_torch, received \"sgd\"");
-  EXPECT_EQ(message(Code::usage, "a.yaml", "labels: [[a]]"),
-            ": labels] expected a value or a list of values, received a mapping or a nested list");
+            ": line 1: max_steps] expected an integer from -1 to 1000, received a list");
+  EXPECT_EQ(message(Code::usage, "a.yaml", "max_steps:"),
+            ": line 1: max_steps] expected an integer from -1 to 1000, received null");
+  EXPECT_EQ(message(Code::usage, "a.yaml", "labels:"), ": line 1: labels] expected a text or a list of texts, received null");
+  EXPECT_EQ(message(Code::usage, "a.yaml", "optim: sgd"), ": line 1: optim] expected adamw_hf or adamw_torch, received \"sgd\"");
+  for (const char* nested : {"[[a]]", "[{a: b}]", "{a: b}"})
+    EXPECT_EQ(message(Code::usage, "a.yaml", str("labels: ", nested)),
+              ": line 1: labels] expected a text or a list of texts, received a mapping or a nested list");
+  EXPECT_EQ(message(Code::usage, "a.json", R"({"labels": [["a"]]})"),
+            ": labels] expected a text or a list of texts, received a mapping or a nested list");
   EXPECT_EQ(message(Code::usage, "a.yaml", "max_steps: 1\nmax_steps: 2"),
-            ": max_steps] expected each option once, received it twice");
+            ": line 2: max_steps] expected each option once, received it twice");
   EXPECT_EQ(message(Code::usage, "a.yaml", "lr: 1\nlearning_rate: 2"),
-            ": learning_rate] expected each option once, received it twice");
+            ": line 2: learning_rate] expected each option once, received it twice");
   EXPECT_THAT(message(Code::bad_input, "a.yaml", "max_steps: [1"), HasSubstr("expected valid YAML"));
-  EXPECT_THAT(message(Code::bad_input, "a.yaml", "- a\n- b"), HasSubstr("a mapping of options"));
+  EXPECT_THAT(message(Code::bad_input, "a.yaml", "- a\n- b"), HasSubstr("options, as in max_steps: 100"));
   EXPECT_THAT(message(Code::bad_input, "a.yaml", "a: \"\xff\""), HasSubstr("UTF-8"));
   EXPECT_THAT(message(Code::bad_input, "a.yaml", "lr: 1\n---\nlr: 2"), HasSubstr("one YAML document"));
   EXPECT_THAT(message(Code::bad_input, "a.yaml", std::string(100000, '[')), HasSubstr("expected valid YAML"));
   EXPECT_THAT(message(Code::bad_input, "a.json", R"({"max_steps": 1, "max_steps": 2})"), HasSubstr("twice"));
   EXPECT_EQ(message(Code::usage, "a.json", R"({"max_steps": 1.0})"),
             ": max_steps] expected an integer from -1 to 1000, received \"1.0\"");
-  EXPECT_EQ(message(Code::usage, "a.toml", ""), "] expected a .yaml, .yml or .json file, received another extension");
+  EXPECT_EQ(message(Code::usage, "a.toml", ""), "] expected a recipe, which is a .yaml, .yml or .json file, received \".toml\"");
   error_of(Code::io, [&] { set.parse_file(scratch / "none.yaml"); });
+}
+
+TEST_F(Fixture, AListTakesASingleValueOfAFile) {
+  for (const char* yaml : {"labels: a", "labels: [a]", "labels: 'a'", "labels:\n  - a"}) {
+    set.parse_file(scratch.write("a.yaml", yaml));
+    EXPECT_THAT(sample.labels, ElementsAre("a")) << yaml;
+  }
+  set.parse_file(scratch.write("a.yaml", "labels: a,b"));
+  EXPECT_THAT(sample.labels, ElementsAre("a", "b")) << "as --labels a,b";
+  set.parse_file(scratch.write("a.json", R"({"labels": "c"})"));
+  EXPECT_THAT(sample.labels, ElementsAre("c"));
+  set.add("report_to", report_to, "logs").choices({"tensorboard", "none"});
+  set.parse_file(scratch.write("a.yaml", "report_to: none"));
+  EXPECT_THAT(report_to, ElementsAre("none"));
+  EXPECT_EQ(error_of(Code::usage,
+                     [&] {
+                       set.parse_flags({"--report_to", "none", "wandb"});
+                     }),
+            "[--report_to] expected tensorboard or none, received \"wandb\"");
+}
+
+TEST_F(Fixture, AllMistakesAtOnce) {
+  Problems problems;
+  EXPECT_THAT(set.parse_flags({"--lerning_rate", "1", "a.yaml", "--max_steps", "many", "--optim", "sgd", "--zzz", "--data_seed"},
+                              problems),
+              ElementsAre("a.yaml"));
+  set.parse_file(scratch.write("a.yaml", "max_steps: x\nrate: 1\nlabels: {a: b}\n"), problems);
+  const std::string message = error_of(Code::usage, [&] { problems.raise(); });
+  for (const char* part : {"[--lerning_rate] ", "[--max_steps] ", "[--optim] ", "[--zzz] ", "[--data_seed] ",
+                           "a.yaml: line 1: max_steps] ", "a.yaml: line 2: rate] ", "a.yaml: line 3: labels] "})
+    EXPECT_THAT(message, HasSubstr(part));
+  EXPECT_EQ(sample.max_steps, 10) << "what is wrong changes nothing";
+  EXPECT_EQ(message.find('\n'), std::string::npos);
+}
+
+TEST_F(Fixture, NamesOfOtherToolsLeadToOurs) {
+  EXPECT_EQ(error_of(Code::usage,
+                     [&] {
+                       set.parse_flags({"--optimizer", "adam"});
+                     }),
+            "[--optimizer] expected a known option (here it is --optim), received an unknown one");
+  EXPECT_THAT(error_of(Code::usage, [&] { set.parse_file(scratch.write("a.yaml", "\ntest-data: x.csv")); }),
+              HasSubstr("a.yaml: line 2: test-data] expected a known option (here it is test_file), received an unknown one"));
+  EXPECT_TRUE(set.given("test_file")) << "nobody needs to hear that it is missing";
+  set.lead({"config"}, "a recipe stands without a flag");
+  EXPECT_THAT(error_of(Code::usage,
+                       [&] {
+                         set.parse_flags({"--config", "a.yaml"});
+                       }),
+              HasSubstr("(a recipe stands without a flag)"));
+}
+
+TEST_F(Fixture, ARuleSaysWhatIsExpected) {
+  std::string device = "cpu";
+  set.add("device", device, "where").rule("cpu|cuda", [](const std::string& text) { return text == "cpu" ? "" : "cpu for now"; });
+  EXPECT_EQ(error_of(Code::usage,
+                     [&] {
+                       set.parse_flags({"--device", "cuda"});
+                     }),
+            "[--device] expected cpu for now, received \"cuda\"");
+  set.parse_flags({"--device", "cpu"});
+  EXPECT_THAT(set.help(""), HasSubstr("--device cpu|cuda"));
+}
+
+TEST_F(Fixture, OptionsThatACommandDoesNotUse) {
+  set.leave_out({"Training"}, {"max_steps"}, "nothing is trained");
+  EXPECT_THAT(set.help(""), testing::Not(HasSubstr("--learning_rate")));
+  EXPECT_THAT(set.help(""), HasSubstr("--max_steps"));
+  set.parse_file(scratch.write("a.yaml", "optim: adamw_torch\n"));
+  set.parse_flags({"--lr", "1", "--max_steps", "3", "--dataloader_workers", "2"});
+  log::to_file(scratch / "log");
+  set.warn_of_idle_flags();
+  set.warn_idle("data_seed", "not given");
+  set.warn_idle("max_steps", "of this reason");
+  log::close_file();
+  const std::string logged = read_file(scratch / "log");
+  EXPECT_THAT(logged, HasSubstr("--learning_rate has no effect: nothing is trained"));
+  EXPECT_THAT(logged, HasSubstr("--dataloader_workers has no effect: rows are read in place"));
+  EXPECT_THAT(logged, HasSubstr("--max_steps has no effect: of this reason"));
+  EXPECT_THAT(logged, testing::Not(HasSubstr("--optim"))) << "a recipe serves several commands";
+  EXPECT_THAT(logged, testing::Not(HasSubstr("--data_seed")));
 }
 
 TEST_F(Fixture, WrongFileValuesAreRefusedEvenUnderAFlag) {
@@ -237,6 +326,10 @@ TEST_F(Fixture, IgnoredFlagsTakeAnOptionalValue) {
   EXPECT_TRUE(sample.do_train);
   EXPECT_THAT(set.parse_flags({"--dataloader-workers=4", "x"}), ElementsAre("x"));
   set.parse_file(scratch.write("a.yaml", "dataloader_workers: 4"));
+}
+
+TEST_F(Fixture, HelpEndsInExamples) {
+  EXPECT_THAT(set.help("Usage\n", "  dept train a.yaml\n"), testing::EndsWith("\nExamples:\n  dept train a.yaml\n"));
 }
 
 TEST_F(Fixture, HelpShowsEverything) {

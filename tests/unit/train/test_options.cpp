@@ -1,6 +1,10 @@
+#include <algorithm>
+#include <set>
 #include <tuple>
 
+#include "base/other_names.h"
 #include "dept/base/json.h"
+#include "dept/base/text.h"
 #include "dept/train/loop.h"
 #include "dept/train/options.h"
 #include "original_command.h"
@@ -58,6 +62,87 @@ TEST(TrainOptions, ANamedTaskNeedsNoFilesAndNoColumns) {
   Parsed parsed({"--task_name", "sst2", "--labels", "a", "b", "--early_stopping_patience", "2"});
   const std::string message = error_of(Code::usage, [&] { parsed.settled(); });
   for (const char* part : {"--labels", "--early_stopping_patience"}) EXPECT_NE(message.find(part), std::string::npos) << message;
+}
+
+// Every name of the table leads somewhere: to an option of training, or to one of the other commands.
+TEST(TrainOptions, NamesOfOtherToolsLeadToOptionsThatAreThere) {
+  static const std::set<std::string_view> of_others = {"input",
+                                                       "output",
+                                                       "scores",
+                                                       "temperature",
+                                                       "top_k",
+                                                       "top_p",
+                                                       "do_sample",
+                                                       "num_return_sequences",
+                                                       "repetition_penalty",
+                                                       "stop",
+                                                       "num_beams",
+                                                       "batch_size",
+                                                       "batch",
+                                                       "warmup",
+                                                       "m",
+                                                       "max_samples",
+                                                       "validation_split"};
+  for (const OtherNames& row : other_names()) {
+    TrainOptions options;
+    OptionSet set;
+    describe(options, set);
+    const auto here =
+        std::find_if(row.ours.begin(), row.ours.end(), [&](std::string_view ours) { return set.find(ours) != nullptr; });
+    for (const std::string_view ours : row.ours) EXPECT_TRUE(set.find(ours) != nullptr || of_others.contains(ours)) << ours;
+    for (const std::string_view other : row.others) {
+      if (here == row.ours.end() || set.find(other) != nullptr) continue;
+      Problems problems;
+      set.parse_flags({str("--", other), "1"}, problems);
+      EXPECT_NE(error_of(Code::usage, [&] { problems.raise(); }).find(str("(here it is --", set.find(*here)->name, ")")),
+                std::string::npos)
+          << other;
+    }
+  }
+}
+
+TEST(TrainOptions, ADeviceIsTheCpuForNow) {
+  for (const char* name : {"cpu", "auto"}) EXPECT_EQ(Parsed({"--device", name}).settled().model.device, name);
+  for (const char* name : {"cuda", "cuda:0", "cuda:12"})
+    EXPECT_EQ(error_of(Code::usage,
+                       [&] {
+                         Parsed({"--device", name});
+                       }),
+              str("[--device] expected cpu or auto, as models run on the CPU alone for now, received \"", name, "\""));
+  for (const char* name : {"gpu", "cuda:", "cuda:x", "mps"})
+    EXPECT_EQ(error_of(Code::usage,
+                       [&] {
+                         Parsed({"--device", name});
+                       }),
+              str("[--device] expected cpu, cuda, cuda:N or auto, received \"", name, "\""));
+}
+
+TEST(TrainOptions, EachContradictionSaysWhatIsExpected) {
+  const auto refusal = [](const std::vector<std::string>& flags) {
+    Parsed parsed(flags);
+    return error_of(Code::usage, [&] { parsed.settled(); });
+  };
+  EXPECT_EQ(
+      refusal({"--do_eval"}),
+      "[--validation_file] expected validation data, or --task_name, for --do_eval and evaluations while training, received "
+      "nothing");
+  EXPECT_EQ(refusal({"--bf16", "--dtype", "fp32"}), "[--dtype] expected bf16, as --bf16 says, received fp32");
+  EXPECT_EQ(refusal({"--quantization", "--backbone_dtype", "bf16"}),
+            "[--backbone_dtype] expected int8, as --quantization says, received bf16");
+  EXPECT_EQ(refusal({"--task_name", "sst2", "--text_column", "sentence"}),
+            "[--text_column] expected data without --task_name, as a named task has its own, received --task_name sst2");
+  EXPECT_EQ(refusal({"--report_to", "none", "tensorboard"}),
+            "[--report_to] expected none by itself, or tensorboard, received none, tensorboard");
+  EXPECT_EQ(refusal({"--max_steps", "0"}), "[--max_steps] expected at least 1, or -1: --num_train_epochs decides, received 0");
+}
+
+TEST(TrainOptions, WhatWasGivenWronglyIsNotMissingToo) {
+  TrainOptions options;
+  OptionSet set;
+  describe(options, set);
+  Problems problems;
+  set.parse_flags({"--model", "t5-base", "--output", "out", "--do_train", "--dataset", "sst2"}, problems);
+  EXPECT_NO_THROW(settle(options, set));
 }
 
 TEST(TrainOptions, EveryFieldOfTheOriginalsIsKnown) {
@@ -135,7 +220,8 @@ TEST(TrainOptions, RatesThatFollowEvaluationsNeedThem) {
     Parsed parsed(flags);
     return error_of(Code::usage, [&] { parsed.settled(); });
   };
-  EXPECT_NE(refusal({}).find("--lr_scheduler_type greedy needs an --eval_strategy"), std::string::npos);
+  EXPECT_NE(refusal({}).find("[--eval_strategy] expected steps or epoch, as --lr_scheduler_type greedy follows the evaluations"),
+            std::string::npos);
   const std::vector<std::string> evaluated = {"--eval_strategy", "steps", "--validation_file", "v.csv", "--lr_scheduler_kwargs"};
   for (const auto& [arguments, expected] : {std::pair{"{\"factor\": 1}", "between 0 and 1"},
                                             {"{\"mode\": \"least\"}", "max or min"},
