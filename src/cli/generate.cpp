@@ -225,7 +225,7 @@ int run_generate(const std::vector<std::string>& arguments) {
   LineReader reader(options.input);
   LineWriter writer(options.output);
   const LoadedModel model = load_model(options.model, set);
-  warn_of_idle_options(generation_options(options, model), set);
+  warn_of_idle_options(resolved(options, model), set);
   Generator generator(options, model);
   const bool terminal = options.output.empty() && ::isatty(STDOUT_FILENO) == 1;
   bool first = true;
