@@ -1,5 +1,6 @@
 #include "dept/base/json.h"
 
+#include <cmath>
 #include <vector>
 
 #include "dept/base/error.h"
@@ -49,11 +50,22 @@ bool convert(const Json& json, std::vector<T>& out) {
   return true;
 }
 
+// JSON's text has neither NaN nor infinity; what programs build as JSON may.
+void check_finite(double value, const std::string& where) {
+  if (!std::isfinite(value)) fail(Code::bad_input, where, "a finite number", str(value));
+}
+void check_finite(const std::vector<double>& values, const std::string& where) {
+  for (const double value : values) check_finite(value, where);
+}
+template <class T>
+void check_finite(const T&, const std::string&) {}
+
 template <class T>
 T converted(const Json& json, std::string_view key, std::string_view where) {
   T out{};
   if (!convert(json, out))
     fail(Code::bad_input, str(where, ": ", key), kind<T>, quote(json.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  check_finite(out, str(where, ": ", key));
   return out;
 }
 

@@ -161,23 +161,17 @@ class BertEncoder : public Backbone {
   at::ScalarType dtype_, residual_;
 };
 
-kernels::Activation read_activation(const Json& config, const std::string& where) {
+kernels::Activation read_activation(const Json& config, const char* fallback, const std::string& where) {
   static const std::map<std::string, kernels::Activation> known = {{"relu", kernels::Activation::relu},
                                                                    {"gelu", kernels::Activation::gelu},
                                                                    {"gelu_new", kernels::Activation::gelu_new},
                                                                    {"gelu_pytorch_tanh", kernels::Activation::gelu_new}};
-  const auto name = value_or<std::string>(config, "hidden_act", "gelu", where);
+  const auto name = value_or<std::string>(config, "hidden_act", fallback, where);
   if (const auto found = known.find(name); found != known.end()) return found->second;
   fail(Code::bad_input, where + ": hidden_act", "gelu, gelu_new or relu", quote(name));
 }
 
 }  // namespace
-
-double read_probability(const Json& config, std::string_view key, const std::string& where) {
-  const double p = value_or<double>(config, key, 0.1, where);
-  if (!(p >= 0 && p < 1)) fail(Code::bad_input, str(where, ": ", key), "0 to below 1", str(p));
-  return p;
-}
 
 BertConfig read_bert_config(const Json& config, const std::string& where) {
   BertConfig c{};
@@ -188,10 +182,11 @@ BertConfig read_bert_config(const Json& config, const std::string& where) {
   c.vocab = require_size(config, "vocab_size", where);
   c.positions = require_size(config, "max_position_embeddings", where);
   c.types = require_size(config, "type_vocab_size", where);
-  c.eps = value_or<double>(config, "layer_norm_eps", 1e-12, where);
-  c.hidden_dropout = read_probability(config, "hidden_dropout_prob", where);
-  c.attention_dropout = read_probability(config, "attention_probs_dropout_prob", where);
-  c.activation = read_activation(config, where);
+  c.eps = read_epsilon(config, "layer_norm_eps", 1e-12, where);
+  const bool albert = value_or<std::string>(config, "model_type", "", where) == "albert";  // its defaults are others
+  c.hidden_dropout = read_dropout(config, "hidden_dropout_prob", albert ? 0 : 0.1, where);
+  c.attention_dropout = read_dropout(config, "attention_probs_dropout_prob", albert ? 0 : 0.1, where);
+  c.activation = read_activation(config, albert ? "gelu_new" : "gelu", where);
   if (c.hidden % c.heads != 0)
     fail(Code::bad_input, where + ": num_attention_heads", str("a divisor of ", c.hidden), str(c.heads));
   if (const auto type = value_or<std::string>(config, "position_embedding_type", "absolute", where); type != "absolute")
@@ -209,8 +204,7 @@ ModelInfo encoder_info(const BertConfig& c, const Json& config, const std::strin
   info.heads = c.heads;
   info.vocab = c.vocab;
   info.dropout = c.hidden_dropout;
-  const bool own_dropout = config.contains("classifier_dropout") && !config["classifier_dropout"].is_null();
-  info.head_dropout = own_dropout ? read_probability(config, "classifier_dropout", where) : c.hidden_dropout;
+  info.head_dropout = read_dropout(config, "classifier_dropout", c.hidden_dropout, where);
   info.max_positions = c.positions;
   info.tied = true;
   info.embedding_parameters = c.hidden * (c.vocab + c.positions + c.types);

@@ -22,8 +22,6 @@ struct BertConfig {
 
 /// What the families share. Throws bad_input for a missing, impossible or not supported field.
 BertConfig read_bert_config(const Json& config, const std::string& where);
-/// A dropout's probability, 0.1 when unsaid. Throws bad_input.
-double read_probability(const Json& config, std::string_view key, const std::string& where);
 /// Hidden sizes, dropout and so on of such a model; parameters, head and max_positions are the family's.
 ModelInfo encoder_info(const BertConfig& c, const Json& config, const std::string& where);
 /// Weights and biases of one block.

@@ -37,6 +37,13 @@ inline double read_dropout(const Json& config, std::string_view key, double fall
   return p;
 }
 
+/// What a norm adds to a variance.
+inline double read_epsilon(const Json& config, std::string_view key, double fallback, const std::string& where) {
+  const double eps = value_or<double>(config, key, fallback, where);
+  if (!(eps >= 0 && eps <= 1)) fail(Code::bad_input, dept::str(where, ": ", key), "a number from 0 to 1", dept::str(eps));
+  return eps;
+}
+
 /// An activation by transformers' name. Throws bad_input for one that is not known here.
 inline kernels::Activation parse_activation(std::string_view name, const std::string& where) {
   using kernels::Activation;

@@ -116,7 +116,6 @@ class Decoder : public Backbone {
       : weights_(std::move(weights)), dtype_(ctx.compute) {
     weights_.info.eos_ids = files.eos_ids;
     weights_.info.storage = storage_name(ctx);
-    if (files.weights != nullptr) files.weights->drop_pages();
   }
 
   const ModelInfo& info() const override { return weights_.info; }

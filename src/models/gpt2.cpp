@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "models/decoder.h"
+#include "models/head.h"
 
 namespace dept {
 namespace {
@@ -34,6 +35,12 @@ DecoderBlock<nn::LayerNorm> load_block(const Gpt2Config& c, const ModelFiles& fi
 
 Gpt2Config read_gpt2_config(const Json& config, const std::string& where) {
   Gpt2Config c{};
+  for (const auto& [name, alias] : {std::pair{"n_embd", "hidden_size"},
+                                    {"n_layer", "num_hidden_layers"},
+                                    {"n_head", "num_attention_heads"},
+                                    {"n_positions", "max_position_embeddings"}})
+    refuse_two_values(config, name, alias, where);
+  require_neutral(config, {"is_causal", {true}}, where);
   c.hidden = require_size(config, "n_embd", where);
   c.layers = require_size(config, "n_layer", where);
   c.heads = require_size(config, "n_head", where);
@@ -41,7 +48,7 @@ Gpt2Config read_gpt2_config(const Json& config, const std::string& where) {
   c.positions = require_size(config, "n_positions", where);
   const bool given = config.contains("n_inner") && !config["n_inner"].is_null();
   c.intermediate = given ? require_size(config, "n_inner", where) : 4 * c.hidden;
-  c.eps = value_or<double>(config, "layer_norm_epsilon", 1e-5, where);
+  c.eps = read_epsilon(config, "layer_norm_epsilon", 1e-5, where);
   c.embedding_dropout = read_dropout(config, "embd_pdrop", 0.1, where);
   c.attention_dropout = read_dropout(config, "attn_pdrop", 0.1, where);
   c.residual_dropout = read_dropout(config, "resid_pdrop", 0.1, where);
@@ -51,8 +58,6 @@ Gpt2Config read_gpt2_config(const Json& config, const std::string& where) {
   c.scaled_by_layer = value_or<bool>(config, "scale_attn_by_inverse_layer_idx", false, where);
   c.tied = value_or<bool>(config, "tie_word_embeddings", true, where);
   if (c.hidden % c.heads != 0) fail(Code::bad_input, where + ": n_head", str("a divisor of n_embd, ", c.hidden), str(c.heads));
-  if (value_or<bool>(config, "add_cross_attention", false, where))
-    fail(Code::bad_input, where + ": add_cross_attention", "false", "true");
   return c;
 }
 
@@ -82,7 +87,7 @@ std::unique_ptr<Backbone> make_gpt2(const ModelFiles& files, const Context& ctx)
   DecoderWeights<nn::LayerNorm> weights;
   weights.info = gpt2_info(files.config, files.where);
   weights.embedding.table = files.loader.matrix(base + "wte.weight", {c.vocab, c.hidden}, ctx.compute);
-  weights.head.table = c.tied ? weights.embedding.table : files.loader.matrix("lm_head.weight", {c.vocab, c.hidden}, ctx.compute);
+  weights.head.table = load_decoder_head(files, weights.embedding.table, ctx.compute, weights.info);
   weights.positions = files.loader(base + "wpe.weight", {c.positions, c.hidden}, ctx.residual());
   weights.final_norm = {files.loader(base + "ln_f.weight", {c.hidden}, ctx.residual()),
                         files.loader(base + "ln_f.bias", {c.hidden}, ctx.residual()), c.eps};

@@ -4,9 +4,15 @@
 #include <memory>
 
 #include "dept/kernels/activation.h"
-#include "models/model_files.h"
+#include "models/unread.h"
 
 namespace dept {
+
+/// The causal mask and its value, and heads of other tasks.
+inline constexpr std::string_view gpt2_unread[] = {
+    "h.#.attn.bias",   "h.#.attn.masked_bias",  "transformer.h.#.attn.bias", "transformer.h.#.attn.masked_bias",
+    "score.weight",    "classifier.weight",     "classifier.bias",           "qa_outputs.weight",
+    "qa_outputs.bias", "multiple_choice_head.*"};
 
 struct Gpt2Config {
   int64_t hidden, intermediate, layers, heads, vocab, positions;

@@ -3,14 +3,16 @@
 #include <cmath>
 
 #include "models/decoder.h"
+#include "models/head.h"
 
 namespace dept {
 namespace {
 
-// Mistral and Qwen2 are Llama as long as every token sees all before it.
+// Mistral and Qwen2 are Llama as long as every token sees all before it. Mistral's window is 4096 where the file does not say.
 void refuse_sliding_window(const Json& config, const LlamaConfig& c, const std::string& where) {
-  const bool on = c.model_type == "mistral" || value_or<bool>(config, "use_sliding_window", false, where);
-  const int64_t window = on ? value_or<int64_t>(config, "sliding_window", 0, where) : 0;
+  const bool unsaid = c.model_type == "mistral" && !config.contains("sliding_window");
+  const bool on = value_or<bool>(config, "use_sliding_window", c.model_type != "qwen2", where);
+  const int64_t window = unsaid ? 4096 : on ? value_or<int64_t>(config, "sliding_window", 0, where) : 0;
   if (window > 0 && window < c.max_positions)
     fail(Code::bad_input, where + ": sliding_window", str("none, or at least max_position_embeddings, ", c.max_positions),
          str(window));
@@ -51,18 +53,22 @@ LlamaConfig read_llama_config(const Json& config, const std::string& where) {
       config.contains("head_dim") && !config["head_dim"].is_null() ? require_size(config, "head_dim", where) : c.hidden / c.heads;
   c.vocab = require_size(config, "vocab_size", where);
   c.max_positions = config.contains("max_position_embeddings") ? require_size(config, "max_position_embeddings", where) : 2048;
-  c.eps = value_or<double>(config, "rms_norm_eps", 1e-6, where);
+  c.eps = read_epsilon(config, "rms_norm_eps", 1e-6, where);
+  c.attention_dropout = read_dropout(config, "attention_dropout", 0, where);
   c.tied = value_or<bool>(config, "tie_word_embeddings", false, where);
-  c.out_bias = value_or<bool>(config, "attention_bias", false, where);
-  c.qkv_bias = c.out_bias || c.model_type == "qwen2";
+  const bool biases = value_or<bool>(config, "attention_bias", false, where);
+  c.qkv_bias = value_or<bool>(config, "qkv_bias", biases || c.model_type == "qwen2", where);
+  c.out_bias = value_or<bool>(config, "out_bias", biases, where);
   c.mlp_bias = value_or<bool>(config, "mlp_bias", false, where);
   if (c.heads % c.kv_heads != 0)
     fail(Code::bad_input, where + ": num_key_value_heads", str("a divisor of ", c.heads), str(c.kv_heads));
   if (c.head_dim < 2 || c.head_dim % 2 != 0) fail(Code::bad_input, where + ": head_dim", "an even number", str(c.head_dim));
   c.rope = read_rope_scaling(config, c.head_dim, where);
   refuse_sliding_window(config, c, where);
-  if (const auto act = value_or<std::string>(config, "hidden_act", "silu", where); act != "silu")
-    fail(Code::bad_input, where + ": hidden_act", "silu", quote(act));
+  for (const char* key : {"hidden_act", "hidden_activation"})
+    if (const auto act = value_or<std::string>(config, key, "silu", where); act != "silu")
+      fail(Code::bad_input, str(where, ": ", key), "silu", quote(act));
+  require_neutral(config, {"is_causal", {true}}, where);
   return c;
 }
 
@@ -76,6 +82,7 @@ ModelInfo llama_info(const Json& config, const std::string& where) {
   info.vocab = c.vocab;
   info.max_positions = c.max_positions;
   info.tied = c.tied;
+  info.dropout = c.attention_dropout;
   const int64_t qkv = (c.heads + 2 * c.kv_heads) * c.head_dim, q = c.heads * c.head_dim;
   const int64_t attention = c.hidden * (qkv + q) + (c.qkv_bias ? qkv : 0) + (c.out_bias ? c.hidden : 0);
   const int64_t feed_forward = 3 * c.hidden * c.intermediate + (c.mlp_bias ? 2 * c.intermediate + c.hidden : 0);
@@ -92,10 +99,11 @@ std::unique_ptr<Backbone> make_llama(const ModelFiles& files, const Context& ctx
   DecoderWeights<nn::RmsNorm> weights;
   weights.info = llama_info(files.config, files.where);
   weights.embedding.table = files.loader.matrix(base + "embed_tokens.weight", {c.vocab, c.hidden}, ctx.compute);
-  weights.head.table = c.tied ? weights.embedding.table : files.loader.matrix("lm_head.weight", {c.vocab, c.hidden}, ctx.compute);
+  weights.head.table = load_decoder_head(files, weights.embedding.table, ctx.compute, weights.info);
   weights.rope = c.rope;
+  weights.attention_dropout = c.attention_dropout;
   if (files.weights != nullptr && files.weights->find("rope_freqs.weight") != nullptr)  // GGUF: Llama 3's scaling as divisors
-    weights.rope.frequency = c.rope.frequency / files.weights->read("rope_freqs.weight", {c.head_dim / 2}, at::kDouble);
+    weights.rope.frequency = c.rope.frequency / files.loader("rope_freqs.weight", {c.head_dim / 2}, at::kDouble);
   weights.final_norm = {files.loader(base + "norm.weight", {c.hidden}, ctx.residual()), c.eps};
   for (int64_t i = 0; i < c.layers; ++i) weights.blocks.push_back(load_block(c, files, ctx, str(base, "layers.", i, ".")));
   return std::make_unique<Decoder<nn::RmsNorm>>(std::move(weights), files, ctx);

@@ -3,15 +3,18 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "models/albert.h"
+#include "models/arithmetic.h"
 #include "models/bert.h"
 #include "models/gpt2.h"
 #include "models/llama.h"
 #include "models/t5.h"
+#include "models/unread.h"
 #include "tensorio/ggml_types.h"
 
 namespace dept {
@@ -21,17 +24,28 @@ struct Family {
   std::string_view model_type;
   std::unique_ptr<Backbone> (*make)(const ModelFiles&, const Context&);
   ModelInfo (*info)(const Json&, const std::string&);
+  NamePatterns unread;  // tensors of its files that are rightly left unread
 };
 
-constexpr Family families[] = {
-    {"albert", make_albert, albert_info}, {"bert", make_bert, bert_info},          {"gpt2", make_gpt2, gpt2_info},
-    {"llama", make_llama, llama_info},    {"mistral", make_llama, llama_info},     {"mt5", make_t5, t5_info},
-    {"qwen2", make_llama, llama_info},    {"roberta", make_roberta, roberta_info}, {"t5", make_t5, t5_info}};
+constexpr Family families[] = {{"albert", make_albert, albert_info, albert_unread},
+                               {"bert", make_bert, bert_info, bert_unread},
+                               {"gpt2", make_gpt2, gpt2_info, gpt2_unread},
+                               {"llama", make_llama, llama_info, llama_unread},
+                               {"mistral", make_llama, llama_info, llama_unread},
+                               {"mt5", make_t5, t5_info, t5_unread},
+                               {"qwen2", make_llama, llama_info, llama_unread},
+                               {"roberta", make_roberta, roberta_info, roberta_unread},
+                               {"t5", make_t5, t5_info, t5_unread}};
 
+// Throws bad_input for a family that is not here, or one with arithmetic that is not.
 const Family& family_of(const Json& config, const std::string& where) {
   const std::string type = require<std::string>(config, "model_type", where);
-  for (const Family& family : families)
-    if (family.model_type == type) return family;
+  const auto* found =
+      std::find_if(std::begin(families), std::end(families), [&](const Family& family) { return family.model_type == type; });
+  if (found != std::end(families)) {
+    refuse_other_arithmetic(config, where);
+    return *found;
+  }
   std::string names;
   for (const Family& family : families) names += str(names.empty() ? "" : ", ", family.model_type);
   fail(Code::bad_input, where + ": model_type", "one of " + names, quote(type));
@@ -65,7 +79,11 @@ kernels::StoredRows random_blocks(at::IntArrayRef shape, const at::Generator& ge
 std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx) {
   ModelFiles files = open_model(path, true);
   files.loader.hold(ctx.storage);
-  return family_of(files.config, files.where).make(files, ctx);
+  const Family& family = family_of(files.config, files.where);
+  auto model = family.make(files, ctx);
+  refuse_unread(files, family.unread);
+  files.weights->drop_pages();
+  return model;
 }
 
 std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx, uint64_t seed) {
@@ -100,6 +118,8 @@ ModelInfo read_model_info(const fs::path& path) {
   info.eos_ids = files.eos_ids;
   if (info.encoder_decoder() && files.answer_start_id) info.answer_start_id = files.answer_start_id;
   info.initializer_range = value_or<double>(files.config, "initializer_range", info.initializer_range, files.where);
+  if (info.initializer_range < 0)
+    fail(Code::bad_input, files.where + ": initializer_range", "a standard deviation", str(info.initializer_range));
   return info;
 }
 

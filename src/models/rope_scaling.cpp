@@ -61,6 +61,18 @@ double scale_yarn(double* frequency, int64_t count, double theta, const Json& sc
   return positive_or(scaling, "attention_factor", factor > 1 ? 0.1 * std::log(factor) + 1 : 1, where);
 }
 
+// Everything in there is arithmetic: transformers' keys of other types, and parameters for each type of layer, are none of ours.
+void refuse_other_keys(const Json& scaling, const std::string& where) {
+  static constexpr std::string_view known[] = {
+      "rope_theta",      "rope_type",        "type",      "factor",    original_context,   "partial_rotary_factor",
+      "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "attention_factor", "mscale",
+      "mscale_all_dim",  "truncate",         "finetuned"};
+  for (const auto& [key, value] : scaling.items())
+    if (!value.is_null() && std::find(std::begin(known), std::end(known), key) == std::end(known))
+      fail(Code::bad_input, str(where, ": ", key), "no such field, as nothing here computes it",
+           quote(value.dump(-1, ' ', false, Json::error_handler_t::replace)));
+}
+
 }  // namespace
 
 kernels::RopeAngles RopeScaling::angles(const at::Tensor& position, at::ScalarType dtype) const {
@@ -73,16 +85,22 @@ kernels::RopeAngles RopeScaling::angles(const at::Tensor& position, at::ScalarTy
 RopeScaling read_rope_scaling(const Json& config, int64_t head_dim, const std::string& where) {
   Json scaling = Json::object();
   std::string inner = where;
-  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
     const auto found = config.find(key);
-    if (found == config.end() || found->is_null()) continue;
+    if (found == config.end() || found->is_null() || *found == Json::object()) continue;
     inner = str(where, ": ", key);
     if (!found->is_object()) fail(Code::bad_input, inner, "an object", found->type_name());
     scaling = *found;
     break;
   }
-  if (!scaling.contains(original_context) && config.contains("max_position_embeddings"))
-    scaling[original_context] = config["max_position_embeddings"];
+  refuse_other_keys(scaling, inner);
+  for (const char* key : {original_context, "max_position_embeddings"})
+    if (!scaling.contains(original_context) && config.contains(key) && !config[key].is_null())
+      scaling[original_context] = config[key];
+  if (const double context = positive_or(config, original_context, 0, where);
+      context != 0 && scaling[original_context] != context)
+    fail(Code::bad_input, str(inner, ": ", original_context), str(context, ", as the field outside says"),
+         quote(scaling[original_context].dump()));
   const double theta =
       scaling.contains("rope_theta") ? positive(scaling, "rope_theta", inner) : positive_or(config, "rope_theta", 10000, where);
   const std::string type =

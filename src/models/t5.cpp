@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/head.h"
 #include "models/t5_blocks.h"
 
 namespace dept {
@@ -63,13 +64,12 @@ class T5 : public Backbone {
     info_.eos_ids = files.eos_ids;
     if (files.answer_start_id) info_.answer_start_id = files.answer_start_id;
     info_.storage = storage_name(ctx);
-    const std::string base = name_prefix(files, {"", "transformer."}, "shared.weight");
-    embedding_.table = files.loader.matrix(base + "shared.weight", {config_.vocab, config_.hidden}, dtype_);
-    head_.table = load_head(files);
+    const std::string base = name_prefix(files, {"", "transformer."}, "encoder.final_layer_norm.weight");
+    embedding_.table = load_embedding(files, base);
+    head_.table = load_head(files, embedding_.table, dtype_, config_.tied && config_.scaled_output, info_);
     head_.scale = config_.scaled_output ? 1 / std::sqrt(static_cast<double>(config_.hidden)) : 1.0;
     encoder_ = load_stack(files, ctx, base + "encoder", false, config_.encoder_layers);
     decoder_ = load_stack(files, ctx, base + "decoder", true, config_.decoder_layers);
-    if (files.weights != nullptr) files.weights->drop_pages();
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -163,15 +163,20 @@ class T5 : public Backbone {
     check_stream(ctx, stream, config_.hidden, "T5");
   }
 
-  // A head of the file's own, whatever the configuration says of ties; some files repeat the embedding under that name.
-  kernels::FrozenMatrix load_head(const ModelFiles& files) {
-    const bool stored = files.weights != nullptr ? files.weights->find("lm_head.weight") != nullptr : !config_.tied;
-    const kernels::FrozenMatrix head =
-        stored ? files.loader.matrix("lm_head.weight", {config_.vocab, config_.hidden}, dtype_) : embedding_.table;
-    const bool tied = !stored || head.dense().equal(embedding_.table.dense());
-    info_.parameters += (int64_t{info_.tied} - int64_t{tied}) * config_.vocab * config_.hidden;
-    info_.tied = tied;
-    return tied ? embedding_.table : head;
+  // One table under up to three names; transformers gives the encoder and the decoder their own where they differ.
+  kernels::FrozenMatrix load_embedding(const ModelFiles& files, const std::string& base) const {
+    const auto table = [&](const std::string& name) {
+      return files.loader.matrix(name, {config_.vocab, config_.hidden}, dtype_);
+    };
+    std::vector<std::string> names;
+    for (const char* name : {"shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"})
+      if (files.weights != nullptr && files.weights->find(base + name) != nullptr) names.push_back(base + name);
+    const std::string first = names.empty() ? base + "shared.weight" : names.front();
+    kernels::FrozenMatrix embedding = table(first);
+    for (size_t i = 1; i < names.size(); ++i)
+      if (!table(names[i]).dense().equal(embedding.dense()))
+        fail(Code::bad_input, str(files.weights->path().string(), ": ", names[i]), "the same numbers as " + first, "others");
+    return embedding;
   }
 
   nn::FeedForward load_feed_forward(const ModelFiles& files, const std::string& name) const {
@@ -312,6 +317,11 @@ void read_feed_forward(const Json& config, const std::string& fallback, const st
 
 T5Config read_t5_config(const Json& config, const std::string& where) {
   T5Config c{};
+  for (const auto& [name, alias] : {std::pair{"d_model", "hidden_size"},
+                                    {"d_kv", "head_dim"},
+                                    {"num_layers", "num_hidden_layers"},
+                                    {"num_heads", "num_attention_heads"}})
+    refuse_two_values(config, name, alias, where);
   c.hidden = require_size(config, "d_model", where);
   c.head_dim = require_size(config, "d_kv", where);
   c.intermediate = require_size(config, "d_ff", where);
@@ -322,7 +332,7 @@ T5Config read_t5_config(const Json& config, const std::string& where) {
   c.buckets = value_or<int64_t>(config, "relative_attention_num_buckets", 32, where);
   c.max_distance = value_or<int64_t>(config, "relative_attention_max_distance", 128, where);
   c.dropout = read_dropout(config, "dropout_rate", 0.1, where);
-  c.eps = value_or<double>(config, "layer_norm_epsilon", 1e-6, where);
+  c.eps = read_epsilon(config, "layer_norm_epsilon", 1e-6, where);
   const bool mt5 = value_or<std::string>(config, "model_type", "t5", where) == "mt5";
   read_feed_forward(config, mt5 ? "gated-gelu" : "relu", where, c);
   c.tied = value_or<bool>(config, "tie_word_embeddings", !mt5, where);

@@ -5,9 +5,22 @@
 #include <memory>
 
 #include "dept/kernels/activation.h"
-#include "models/model_files.h"
+#include "models/unread.h"
 
 namespace dept {
+
+/// A table that no layer of cross-attention uses, and heads of other tasks.
+inline constexpr std::string_view t5_unread[] = {
+    "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
+    "transformer.decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
+    "classification_head.dense.weight",
+    "classification_head.dense.bias",
+    "classification_head.out_proj.weight",
+    "classification_head.out_proj.bias",
+    "classifier.weight",
+    "classifier.bias",
+    "qa_outputs.weight",
+    "qa_outputs.bias"};
 
 struct T5Config {
   int64_t hidden, head_dim, intermediate, encoder_layers, decoder_layers, heads, vocab, buckets, max_distance;

@@ -4,11 +4,13 @@
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "tensorio/gguf_header.h"
+#include "tensorio/gguf_shards.h"
 #include "tensorio/parallel.h"
 #include "tensorio/plain_types.h"
 
@@ -79,6 +81,14 @@ class MappedGguf : public GgufFile {
   std::vector<TensorInfo> infos_;
 };
 
+std::unique_ptr<GgufFile> open_one(const fs::path& path) {
+  return std::make_unique<MappedGguf>(path);
+}
+
+void check_finite(double value, const std::string& where) {
+  if (!std::isfinite(value)) fail(Code::bad_input, where, "a finite number", str(value));
+}
+
 template <class T>
 const T& typed(const GgufFile& file, std::string_view key, std::string_view kind) {
   const auto found = file.metadata().find(key);
@@ -98,7 +108,9 @@ double GgufFile::number(std::string_view key) const {
   const auto found = metadata().find(key);
   if (found == metadata().end()) return typed<double>(*this, key, "a number");
   const auto* whole = std::get_if<int64_t>(&found->second);
-  return whole != nullptr ? static_cast<double>(*whole) : typed<double>(*this, key, "a number");
+  const double value = whole != nullptr ? static_cast<double>(*whole) : typed<double>(*this, key, "a number");
+  check_finite(value, str(path().string(), ": ", key));
+  return value;
 }
 const std::string& GgufFile::string(std::string_view key) const {
   return typed<std::string>(*this, key, "a string");
@@ -110,11 +122,15 @@ const std::vector<int64_t>& GgufFile::integers(std::string_view key) const {
   return typed<std::vector<int64_t>>(*this, key, "a list of integers");
 }
 const std::vector<double>& GgufFile::numbers(std::string_view key) const {
-  return typed<std::vector<double>>(*this, key, "a list of numbers");
+  const auto& list = typed<std::vector<double>>(*this, key, "a list of numbers");
+  for (size_t i = 0; i < list.size(); ++i)
+    if (!std::isfinite(list[i])) check_finite(list[i], str(path().string(), ": ", key, "[", i, "]"));
+  return list;
 }
 
 std::unique_ptr<GgufFile> open_gguf(const fs::path& path) {
-  return std::make_unique<MappedGguf>(path);
+  std::unique_ptr<GgufFile> file = open_one(path);
+  return file->has("split.count") && file->integer("split.count") > 1 ? join_gguf_shards(*file, open_one) : std::move(file);
 }
 
 }  // namespace dept

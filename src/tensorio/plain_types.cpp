@@ -13,12 +13,23 @@ namespace dept {
 namespace {
 
 constexpr PlainType plain_types[] = {
-    {"F32", at::kFloat, 4},           {"BF16", at::kBFloat16, 2},    {"F16", at::kHalf, 2},
-    {"F64", at::kDouble, 8},          {"I64", at::kLong, 8},         {"I32", at::kInt, 4},
-    {"I16", at::kShort, 2},           {"I8", at::kChar, 1},          {"U64", at::kUInt64, 8},
-    {"U32", at::kUInt32, 4},          {"U16", at::kUInt16, 2},       {"U8", at::kByte, 1},
-    {"BOOL", at::kBool, 1},           {"C64", at::kComplexFloat, 8}, {"F8_E4M3", at::kFloat8_e4m3fn, 1},
+    {"F32", at::kFloat, 4},
+    {"BF16", at::kBFloat16, 2},
+    {"F16", at::kHalf, 2},
+    {"F64", at::kDouble, 8},
+    {"I64", at::kLong, 8},
+    {"I32", at::kInt, 4},
+    {"I16", at::kShort, 2},
+    {"I8", at::kChar, 1},
+    {"U64", at::kUInt64, 8},
+    {"U32", at::kUInt32, 4},
+    {"U16", at::kUInt16, 2},
+    {"U8", at::kByte, 1},
+    {"BOOL", at::kBool, 1},
+    {"C64", at::kComplexFloat, 8},
+    {"F8_E4M3", at::kFloat8_e4m3fn, 1},
     {"F8_E5M2", at::kFloat8_e5m2, 1},
+    {"F8_E8M0", at::kFloat8_e8m0fnu, 1},
 };
 
 constexpr size_t piece_elements = size_t{1} << 14;  // converted at a time: they stay in the cache

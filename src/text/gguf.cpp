@@ -1,8 +1,6 @@
 // The tokenizer of a GGUF file, told as a tokenizer.json.
 #include "dept/tensorio/gguf.h"
 
-#include <cmath>
-
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "text/pattern.h"
@@ -90,11 +88,7 @@ bool tell_sentencepiece(const GgufFile& file, const std::vector<std::string>& to
   std::vector<double> ranks = file.numbers("tokenizer.ggml.scores");
   if (ranks.size() != tokens.size())
     fail(Code::bad_input, where + ": tokenizer.ggml.scores", str(tokens.size(), " scores"), str(ranks.size()));
-  for (size_t id = 0; id < ranks.size(); ++id) {
-    if (!std::isfinite(ranks[id]))
-      fail(Code::bad_input, str(where, ": tokenizer.ggml.scores[", id, "]"), "a finite score", str(ranks[id]));
-    ranks[id] = -ranks[id];
-  }
+  for (double& rank : ranks) rank = -rank;
   Json blanks = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", mark}};
   Json marks = {{"type", "Replace"}, {"pattern", {{"String", mark}}}, {"content", " "}};
   Json normalizers = Json::array({blanks}), decoders = {marks, {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};

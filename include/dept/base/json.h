@@ -20,7 +20,7 @@ Json parse_json(std::string_view text, std::string_view where);
 Json read_json(const fs::path& path, uint64_t max_bytes = uint64_t{256} << 20);
 
 /// The member `key` of object `json` as a T (bool, int64_t, double, std::string, or vectors of these).
-/// Throws bad_input "[where: key] expected an integer, received ..." when it is absent or of another kind.
+/// Throws bad_input "[where: key] expected an integer, received ..." when absent, of another kind or NaN.
 template <class T>
 T require(const Json& json, std::string_view key, std::string_view where);
 

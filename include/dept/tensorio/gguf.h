@@ -31,7 +31,8 @@ class GgufFile : public TensorSource {
 
   virtual const std::map<std::string, GgufValue, std::less<>>& metadata() const = 0;
 
-  /// Typed metadata; throws bad_input naming file and key when absent or of another kind. number() takes integers too.
+  /// Typed metadata; throws bad_input naming file and key when absent or of another kind, for numbers also when NaN or infinite.
+  /// number() takes integers too.
   int64_t integer(std::string_view key) const;
   double number(std::string_view key) const;
   const std::string& string(std::string_view key) const;
@@ -41,7 +42,8 @@ class GgufFile : public TensorSource {
   bool has(std::string_view key) const { return metadata().count(key) != 0; }
 };
 
-/// Reads and checks the whole front of the file (magic, version, every length, type, offset). Throws io or bad_input.
+/// Reads and checks the whole front of the file (magic, version, every length, type, offset). A model in several files
+/// (split.count) is read as one, from the path of any of them; its path() is the first's. Throws io or bad_input.
 std::unique_ptr<GgufFile> open_gguf(const fs::path& path);
 
 }  // namespace dept

@@ -270,10 +270,10 @@ def beams(model, name):
     (DATA / f"{name}.beams.json").write_text(json.dumps({"options": options, "answers": sure}, separators=(",", ":")) + "\n")
 
 
-def write_gguf(model, path):
+def write_gguf(model, path, **options):
     """As llama.cpp converts: rows of Q and K interleaved, Llama 3's scaling as a tensor of divisors."""
     c = model.config
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, "llama", **options)
     writer.add_block_count(c.num_hidden_layers)
     writer.add_context_length(c.max_position_embeddings)
     writer.add_embedding_length(c.hidden_size)
@@ -297,7 +297,7 @@ def write_gguf(model, path):
         for part, heads in (("q_proj", c.num_attention_heads), ("k_proj", c.num_key_value_heads)):
             if part in name:
                 value = value.reshape(heads, 2, value.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(value.shape)
-        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), value.contiguous().numpy())
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), value.contiguous().numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,0 +1,29 @@
+// What a configuration says of arithmetic that no family here computes is refused by name, not left unread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "dept/base/json.h"
+
+namespace dept {
+
+/// A field and the values with which it changes nothing; null changes nothing either.
+struct NeutralField {
+  std::string_view key;
+  std::vector<Json> values;
+};
+
+/// Throws bad_input when `value` is none of the field's; the second form asks the configuration for it.
+void require_neutral(const NeutralField& field, const Json& value, const std::string& where);
+void require_neutral(const Json& config, const NeutralField& field, const std::string& where);
+
+/// Throws bad_input for a key of config.json that changes a model's result in transformers or in its author's code and that is
+/// computed by no family here. Keys that change no result pass, known or not.
+void refuse_other_arithmetic(const Json& config, const std::string& where);
+
+/// Throws bad_input when config.json has a field under its own name and, with another value, under the name that transformers
+/// has for it in every family.
+void refuse_two_values(const Json& config, std::string_view name, std::string_view alias, const std::string& where);
+
+}  // namespace dept
