@@ -46,7 +46,8 @@ bool convert(const OptionValue& value, std::string& out) {
   return value.kind != Kind::null && value.kind != Kind::list;
 }
 bool convert(const OptionValue& value, std::vector<std::string>& out) {
-  if (value.kind != Kind::list) return false;
+  if (value.kind == Kind::null) return true;
+  if (value.kind != Kind::list) return convert(value, out.emplace_back());
   out.resize(value.items.size());
   for (size_t i = 0; i < out.size(); ++i)
     if (!convert(value.items[i], out[i])) return false;

@@ -54,7 +54,9 @@ Ids encode_text(const LoadedModel& model, const std::string& text, bool special_
   if (!model.tokenizer) fail(Code::bad_input, where, "ids, as the model has no tokenizer.json", "text");
   EncodeOptions options;
   options.add_special_tokens = special_tokens;
-  return model.tokenizer->encode(text, options);
+  const Ids ids = model.tokenizer->encode(text, options);
+  check_ids(*model.tokenizer, ids, model.backbone->info().vocab, where);
+  return ids;
 }
 
 Ids require_ids(const LoadedModel& model, const Json& value, const std::string& key, const std::string& where, bool ignored) {

@@ -5,6 +5,7 @@
 #include "cli/frame.h"
 #include "cli/lines.h"
 #include "dept/base/error.h"
+#include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/train/evaluate.h"
 #include "dept/train/setup.h"
@@ -37,9 +38,9 @@ void describe(PredictOptions& o, OptionSet& set) {
 
 // A named task reads rows of any kind of table; lines of JSON are else one text each.
 bool is_table(const PredictOptions& o) {
-  const std::string extension = fs::path(o.input).extension().string();
-  const bool rows = extension == ".csv" || extension == ".tsv" || extension == ".parquet";
-  return rows || (o.data.named() && (extension == ".json" || extension == ".jsonl"));
+  if (o.input.empty() || o.input == "-") return false;
+  const TableKind kind = table_kind(o.input, table_format(o.data.task.delimiter, o.data.task.quoting));
+  return kind == TableKind::columns || (o.data.named() && kind == TableKind::objects);
 }
 
 // A named task without --input: its own test data.
@@ -89,6 +90,8 @@ void for_each_batch(const PredictOptions& o, size_t size, const std::function<vo
     return;
   }
   LineReader reader(o.input);
+  const auto origin = std::make_shared<const TextOrigin>(TextOrigin{
+      std::make_shared<const RowFile>(RowFile{o.input.empty() || o.input == "-" ? "stdin" : o.input, ": line "}), "text", ""});
   std::vector<TextExample> rows;
   int64_t index = 0;
   const auto flush = [&] {
@@ -97,7 +100,7 @@ void for_each_batch(const PredictOptions& o, size_t size, const std::function<vo
   };
   try {
     while (const std::optional<Json> line = reader.next_json()) {
-      rows.push_back({index++, source_of(*line, o.data.task.source_template, reader.where()), ""});
+      rows.push_back({index++, source_of(*line, o.data.task.source_template, reader.where()), "", "", origin, index});
       if (rows.size() == size) flush();
     }
   } catch (const Error&) {
@@ -159,12 +162,16 @@ int run_predict(const std::vector<std::string>& arguments) {
   const Pipeline pipeline = load_pipeline(ctx, options.model, options.data);
   const PredictRules rules = predict_rules(options.evaluation, task, pipeline, ctx.threads);
   LineWriter writer(options.output);
+  AnswerWatch watch;
   for_each_batch(options, rules.batch_size, [&](std::span<const TextExample> rows) {
     const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, ctx.threads);
-    for (const Prediction& prediction : predict(ctx, pipeline, rules, task, examples, options.scores))
+    for (const Prediction& prediction : predict(ctx, pipeline, rules, task, examples, options.scores)) {
+      watch.add(prediction.text);
       writer.write(prediction_json(prediction, task.labels, options.scores));
+    }
   });
   writer.commit();
+  if (const std::string remark = watch.remark(); !remark.empty()) log::warn("predict: " + remark);
   return 0;
 }
 

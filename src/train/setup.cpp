@@ -4,6 +4,7 @@
 #include "dept/base/folder.h"
 #include "dept/base/text.h"
 #include "dept/tensorio/tensor_source.h"
+#include "dept/train/task_data.h"
 
 namespace dept {
 
@@ -118,6 +119,7 @@ EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, con
   EncodeRules rules;
   rules.architecture = model.architecture;
   rules.max_source = data.max_seq_length;
+  rules.vocab = model.vocab;
   rules.causal_suffix = data.causal_suffix;
   rules.truncate_head = data.truncate_head;
   rules.end_id = tokenizer.pad_id ? tokenizer.pad_id : tokenizer.eos_id;
@@ -158,7 +160,7 @@ void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo&
     fail(Code::bad_input, "labels", str(head.labels(), " names, in the order of the head's logits"), str(labels.size()));
 }
 
-Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const DataOptions& data) {
+Pipeline prepare_pipeline(const ModelOptions& options, const DataOptions& data) {
   const ModelInfo info = check_model(options);
   Pipeline pipeline;
   pipeline.tokenizer = load_model_tokenizer(options);
@@ -174,6 +176,12 @@ Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const Da
          "none");
   pipeline.rules.head = pipeline.has_head();
   pipeline.rules.label_words = data.task.label_words.empty() ? data.task.labels : data.task.label_words;
+  if (!pipeline.has_head()) check_label_ids(*pipeline.tokenizer, pipeline.rules, data.task.labels, data.task.label_words);
+  return pipeline;
+}
+
+Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const DataOptions& data) {
+  Pipeline pipeline = prepare_pipeline(options, data);
   pipeline.backbone = load_backbone(options.path(), ctx);
   return pipeline;
 }

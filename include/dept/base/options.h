@@ -34,11 +34,17 @@ struct Option {
   std::vector<std::string> allowed;
   std::optional<double> low, high;
   std::string default_text;  // rendered when described
+  bool commas = true;        // of a list: a flag's value may be several, by commas
   bool given = false;        // set by a flag or a file
   bool by_flag = false;      // set by a flag, which no file overrides
 
   Option& alias(std::string other) {
     aliases.push_back(std::move(other));
+    return *this;
+  }
+  /// A comma is part of a list's value, as in the name of a file.
+  Option& whole_values() {
+    commas = false;
     return *this;
   }
   Option& choices(std::vector<std::string> values) {

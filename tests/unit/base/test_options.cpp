@@ -178,7 +178,6 @@ TEST_F(Fixture, FilesAreStrict) {
   EXPECT_EQ(message(Code::usage, "a.yaml", "max_steps: [5]"),
             ": max_steps] expected an integer from -1 to 1000, received a list");
   EXPECT_EQ(message(Code::usage, "a.yaml", "max_steps:"), ": max_steps] expected an integer from -1 to 1000, received null");
-  EXPECT_EQ(message(Code::usage, "a.yaml", "labels: a"), ": labels] expected a list of texts, received \"a\"");
   EXPECT_EQ(message(Code::usage, "a.yaml", "optim: sgd"), ": optim] expected adamw_hf or adamw_torch, received \"sgd\"");
   EXPECT_EQ(message(Code::usage, "a.yaml", "labels: [[a]]"),
             ": labels] expected a value or a list of values, received a mapping or a nested list");
@@ -196,6 +195,13 @@ TEST_F(Fixture, FilesAreStrict) {
             ": max_steps] expected an integer from -1 to 1000, received \"1.0\"");
   EXPECT_EQ(message(Code::usage, "a.toml", ""), "] expected a .yaml, .yml or .json file, received another extension");
   error_of(Code::io, [&] { set.parse_file(scratch / "none.yaml"); });
+}
+
+TEST_F(Fixture, AListTakesASingleValue) {
+  set.parse_file(scratch.write("a.yaml", "labels: a, b"));
+  EXPECT_THAT(sample.labels, ElementsAre("a, b"));
+  set.parse_file(scratch.write("b.json", R"({"labels": null})"));
+  EXPECT_THAT(sample.labels, ElementsAre());
 }
 
 TEST_F(Fixture, WrongFileValuesAreRefusedEvenUnderAFlag) {
