@@ -108,7 +108,7 @@ void append_class_names(Table& table, const Table& more, const std::vector<size_
 
 }  // namespace
 
-TableFormat table_format(const std::string& delimiter, const std::string& quoting) {
+TableFormat table_format(const std::string& delimiter, const std::optional<std::string>& quoting) {
   TableFormat format;
   if (delimiter == "tab" || delimiter == "\\t") {
     format.delimiter = '\t';
@@ -118,7 +118,7 @@ TableFormat table_format(const std::string& delimiter, const std::string& quotin
     if (!plain) fail(Code::usage, "--delimiter", "one ASCII character that is no quote, or tab", quote(delimiter));
     format.delimiter = c;
   }
-  if (!quoting.empty()) format.quotes = quoting == "minimal";
+  if (quoting && !quoting->empty()) format.quotes = *quoting == "minimal";
   return format;
 }
 

@@ -20,8 +20,8 @@ struct TableFormat {
 };
 
 /// From --delimiter (one ASCII character, "tab" or "\t"; "" says nothing) and --quoting (minimal or none, as Python's csv module
-/// names them; "" says nothing). Throws usage.
-TableFormat table_format(const std::string& delimiter, const std::string& quoting);
+/// names them; absent or "" says nothing). Throws usage.
+TableFormat table_format(const std::string& delimiter, const std::optional<std::string>& quoting);
 
 /// What read_table would take a file for.
 enum class TableKind {

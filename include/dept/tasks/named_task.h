@@ -19,7 +19,8 @@ struct NamedTaskOptions {
   bool original_quirks = false;  ///< text, splits and k-shot draws as the original's code has them where it errs
   bool split_validation_test = true;
   std::vector<std::string> train_file, validation_file, test_file;  ///< in the place of the hub's splits, each used whole
-  std::string delimiter, quoting;                                   ///< of delimited files, as table_format takes them
+  std::string delimiter;                                            ///< of delimited files, as table_format takes it
+  std::optional<std::string> quoting;                               ///< likewise
   std::optional<int64_t> max_train_samples, max_eval_samples, max_predict_samples;
   std::optional<int64_t> k_shot_examples;
   std::optional<double> validation_split;  ///< this share of the training rows validates, where nothing else does

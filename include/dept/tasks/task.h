@@ -49,7 +49,8 @@ class Origins {
 /// A user's own data: files, columns, labels.
 struct FileTaskOptions {
   std::vector<std::string> train_file, validation_file, test_file;  ///< each one file or several with the same columns
-  std::string delimiter, quoting;                                   ///< of delimited files, as table_format takes them
+  std::string delimiter;                                            ///< of delimited files, as table_format takes it
+  std::optional<std::string> quoting;                               ///< likewise
   std::string text_column = "text";        ///< falls back to "source" when the file has that and not "text"
   std::string text_pair_column;            ///< joined to the text with a blank
   std::string label_column = "label";      ///< falls back to "target"
