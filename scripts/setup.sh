@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/versions.env
 
 build_packages=(ca-certificates g++ cmake ninja-build ccache pkg-config unzip python3-pip nlohmann-json3-dev libspdlog-dev libcli11-dev
-  libyaml-cpp-dev libpcre2-dev libicu-dev libssl-dev libcurl4-openssl-dev libgloo-dev libgtest-dev libgmock-dev)
+  libyaml-cpp-dev libpcre2-dev libicu-dev libssl-dev libcurl4-openssl-dev zlib1g-dev libgloo-dev libgtest-dev libgmock-dev)
 check_packages=(clang-format clang-tidy shellcheck python3-venv)
 
 # All that a fresh machine may lack, in one line.

@@ -4,8 +4,10 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/log_softmax.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/tanh.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -182,11 +184,35 @@ HeadGradients head_backward(const Context& ctx, const HeadWeights& weights, cons
   return gradients;
 }
 
-Tensor head_loss(const Tensor& logits, const Tensor& values, Tensor* d_logits, double smoothing) {
+namespace {
+
+// The loss is -sum_c q_c log p_c, where q is the label's weight and the share that smoothing gives to every class by its own.
+Tensor weighted_loss(const Tensor& logits, const Tensor& labels, Tensor* d_logits, double smoothing,
+                     const Tensor& class_weights) {
+  const int64_t classes = logits.size(1);
+  for (const int64_t label : at::ArrayRef(labels.const_data_ptr<int64_t>(), static_cast<size_t>(labels.numel())))
+    if (label < 0 || label >= classes)
+      fail(Code::bad_input, "head", dept::str("a label from 0 to ", classes - 1), dept::str(label));
+  const Tensor weights = class_weights.to(logits.scalar_type());
+  const Tensor log_p = at::log_softmax(logits, 1);
+  Tensor q = (weights * (smoothing / static_cast<double>(classes))).repeat({logits.size(0), 1});
+  q.scatter_add_(1, labels.unsqueeze(1), (weights * (1 - smoothing)).index_select(0, labels).unsqueeze(1));
+  if (d_logits != nullptr) *d_logits = log_p.exp() * q.sum(1, true) - q;
+  return -(q * log_p).sum(1);
+}
+
+}  // namespace
+
+Tensor head_loss(const Tensor& logits, const Tensor& values, Tensor* d_logits, double smoothing, const Tensor& class_weights) {
+  if (class_weights.defined()) return weighted_loss(logits, values.to(at::kLong), d_logits, smoothing, class_weights);
   if (logits.size(1) > 1) return kernels::cross_entropy(logits, values.to(at::kLong), d_logits, smoothing);
   const Tensor distance = logits.squeeze(1) - values.to(logits.scalar_type());
   if (d_logits != nullptr) *d_logits = 2 * distance.unsqueeze(1);
   return distance * distance;
+}
+
+Tensor example_weights(const Tensor& values, const Tensor& class_weights) {
+  return class_weights.defined() ? class_weights.index_select(0, values.to(at::kLong)) : at::ones_like(values);
 }
 
 }  // namespace dept

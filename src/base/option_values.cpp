@@ -182,6 +182,12 @@ std::string yaml_text(const std::optional<T>& value) {
   return value ? yaml_text(*value) : "null";
 }
 
+// A single value of a list whose values may hold commas, as a list of one.
+OptionValue as_given(const Option& option, const OptionValue& value) {
+  const bool single = value.kind == Kind::plain || value.kind == Kind::quoted;
+  return option.commas || !single ? value : OptionValue{Kind::list, {}, {value}};
+}
+
 struct KindNames {
   std::string_view help, message;
 };
@@ -283,7 +289,7 @@ void assign_option(const Option& option, const OptionValue& value, std::string_v
   std::visit(
       [&](auto* target) {
         std::remove_pointer_t<decltype(target)> converted{};
-        if (!convert(value, converted) || !permitted(option, converted))
+        if (!convert(as_given(option, value), converted) || !permitted(option, converted))
           fail(Code::usage, where, option.expected && !value.text.empty() ? option.expected(value.text) : option_expects(option),
                received(option, value));
         if (store) *target = std::move(converted);

@@ -217,7 +217,8 @@ std::vector<std::string> OptionSet::parse_flags(const std::vector<std::string>& 
   for (Option& option : options_) {
     CLI::Option* flag = app.add_option("--" + option.name, unread);
     if (is_list(option)) {
-      flag->expected(1, most_values)->delimiter(',');
+      flag->expected(1, most_values);
+      if (option.commas) flag->delimiter(',');
     } else {
       flag->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     }

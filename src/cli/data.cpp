@@ -67,9 +67,14 @@ void describe_show(DataCommand& o, OptionSet& set) {
           "make validation and test data of a part of validation or train where a task has no labelled test data");
   set.add("no_split_validation_test", o.no_split_validation_test, "the same as --split_validation_test false");
   set.section("Data");
-  set.add("train_file", o.task.train_file, "rows in the place of the train split: csv, tsv, json, jsonl or parquet");
-  set.add("validation_file", o.task.validation_file, "rows in the place of the validation split");
-  set.add("test_file", o.task.test_file, "rows in the place of the test split");
+  set.add("train_file", o.task.train_file,
+          "rows in the place of the train split: csv, tsv, json, jsonl (each also as .gz) or parquet")
+      .whole_values();
+  set.add("validation_file", o.task.validation_file, "rows in the place of the validation split").whole_values();
+  set.add("test_file", o.task.test_file, "rows in the place of the test split").whole_values();
+  set.add("delimiter", o.task.delimiter, "between the cells of a delimited file: one character, or tab");
+  set.add("quoting", o.task.quoting, "whether quotes enclose cells (minimal) or are plain characters (none)")
+      .choices({"minimal", "none"});
   describe_cache(o, set);
   set.section("Output");
   set.add("limit", o.limit, "show the first so many examples only").min(1);

@@ -35,7 +35,9 @@ SplitName split_named(const std::string& name) {
 // What to judge on: --split, else the test data, else validation data that are there.
 SplitName chosen_split(const EvalOptions& o) {
   const FileTaskOptions& files = o.all.data.task;
-  return o.split ? split_named(*o.split) : files.validation_file && !files.test_file ? SplitName::validation : SplitName::test;
+  return o.split                                                     ? split_named(*o.split)
+         : !files.validation_file.empty() && files.test_file.empty() ? SplitName::validation
+                                                                     : SplitName::test;
 }
 
 // Of a user's own files only the one to judge on; a named task knows which it reads.
@@ -49,9 +51,10 @@ void keep_one_file(DataOptions& data, SplitName split) {
     files.test_file = files.validation_file;
     data.max_predict_samples = data.max_eval_samples;
   }
-  if (!files.test_file) fail(Code::usage, str("--", to_string(split), "_file"), "labelled data, or --task_name", "nothing");
-  files.train_file.reset();
-  files.validation_file.reset();
+  if (files.test_file.empty())
+    fail(Code::usage, str("--", to_string(split), "_file"), "labelled data, or --task_name", "nothing");
+  files.train_file.clear();
+  files.validation_file.clear();
 }
 
 const std::vector<TextExample>& rows_of(const TaskData& task, SplitName split) {
@@ -102,6 +105,8 @@ int run_eval(const std::vector<std::string>& arguments) {
   if (!read_command_line(set, arguments, usage, problems)) return 0;
   problems.attempt([&] { check_task_options(options.data, set); });
   problems.raise();
+  if (options.data.validation_split)
+    fail(Code::usage, "--validation_split", "dept train, which divides its training data", "dept eval, which judges all rows");
   const SplitName split = chosen_split(o);
   keep_one_file(options.data, split);
   AdapterConfig config;
@@ -127,14 +132,20 @@ int run_eval(const std::vector<std::string>& arguments) {
   const Context ctx = make_context(options.model, options.schedule.seed);
   configure_process(ctx.threads);
 
-  Pipeline pipeline = load_pipeline(ctx, options.model, options.data);
+  Pipeline pipeline = prepare_pipeline(options.model, options.data);
   pipeline.rules.max_target = longest_target(task, options.evaluation, *pipeline.tokenizer, pipeline.rules);
   log::info("judged is " + what_is_judged(options.model));
   warn_of_idle_options(o, set, split, pipeline.has_head());
+  const std::vector<TextExample>& rows = rows_of(task, loaded);
+  Cuts cuts;
+  const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, ctx.threads, &cuts);
+  const SplitReport report =
+      report_split("data", task, rows, examples, cuts, pipeline.rules, options.evaluation.generation_max_length);
+  log::info(report.counts);
+  for (const std::string& warning : report.warnings) log::warn(warning);
+  pipeline.backbone = load_backbone(options.model.path(), ctx);
   const PredictRules rules = predict_rules(options.evaluation, task, pipeline, ctx.threads);
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
-  const std::vector<TextExample>& rows = rows_of(task, loaded);
-  const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, ctx.threads);
   const std::string line = metrics_json(evaluate(ctx, pipeline, rules, task, rows, examples, "evaluate")).dump() + "\n";
   if (!o.output.empty()) write_atomic(o.output, line);
   write_stdout(line);

@@ -77,7 +77,9 @@ Ids Texts::target(const std::string& text, const std::string& where) const {
   if (!model_->tokenizer) fail(Code::bad_input, where, "ids, as the model has no tokenizer.json", "text");
   EncodeOptions options;
   options.add_special_tokens = model_->encoder_decoder();
-  return model_->tokenizer->encode(text, options);
+  const Ids ids = model_->tokenizer->encode(text, options);
+  check_ids(*model_->tokenizer, ids, model_->backbone->info().vocab, where);
+  return ids;
 }
 
 Ids Texts::fit(const AdapterTask& task, const std::string& text, int64_t room, const std::string& where) {
@@ -89,6 +91,7 @@ Ids Texts::fit(const AdapterTask& task, const std::string& text, int64_t room, c
   rules.truncate_head = task.truncate_head;
   if (!model_->encoder_decoder()) rules.causal_suffix = task.causal_suffix;
   const Ids ids = model_->tokenizer->encode(text + rules.causal_suffix);
+  check_ids(*model_->tokenizer, ids, model_->backbone->info().vocab, where);
   const auto length = static_cast<int64_t>(ids.size());
   if (length <= room) return ids;
   if (!truncate_ || room < 1)

@@ -154,11 +154,15 @@ int run_predict(const std::vector<std::string>& arguments) {
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
   log::info("answering is " + what_is_judged(options.model));
   warn_of_idle_options(options, set, pipeline.has_head());
+  AnswerWatch watch;
   const auto predicted = [&](std::span<const TextExample> rows) {
     const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, ctx.threads);
-    return predict(ctx, pipeline, rules, task, examples, options.scores);
+    std::vector<Prediction> predictions = predict(ctx, pipeline, rules, task, examples, options.scores);
+    for (const Prediction& prediction : predictions) watch.add(prediction.text);
+    return predictions;
   };
   answer(options, task, predicted, static_cast<size_t>(rules.batch_size));
+  if (const std::string remark = watch.remark(); !remark.empty()) log::warn("predict: " + remark);
   return 0;
 }
 

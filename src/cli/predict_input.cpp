@@ -16,9 +16,9 @@ constexpr size_t table_rows = 1024;  // of a table, tokenised together
 
 // A named task reads rows of any kind of table; JSON is else a text a value.
 bool is_table(const PredictSource& s) {
-  const std::string extension = fs::path(s.input).extension().string();
-  const bool rows = extension == ".csv" || extension == ".tsv" || extension == ".parquet";
-  return rows || (s.data.named() && (extension == ".json" || extension == ".jsonl"));
+  if (s.input.empty() || s.input == "-") return false;
+  const TableKind kind = table_kind(s.input, table_format(s.data.task.delimiter, s.data.task.quoting));
+  return kind == TableKind::columns || (s.data.named() && kind == TableKind::objects);
 }
 
 // A named task without --input: its own test data.
@@ -108,13 +108,20 @@ void append_row(Table& table, const OrderedJson& value, const std::string& text_
   table.lines.push_back(static_cast<int64_t>(table.rows.size()));
 }
 
+// What messages call a text of JSON values or plain lines.
+std::shared_ptr<const TextOrigin> values_origin(const PredictSource& s) {
+  const std::string name = s.input.empty() || s.input == "-" ? "stdin" : s.input;
+  return std::make_shared<const TextOrigin>(TextOrigin{std::make_shared<const RowFile>(RowFile{name, ": line "}), "text", ""});
+}
+
 PredictRows read_values(const PredictSource& s) {
   PredictRows rows;
   rows.table.path = s.input.empty() || s.input == "-" ? "stdin" : s.input;
   JsonValues values(s.input, s.format);
+  const auto origin = values_origin(s);
   while (const std::optional<OrderedJson> value = values.next()) {
     const auto index = static_cast<int64_t>(rows.examples.size());
-    rows.examples.push_back({index, source_of(*value, s.data.task, values.where()), ""});
+    rows.examples.push_back({index, source_of(*value, s.data.task, values.where()), "", "", origin, index + 1});
     append_row(rows.table, *value, s.data.task.text_column, values.where());
   }
   return rows;
@@ -147,7 +154,7 @@ PredictRows read_all_rows(const PredictSource& s) {
   if (!takes_test_split(s) && !is_table(s)) return read_values(s);
   PredictRows rows;
   rows.examples = load_rows(s);
-  rows.table = takes_test_split(s) ? as_table(rows.examples) : read_table(s.input);
+  rows.table = takes_test_split(s) ? as_table(rows.examples) : read_table(s.input, table_format(s.data.task.delimiter, s.data.task.quoting));
   return rows;
 }
 
@@ -160,6 +167,7 @@ void for_each_batch(const PredictSource& s, size_t size, const std::function<voi
     return;
   }
   JsonValues values(s.input, s.format);
+  const auto origin = values_origin(s);
   std::vector<TextExample> rows;
   int64_t index = 0;
   const auto flush = [&] {
@@ -168,7 +176,7 @@ void for_each_batch(const PredictSource& s, size_t size, const std::function<voi
   };
   try {
     while (const std::optional<OrderedJson> value = values.next()) {
-      rows.push_back({index++, source_of(*value, s.data.task, values.where()), ""});
+      rows.push_back({index++, source_of(*value, s.data.task, values.where()), "", "", origin, index});
       if (rows.size() == size) flush();
     }
   } catch (const Error&) {

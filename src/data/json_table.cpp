@@ -35,7 +35,10 @@ class RowEvents : public nlohmann::json_sax<Json> {
   size_t error_at = 0;
   std::string error_text;
 
-  bool null() override { return scalar({}, "null"); }
+  bool null() override {
+    if (place_ == Place::row) table_.set_null(table_.rows.size(), column_);
+    return scalar({}, "null");
+  }
   bool boolean(bool value) override { return written(value ? "true" : "false"); }
   bool number_integer(number_integer_t value) override { return written(std::to_string(value)); }
   bool number_unsigned(number_unsigned_t value) override { return written(std::to_string(value)); }
@@ -143,7 +146,7 @@ class RowEvents : public nlohmann::json_sax<Json> {
     nested_text_ += bracket;
     if (depth_ != cell_depth_) return true;
     place_ = Place::row;
-    if (table_.nested[column_] == 0) table_.nested[column_] = number_;
+    if (table_.nested[column_] == 0) table_.nested[column_] = table_.rows.size() + 1;
     return fill(std::move(nested_text_));
   }
 

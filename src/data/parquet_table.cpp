@@ -5,12 +5,15 @@
 #include <arrow/record_batch.h>
 #include <arrow/scalar.h>
 #include <arrow/type.h>
+#include <arrow/util/key_value_metadata.h>
 #include <parquet/arrow/reader.h>
 #include <parquet/exception.h>
 #include <parquet/properties.h>
 
 #include <algorithm>
+#include <cmath>
 
+#include "data/class_features.h"
 #include "data/readers.h"
 #include "dept/base/error.h"
 #include "dept/base/json.h"
@@ -21,15 +24,14 @@ namespace {
 
 constexpr int64_t batch_rows = 1024;
 constexpr int64_t most_arrow_bytes = int64_t{512} << 20;  // decoded pages and one batch
-constexpr size_t free_text_bytes = size_t{256} << 20;     // of the table, whatever the file's size
-constexpr size_t most_growth = 64;                        // the table's bytes for each of the file's
 constexpr size_t cell_bytes = sizeof(std::string), row_bytes = 64;
 
 class ParquetReader {
  public:
-  ParquetReader(Table& table, std::span<const std::byte> bytes)
+  ParquetReader(Table& table, std::span<const std::byte> bytes, bool class_names)
       : table_(table),
-        most_bytes_(free_text_bytes + most_growth * bytes.size()),
+        class_names_(class_names),
+        most_bytes_(free_bytes + most_growth * bytes.size()),
         pool_(arrow::default_memory_pool(), most_arrow_bytes) {
     auto buffer =
         std::make_shared<arrow::Buffer>(reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<int64_t>(bytes.size()));
@@ -48,6 +50,7 @@ class ParquetReader {
     for (const std::string& name : table_.columns) require_utf8(name, table_.path, 1);
     require_distinct_columns(table_, table_.path.string());
     table_.nested.assign(table_.columns.size(), 0);
+    if (class_names_) read_class_names(*schema);
     auto opened = reader_->GetRecordBatchReader();
     require(opened.status());
     std::shared_ptr<arrow::RecordBatch> batch;
@@ -77,6 +80,21 @@ class ParquetReader {
     }
   }
 
+  void read_class_names(const arrow::Schema& schema) {
+    const int at = schema.metadata() == nullptr ? -1 : schema.metadata()->FindKey("huggingface");
+    if (at < 0) return;
+    features_ = parse_class_features(schema.metadata()->value(at));
+    table_.class_names.resize(table_.columns.size());
+    for (size_t i = 0; i < table_.columns.size(); ++i)
+      if (const ClassFeature* feature = feature_of(table_.columns[i])) table_.class_names[i] = feature->names;
+  }
+
+  const ClassFeature* feature_of(const std::string& name, const ClassFeature* parent = nullptr) const {
+    const auto& fields = parent == nullptr ? features_.fields : parent->fields;
+    const auto found = fields.find(name);
+    return found == fields.end() ? nullptr : &found->second;
+  }
+
   void add(const arrow::RecordBatch& batch, size_t count) {
     if (batch.num_columns() != static_cast<int>(table_.columns.size()))
       fail(Code::bad_input, table_.path.string(), str(table_.columns.size(), " columns"), str(batch.num_columns()));
@@ -86,9 +104,10 @@ class ParquetReader {
     for (size_t i = first; i < first + count; ++i) table_.lines.push_back(static_cast<int64_t>(i) + 1);
     for (size_t column = 0; column < table_.columns.size(); ++column) {
       const arrow::Array& array = *batch.column(static_cast<int>(column));
+      const ClassFeature* feature = feature_of(table_.columns[column]);
       for (size_t i = 0; i < count; ++i) {
         std::string& cell = table_.rows[first + i][column];
-        cell = cell_text(array, static_cast<int64_t>(i), column, first + i);
+        cell = cell_text(array, static_cast<int64_t>(i), column, first + i, feature);
         bytes_ += cell_bytes + cell.size();
       }
       if (bytes_ > most_bytes_)
@@ -96,20 +115,24 @@ class ParquetReader {
     }
   }
 
-  std::string cell_text(const arrow::Array& array, int64_t i, size_t column, size_t row) {
-    const OrderedJson value = json_of(array, i, row);
+  std::string cell_text(const arrow::Array& array, int64_t i, size_t column, size_t row, const ClassFeature* feature) {
+    const OrderedJson value = json_of(array, i, row, feature);
     if (value.is_string()) return value.get<std::string>();
-    if (value.is_null()) return "";
-    if (value.is_structured() && table_.nested[column] == 0) table_.nested[column] = table_.lines[row];
+    if (value.is_null()) {
+      table_.set_null(row, column);
+      return "";
+    }
+    if (value.is_structured() && table_.nested[column] == 0) table_.nested[column] = row + 1;
     return value.dump();
   }
 
   template <class ArrayType>
-  OrderedJson list_of(const arrow::Array& array, int64_t i, size_t row) {
+  OrderedJson list_of(const arrow::Array& array, int64_t i, size_t row, const ClassFeature* feature) {
+    const ClassFeature* item = feature == nullptr ? nullptr : feature->item.get();
     const auto& list = static_cast<const ArrayType&>(array);
     OrderedJson items = OrderedJson::array();
     for (int64_t at = list.value_offset(i), end = at + list.value_length(i); at < end; ++at)
-      items.push_back(json_of(*list.values(), at, row));
+      items.push_back(json_of(*list.values(), at, row, item));
     return items;
   }
 
@@ -124,14 +147,35 @@ class ParquetReader {
     return std::string(text);
   }
 
+  // JSON has no words for what is not finite.
+  static OrderedJson real(double value) {
+    if (std::isfinite(value)) return value;
+    return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+  }
+
   template <class ArrayType>
   static OrderedJson number_of(const arrow::Array& array, int64_t i) {
     return static_cast<const ArrayType&>(array).Value(i);
   }
 
-  OrderedJson json_of(const arrow::Array& array, int64_t i, size_t row) {
-    using arrow::Type;
+  OrderedJson json_of(const arrow::Array& array, int64_t i, size_t row, const ClassFeature* feature) {
     if (array.IsNull(i)) return nullptr;
+    const OrderedJson value = value_of(array, i, row, feature);
+    return feature != nullptr && !feature->names.empty() && value.is_number_integer() ? class_name(value, row, *feature) : value;
+  }
+
+  // -1 is a hidden class.
+  OrderedJson class_name(const OrderedJson& value, size_t row, const ClassFeature& feature) const {
+    const std::vector<std::string>& names = feature.names;
+    if (value == -1) return value;
+    if (value < 0 || value >= names.size())
+      fail(Code::bad_input, table_.where(row),
+           str("a class from 0 to ", names.size() - 1, " (", quote(join(names, ", ")), ") or -1"), value.dump());
+    return names[value.get<size_t>()];
+  }
+
+  OrderedJson value_of(const arrow::Array& array, int64_t i, size_t row, const ClassFeature* feature) {
+    using arrow::Type;
     switch (array.type_id()) {
       case Type::BOOL:
         return number_of<arrow::BooleanArray>(array, i);
@@ -152,9 +196,9 @@ class ParquetReader {
       case Type::UINT64:
         return number_of<arrow::UInt64Array>(array, i);
       case Type::FLOAT:
-        return static_cast<double>(static_cast<const arrow::FloatArray&>(array).Value(i));
+        return real(static_cast<const arrow::FloatArray&>(array).Value(i));
       case Type::DOUBLE:
-        return number_of<arrow::DoubleArray>(array, i);
+        return real(static_cast<const arrow::DoubleArray&>(array).Value(i));
       case Type::STRING:
       case Type::BINARY:
         return text_of<arrow::BinaryArray>(array, i, row);
@@ -162,16 +206,16 @@ class ParquetReader {
       case Type::LARGE_BINARY:
         return text_of<arrow::LargeBinaryArray>(array, i, row);
       case Type::LIST:
-        return list_of<arrow::ListArray>(array, i, row);
+        return list_of<arrow::ListArray>(array, i, row, feature);
       case Type::LARGE_LIST:
-        return list_of<arrow::LargeListArray>(array, i, row);
+        return list_of<arrow::LargeListArray>(array, i, row, feature);
       case Type::FIXED_SIZE_LIST:
-        return list_of<arrow::FixedSizeListArray>(array, i, row);
+        return list_of<arrow::FixedSizeListArray>(array, i, row, feature);
       case Type::STRUCT:
-        return struct_of(static_cast<const arrow::StructArray&>(array), i, row);
+        return struct_of(static_cast<const arrow::StructArray&>(array), i, row, feature);
       case Type::DICTIONARY: {
         const auto& encoded = static_cast<const arrow::DictionaryArray&>(array);
-        return json_of(*encoded.dictionary(), encoded.GetValueIndex(i), row);
+        return json_of(*encoded.dictionary(), encoded.GetValueIndex(i), row, feature);
       }
       default: {  // dates, decimals and the like as Arrow writes them
         const auto scalar = array.GetScalar(i);
@@ -181,14 +225,18 @@ class ParquetReader {
     }
   }
 
-  OrderedJson struct_of(const arrow::StructArray& array, int64_t i, size_t row) {
+  OrderedJson struct_of(const arrow::StructArray& array, int64_t i, size_t row, const ClassFeature* feature) {
     OrderedJson members = OrderedJson::object();
-    for (int field = 0; field < array.num_fields(); ++field)
-      members[checked(array.struct_type()->field(field)->name(), row)] = json_of(*array.field(field), i, row);
+    for (int field = 0; field < array.num_fields(); ++field) {
+      const std::string name = checked(array.struct_type()->field(field)->name(), row);
+      members[name] = json_of(*array.field(field), i, row, feature == nullptr ? nullptr : feature_of(name, feature));
+    }
     return members;
   }
 
   Table& table_;
+  bool class_names_;
+  ClassFeature features_;
   size_t bytes_ = 0, most_bytes_;
   arrow::CappedMemoryPool pool_;
   std::unique_ptr<parquet::arrow::FileReader> reader_;
@@ -196,9 +244,9 @@ class ParquetReader {
 
 }  // namespace
 
-void read_parquet(Table& table, std::span<const std::byte> bytes, size_t max_rows) {
+void read_parquet(Table& table, std::span<const std::byte> bytes, size_t max_rows, bool class_names) {
   try {
-    ParquetReader(table, bytes).read(max_rows);
+    ParquetReader(table, bytes, class_names).read(max_rows);
   } catch (const parquet::ParquetException& error) {
     const std::string what = error.what();
     fail(Code::bad_input, table.path.string(), "a readable parquet file", quote(what.substr(0, what.find('\n')), 200));

@@ -1,7 +1,9 @@
 #include "dept/data/splits.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -103,6 +105,48 @@ std::vector<int64_t> numpy_permutation(int64_t n, uint64_t seed) {
   Pcg64 generator(seed);
   for (size_t i = order.size(); i-- > 1;) std::swap(order[i], order[generator.below(static_cast<uint32_t>(i))]);
   return order;
+}
+
+namespace {
+
+// How many of each class's rows are among `wanted` of all.
+std::vector<size_t> quotas(const std::vector<size_t>& counts, size_t wanted, size_t rows) {
+  std::vector<size_t> quota, order(counts.size());
+  size_t given = 0;
+  for (const size_t count : counts) given += quota.emplace_back(wanted * count / rows);
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return wanted * counts[a] % rows > wanted * counts[b] % rows; });
+  const auto hand_out = [&](size_t kept) {
+    const size_t before = given;
+    for (const size_t c : order)
+      if (given < wanted && quota[c] + kept < counts[c]) ++quota[c], ++given;
+    return given > before;
+  };
+  while (given < wanted && hand_out(1)) continue;
+  while (given < wanted && hand_out(0)) continue;
+  return quota;
+}
+
+}  // namespace
+
+std::vector<size_t> choose_share(std::span<const int64_t> classes, double share, uint64_t seed) {
+  const size_t rows = classes.size();
+  const auto wanted = std::clamp<size_t>(static_cast<size_t>(std::ceil(share * static_cast<double>(rows))), 1, rows - 1);
+  std::vector<size_t> counts;
+  for (const int64_t c : classes) {
+    counts.resize(std::max(counts.size(), static_cast<size_t>(c) + 1), 0);
+    ++counts[static_cast<size_t>(c)];
+  }
+  std::vector<size_t> left = quotas(counts, wanted, rows), places;
+  for (const int64_t place : numpy_permutation(static_cast<int64_t>(rows), seed)) {
+    size_t& of_class = left[static_cast<size_t>(classes[static_cast<size_t>(place)])];
+    if (of_class == 0) continue;
+    --of_class;
+    places.push_back(static_cast<size_t>(place));
+  }
+  std::sort(places.begin(), places.end());
+  return places;
 }
 
 std::vector<size_t> choose_k_shot(std::span<const int64_t> classes, int64_t class_count, int64_t k, bool odd_last) {

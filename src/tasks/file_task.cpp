@@ -2,15 +2,18 @@
 #include <set>
 
 #include "dept/base/error.h"
+#include "dept/base/log.h"
 #include "dept/base/problems.h"
 #include "dept/base/text.h"
 #include "dept/tasks/task.h"
+#include "tasks/number_text.h"
 #include "tasks/source_template.h"
 
 namespace dept {
 namespace {
 
 constexpr size_t max_collected_labels = 1000;
+constexpr std::string_view hidden_class = "-1";
 
 std::string with_fallback(const Table& table, const std::string& name, std::string_view standard, std::string_view fallback) {
   return name == standard && !table.has(name) && table.has(fallback) ? std::string(fallback) : name;
@@ -25,8 +28,9 @@ class RowReader {
  public:
   /// Throws bad_input that names all the missing columns.
   RowReader(const FileTaskOptions& options, const Table& table, bool labelled) : table_(table) {
-    std::vector<std::string> missing;
+    std::vector<std::string> missing, used;
     const auto column = [&](const std::string& name) -> size_t {
+      used.push_back(name);
       if (table.has(name)) return table.column(name);
       if (std::find(missing.begin(), missing.end(), quote(name)) == missing.end()) missing.push_back(quote(name));
       return 0;
@@ -43,15 +47,21 @@ class RowReader {
         pieces_.push_back({"", column(options.text_pair_column), true});
       }
     }
+    sources_ = join(used, ", ");
     if (labelled) answer_ = column(answer_column(options, table));
-    if (!missing.empty())
-      fail(Code::bad_input, table.path.string(), str(missing.size() == 1 ? "a column " : "columns ", join(missing, ", ")),
-           str("columns ", table.column_names()));
+    if (missing.empty()) return;
+    const std::string hint = table.delimiter_hint();
+    fail(Code::bad_input, table.path.string(), str(missing.size() == 1 ? "a column " : "columns ", join(missing, ", ")),
+         str("columns ", table.column_names(), hint.empty() ? flag_hint(options, table, labelled) : hint));
   }
 
   std::string source(size_t row) const {
     std::string text;
-    for (const Piece& piece : pieces_) text += piece.is_column ? table_.rows[row][piece.column] : piece.words;
+    for (const Piece& piece : pieces_) {
+      if (piece.is_column && table_.is_null(row, piece.column))
+        fail(Code::bad_input, table_.where(row), str("text in column ", quote(table_.columns[piece.column])), "null");
+      text += piece.is_column ? table_.rows[row][piece.column] : piece.words;
+    }
     return text;
   }
 
@@ -59,9 +69,18 @@ class RowReader {
   std::string_view answer(size_t row) const {
     const std::string_view text = strip(table_.rows[row][answer_]);
     if (text.empty())
-      fail(Code::bad_input, table_.where(row), str("an answer in column ", quote(table_.columns[answer_])), "an empty cell");
+      fail(Code::bad_input, table_.where(row), str("an answer in column ", quote(table_.columns[answer_])),
+           table_.is_null(row, answer_) ? "null" : "an empty cell");
     return text;
   }
+
+  /// The names of the answers' classes where the file says them.
+  std::vector<std::string> class_names() const {
+    return answer_ < table_.class_names.size() ? table_.class_names[answer_] : std::vector<std::string>();
+  }
+  bool is_hidden(size_t row) const { return !class_names_empty() && answer(row) == hidden_class; }
+
+  Origins origins() const { return Origins(table_, sources_, table_.columns[answer_]); }
 
  private:
   struct Piece {
@@ -69,22 +88,44 @@ class RowReader {
     size_t column;
     bool is_column;
   };
+
+  // Which flags name other columns.
+  static std::string flag_hint(const FileTaskOptions& options, const Table& table, bool labelled) {
+    const bool text = !table.has(with_fallback(table, options.text_column, "text", "source"));
+    const bool label = labelled && !table.has(answer_column(options, table));
+    std::vector<std::string> flags;
+    if (text) flags.emplace_back("--text_column");
+    if (label) flags.emplace_back("--label_column");
+    return flags.empty() ? "" : str(" (", join(flags, " and "), flags.size() == 1 ? " names another)" : " name others)");
+  }
+
+  bool class_names_empty() const { return answer_ >= table_.class_names.size() || table_.class_names[answer_].empty(); }
+
   const Table& table_;
   std::vector<Piece> pieces_;
+  std::string sources_;
   size_t answer_ = 0;
 };
 
-struct NamedFile {
+struct NamedFiles {
   const char* name;
-  const std::optional<std::string>& path;
+  const std::vector<std::string>& paths;
 };
 
-std::vector<NamedFile> files_of(const FileTaskOptions& options) {
-  std::vector<NamedFile> files;
-  for (const NamedFile& file : {NamedFile{"train_file", options.train_file},
-                                NamedFile{"validation_file", options.validation_file}, NamedFile{"test_file", options.test_file}})
-    if (file.path) files.push_back(file);
+std::vector<NamedFiles> files_of(const FileTaskOptions& options) {
+  std::vector<NamedFiles> files;
+  for (const NamedFiles& split :
+       {NamedFiles{"train_file", options.train_file}, NamedFiles{"validation_file", options.validation_file},
+        NamedFiles{"test_file", options.test_file}})
+    if (!split.paths.empty()) files.push_back(split);
   return files;
+}
+
+// Labels that are numbers are those that a file holds in the place of its class names.
+TableFormat format_of(const FileTaskOptions& options) {
+  TableFormat format = table_format(options.delimiter, options.quoting);
+  format.class_names = options.labels.empty() || !all_integers(options.labels);
+  return format;
 }
 
 void require_distinct(const std::vector<std::string>& values, std::string_view option) {
@@ -131,6 +172,7 @@ bool answers_are_free(const FileTaskOptions& options, const std::string& column)
 }
 
 std::vector<std::string> collect_labels(const Table& table, const RowReader& reader) {
+  if (std::vector<std::string> names = reader.class_names(); !names.empty()) return names;
   std::set<std::string, std::less<>> labels;
   for (size_t row = 0; row < table.rows.size(); ++row) {
     const std::string_view answer = reader.answer(row);
@@ -147,8 +189,11 @@ std::vector<TextExample> read_examples(const Table& table, const RowReader& read
                                        const std::vector<std::string>& labels, const std::vector<std::string>& words) {
   std::vector<TextExample> examples;
   examples.reserve(table.rows.size());
+  Origins origins = reader.origins();
   for (size_t row = 0; row < table.rows.size(); ++row) {
+    if (labelled && reader.is_hidden(row)) continue;
     TextExample example{static_cast<int64_t>(row), reader.source(row), ""};
+    origins.mark(example, row);
     if (labelled) {
       const std::string_view answer = reader.answer(row);
       const auto found =
@@ -159,6 +204,10 @@ std::vector<TextExample> read_examples(const Table& table, const RowReader& read
     }
     examples.push_back(std::move(example));
   }
+  const size_t hidden = table.rows.size() - examples.size();
+  if (examples.empty())
+    fail(Code::bad_input, table.path.string(), "a row with a label", str(hidden, " whose class is hidden (-1)"));
+  if (hidden > 0) log::info(str(table.path.string(), ": ", hidden, " rows with a hidden class (-1) are left out"));
   return examples;
 }
 
@@ -176,15 +225,35 @@ std::string TaskData::label_of(std::string_view text) const {
   return std::string(word);
 }
 
+std::string TextExample::where_source() const {
+  return origin == nullptr ? str("row ", index) : str(RowPlace{origin->file, number}.text(), ": ", origin->source_columns);
+}
+
+std::string TextExample::where_target() const {
+  return origin == nullptr ? str("row ", index) : str(RowPlace{origin->file, number}.text(), ": ", origin->answer_column);
+}
+
+void Origins::mark(TextExample& example, size_t row) {
+  const RowPlace place = table_->place(row);
+  std::shared_ptr<const TextOrigin>& origin = made_[place.file.get()];
+  if (origin == nullptr) origin = std::make_shared<const TextOrigin>(TextOrigin{place.file, source_columns_, answer_column_});
+  example.origin = origin;
+  example.number = place.number;
+}
+
 void check_file_task(const FileTaskOptions& options) {
   Problems problems;
+  TableFormat format;
+  problems.attempt([&] { format = format_of(options); });
   const bool template_is_sound = problems.attempt([&] { check_template(options); });
-  for (const NamedFile& file : files_of(options)) {
-    problems.attempt([&] {
-      require_readable_file(*file.path, file.name);
-      const Table head = read_table_head(*file.path);
-      if (template_is_sound) RowReader(options, head, true);
-    });
+  for (const NamedFiles& split : files_of(options)) {
+    for (const std::string& path : split.paths) {
+      problems.attempt([&] {
+        require_readable_file(path, split.name);
+        const Table head = read_table_head(path, format);
+        if (template_is_sound) RowReader(options, head, true);
+      });
+    }
   }
   problems.attempt([&] { require_distinct(options.labels, "labels"); });
   problems.attempt([&] { require_distinct(options.label_words, "label_words"); });
@@ -200,8 +269,8 @@ TaskData load_file_task(const FileTaskOptions& options) {
   task.labels = options.labels;
   task.label_words = options.label_words;
   bool first = true;
-  for (const NamedFile& file : files_of(options)) {
-    const Table table = read_table(*file.path);
+  for (const NamedFiles& split : files_of(options)) {
+    const Table table = read_tables(split.paths, format_of(options));
     const RowReader reader(options, table, true);
     if (first && task.labels.empty() && !answers_are_free(options, answer_column(options, table))) {
       task.labels = collect_labels(table, reader);
@@ -209,10 +278,10 @@ TaskData load_file_task(const FileTaskOptions& options) {
     }
     if (task.label_words.empty()) task.label_words = task.labels;
     first = false;
-    auto& split = &file.path == &options.train_file        ? task.train
-                  : &file.path == &options.validation_file ? task.validation
-                                                           : task.test;
-    split = read_examples(table, reader, true, task.labels, task.label_words);
+    auto& examples = &split.paths == &options.train_file        ? task.train
+                     : &split.paths == &options.validation_file ? task.validation
+                                                                : task.test;
+    examples = read_examples(table, reader, true, task.labels, task.label_words);
   }
   task.metrics = options.metrics.empty() ? default_metrics(task.labels) : options.metrics;
   return task;
@@ -220,13 +289,13 @@ TaskData load_file_task(const FileTaskOptions& options) {
 
 void check_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled) {
   check_template(options);
-  RowReader(options, read_table_head(path), labelled);
+  RowReader(options, read_table_head(path, format_of(options)), labelled);
 }
 
 std::vector<TextExample> load_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled,
                                             const std::vector<std::string>& labels) {
   if (!labels.empty()) check_labels(labels, options.label_words, options.metrics);
-  const Table table = read_table(path);
+  const Table table = read_table(path, format_of(options));
   return read_examples(table, RowReader(options, table, labelled), labelled, labels,
                        options.label_words.empty() ? labels : options.label_words);
 }

@@ -7,6 +7,6 @@
 namespace dept {
 
 /// The rows of all its files, in order. Throws io or bad_input.
-Table read_hub_split(const HubOptions& options, const ParquetSplit& split);
+Table read_hub_split(const HubOptions& options, const ParquetSplit& split, const TableFormat& format);
 
 }  // namespace dept

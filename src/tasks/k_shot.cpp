@@ -1,12 +1,12 @@
 #include "dept/tasks/k_shot.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/data/splits.h"
+#include "tasks/number_text.h"
 
 namespace dept {
 namespace {
@@ -14,12 +14,9 @@ namespace {
 constexpr double middle = 2.5;
 
 int64_t side_of(const TextExample& example) {
-  const std::string_view text = strip(example.target);
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size())
-    fail(Code::bad_input, str("row ", example.index), "a number", quote(example.target));
-  return value <= middle ? 0 : 1;
+  const std::optional<double> value = number_of<double>(example.target);
+  if (!value) fail(Code::bad_input, example.where_target(), "a number", quote(example.target));
+  return *value <= middle ? 0 : 1;
 }
 
 // -1 is no class.

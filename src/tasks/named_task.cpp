@@ -9,7 +9,9 @@
 #include "dept/base/text.h"
 #include "dept/data/sampler.h"
 #include "dept/tasks/k_shot.h"
+#include "dept/tasks/validation_split.h"
 #include "tasks/hub_split.h"
+#include "tasks/number_text.h"
 #include "tasks/row_text.h"
 
 namespace dept {
@@ -21,8 +23,8 @@ constexpr std::string_view no_answer = "<unk>";  // T5's word for an unknown one
 
 // Where a split's rows are and which part of them it takes.
 struct Origin {
-  std::optional<std::string> file;
-  std::string hub_split;  // when there is no file
+  std::vector<std::string> files;
+  std::string hub_split;  // when there are no files
   enum class Part { whole, first_half, second_half, first_thousand, all_but_thousand } part = Part::whole;
 };
 
@@ -34,7 +36,7 @@ struct Origin {
 // A file given for a split is that split, whole; under the original's quirks it is divided as well.
 Origin find_origin(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
   Origin origin{o.file(split), "", Origin::Part::whole};
-  const bool divides = o.split_validation_test && (!origin.file || o.original_quirks);
+  const bool divides = o.split_validation_test && (origin.files.empty() || o.original_quirks);
   if (divides && task.divide == Divide::validation && split != SplitName::train) {
     origin.hub_split = task.split(SplitName::validation);
     origin.part = split == SplitName::validation ? Origin::Part::first_half : Origin::Part::second_half;
@@ -46,7 +48,7 @@ Origin find_origin(const NamedTaskOptions& o, const TaskDescription& task, Split
     return origin;
   }
   origin.hub_split = task.split(split);
-  if (origin.file) return origin;
+  if (!origin.files.empty()) return origin;
   const std::string& validation = task.split(SplitName::validation);
   if (origin.hub_split.empty() && split == SplitName::test && !validation.empty() && !o.original_quirks) {
     log::warn(str(task.name, " has no test split: the validation split serves"));
@@ -55,8 +57,8 @@ Origin find_origin(const NamedTaskOptions& o, const TaskDescription& task, Split
   if (origin.hub_split.empty())
     refuse_split(task, split,
                  str("--", to_string(split), "_file", split == SplitName::validation ? ", or validation on rows of train" : ""));
-  if (origin.hub_split == validation && split == SplitName::test) origin.file = o.validation_file;
-  if (!origin.file && task.repository.empty())
+  if (origin.hub_split == validation && split == SplitName::test) origin.files = o.validation_file;
+  if (origin.files.empty() && task.repository.empty())
     fail(Code::usage, str("--", to_string(split), "_file"), "a file, as the task names no repository", "none");
   return origin;
 }
@@ -65,8 +67,17 @@ ParquetSplit on_hub(const Origin& origin, const TaskDescription& task) {
   return {task.repository, task.config.empty() ? "default" : task.config, origin.hub_split};
 }
 
-Table read_rows(const Origin& origin, const TaskDescription& task, const std::string& cache_dir) {
-  return origin.file ? read_table(*origin.file) : read_hub_split(hub_options(cache_dir), on_hub(origin, task));
+// The answers of a user's own task are class names unless it speaks of their numbers.
+TableFormat format_of(const NamedTaskOptions& o, const TaskDescription& task) {
+  TableFormat format = table_format(o.delimiter, o.quoting);
+  format.class_names = o.task_file && task.values.empty() && (task.labels.empty() || !all_integers(task.labels));
+  return format;
+}
+
+Table read_rows(const Origin& origin, const TaskDescription& task, const NamedTaskOptions& o) {
+  const TableFormat format = format_of(o, task);
+  return origin.files.empty() ? read_hub_split(hub_options(o.cache_dir), on_hub(origin, task), format)
+                              : read_tables(origin.files, format);
 }
 
 std::vector<int64_t> choose_rows(const Origin& origin, const Table& table, std::optional<int64_t> max_samples) {
@@ -101,7 +112,8 @@ class ExampleWriter {
         target_(task.target),
         group_(task.group),
         each_(task.each),
-        labelled_(labelled) {
+        labelled_(labelled),
+        origins_(table, join(source_.columns(), ", "), join(target_.columns(), ", ")) {
     const std::vector<std::string> missing = missing_columns();
     if (missing.empty()) {
       has_group_ = !task.group.empty() && lacks(group_).empty();
@@ -112,16 +124,18 @@ class ExampleWriter {
       fail(Code::bad_input, table.path.string(),
            str("the columns of ", task.name, " (missing: ", join(missing, ", "),
                labelled ? ") or source and target" : ") or source"),
-           str("columns ", table.column_names()));
+           str("columns ", table.column_names(), table.delimiter_hint()));
     source_ = RowText(table.has("source") ? "{source}" : "{text}");
     target_ = RowText(table.has("target") ? "{target}" : "{label}");
     each_.clear();
     plain_ = true;
+    origins_ = Origins(table, join(source_.columns(), ", "), join(target_.columns(), ", "));
   }
 
-  void write(int64_t index, std::vector<TextExample>& out) const {
+  void write(int64_t index, std::vector<TextExample>& out) {
     const RowView row(table_, static_cast<size_t>(index));
     TextExample example{index, prefix_ + source_.fill(row), "", has_group_ ? group_.fill(row) : ""};
+    origins_.mark(example, static_cast<size_t>(index));
     if (!labelled_) return out.push_back(std::move(example));
     for (const std::string& each : elements(row)) {
       example.target = checked(target_.fill(row, each), row);
@@ -179,6 +193,7 @@ class ExampleWriter {
   RowText source_, target_, group_;
   std::string each_;
   bool labelled_, has_group_ = false, plain_ = false;
+  Origins origins_;
 };
 
 AnswerClasses classes_of(const TaskDescription& task) {
@@ -215,28 +230,61 @@ void keep_first_rows(const NamedTaskOptions& o, const TaskDescription& task, std
   if (examples.size() > most) examples.resize(most);
 }
 
-std::vector<TextExample> load_split(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
+std::vector<TextExample> load_rows(const NamedTaskOptions& o, const TaskDescription& task, SplitName split,
+                                   std::optional<int64_t> max_samples) {
   const Origin origin = find_origin(o, task, split);
-  const Table table = read_rows(origin, task, o.cache_dir);
-  const ExampleWriter writer(task, table, o.add_prefix);
+  const Table table = read_rows(origin, task, o);
+  ExampleWriter writer(task, table, o.add_prefix);
   std::vector<TextExample> examples;
-  for (const int64_t row : choose_rows(origin, table, o.max_samples(split))) writer.write(row, examples);
-  if (split != SplitName::train) return examples;
-  keep_first_rows(o, task, examples);
-  if (!o.k_shot_examples) return examples;
-  return draw_k_shot(examples, classes_of(task), {*o.k_shot_examples, o.seed, o.original_quirks});
+  for (const int64_t row : choose_rows(origin, table, max_samples)) writer.write(row, examples);
+  if (split == SplitName::train) keep_first_rows(o, task, examples);
+  return examples;
+}
+
+std::vector<TextExample> draw(const NamedTaskOptions& o, const TaskDescription& task, std::vector<TextExample> train) {
+  if (!o.k_shot_examples) return train;
+  return draw_k_shot(train, classes_of(task), {*o.k_shot_examples, o.seed, o.original_quirks});
+}
+
+std::vector<TextExample> load_split(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
+  std::vector<TextExample> examples = load_rows(o, task, split, o.max_samples(split));
+  return split == SplitName::train ? draw(o, task, std::move(examples)) : examples;
+}
+
+// --validation_split is for data without a validation part.
+void check_validation_split(const NamedTaskOptions& o, const TaskDescription& task) {
+  const bool on_hub = o.train_file.empty() && (task.divide == Divide::train || !task.split(SplitName::validation).empty());
+  if (!o.validation_file.empty() || on_hub)
+    fail(Code::usage, "validation_split", "a task without validation data",
+         o.validation_file.empty() ? str(task.name, ", which has them") : "--validation_file");
+}
+
+// Validation rows out of train, before samples are counted and few shots drawn.
+void load_divided(const NamedTaskOptions& o, const TaskDescription& description, TaskData& task) {
+  const auto cut = [](std::vector<TextExample>& examples, std::optional<int64_t> most) {
+    if (most && *most < static_cast<int64_t>(examples.size())) examples.resize(static_cast<size_t>(*most));
+  };
+  NamedTaskOptions whole = o;
+  whole.split_validation_test = false;
+  task.train = load_rows(whole, description, SplitName::train, std::nullopt);
+  task.validation = take_validation(task.train, classes_of(description), {*o.validation_split, o.seed});
+  cut(task.train, o.max_train_samples);
+  cut(task.validation, o.max_eval_samples);
+  task.train = draw(o, description, std::move(task.train));
 }
 
 void check_split(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
   const Origin origin = find_origin(o, task, split);
-  if (!origin.file) return check_hub_parquet(hub_options(o.cache_dir), on_hub(origin, task));
-  require_readable_file(*origin.file, str(to_string(split), "_file"));
-  ExampleWriter(task, read_table_head(*origin.file), o.add_prefix);
+  if (origin.files.empty()) return check_hub_parquet(hub_options(o.cache_dir), on_hub(origin, task));
+  for (const std::string& path : origin.files) {
+    require_readable_file(path, str(to_string(split), "_file"));
+    ExampleWriter(task, read_table_head(path, format_of(o, task)), o.add_prefix);
+  }
 }
 
 }  // namespace
 
-const std::optional<std::string>& NamedTaskOptions::file(SplitName split) const {
+const std::vector<std::string>& NamedTaskOptions::file(SplitName split) const {
   return split == SplitName::train ? train_file : split == SplitName::validation ? validation_file : test_file;
 }
 
@@ -248,7 +296,9 @@ void check_named_task(const NamedTaskOptions& o, const std::vector<SplitName>& s
   const TaskDescription task = find_task(o.task_name, o.task_file, o.original_quirks);
   Problems problems;
   problems.attempt([&] { check_draw(o, task); });
-  for (const SplitName split : splits) problems.attempt([&] { check_split(o, task, split); });
+  if (o.validation_split) problems.attempt([&] { check_validation_split(o, task); });
+  for (const SplitName split : splits)
+    if (!o.validation_split || split != SplitName::validation) problems.attempt([&] { check_split(o, task, split); });
   problems.raise();
 }
 
@@ -259,13 +309,13 @@ std::vector<TextExample> load_named_split(const NamedTaskOptions& o, SplitName s
 void check_named_rows(const NamedTaskOptions& o, const fs::path& path) {
   const TaskDescription task = find_task(o.task_name, o.task_file, o.original_quirks);
   require_readable_file(path, "input");
-  ExampleWriter(task, read_table_head(path), o.add_prefix, false);
+  ExampleWriter(task, read_table_head(path, format_of(o, task)), o.add_prefix, false);
 }
 
 std::vector<TextExample> load_named_rows(const NamedTaskOptions& o, const fs::path& path) {
   const TaskDescription task = find_task(o.task_name, o.task_file, o.original_quirks);
-  const Table table = read_table(path);
-  const ExampleWriter writer(task, table, o.add_prefix, false);
+  const Table table = read_table(path, format_of(o, task));
+  ExampleWriter writer(task, table, o.add_prefix, false);
   std::vector<TextExample> examples;
   for (size_t row = 0; row < table.rows.size(); ++row) writer.write(static_cast<int64_t>(row), examples);
   return examples;
@@ -278,11 +328,14 @@ TaskData load_named_task(const NamedTaskOptions& o, const std::vector<SplitName>
   task.labels = task.label_words = description.labels;
   task.cleans_up = true;
   bool grouped = true;
+  if (o.validation_split) load_divided(o, description, task);
   for (const SplitName split : splits) {
+    if (o.validation_split && split != SplitName::test) continue;
     auto& examples = split == SplitName::train ? task.train : split == SplitName::validation ? task.validation : task.test;
     examples = load_split(o, description, split);
     grouped &= split == SplitName::train || examples.empty() || !examples.front().group.empty();
   }
+  if (o.validation_split) grouped &= !task.validation.front().group.empty();
   for (const std::string& metric : description.metrics)
     if (metric != "em" || task.free_text() || (grouped && !o.original_quirks)) task.metrics.push_back(metric);
   return task;

@@ -2,10 +2,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <optional>
+#include <stdexcept>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "tasks/answer_text.h"
+#include "tasks/python_pattern.h"
 #include "tasks/row_text.h"
 #include "text/unicode.h"
 
@@ -87,25 +90,61 @@ int64_t integer(const RowView& row, const char* column) {
   return value;
 }
 
-// `mark` around the span that begins with word number `index`; the text as it is when the span is not there.
-std::string mark_span(const std::string& text, const std::string& span, int64_t index, std::string_view mark) {
+// Where word number `index` of a text begins, counted as (\S+\s){index} does; none where there are fewer words.
+std::optional<size_t> word_begin(const std::string& text, int64_t index) {
   size_t at = 0;
-  const auto is_space = [&](size_t i) { return (unicode::classes[unicode::decode(text, i).point] & unicode::space) != 0; };
+  const auto is_space = [&](size_t i) {
+    const char32_t point = unicode::decode(text, i).point;
+    return (unicode::classes[point] & unicode::space) != 0 || (point >= 0x1C && point <= 0x1F);
+  };
   for (int64_t word = 0; word < index; ++word) {
     const size_t begin = at;
     while (at < text.size() && !is_space(at)) at += unicode::decode(text, at).length;
-    if (at == begin || at == text.size()) return text;
+    if (at == begin || at == text.size()) return std::nullopt;
     at += unicode::decode(text, at).length;
   }
-  if (index < 0 || text.compare(at, span.size(), span) != 0) return text;
-  return str(text.substr(0, at), mark, " ", span, " ", mark, text.substr(at + span.size()));
+  return at;
 }
 
+// `mark` around the span that begins with word number `index`; the text as it is when the span is not there.
+std::string mark_span(const std::string& text, const std::string& span, int64_t index, std::string_view mark) {
+  const std::optional<size_t> at = word_begin(text, index);
+  if (index < 0 || !at || text.compare(*at, span.size(), span) != 0) return text;
+  return str(text.substr(0, *at), mark, " ", span, " ", mark, text.substr(*at + span.size()));
+}
+
+// The same by the original's regular expression ^((?:\S+\s){index})(span), in which the span is a pattern.
+std::string mark_pattern(const std::string& text, const std::string& span, int64_t index, std::string_view mark) {
+  std::optional<size_t> at = word_begin(text, index < 0 ? 1 : index);
+  if (index < 0 && at) {  // Python takes {-1} for characters
+    const std::string braces = str("{", index, "}");
+    at = text.compare(*at, braces.size(), braces) == 0 ? std::optional(*at + braces.size()) : std::nullopt;
+  }
+  const PythonPattern pattern(std::string_view(text).substr(0, at.value_or(0)), at.has_value(),
+                              str("(", expand_replacement(span), ")"));
+  return pattern.substitute(text, str(mark, " "), str(" ", mark));
+}
+
+using SpanMarker = std::string (*)(const std::string& text, const std::string& span, int64_t index, std::string_view mark);
+
 // Winograd's two spans: the noun between stars, the pronoun between hashes, in words counted before any mark.
-OrderedJson mark_spans(const OrderedJson& value, const RowView& row) {
+OrderedJson mark_both(const OrderedJson& value, const RowView& row, SpanMarker marked) {
   const int64_t noun = integer(row, "span1_index"), pronoun = integer(row, "span2_index");
-  const std::string marked = mark_span(plain_text(value, row, "text"), row.cell("span1_text"), noun, "*");
-  return mark_span(marked, row.cell("span2_text"), pronoun + (noun < pronoun ? 2 : 0), "#");
+  const std::string text = marked(plain_text(value, row, "text"), row.cell("span1_text"), noun, "*");
+  return marked(text, row.cell("span2_text"), pronoun + (noun < pronoun ? 2 : 0), "#");
+}
+
+OrderedJson mark_spans(const OrderedJson& value, const RowView& row) {
+  return mark_both(value, row, mark_span);
+}
+
+OrderedJson mark_patterns(const OrderedJson& value, const RowView& row) {
+  try {
+    return mark_both(value, row, mark_pattern);
+  } catch (const std::invalid_argument& error) {
+    row.refuse("span1_text, span2_text", "regular expressions, as the original's code takes them",
+               str(quote(row.cell("span1_text")), ", ", quote(row.cell("span2_text")), " (", error.what(), ")"));
+  }
 }
 
 struct Named {
@@ -114,7 +153,8 @@ struct Named {
 };
 constexpr Named functions[] = {{"pad_punctuation", pad},         {"python_repr", repr},      {"first_letter", first_letter},
                                {"first_answer", first_answer},   {"join", join_list},        {"one_decimal", one_decimal},
-                               {"remove_markup", remove_markup}, {"highlights", highlights}, {"mark_spans", mark_spans}};
+                               {"remove_markup", remove_markup}, {"highlights", highlights}, {"mark_spans", mark_spans},
+                               {"mark_patterns", mark_patterns}};
 
 }  // namespace
 

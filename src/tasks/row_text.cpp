@@ -46,10 +46,7 @@ void check_path(std::string_view path) {
 }
 
 std::string kind_of(const OrderedJson& value) {
-  return value.is_object()  ? "a mapping"
-         : value.is_array() ? str("a list of ", value.size())
-         : value.is_null()  ? "nothing"
-                            : "text";
+  return value.is_object() ? "a mapping" : value.is_array() ? str("a list of ", value.size()) : value.is_null() ? "null" : "text";
 }
 
 }  // namespace
@@ -69,6 +66,10 @@ OrderedJson RowView::value(std::string_view path) const {
   const std::string& text = cell(name);
   std::string_view rest = path.substr(name.size());
   const auto column = std::find(table_.columns.begin(), table_.columns.end(), name) - table_.columns.begin();
+  if (table_.is_null(row_, static_cast<size_t>(column))) {
+    if (!rest.empty()) refuse(path, "a value there", "null");
+    return {};
+  }
   if (rest.empty() && table_.nested[static_cast<size_t>(column)] == 0) return text;
   OrderedJson value = OrderedJson::parse(text, nullptr, false);
   if (value.is_discarded()) {

@@ -12,29 +12,69 @@ namespace {
 
 // Cuts ids(source + suffix) to the limit without touching the suffix, whose ids are those that ids(source) does not share, or the
 // <s> in front.
-void truncate_source(Ids& ids, const Ids& text, std::optional<int64_t> bos, const EncodeRules& rules, int64_t index) {
+void truncate_source(Ids& ids, const Ids& text, std::optional<int64_t> bos, const EncodeRules& rules,
+                     const TextExample& example) {
   const int64_t excess = static_cast<int64_t>(ids.size()) - rules.longest_source();
   if (excess <= 0) return;
   const int64_t head = bos && !ids.empty() && ids.front() == *bos ? 1 : 0;
   const int64_t shared = std::mismatch(ids.begin(), ids.end(), text.begin(), text.end()).first - ids.begin();
   if (shared < head + excess)
-    fail(Code::bad_input, str("row ", index),
+    fail(Code::bad_input, example.where_source(),
          str("max_seq_length above the ", ids.size() - shared + head, " tokens around the text"), str(rules.max_source));
   const auto first = ids.begin() + (rules.truncate_head ? head : shared - excess);
   ids.erase(first, first + excess);
 }
 
 std::vector<Ids> encode_causal_sources(const Tokenizer& tokenizer, const EncodeRules& rules,
-                                       const std::vector<std::string>& sources, std::span<const TextExample> texts, int threads) {
+                                       const std::vector<std::string>& sources, std::span<const TextExample> texts, int threads,
+                                       Cuts& cuts) {
   std::vector<std::string> whole(sources);
   for (std::string& text : whole) text += rules.causal_suffix;
   std::vector<Ids> ids = tokenizer.encode_batch(whole, {}, threads);
   for (size_t i = 0; i < ids.size(); ++i) {
     if (static_cast<int64_t>(ids[i].size()) <= rules.longest_source()) continue;
+    ++cuts.sources;
     if (rules.semantics == Semantics::original)
       ids[i].resize(rules.max_source);
     else
-      truncate_source(ids[i], tokenizer.encode(sources[i]), tokenizer.bos_id, rules, texts[i].index);
+      truncate_source(ids[i], tokenizer.encode(sources[i]), tokenizer.bos_id, rules, texts[i]);
+  }
+  return ids;
+}
+
+// How many special tokens stand behind a text; none where the tokenizer does not say.
+std::optional<size_t> ids_behind(const Tokenizer& tokenizer) {
+  const Ids whole = tokenizer.encode("a"), text = tokenizer.encode("a", {.add_special_tokens = false});
+  const auto found = std::search(whole.begin(), whole.end(), text.begin(), text.end());
+  if (text.empty() || found == whole.end()) return std::nullopt;
+  return static_cast<size_t>(whole.end() - found) - text.size();
+}
+
+// Texts cut to a number of tokens, counting those that are: each may have one token more, which is then taken out of it.
+std::vector<Ids> encode_cut(const Tokenizer& tokenizer, std::span<const std::string> texts, int64_t most, int threads,
+                            int64_t& cut) {
+  const std::optional<size_t> behind = ids_behind(tokenizer);
+  const auto specials = static_cast<int64_t>(tokenizer.encode("").size());
+  if (most <= 0 || !behind || specials > most) return tokenizer.encode_batch(texts, {.max_length = most}, threads);
+  std::vector<Ids> ids = tokenizer.encode_batch(texts, {.max_length = most + 1}, threads);
+  for (Ids& one : ids) {
+    if (static_cast<int64_t>(one.size()) <= most) continue;
+    one.erase(one.end() - static_cast<std::ptrdiff_t>(*behind) - 1);
+    ++cut;
+  }
+  return ids;
+}
+
+std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,
+                                int threads, int64_t& cut) {
+  if (rules.encoder_decoder()) return encode_cut(tokenizer, targets, rules.max_target, threads, cut);
+  std::vector<Ids> ids = tokenizer.encode_batch(targets, {}, threads);
+  for (Ids& target : ids) {
+    if (rules.semantics == Semantics::original && static_cast<int64_t>(target.size()) > rules.max_source) {
+      target.resize(rules.max_source);
+      ++cut;
+    }
+    if (rules.end_id) target.push_back(*rules.end_id);
   }
   return ids;
 }
@@ -45,24 +85,30 @@ double head_value(const EncodeRules& rules, const TextExample& text) {
   if (!rules.label_words.empty()) {
     const auto found = std::find(rules.label_words.begin(), rules.label_words.end(), text.target);
     if (found == rules.label_words.end())
-      fail(Code::bad_input, str("row ", text.index), str("one of ", join(rules.label_words, ", ")), quote(text.target));
+      fail(Code::bad_input, text.where_target(), str("one of ", join(rules.label_words, ", ")), quote(text.target));
     return static_cast<double>(found - rules.label_words.begin());
   }
   double value = 0;
   const char* end = text.target.data() + text.target.size();
   const auto [stop, error] = std::from_chars(text.target.data(), end, value);
   if (error != std::errc() || stop != end || !std::isfinite(value))
-    fail(Code::bad_input, str("row ", text.index), "a number", quote(text.target));
+    fail(Code::bad_input, text.where_target(), "a number", quote(text.target));
   return value;
 }
 
+// As check_ids; the row's place is put in words only when it is needed.
+void check_row(const Tokenizer& tokenizer, const EncodeRules& rules, const Ids& ids, const TextExample& text,
+               std::string (TextExample::*where)() const) {
+  if (rules.vocab == 0 || std::none_of(ids.begin(), ids.end(), [&](int64_t id) { return id >= rules.vocab; })) return;
+  check_ids(tokenizer, ids, rules.vocab, (text.*where)());
+}
+
 std::vector<Ids> encode_sources(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
-                                int threads) {
+                                int threads, Cuts& cuts) {
   std::vector<std::string> sources;
   for (const TextExample& text : texts) sources.push_back(text.source);
-  return rules.architecture == Architecture::decoder
-             ? encode_causal_sources(tokenizer, rules, sources, texts, threads)
-             : tokenizer.encode_batch(sources, {.max_length = rules.longest_source()}, threads);
+  return rules.architecture == Architecture::decoder ? encode_causal_sources(tokenizer, rules, sources, texts, threads, cuts)
+                                                     : encode_cut(tokenizer, sources, rules.longest_source(), threads, cuts.sources);
 }
 
 // Positions hold prompt, source and answer, an answer to come too.
@@ -71,7 +117,7 @@ void check_room(const EncodeRules& rules, const TextExample& text, const Ids& so
   const int64_t answer = std::max(rules.answer, static_cast<int64_t>(target.size()));
   const int64_t needed = static_cast<int64_t>(source.size()) + answer;
   if (needed > *rules.room)
-    fail(Code::bad_input, str("row ", text.index),
+    fail(Code::bad_input, text.where_source(),
          str("source and answer in the ", *rules.room,
              " positions that the model has behind the prompt (a smaller max_seq_length or "
              "--truncate cuts the source)"),
@@ -82,32 +128,37 @@ void check_room(const EncodeRules& rules, const TextExample& text, const Ids& so
 
 std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,
                                 int threads) {
-  std::vector<Ids> ids = tokenizer.encode_batch(targets, {.max_length = rules.encoder_decoder() ? rules.max_target : 0}, threads);
-  if (rules.encoder_decoder()) return ids;
-  for (Ids& target : ids) {
-    if (rules.semantics == Semantics::original && static_cast<int64_t>(target.size()) > rules.max_source)
-      target.resize(rules.max_source);
-    if (rules.end_id) target.push_back(*rules.end_id);
-  }
-  return ids;
+  int64_t cut = 0;
+  return encode_targets(tokenizer, rules, targets, threads, cut);
+}
+
+void check_ids(const Tokenizer& tokenizer, std::span<const int64_t> ids, int64_t vocab, const std::string& where) {
+  const auto unknown = std::find_if(ids.begin(), ids.end(), [&](int64_t id) { return id >= vocab; });
+  if (unknown != ids.end())
+    fail(Code::bad_input, where, str("tokens of the model's embedding (vocab_size ", vocab, ")"),
+         str("the token ", quote(tokenizer.id_to_token(*unknown)), " with id ", *unknown));
 }
 
 std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
-                                     int threads) {
-  std::vector<Ids> source_ids = encode_sources(tokenizer, rules, texts, threads), target_ids(texts.size());
+                                     int threads, Cuts* cuts) {
+  Cuts counted;
+  std::vector<Ids> source_ids = encode_sources(tokenizer, rules, texts, threads, counted), target_ids(texts.size());
   if (!rules.head) {
     std::vector<std::string> targets;
     for (const TextExample& text : texts) targets.push_back(text.target);
-    target_ids = encode_targets(tokenizer, rules, targets, threads);
+    target_ids = encode_targets(tokenizer, rules, targets, threads, counted.targets);
   }
   std::vector<Example> examples(texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
     if (source_ids[i].empty())
-      fail(Code::bad_input, str("row ", texts[i].index), "a text of at least one token", quote(texts[i].source));
+      fail(Code::bad_input, texts[i].where_source(), "a text of at least one token", quote(texts[i].source));
+    check_row(tokenizer, rules, source_ids[i], texts[i], &TextExample::where_source);
+    check_row(tokenizer, rules, target_ids[i], texts[i], &TextExample::where_target);
     check_room(rules, texts[i], source_ids[i], target_ids[i]);
     examples[i] = {texts[i].index, std::move(source_ids[i]), std::move(target_ids[i]),
                    rules.head ? head_value(rules, texts[i]) : 0};
   }
+  if (cuts != nullptr) *cuts = counted;
   return examples;
 }
 

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "dept/base/error.h"
+#include "dept/base/log.h"
 #include "dept/base/progress.h"
 #include "dept/base/text.h"
 
@@ -117,11 +119,38 @@ double mean_batch_loss(const Context& ctx, const Pipeline& pipeline, std::span<c
   return loss.nll.sum().item<double>() / loss.tokens.sum().item<double>();
 }
 
+// A label for a message, not too long.
+std::string shown(const std::string& label) {
+  return quote(label, 40);
+}
+
+// Labels that the model's own ids for them, cut to the longest answer, are not read back as.
+void warn_of_unreachable_labels(const PredictRules& rules, const Pipeline& pipeline, const TaskData& task) {
+  constexpr size_t most = 5;
+  std::vector<std::string> unreachable;
+  for (size_t i = 0; i < rules.label_ids.size(); ++i) {
+    const Ids& ids = rules.label_ids[i];
+    const Ids& ends = rules.generation.eos_ids;
+    const auto end = std::find_first_of(ids.begin(), ids.end(), ends.begin(), ends.end());
+    const auto written = std::min<size_t>(end - ids.begin(), static_cast<size_t>(rules.generation.max_new_tokens));
+    const std::string answer = pipeline.tokenizer->decode_written(std::span(ids).first(written));
+    if (judged_text(pipeline, task, answer) == rules.labels[i]) continue;
+    unreachable.push_back(ids.begin() + written < end
+                              ? str(shown(rules.labels[i]), " (", ids.size(), " tokens, an answer has at most ", written, ")")
+                              : str(shown(rules.labels[i]), " (its tokens are read back as ", shown(answer), ")"));
+  }
+  if (unreachable.empty()) return;
+  const size_t count = unreachable.size();
+  if (count > most) unreachable.resize(most);
+  log::warn(str("no answer can reach ", count, " of ", rules.labels.size(), " labels: ", join(unreachable, ", "),
+                count > most ? ", ..." : ""));
+}
+
 // What is found of some examples at once; empty what the rules do not ask for.
 struct Judged {
   std::vector<Prediction> predictions;
   std::vector<LabelNll> scored;
-  at::Tensor head_losses;  // [examples]
+  at::Tensor head_losses, head_weights;  // [examples] both
 };
 
 Judged judge(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
@@ -130,7 +159,8 @@ Judged judge(const Context& ctx, const Pipeline& pipeline, const PredictRules& r
   if (rules.by == PredictBy::head) {
     const Batch batch = collate(pipeline.rules, examples, Purpose::judging);
     const at::Tensor logits = pipeline.head_logits(ctx, batch);
-    judged.head_losses = head_loss(logits, batch.values, nullptr, pipeline.label_smoothing);
+    judged.head_losses = head_loss(logits, batch.values, nullptr, pipeline.label_smoothing, pipeline.class_weights);
+    judged.head_weights = example_weights(batch.values, pipeline.class_weights);
     judged.predictions = head_batch(rules, logits);
   } else if (rules.by == PredictBy::score) {
     judged.scored = pipeline.label_nll(ctx, examples, rules.label_ids);
@@ -144,10 +174,24 @@ Judged judge(const Context& ctx, const Pipeline& pipeline, const PredictRules& r
 // The mean loss of `count` of these examples.
 double batch_loss(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const Judged& judged,
                   std::span<const Example> examples, std::span<const std::string> targets, size_t begin, size_t count) {
-  if (rules.by == PredictBy::head) return judged.head_losses.slice(0, begin, begin + count).mean().item<double>();
+  if (rules.by == PredictBy::head) {
+    const auto sum = [&](const at::Tensor& x) { return x.slice(0, begin, begin + count).sum().item<double>(); };
+    const double weight = sum(judged.head_weights);
+    return weight > 0 ? sum(judged.head_losses) / weight : 0;
+  }
   if (rules.by == PredictBy::score && pipeline.label_smoothing == 0)
     return mean_gold_loss(rules, std::span(judged.scored).subspan(begin, count), targets.subspan(begin, count));
   return mean_batch_loss(ctx, pipeline, examples.subspan(begin, count));
+}
+
+// The same answer to everything is no mistake where all targets are that one.
+void point_out_one_answer(std::string_view title, const Evaluation& evaluation) {
+  AnswerWatch watch;
+  for (const std::string& answer : evaluation.predictions) watch.add(answer);
+  const std::set<std::string_view> targets(evaluation.targets.begin(), evaluation.targets.end());
+  const std::string remark = watch.remark();
+  if (remark.empty() || (targets.size() == 1 && *targets.begin() == evaluation.predictions.front())) return;
+  log::warn(str(title, ": ", remark, ", the targets are ", targets.size(), targets.size() == 1 ? " text" : " different ones"));
 }
 
 Context without_dropout(Context ctx) {
@@ -189,6 +233,16 @@ void in_joined_batches(std::span<const Example> examples, const PredictRules& ru
 
 }  // namespace
 
+void AnswerWatch::add(const std::string& answer) {
+  if (count_++ == 0) first_ = answer;
+  same_ = same_ && answer == first_;
+}
+
+std::string AnswerWatch::remark() const {
+  if (count_ < 2 || !same_) return "";
+  return first_.empty() ? str("all ", count_, " answers are empty") : str("all ", count_, " answers are ", quote(first_));
+}
+
 PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const Pipeline& pipeline, int threads) {
   PredictRules rules;
   rules.by = pipeline.has_head()             ? PredictBy::head
@@ -209,6 +263,7 @@ PredictRules predict_rules(const EvaluationOptions& options, const TaskData& tas
     fail(Code::usage, "predict_by score", "a task with labels", "free text");
   for (size_t i = 0; i < rules.labels.size(); ++i)
     if (rules.label_ids[i].empty()) fail(Code::bad_input, "label_words", "words of at least one token", quote(rules.labels[i]));
+  if (rules.by == PredictBy::generate && !task.numeric()) warn_of_unreachable_labels(rules, pipeline, task);
   return rules;
 }
 
@@ -254,6 +309,7 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
     for (Prediction& prediction : judged.predictions) result.predictions.push_back(std::move(prediction.text));
     if (interrupt && interrupt()) throw Interrupted();
   });
+  point_out_one_answer(title, result);
   result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());
   if (rules.by != PredictBy::nothing)
     for (const std::string& name : task.metrics)

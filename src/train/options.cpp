@@ -153,10 +153,18 @@ void check_what_is_there(const TrainOptions& o, const OptionSet& set, Contradict
   found.unless(o.output.do_train || o.output.do_eval || o.output.do_predict || set.given("do_train") || set.given("do_eval") ||
                    set.given("do_predict"),
                "dept train", "--do_train, --do_eval or --do_predict", "none of them");
-  needed(named || !o.output.do_train || task.train_file, "train_file", "training data, or --task_name, for --do_train");
-  needed(named || !o.output.do_eval || task.validation_file, "validation_file",
-         "validation data, or --task_name, for --do_eval and evaluations while training");
-  needed(named || !o.output.do_predict || task.test_file, "test_file", "test data, or --task_name, for --do_predict");
+  needed(named || !o.output.do_train || !task.train_file.empty(), "train_file", "training data, or --task_name, for --do_train");
+  needed(named || !o.output.do_eval || !task.validation_file.empty() || o.data.validation_split, "validation_file",
+         "validation data, --validation_split or --task_name, for --do_eval and evaluations while training");
+  needed(named || !o.output.do_predict || !task.test_file.empty(), "test_file", "test data, or --task_name, for --do_predict");
+}
+
+void check_validation_split(const TrainOptions& o, Contradictions& found) {
+  if (!o.data.validation_split) return;
+  const double share = *o.data.validation_split;
+  found.unless(share > 0 && share < 1, "--validation_split", "a share above 0 and below 1", str(share));
+  found.unless(o.data.task.validation_file.empty(), "--validation_split", "data without --validation_file", "--validation_file too");
+  found.unless(o.output.do_train, "--validation_split", "--do_train with it", "no --do_train");
 }
 
 void check_output(const OutputOptions& o, Contradictions& found) {
@@ -251,11 +259,23 @@ void describe(DataOptions& o, OptionSet& set) {
   set.add("k_shot_examples", &o.k_shot_examples, "train on so many examples, the same number of each class, drawn by seed")
       .alias("k_shot_example")
       .min(1);
+  set.add("validation_split", &o.validation_split,
+          "validate on this share of the training rows, drawn by --seed, the same of every label, where there are no validation "
+          "data")
+      .min(0)
+      .max(1);
   set.add("original_quirks", &o.original_quirks, "do what the original's code does, to the letter, where it errs");
   set.section("Data");
-  set.add("train_file", &o.task.train_file, "training data: csv, tsv, json, jsonl or parquet");
-  set.add("validation_file", &o.task.validation_file, "validation data");
-  set.add("test_file", &o.task.test_file, "test data");
+  set.add("train_file", &o.task.train_file,
+          "training data: csv, tsv, json, jsonl (each also as .gz) or parquet; several files: all their rows")
+      .whole_values();
+  set.add("validation_file", &o.task.validation_file, "validation data").whole_values();
+  set.add("test_file", &o.task.test_file, "test data").whole_values();
+  set.add("delimiter", &o.task.delimiter,
+          "between the cells of a delimited file: one character, or tab (default: tab in .tsv, else a comma)");
+  set.add("quoting", &o.task.quoting,
+          "whether quotes enclose cells (minimal) or are plain characters (none) (default: none in .tsv)")
+      .choices({"minimal", "none"});
   set.add("text_column", &o.task.text_column, "column of the text (source when there is none called text)");
   set.add("text_pair_column", &o.task.text_pair_column, "column of a second text");
   set.add("label_column", &o.task.label_column, "column of the label or answer (target when there is none called label)");
@@ -315,6 +335,9 @@ void describe(OptimizerOptions& o, OptionSet& set) {
   set.add("apply_weight_decay", &o.apply_weight_decay, "apply --weight_decay, which the original ignores");
   set.add("max_grad_norm", &o.max_grad_norm, "gradients are clipped to this norm").min(0);
   set.add("label_smoothing_factor", &o.label_smoothing_factor, "share of the loss that is spread over all answers").min(0).max(1);
+  set.add("class_weights", &o.class_weights,
+          "how much each label counts in the loss of a classification head: balanced (n / (labels x its rows)), or a JSON file "
+          "{label: weight}");
 }
 
 void describe(ScheduleOptions& o, OptionSet& set) {
@@ -432,6 +455,7 @@ void settle(TrainOptions& o, const OptionSet& set) {
 
   Contradictions found;
   check_what_is_there(o, set, found);
+  check_validation_split(o, found);
   check_output(o.output, found);
   found.attempt([&] { check_task_options(o.data, set); });
   check_precision(o.model, set, found);

@@ -18,12 +18,12 @@
 namespace dept {
 namespace {
 
-// Sums by configuration of one loss value a label token or example; `config` names each one's.
-BatchLoss sum_by_config(const at::Tensor& values, const std::vector<int64_t>& config, int64_t configs) {
+// Sums by configuration of one loss value, and of what it counts, a label token or example; `config` names each one's.
+BatchLoss sum_by_config(const at::Tensor& values, const at::Tensor& counts, const std::vector<int64_t>& config, int64_t configs) {
   const auto sum = [&](const at::Tensor& x) {
     return at::zeros({configs}, at::kDouble).index_add_(0, at::tensor(config, at::kLong), x.to(at::kCPU, at::kDouble));
   };
-  return {sum(values), sum(at::ones_like(values))};
+  return {sum(values), sum(counts)};
 }
 
 // A label's tokens behind every source: the inputs that predict them.
@@ -117,7 +117,7 @@ Pipeline::Judged Pipeline::judge_tokens(const Context& ctx, const Batch& batch, 
                                                 with_gradient ? &d_logits : nullptr, label_smoothing);
   std::vector<int64_t> config;
   for (int64_t sequence : batch.label_sequence) config.push_back(predicting.config[sequence]);
-  Judged judged{sum_by_config(nll, config, configs), {}};
+  Judged judged{sum_by_config(nll, at::ones_like(nll), config, configs), {}};
   if (with_gradient) {
     const at::Tensor d_rows = backbone->logits_backward(ctx, d_logits);
     judged.d_hidden = at::zeros(hidden.sizes(), d_rows.options()).index_copy_(0, at_labels, d_rows);
@@ -144,8 +144,8 @@ Pipeline::Judged Pipeline::judge_texts(const Context& ctx, const Batch& batch, c
   HeadSaved saved;
   at::Tensor d_logits;
   const at::Tensor losses = head_loss(head_forward(ctx, weights, batch.source, p, state, gradients ? &saved : nullptr),
-                                      batch.values, gradients ? &d_logits : nullptr, label_smoothing);
-  Judged judged{sum_by_config(losses, batch.source.config, weights.P.size(0)), {}};
+                                      batch.values, gradients ? &d_logits : nullptr, label_smoothing, class_weights);
+  Judged judged{sum_by_config(losses, example_weights(batch.values, class_weights), batch.source.config, weights.P.size(0)), {}};
   if (gradients) {
     HeadGradients d = head_backward(ctx, weights, batch.source, p, saved, d_logits);
     static_cast<HeadWeights&>(*gradients) = std::move(d.weights);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 
 #include "dept/adapter/init.h"
 #include "dept/base/error.h"
@@ -12,9 +13,10 @@
 #include "dept/base/text.h"
 #include "dept/dist/group.h"
 #include "dept/models/label_names.h"
+#include "dept/train/advice.h"
+#include "dept/train/class_weights.h"
 #include "dept/train/folder_lock.h"
 #include "dept/train/identity.h"
-#include "dept/train/advice.h"
 #include "dept/train/loop.h"
 #include "dept/train/marker.h"
 #include "dept/train/outputs.h"
@@ -65,6 +67,14 @@ void check_head(const ModelInfo& info, const TrainOptions& o) {
   if (o.adapter.pooling) check_pooling(parse_pooling(*o.adapter.pooling), info.architecture);
 }
 
+void check_weights(const ModelInfo& info, const TrainOptions& o) {
+  const std::string& weights = o.optimizer.class_weights;
+  if (weights.empty()) return;
+  if (task_type(o, info) != "SEQ_CLS") fail(Code::usage, "class_weights", "a classification head (--task_type SEQ_CLS)", "none");
+  if (o.data.original_quirks)
+    fail(Code::usage, "class_weights", "none under --original_quirks, as the original has none", weights);
+}
+
 // The original's loss of it is that of a head alone (docs/parity.md, row 13).
 void check_smoothing(const ModelInfo& info, const TrainOptions& o) {
   if (o.data.original_quirks && o.optimizer.label_smoothing_factor > 0 && task_type(o, info) != "SEQ_CLS")
@@ -86,7 +96,8 @@ std::vector<SplitName> splits_of(const OutputOptions& output) {
 void check_fit(const TrainOptions& o) {
   const ModelInfo info = check_model(o.model);
   check_all({[&] { check_positions(info, o); }, [&] { check_head(info, o); }, [&] { check_room(info, o); },
-             [&] { check_smoothing(info, o); }, [&] { check_submodules(o.adapter.num_transformer_submodules, info); }});
+             [&] { check_smoothing(info, o); }, [&] { check_weights(info, o); },
+             [&] { check_submodules(o.adapter.num_transformer_submodules, info); }});
 }
 
 ClaimRules claim_rules(const OutputOptions& o) {
@@ -101,7 +112,7 @@ Claim check(const TrainOptions& o, const RunIdentity& run) {
              [&] {
                if (check_source(o.model)) check_fit(o);
              },
-             [&] { parse_dtype(o.model.dtype); },
+             [&] { parse_dtype(o.model.dtype); }, [&] { check_class_weights(o.optimizer.class_weights); },
              [&] {
                if (o.output.resume_from_checkpoint) checkpoint_to_resume(o.output);
              },
@@ -128,10 +139,17 @@ struct Data {
   TaskData task;
   Split train, validation, test;
   OrderedJson contents;  // digests of rows that are in no file of the user's
+  std::vector<std::string> counts, warnings;  // to be said of them
 };
 
-Split make_split(std::vector<TextExample>& texts, const Pipeline& pipeline, int threads) {
-  std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, texts, threads);
+Split make_split(std::string_view name, std::vector<TextExample>& texts, const TrainOptions& o, const Pipeline& pipeline,
+                 int threads, Data& data) {
+  if (texts.empty()) return {};
+  Cuts cuts;
+  std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, texts, threads, &cuts);
+  SplitReport report = report_split(name, data.task, texts, examples, cuts, pipeline.rules, o.evaluation.generation_max_length);
+  data.counts.push_back(std::move(report.counts));
+  std::move(report.warnings.begin(), report.warnings.end(), std::back_inserter(data.warnings));
   return {std::move(texts), std::move(examples)};
 }
 
@@ -139,7 +157,8 @@ Split make_split(std::vector<TextExample>& texts, const Pipeline& pipeline, int 
 Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
   const ModelInfo info = read_model_info(o.model.path());
   const bool head = task_type(o, info) == "SEQ_CLS";
-  Data data{load_task(o.data, o.schedule.seed, splits_of(o.output), head), {}, {}, {}, {}};
+  Data data;
+  data.task = load_task(o.data, o.schedule.seed, splits_of(o.output), head);
   data.contents = row_contents(o.data, data.task);
   check_metrics(o, data.task, head);
   pipeline.tokenizer = load_model_tokenizer(o.model);
@@ -149,9 +168,14 @@ Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
   pipeline.rules.label_words = data.task.label_words;
   limit_to_positions(pipeline.rules, info, *pipeline.tokenizer, prompt_length(o));
   pipeline.rules.max_target = longest_target(data.task, o.evaluation, *pipeline.tokenizer, pipeline.rules);
-  data.train = make_split(data.task.train, pipeline, threads);
-  data.validation = make_split(data.task.validation, pipeline, threads);
-  data.test = make_split(data.task.test, pipeline, threads);
+  if (!head && !data.task.numeric())
+    check_label_ids(*pipeline.tokenizer, pipeline.rules, data.task.labels, data.task.label_words);
+  pipeline.class_weights = class_weights(o.optimizer.class_weights, data.task);
+  if (std::string question = question_labels(data.task); !o.data.named() && o.data.task.labels.empty() && !question.empty())
+    data.warnings.push_back(std::move(question));
+  data.train = make_split("train", data.task.train, o, pipeline, threads, data);
+  data.validation = make_split("validation", data.task.validation, o, pipeline, threads, data);
+  data.test = make_split("test", data.task.test, o, pipeline, threads, data);
   data.train.texts = {};  // training needs their ids alone
   return data;
 }
@@ -417,9 +441,11 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
   log::to_file(fs::path(o.output.output_dir) / "output.log");
   if (o.optimizer.weight_decay != 0 && !o.optimizer.apply_weight_decay)
     log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
+  for (const std::string& warning : data.warnings) log::warn(warning);
 
   pipeline.backbone = load_backbone(o.model.path(), ctx);
   announce(pipeline.backbone->info(), ctx);
+  for (const std::string& counts : data.counts) log::info(counts);
   Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task, pipeline.rules.semantics);
   adapter.config.task = adapter_task(o, data.task);
   attach_adapter(pipeline, adapter, pipeline.backbone->info(), data.task.labels);

@@ -7,6 +7,7 @@
 #include "dept/base/text.h"
 #include "dept/models/label_names.h"
 #include "dept/tensorio/tensor_source.h"
+#include "dept/train/task_data.h"
 
 namespace dept {
 
@@ -183,6 +184,7 @@ EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, con
   EncodeRules rules;
   rules.architecture = model.architecture;
   rules.max_source = data.max_seq_length;
+  rules.vocab = model.vocab;
   rules.causal_suffix = data.causal_suffix;
   rules.truncate_head = data.truncate_head;
   rules.end_id = tokenizer.pad_id ? tokenizer.pad_id : tokenizer.eos_id;
@@ -232,7 +234,7 @@ void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo&
     fail(Code::bad_input, "labels", str(head.labels(), " names, in the order of the head's logits"), str(labels.size()));
 }
 
-Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const DataOptions& data) {
+Pipeline prepare_pipeline(const ModelOptions& options, const DataOptions& data) {
   const ModelInfo info = check_model(options);
   Pipeline pipeline;
   pipeline.tokenizer = load_model_tokenizer(options);
@@ -251,6 +253,12 @@ Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const Da
   pipeline.rules.label_words = data.task.label_words.empty() ? data.task.labels : data.task.label_words;
   pipeline.rules.truncate = data.truncate;
   limit_to_positions(pipeline.rules, info, *pipeline.tokenizer, pipeline.weights.P.size(1) / pipeline.submodules);
+  if (!pipeline.has_head()) check_label_ids(*pipeline.tokenizer, pipeline.rules, data.task.labels, data.task.label_words);
+  return pipeline;
+}
+
+Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const DataOptions& data) {
+  Pipeline pipeline = prepare_pipeline(options, data);
   pipeline.backbone = load_backbone(options.path(), ctx);
   return pipeline;
 }

@@ -36,7 +36,8 @@ void sum_over_ranks(Collective* group, MicroBatch& micro) {
 
 // Sums become means over what the micro-batch's loss counts, times its share in the step.
 void average(MicroBatch& micro, double share) {
-  const at::Tensor factor = share / micro.loss.tokens.clamp_min(1);
+  const at::Tensor& count = micro.loss.tokens;  // class weights may sum to less than 1
+  const at::Tensor factor = share / count.masked_fill(count.le(0), 1);
   for (const AdapterMember& member : adapter_members(micro.gradients.form)) {
     at::Tensor& gradient = micro.gradients.*member.tensor;
     std::vector<int64_t> shape(gradient.dim(), 1);

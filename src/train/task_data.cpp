@@ -2,12 +2,17 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <map>
 
 #include "dept/base/error.h"
+#include "dept/base/json.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/tasks/k_shot.h"
+#include "dept/tasks/validation_split.h"
 #include "dept/train/setup.h"
+#include "tasks/number_text.h"
 
 namespace dept {
 namespace {
@@ -34,6 +39,8 @@ void cut(std::vector<TextExample>& examples, std::optional<int64_t> most) {
 TaskData load_own_files(const DataOptions& data, int64_t seed, bool head) {
   TaskData task = load_file_task(data.task);
   if (head && task.free_text() && data.task.metrics.empty()) task.metrics = regression_metrics;
+  if (data.validation_split && !task.train.empty())
+    task.validation = take_validation(task.train, classes_of(task), {*data.validation_split, seed});
   cut(task.train, data.max_train_samples);
   cut(task.validation, data.max_eval_samples);
   cut(task.test, data.max_predict_samples);
@@ -51,7 +58,74 @@ void drop_hidden_labels(TaskData& task) {
   }
 }
 
+// "a 3, b 2", the labels' first few.
+std::string label_counts(const TaskData& task, std::span<const TextExample> rows) {
+  constexpr size_t most = 10;
+  std::vector<int64_t> counts(task.labels.size(), 0);
+  for (const TextExample& row : rows) {
+    const auto word = std::find(task.label_words.begin(), task.label_words.end(), row.target);
+    if (word != task.label_words.end()) ++counts[static_cast<size_t>(word - task.label_words.begin())];
+  }
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < counts.size() && i < most; ++i) parts.push_back(str(task.labels[i], " ", counts[i]));
+  if (counts.size() > most) parts.push_back(str("... of ", counts.size(), " labels"));
+  return join(parts, ", ");
+}
+
+// "2 of 6 texts (33.3 %)".
+std::string share_of(int64_t count, size_t all, std::string_view what) {
+  const double tenths = std::round(1000.0 * static_cast<double>(count) / static_cast<double>(all)) / 10;
+  return str(count, " of ", all, " ", what, " (", tenths, " %)");
+}
+
 }  // namespace
+
+void check_label_ids(const Tokenizer& tokenizer, const EncodeRules& rules, const std::vector<std::string>& labels,
+                     const std::vector<std::string>& label_words) {
+  const std::vector<std::string>& words = label_words.empty() ? labels : label_words;
+  const std::vector<Ids> ids = encode_targets(tokenizer, rules, words, 1);
+  std::map<Ids, size_t> seen;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (rules.vocab > 0) check_ids(tokenizer, ids[i], rules.vocab, "label " + quote(labels[i]));
+    const auto [other, fresh] = seen.emplace(ids[i], i);
+    if (!fresh)
+      fail(Code::bad_input, "labels", "labels whose tokens differ",
+           str(quote(labels[other->second]), " and ", quote(labels[i]), ", both ids ", Json(ids[i]).dump(),
+               " (--label_words says them in other words)"));
+  }
+}
+
+SplitReport report_split(std::string_view name, const TaskData& task, std::span<const TextExample> rows,
+                         std::span<const Example> examples, const Cuts& cuts, const EncodeRules& rules, int64_t longest_answer) {
+  SplitReport report;
+  const std::string labels = task.free_text() || task.numeric() ? "" : str(" (", label_counts(task, rows), ")");
+  report.counts = str(name, ": ", rows.size(), " examples", labels);
+  if (cuts.sources > 0)
+    report.warnings.push_back(str(name, ": ", share_of(cuts.sources, rows.size(), "texts"), " are longer than max_seq_length ",
+                                  rules.max_source, " and cut"));
+  if (cuts.targets > 0)
+    report.warnings.push_back(str(name, ": ", share_of(cuts.targets, rows.size(), "answers"), " are longer than ",
+                                  rules.encoder_decoder() ? "generation_max_length " : "max_seq_length ",
+                                  rules.encoder_decoder() ? rules.max_target : rules.max_source, " and cut"));
+  if (rules.head || rules.encoder_decoder() || !task.free_text() || name == "train") return report;
+  const int64_t end = rules.end_id ? 1 : 0;
+  const auto too_long = std::count_if(examples.begin(), examples.end(), [&](const Example& example) {
+    return static_cast<int64_t>(example.target.size()) - end > longest_answer;
+  });
+  if (too_long > 0)
+    report.warnings.push_back(str(name, ": ", share_of(too_long, rows.size(), "answers"),
+                                  " are longer than generation_max_length ", longest_answer,
+                                  ", so that none generated can equal them"));
+  return report;
+}
+
+std::string question_labels(const TaskData& task) {
+  const auto number = [](const std::string& label) { return number_of<double>(label).has_value(); };
+  if (task.free_text() || !std::all_of(task.labels.begin(), task.labels.end(), number) || all_integers(task.labels)) return "";
+  std::vector<std::string> some(task.labels.begin(), task.labels.begin() + std::min<ptrdiff_t>(3, std::ssize(task.labels)));
+  return str("the labels look like numbers (", join(some, ", "), task.labels.size() > some.size() ? ", ..." : "",
+             "): --metrics pearson learns and judges them as numbers");
+}
 
 NamedTaskOptions named_task(const DataOptions& data, int64_t seed) {
   NamedTaskOptions options;
@@ -64,10 +138,13 @@ NamedTaskOptions named_task(const DataOptions& data, int64_t seed) {
   options.train_file = data.task.train_file;
   options.validation_file = data.task.validation_file;
   options.test_file = data.task.test_file;
+  options.delimiter = data.task.delimiter;
+  options.quoting = data.task.quoting;
   options.max_train_samples = data.max_train_samples;
   options.max_eval_samples = data.max_eval_samples;
   options.max_predict_samples = data.max_predict_samples;
   options.k_shot_examples = data.k_shot_examples;
+  options.validation_split = data.validation_split;
   options.seed = seed;
   return options;
 }

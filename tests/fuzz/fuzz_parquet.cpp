@@ -6,7 +6,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   dept::Table table;
   table.path = "input.parquet";
   try {
-    dept::read_parquet(table, std::as_bytes(std::span(data, size)), dept::all_rows);
+    dept::read_parquet(table, std::as_bytes(std::span(data, size)), dept::all_rows, /*class_names=*/true);
   } catch (const dept::Error&) {
     return 0;
   }

@@ -39,12 +39,18 @@ struct Option {
   std::string form;                                         // what --help shows in the place of a value; "": by type
   std::function<std::string(const std::string&)> expected;  // of a text: what is wanted in its place, "" where it is fine
   std::string default_text;                                 // rendered when described
+  bool commas = true;                                       // of a list: a flag's value may be several, by commas
   bool given = false;                                       // set by a flag or a file
   bool by_flag = false;                                     // set by a flag, which no file overrides
   std::string idle;                                         // why the command does not use it; "": it does
 
   Option& alias(std::string other) {
     aliases.push_back(std::move(other));
+    return *this;
+  }
+  /// A comma is part of a list's value, as in the name of a file.
+  Option& whole_values() {
+    commas = false;
     return *this;
   }
   Option& choices(std::vector<std::string> values) {

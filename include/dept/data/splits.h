@@ -16,4 +16,9 @@ std::vector<int64_t> numpy_permutation(int64_t n, uint64_t seed);
 /// out.
 std::vector<size_t> choose_k_shot(std::span<const int64_t> classes, int64_t class_count, int64_t k, bool odd_last);
 
+/// Places of ceil(share * n) of n rows, ascending, stratified: each class (0 or more) gives its part of them by largest remainder
+/// (the first class where remainders are equal), and keeps a row where it can. Of each class those come first that come first in
+/// numpy_permutation(n, seed). At least one row is chosen and one is left: n >= 2.
+std::vector<size_t> choose_share(std::span<const int64_t> classes, double share, uint64_t seed);
+
 }  // namespace dept

@@ -18,13 +18,16 @@ struct NamedTaskOptions {
   bool add_prefix = false;
   bool original_quirks = false;  ///< text, splits and k-shot draws as the original's code has them where it errs
   bool split_validation_test = true;
-  std::optional<std::string> train_file, validation_file, test_file;  ///< in the place of the hub's splits, each used whole
+  std::vector<std::string> train_file, validation_file, test_file;  ///< in the place of the hub's splits, each used whole
+  std::string delimiter;                                            ///< of delimited files, as table_format takes it
+  std::optional<std::string> quoting;                               ///< likewise
   std::optional<int64_t> max_train_samples, max_eval_samples, max_predict_samples;
   std::optional<int64_t> k_shot_examples;
-  std::string cache_dir;  ///< of the hub; "": what the environment says
-  int64_t seed = 42;      ///< of the k-shot draw; the splits' is always 42
+  std::optional<double> validation_split;  ///< this share of the training rows validates, where nothing else does
+  std::string cache_dir;                   ///< of the hub; "": what the environment says
+  int64_t seed = 42;                       ///< of the k-shot draw and validation_split; the original's splits have always 42
 
-  const std::optional<std::string>& file(SplitName split) const;
+  const std::vector<std::string>& file(SplitName split) const;
   std::optional<int64_t> max_samples(SplitName split) const;
 };
 

@@ -20,6 +20,7 @@ struct EncodeRules {
   std::vector<std::string> label_words;  ///< with a head: the targets, in the order of its logits; empty: targets are numbers
   int64_t max_source = 256;              ///< longest source in tokens, suffix and special tokens included
   int64_t max_target = 0;                ///< encoder-decoder: longest target in tokens, 0 no limit
+  int64_t vocab = 0;                     ///< ids that the model has embeddings of; 0: ids are not looked at
   std::string causal_suffix;             ///< decoder-only: stands between source and target
   bool truncate_head = false;            ///< decoder-only: too long sources lose their head instead of their tail
   std::optional<int64_t> end_id;         ///< decoder-only: ends every target (the pad token, else eos)
@@ -35,14 +36,23 @@ struct EncodeRules {
   bool encoder_decoder() const { return architecture == Architecture::encoder_decoder; }
 };
 
+/// How many texts lost a part to a limit.
+struct Cuts {
+  int64_t sources = 0, targets = 0;
+};
+
 /// Encoders: the source with the tokenizer's special tokens, cut to max_source. Encoder-decoder: the target too, cut to
 /// max_target. Decoder-only (arXiv 2309.05173's code): ids(source + suffix), ids(target) + end. Of a source that is too long the
 /// text is cut, never the suffix or the target; under Semantics::original what is behind max_source, the suffix too. With a head
 /// a target becomes the example's value (an empty one 0) and no ids. Examples keep their index and order.
-/// Throws bad_input for invalid UTF-8, a suffix longer than max_source, a source that leaves its answer no room, a source without
-/// any token, or a value that is none.
+/// `cuts` counts what is cut. Throws bad_input that names file, line and column for invalid UTF-8, a suffix longer than
+/// max_source, a source that leaves its answer no room, a source without any token, an id that the model does not have, or a
+/// value that is none.
 std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
-                                     int threads);
+                                     int threads, Cuts* cuts = nullptr);
+
+/// Throws bad_input naming `where`, the token and its id when there is an id that the model does not have.
+void check_ids(const Tokenizer& tokenizer, std::span<const int64_t> ids, int64_t vocab, const std::string& where);
 
 /// Ids of one answer, as encode_examples makes targets.
 std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,

@@ -25,8 +25,8 @@ struct PredictRules {
   bool drop_last = false;           ///< evaluate full batches alone: the original's --dataloader_drop_last
 };
 
-/// From the options and the task; a pipeline with a head predicts by that. Throws usage when labels are to be scored and there
-/// are none.
+/// From the options and the task; a pipeline with a head predicts by that. Warns of labels that no generated answer can be.
+/// Throws usage when labels are to be scored and there are none.
 PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const Pipeline& pipeline, int threads);
 
 struct Prediction {
@@ -37,6 +37,19 @@ struct Prediction {
 /// One prediction an example, in order. `with_scores`: scores also where the prediction is generated.
 std::vector<Prediction> predict(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
                                 std::span<const Example> examples, bool with_scores);
+
+/// Notices a model that always answers the same, or nothing.
+class AnswerWatch {
+ public:
+  void add(const std::string& answer);
+  /// One line when there were two answers or more and all were the same; else "".
+  std::string remark() const;
+
+ private:
+  size_t count_ = 0;
+  bool same_ = true;
+  std::string first_;
+};
 
 struct Evaluation {
   double loss = 0;  ///< sum over batches of (mean over label tokens, or a head's examples) x (examples), over all examples

@@ -36,7 +36,8 @@ struct DataOptions {
   bool add_prefix = false;
   bool split_validation_test = true;
   std::optional<int64_t> k_shot_examples;
-  bool original_quirks = false;  ///< what the original's code does, to the letter, where it errs (docs/parity.md)
+  std::optional<double> validation_split;  ///< this share of the training rows validates
+  bool original_quirks = false;            ///< what the original's code does, to the letter, where it errs (docs/parity.md)
   std::string causal_suffix = " Label : ";
   int64_t max_seq_length = 256;
   bool truncate_head = false;
@@ -72,6 +73,7 @@ struct OptimizerOptions {
   bool apply_weight_decay = false;
   double max_grad_norm = 1;
   double label_smoothing_factor = 0;
+  std::string class_weights;  ///< of a classification head's loss: "balanced" or a JSON file
 };
 
 struct ScheduleOptions {

@@ -20,8 +20,8 @@ namespace dept {
 
 /// Sums over the label tokens of a batch (with a head: over its examples), for each of K configurations; fp64 [K] both.
 struct BatchLoss {
-  at::Tensor nll;     ///< of -log p (of a regression head: the squared error)
-  at::Tensor tokens;  ///< how many
+  at::Tensor nll;     ///< of -log p (of a regression head: the squared error), times the class's weight
+  at::Tensor tokens;  ///< how many; under class weights the sum of theirs
 };
 
 /// Of one example and one label: the sum of -log p over the label's tokens, its end token included.
@@ -39,6 +39,7 @@ struct Pipeline {
   double scale = 0;                 ///< of A·B
   Pooling pooling = Pooling::last;  ///< with a head
   double label_smoothing = 0;       ///< of the loss, not of label scores
+  at::Tensor class_weights;         ///< fp64 [C], of a head's loss; undefined: all 1
 
   bool has_head() const { return weights.form != HeadForm::none; }
 

@@ -79,6 +79,10 @@ std::string task_type_for(const ModelInfo& model, const std::optional<std::strin
 /// not this model's or does not fit `labels`.
 void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo& model, const std::vector<std::string>& labels);
 
+/// load_pipeline without the model's weights: tokenizer, rules and adapter, by which rows are read before the model is.
+/// Throws bad_input for labels that have the same ids.
+Pipeline prepare_pipeline(const ModelOptions& options, const DataOptions& data);
+
 /// The model with the adapter that options.peft_model_id names, else as it is. The rules' sources are cut to A's rows.
 Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const DataOptions& data);
 

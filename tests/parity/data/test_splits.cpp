@@ -25,5 +25,15 @@ TEST(NumpyPermutation, EqualsDefaultRng) {
   }
 }
 
+// make/shares.py
+TEST(ChooseShare, EqualsNumPys) {
+  const Json golden = read_json(DEPT_TEST_DATA "/parity/data/data/shares.json");
+  ASSERT_GT(golden.size(), 70u);
+  for (const Json& one : golden)
+    EXPECT_EQ(choose_share(one["classes"].get<Order>(), one["share"].get<double>(), one["seed"].get<uint64_t>()),
+              one["chosen"].get<std::vector<size_t>>())
+        << one["share"];
+}
+
 }  // namespace
 }  // namespace dept

@@ -32,7 +32,7 @@ class Named : public ::testing::Test {
   NamedTaskOptions options(const std::string& name, const fs::path& file) {
     NamedTaskOptions o;
     o.task_name = name;
-    o.train_file = o.validation_file = o.test_file = file.string();
+    o.train_file = o.validation_file = o.test_file = {file.string()};
     return o;
   }
   Scratch scratch_;
@@ -150,6 +150,28 @@ TEST(NamedMetrics, LabelsAsInTheOriginal) {
                                  one["labels"].get<Strings>(), extras),
                   expected.get<double>(), 1e-9)
           << name;
+  }
+}
+
+// make/marks.py: each span is a pattern of Python's re, and what ends the original's run is refused.
+TEST_F(Named, MarksEqualPythonsPatterns) {
+  const OrderedJson cases = OrderedJson::parse(read_file(DEPT_TEST_DATA "/parity/data/tasks/marks.json"));
+  ASSERT_GT(cases.size(), 60u);
+  NamedTaskOptions o = options("superglue-wsc.fixed", scratch_ / "row.jsonl");
+  o.original_quirks = true;
+  o.split_validation_test = false;
+  for (const OrderedJson& one : cases) {
+    scratch_.write("row.jsonl", one.dump() + "\n");
+    if (one["marked"].is_null()) {
+      const std::string refusal = error_of(Code::bad_input, [&] { load_named_split(o, SplitName::train); });
+      EXPECT_NE(refusal.find("row.jsonl:1: span1_text"), std::string::npos) << refusal;
+      const std::string reason = one["error"].get<std::string>();
+      const bool same = refusal.find(reason.substr(0, reason.find(" at position"))) != std::string::npos;
+      EXPECT_TRUE(same || reason.find("extension") != std::string::npos || reason[0] == 'b' || reason[0] == 'i')
+          << refusal << reason;
+      continue;
+    }
+    EXPECT_EQ(load_named_split(o, SplitName::train).front().source, "text: " + one["marked"].get<std::string>()) << one;
   }
 }
 

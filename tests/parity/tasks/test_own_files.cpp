@@ -19,7 +19,8 @@ fs::path own(const std::string& name) {
 
 FileTaskOptions training_on(const fs::path& file) {
   FileTaskOptions options;
-  options.train_file = file.string();
+  options.train_file = {file.string()};
+  if (file.extension() == ".tsv") options.quoting = "minimal";  // as Python's csv module wrote it
   options.labels = {"no", "yes"};
   return options;
 }

@@ -10,6 +10,7 @@ namespace dept {
 namespace {
 
 using Cells = std::vector<std::string>;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // Files of one test, gone with it.
@@ -66,9 +67,81 @@ TEST_F(Tables, BomCrlfEmptyCellsAndBlankLines) {
   EXPECT_EQ(table.lines, (std::vector<int64_t>{3, 4, 8}));
 }
 
-TEST_F(Tables, TsvKeepsCommas) {
-  const Table table = read("a.tsv", "text\tlabel\na, b\t\"1\t2\"\n");
-  EXPECT_EQ(table.rows.at(0), (Cells{"a, b", "1\t2"}));
+TEST_F(Tables, TsvKeepsCommasAndQuotes) {
+  const fs::path path = file("a.tsv", "text\tlabel\n\"a\", b\t1\n");
+  EXPECT_EQ(read_table(path).rows.at(0), (Cells{"\"a\", b", "1"}));
+  EXPECT_EQ(read_table(file("b.tsv", "text\tlabel\na, b\t\"1\t2\"\n"), table_format("", "minimal")).rows.at(0),
+            (Cells{"a, b", "1\t2"}));
+}
+
+TEST_F(Tables, ColumnsWithoutANameAtTheEnd) {
+  const Table table = read("a.csv", "text,label,,\r\na,b,,\r\nc,d\r\n");
+  EXPECT_EQ(table.columns, (Cells{"text", "label"}));
+  EXPECT_EQ(table.rows, (std::vector<Cells>{{"a", "b"}, {"c", "d"}}));
+  EXPECT_EQ(read("b.csv", "text,label\na,b,,\n").rows.at(0), (Cells{"a", "b"}));
+  EXPECT_EQ(refusal("a.csv", "text,label,,\na,b,,c\n"), "[a.csv:2] expected 2 cells, as in the header, received 4");
+  EXPECT_EQ(refusal("a.csv", "text,label,\na\n"), "[a.csv:2] expected 2 cells, as in the header, received 1");
+  EXPECT_EQ(refusal("a.csv", "text\nHello,\n"), "[a.csv:2] expected 1 cells, as in the header, received 2");
+  EXPECT_EQ(refusal("a.csv", ",,\na,b,\n"), "[a.csv:1] expected names of columns, received empty cells");
+}
+
+TEST_F(Tables, AWrongDelimiterIsNamed) {
+  EXPECT_THAT(refusal("a.csv", "text;label\na, b;x\n"),
+              HasSubstr("(--delimiter \";\" if that separates the columns of \"text;label\"), received 2"));
+  EXPECT_THAT(read("b.csv", "text\tlabel\na\tx\n").delimiter_hint(), HasSubstr("--delimiter tab"));
+  EXPECT_EQ(read("c.csv", "text\na\n").delimiter_hint(), "");
+  EXPECT_EQ(read("d.jsonl", "{\"a;b\": 1}\n").delimiter_hint(), "");
+}
+
+TEST_F(Tables, FormatsAreStrict) {
+  const auto usage = [](const std::string& delimiter) {
+    try {
+      table_format(delimiter, "");
+      return std::string();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Code::usage);
+      return std::string(error.what());
+    }
+  };
+  for (const char* wrong : {";;", "\"", "\n", "\xC2\xA7", "TAB"}) EXPECT_THAT(usage(wrong), HasSubstr("[--delimiter]")) << wrong;
+  EXPECT_EQ(usage(" "), "");
+}
+
+TEST_F(Tables, OpenQuotesNameTheirLine) {
+  EXPECT_THAT(refusal("a.csv", "a,b\nx,\"open\n1,2\n3,\"4\"\n"),
+              AllOf(HasSubstr("[a.csv:2] expected a delimiter or a line end after a closing quote (--quoting none"),
+                    HasSubstr("after the quote that closes on line 4")));
+  EXPECT_THAT(refusal("a.csv", "a,b\nx,\"open\n1,2\n"), HasSubstr("[a.csv:2] expected a closing quote"));
+}
+
+TEST_F(Tables, NullsAreKnown) {
+  const Table table = read("a.jsonl", "{\"a\": null, \"b\": \"\"}\n{\"a\": \"x\", \"b\": [null]}\n");
+  EXPECT_EQ(table.rows[0], (Cells{"", ""}));
+  EXPECT_TRUE(table.is_null(0, 0));
+  EXPECT_FALSE(table.is_null(0, 1));
+  EXPECT_FALSE(table.is_null(1, 0));
+  EXPECT_FALSE(table.is_null(1, 1));
+}
+
+TEST_F(Tables, SeveralFilesAreOneTable) {
+  const std::vector<std::string> paths = {
+      file("a.csv", "text,label\na,x\n").string(),
+      file("b.jsonl", "{\"label\": null, \"text\": \"b\"}\n{\"label\": \"z\", \"text\": [1]}\n").string(),
+      file("c.json", "[{\"text\": \"c\", \"label\": \"y\"}]").string()};
+  const Table table = read_tables(paths);
+  EXPECT_EQ(table.rows, (std::vector<Cells>{{"a", "x"}, {"b", ""}, {"[1]", "z"}, {"c", "y"}}));
+  EXPECT_THAT(table.where(0), ::testing::EndsWith("a.csv:2"));
+  EXPECT_THAT(table.where(2), ::testing::EndsWith("b.jsonl:2"));
+  EXPECT_THAT(table.where(3), ::testing::EndsWith("c.json: row 1"));
+  EXPECT_TRUE(table.is_null(1, 1));
+  EXPECT_EQ(table.nested, (std::vector<size_t>{3, 0}));
+  try {
+    read_tables({paths[0], file("d.csv", "text,kind\na,x\n").string()});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("d.csv] expected the columns of "), HasSubstr("a.csv, \"text\", \"label\""),
+                                    HasSubstr("received columns \"text\", \"kind\"")));
+  }
 }
 
 TEST_F(Tables, JsonKeepsValuesAsWritten) {

@@ -48,9 +48,9 @@ class FileTask : public ::testing::Test {
 };
 
 TEST_F(FileTask, ReviewsWithLabelWords) {
-  options.train_file = file("train.csv", "text,label\ngood,positive\n\"bad, \"\"sad\"\"\", negative \n");
-  options.validation_file = file("val.tsv", "label\ttext\npositive\tfine\n");
-  options.test_file = file("test.jsonl", "{\"text\": \"so so\", \"label\": \"negative\", \"more\": 1}\n");
+  options.train_file = {file("train.csv", "text,label\ngood,positive\n\"bad, \"\"sad\"\"\", negative \n")};
+  options.validation_file = {file("val.tsv", "label\ttext\npositive\tfine\n")};
+  options.test_file = {file("test.jsonl", "{\"text\": \"so so\", \"label\": \"negative\", \"more\": 1}\n")};
   options.labels = {"negative", "positive"};
   options.label_words = {" negative", " positive"};
   options.metrics = {"accuracy", "f1"};
@@ -72,7 +72,8 @@ TEST_F(FileTask, ReviewsWithLabelWords) {
 }
 
 TEST_F(FileTask, LabelsAreCollectedSorted) {
-  options.train_file = file("train.json", R"([{"text": "a", "label": 1}, {"text": "b", "label": 0}, {"text": "c", "label": 1}])");
+  options.train_file = {
+      file("train.json", R"([{"text": "a", "label": 1}, {"text": "b", "label": 0}, {"text": "c", "label": 1}])")};
   const TaskData task = load_file_task(options);
   EXPECT_EQ(task.labels, (Strings{"0", "1"}));
   EXPECT_EQ(task.label_words, (Strings{"0", "1"}));
@@ -81,12 +82,12 @@ TEST_F(FileTask, LabelsAreCollectedSorted) {
 }
 
 TEST_F(FileTask, ThreeLabelsAreScoredByMacroF1) {
-  options.train_file = file("train.csv", "text,label\n1,c\n2,a\n3,b\n");
+  options.train_file = {file("train.csv", "text,label\n1,c\n2,a\n3,b\n")};
   EXPECT_EQ(load_file_task(options).metrics, (Strings{"accuracy", "f1_macro"}));
 }
 
 TEST_F(FileTask, SourceAndTargetAreFreeText) {
-  options.train_file = file("train.csv", "source,target\nWho?,The king\nWho?,Nobody\n");
+  options.train_file = {file("train.csv", "source,target\nWho?,The king\nWho?,Nobody\n")};
   const TaskData task = load_file_task(options);
   EXPECT_TRUE(task.free_text());
   EXPECT_EQ(task.train[0].target, "The king");
@@ -97,7 +98,7 @@ TEST_F(FileTask, SourceAndTargetAreFreeText) {
 }
 
 TEST_F(FileTask, TemplateAndPair) {
-  options.train_file = file("train.csv", "premise,hypothesis,label\np1,h1,0\np2,,1\n");
+  options.train_file = {file("train.csv", "premise,hypothesis,label\np1,h1,0\np2,,1\n")};
   options.text_column = "premise";
   options.text_pair_column = "hypothesis";
   EXPECT_EQ(load_file_task(options).train[0].source, "p1 h1");
@@ -133,9 +134,9 @@ TEST_F(FileTask, LabelledFileOfKnownLabels) {
 }
 
 TEST_F(FileTask, AllProblemsAtOnce) {
-  options.train_file = (folder_ / "none.csv").string();
-  options.validation_file = file("val.csv", "sentence,kind\na,b\n");
-  options.test_file = file("test.txt", "a\n");
+  options.train_file = {(folder_ / "none.csv").string()};
+  options.validation_file = {file("val.csv", "sentence,kind\na,b\n")};
+  options.test_file = {file("test.txt", "a\n")};
   options.labels = {"x", "y", "z"};
   options.label_words = {"x", "y"};
   options.metrics = {"f1", "bleu"};
@@ -150,7 +151,7 @@ TEST_F(FileTask, AllProblemsAtOnce) {
 }
 
 TEST_F(FileTask, OptionProblems) {
-  options.train_file = file("train.csv", "text,label\na,b\n");
+  options.train_file = {file("train.csv", "text,label\na,b\n")};
   for (const char* broken : {"{text", "text}", "{}", "{a{b}}", "no column"}) {
     options.source_template = broken;
     EXPECT_EQ(check().code, Code::usage) << broken;
@@ -174,29 +175,92 @@ TEST_F(FileTask, OptionProblems) {
 }
 
 TEST_F(FileTask, BadRowsAreNamed) {
-  options.train_file = file("train.csv", "text,label\na,0\n\"b\nb\",1\nc,\n");
+  options.train_file = {file("train.csv", "text,label\na,0\n\"b\nb\",1\nc,\n")};
   EXPECT_EQ(check().what, "");
   EXPECT_THAT(load().what, HasSubstr("train.csv:5] expected an answer in column \"label\", received an empty cell"));
-  options.train_file = file("train.csv", "text,label\na,0\n\"b\nb\",1\n");
-  options.validation_file = file("val.jsonl", "{\"text\": \"\", \"label\": 1}\n\n{\"text\": \"\", \"label\": true}\n");
+  options.train_file = {file("train.csv", "text,label\na,0\n\"b\nb\",1\n")};
+  options.validation_file = {file("val.jsonl", "{\"text\": \"\", \"label\": 1}\n\n{\"text\": \"\", \"label\": true}\n")};
   EXPECT_THAT(load().what, HasSubstr("val.jsonl:3] expected a label of 0, 1, received \"true\""));
-  options.validation_file = file("val.json", R"([{"text": "", "label": 1}, {"text": {"a": 1}, "label": 1}])");
+  options.validation_file = {file("val.json", R"([{"text": "", "label": 1}, {"text": {"a": 1}, "label": 1}])")};
   EXPECT_THAT(load().what, HasSubstr("val.json: row 2] expected text in column \"text\", received an object or array"));
-  options.validation_file.reset();
-  options.train_file = file("train.csv", "text,label\na,0\nb,0\n");
+  options.validation_file.clear();
+  options.train_file = {file("train.csv", "text,label\na,0\nb,0\n")};
   EXPECT_THAT(load().what, HasSubstr("two labels or more"));
   options.label_words = {"a", "b", "c"};
-  options.train_file = file("train.csv", "text,label\na,0\nb,1\n");
+  options.train_file = {file("train.csv", "text,label\na,0\nb,1\n")};
   EXPECT_THAT(load().what, HasSubstr("[label_words] expected one for each of 2 labels (0, 1), received 3"));
 }
 
 TEST_F(FileTask, TooManyLabelsAreNoLabels) {
   std::string rows = "text,label\n";
   for (int i = 0; i < 1200; ++i) rows += str("t,answer ", i, "\n");
-  options.train_file = file("train.csv", rows);
+  options.train_file = {file("train.csv", rows)};
   EXPECT_THAT(load().what, HasSubstr("train.csv:1002] expected at most 1000 labels"));
   options.metrics = {"exact_match"};
   EXPECT_EQ(load_file_task(options).train.back().target, "answer 1199");
+}
+
+TEST_F(FileTask, NullsAreNoText) {
+  options.train_file = {file("a.jsonl", "{\"text\": \"a\", \"label\": \"x\"}\n{\"text\": null, \"label\": \"y\"}\n")};
+  EXPECT_THAT(load().what, HasSubstr("a.jsonl:2] expected text in column \"text\", received null"));
+  options.train_file = {file("b.json", R"([{"text": "a", "label": "x"}, {"text": "b", "label": null}])")};
+  EXPECT_THAT(load().what, HasSubstr("b.json: row 2] expected an answer in column \"label\", received null"));
+  options.train_file = {
+      file("c.jsonl", "{\"text\": \"a\", \"more\": null, \"label\": \"x\"}\n{\"text\": \"\", \"more\": 1, \"label\": \"y\"}\n")};
+  EXPECT_EQ(load().what, "") << "in a column that is not used";
+  options.text_pair_column = "more";
+  EXPECT_THAT(load().what, HasSubstr("c.jsonl:1] expected text in column \"more\", received null"));
+}
+
+TEST_F(FileTask, SeveralTrainingFiles) {
+  options.train_file = {file("a.csv", "text,label\na,x\n"), file("b.tsv", "label\ttext\ny\tb\n")};
+  const TaskData task = load_file_task(options);
+  ASSERT_EQ(task.train.size(), 2u);
+  EXPECT_EQ(task.labels, (Strings{"x", "y"}));
+  EXPECT_EQ(task.train[1].source, "b");
+  EXPECT_EQ(task.train[1].index, 1);
+  EXPECT_EQ(task.train[1].where_source(), (folder_ / "b.tsv").string() + ":2: text");
+  EXPECT_EQ(task.train[1].where_target(), (folder_ / "b.tsv").string() + ":2: label");
+  options.train_file.push_back(file("c.csv", "text,kind\na,x\n"));
+  EXPECT_THAT(check().what, HasSubstr("c.csv] expected a column \"label\""));
+}
+
+TEST_F(FileTask, ColumnsAndFlagsAreNamed) {
+  options.train_file = {file("a.csv", "sentence,kind\na,b\n")};
+  EXPECT_THAT(check().what, HasSubstr("received columns \"sentence\", \"kind\" (--text_column and --label_column name others)"));
+  options.text_column = "sentence";
+  EXPECT_THAT(check().what, HasSubstr("(--label_column names another)"));
+  options.train_file = {file("a.csv", "text;label\na;b\n")};
+  EXPECT_THAT(check().what, HasSubstr("(--delimiter \";\" if that separates"));
+  options.text_column = "text";
+  options.delimiter = ";";
+  EXPECT_EQ(check().what, "");
+  options.delimiter = ";;";
+  EXPECT_EQ(check().code, Code::usage);
+}
+
+// Files of tests/parity/make/class_names.py.
+TEST_F(FileTask, ClassNamesAreLabels) {
+  const std::string folder = DEPT_TEST_DATA "/parity/data/data/classes/";
+  options.train_file = {folder + "labels.parquet"};
+  TaskData task = load_file_task(options);
+  EXPECT_EQ(task.labels, (Strings{"sad", "happy", "angry"}));
+  ASSERT_EQ(task.train.size(), 5u) << "one of six is hidden";
+  EXPECT_EQ(task.train[0].target, "angry");
+  EXPECT_EQ(task.train[2].source, "text 1");
+  EXPECT_EQ(task.train[2].index, 3);
+  options.test_file = {folder + "hidden.parquet"};
+  EXPECT_THAT(load().what, HasSubstr("hidden.parquet] expected a row with a label, received 3 whose class is hidden (-1)"));
+  options.test_file = {file("test.csv", "text,label\na,happy\n")};
+  EXPECT_EQ(load_file_task(options).test[0].target, "happy");
+  options.test_file = {file("test.csv", "text,label\na,1\n")};
+  EXPECT_THAT(load().what, HasSubstr("expected a label of sad, happy, angry, received \"1\""));
+  options.test_file.clear();
+  options.labels = {"-1", "0", "1", "2"};
+  EXPECT_EQ(load_file_task(options).train[0].target, "2") << "labels that are numbers are the file's own";
+  options.labels = {"angry", "happy", "sad"};
+  options.label_words = {"bad", "good", "low"};
+  EXPECT_EQ(load_file_task(options).train[0].target, "bad");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "dept/base/error.h"
+#include "dept/base/text.h"
 #include "dept/train/encode.h"
 
 namespace dept {
@@ -108,6 +109,64 @@ TEST(Encode, WithAHeadTargetsAreValuesNotIds) {
   EXPECT_EQ(encode("-2.5").value, -2.5);
   EXPECT_THROW(encode("2.5 stars"), Error);
   EXPECT_THROW(encode("inf"), Error);
+}
+
+// With the special tokens of T5 (one behind) and of a tokenizer with one in front; a text as long as the limit loses nothing.
+TEST(Encode, CountsWhatIsCutAndCutsAsTheTokenizerDoes) {
+  const auto t5 = load_tokenizer(fs::path(DEPT_TEST_DATA) / "parity/data/models/t5-v1.0");
+  const Bytes bytes(true);
+  EncodeRules rules;
+  rules.architecture = Architecture::encoder_decoder;
+  rules.max_source = 7;
+  rules.max_target = 4;
+  for (const Tokenizer* tokenizer : {t5.get(), static_cast<const Tokenizer*>(&bytes)}) {
+    std::vector<TextExample> texts;
+    Cuts expected, cuts;
+    for (const char* text : {"", "a", "a b", "a b c d", "a bit more", "a text of very many words", "one, two, three, four"}) {
+      texts.push_back({0, str(text, "x"), text});
+      expected.sources += tokenizer->encode(texts.back().source).size() > 7;
+      expected.targets += tokenizer->encode(text).size() > 4;
+    }
+    const std::vector<Example> examples = encode_examples(*tokenizer, rules, texts, 1, &cuts);
+    EXPECT_GT(cuts.sources, 0);
+    EXPECT_LT(cuts.sources, 7);
+    EXPECT_EQ(cuts.sources, expected.sources);
+    EXPECT_EQ(cuts.targets, expected.targets);
+    for (size_t i = 0; i < texts.size(); ++i) {
+      EXPECT_EQ(examples[i].source, tokenizer->encode(texts[i].source, {.max_length = 7}));
+      EXPECT_EQ(examples[i].target, tokenizer->encode(texts[i].target, {.max_length = 4}));
+    }
+  }
+}
+
+TEST(Encode, RowsAreNamedByTheirOrigin) {
+  TextExample text{4, "", "y"};
+  text.origin =
+      std::make_shared<const TextOrigin>(TextOrigin{std::make_shared<const RowFile>(RowFile{"f.json", ": row "}), "a, b", "c"});
+  text.number = 9;
+  EncodeRules rules = causal(9, false);
+  rules.causal_suffix = "";
+  const auto refusal = [&](const TextExample& example) {
+    const std::vector<TextExample> texts{example};
+    try {
+      encode_examples(Bytes(false), rules, texts, 1);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(refusal(text), "[f.json: row 9: a, b] expected a text of at least one token, received \"\"");
+  text.source = "abab";
+  EXPECT_EQ(refusal(text), "");
+  rules.vocab = 300;
+  EXPECT_EQ(
+      refusal(text),
+      "[f.json: row 9: a, b] expected tokens of the model's embedding (vocab_size 300), received the token \"\" with id 300");
+  text.source = "x";
+  text.target = "ab";
+  EXPECT_EQ(refusal(text).substr(0, 19), "[f.json: row 9: c] ");
+  text.origin.reset();
+  EXPECT_EQ(refusal(text).substr(0, 8), "[row 4] ");
 }
 
 }  // namespace
