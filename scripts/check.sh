@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 . scripts/versions.env
-readonly all_sections=(format scripts asan tidy cuda tokenizers hub long)
+readonly all_sections=(format scripts asan tidy cuda tokenizers written hub long)
 
 check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror; }
 
@@ -43,11 +43,33 @@ check_tokenizers() {
   DEPT_TOKENIZERS=$(realpath "$folder") ctest --test-dir build/release --output-on-failure --no-tests=error -L tokenizers
 }
 
+# python_with FOLDER PACKAGE...: the Python of an environment of its own with these packages, made when it is not there; none when it
+# cannot be made.
+python_with() {
+  local folder=$1
+  shift
+  if [ ! -x "$folder/bin/python" ] && ! { python3 -m venv "$folder" && "$folder/bin/python" -m pip -q --disable-pip-version-check install "$@"; } >&2; then
+    rm -rf "$folder"
+    return
+  fi
+  echo "$folder/bin/python"
+}
+
+# The tokenizer beside a .gguf model's adapter in transformers, in an environment of its own or that of DEPT_TEXT_PYTHON.
+check_written() {
+  local python=${DEPT_TEXT_PYTHON:-$(python_with .deps/text-python "${text_peers[@]}")}
+  if [ -z "$python" ]; then
+    say "no Python environment with ${text_peers[*]} could be made: left out"
+    return
+  fi
+  scripts/build.sh release --target dept_program
+  "$python" tests/text/in_transformers.py build/release/bin/dept .deps/models/smollm2-135m/*.gguf
+}
+
 # One cache for the program and for Python's huggingface_hub and datasets, in an environment of their own or that of DEPT_HUB_PYTHON.
 check_hub() {
-  local python=${DEPT_HUB_PYTHON:-.deps/hub-python/bin/python}
-  if [ ! -x "$python" ] && ! { python3 -m venv .deps/hub-python && "$python" -m pip -q --disable-pip-version-check install "${hub_peers[@]}"; } >&2; then
-    rm -rf .deps/hub-python
+  local python=${DEPT_HUB_PYTHON:-$(python_with .deps/hub-python "${hub_peers[@]}")}
+  if [ -z "$python" ]; then
     say "no Python environment with ${hub_peers[*]} could be made: left out"
     return
   fi

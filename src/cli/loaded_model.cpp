@@ -45,7 +45,7 @@ LoadedModel load_model(ModelOptions options) {
     model.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
     if (!info.encoder_decoder()) model.alignment = adapter.config.delta_alignment;
   }
-  if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) model.tokenizer = load_model_tokenizer(options);
+  if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) model.tokenizer = load_model_tokenizer(options, false);
   model.backbone = load_backbone(options.path(), model.ctx);
   return model;
 }
