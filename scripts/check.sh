@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 . scripts/versions.env
-readonly all_sections=(format scripts asan tidy cuda tokenizers hub python long)
+readonly all_sections=(format scripts asan tidy cuda tokenizers written hub python long)
 
 check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror; }
 
@@ -44,7 +44,8 @@ check_tokenizers() {
 }
 
 # beside_python SCRIPT PYTHON FOLDER PACKAGE...: a script that runs the program beside Python packages, by PYTHON or, if that is empty, in
-# an environment of their own in FOLDER. Where that cannot be made, a line says so.
+# an environment of their own in FOLDER. Where that cannot be made, a line says so. The caller's `arguments` follow the program.
+arguments=()
 beside_python() {
   local script=$1 python=${2:-$3/bin/python} folder=$3
   shift 3
@@ -54,7 +55,13 @@ beside_python() {
     return
   fi
   scripts/build.sh release --target dept_program
-  "$python" "$script" build/release/bin/dept
+  "$python" "$script" build/release/bin/dept "${arguments[@]}"
+}
+
+# The tokenizer beside a .gguf model's adapter in transformers.
+check_written() {
+  local arguments=(.deps/models/smollm2-135m/*.gguf)
+  beside_python tests/text/in_transformers.py "${DEPT_TEXT_PYTHON:-}" .deps/text-python "${text_peers[@]}"
 }
 
 # One cache for the program and for Python's huggingface_hub and datasets.

@@ -53,7 +53,7 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set) {
     if (!info.encoder_decoder()) model.alignment = adapter.config.delta_alignment;
     model.task = adapter.config.task;
   }
-  if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) model.tokenizer = load_model_tokenizer(options);
+  if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) model.tokenizer = load_model_tokenizer(options, false);
   model.backbone = load_backbone(options.path(), model.ctx);
   return model;
 }

@@ -24,7 +24,7 @@ struct TokenizeOptions {
   HubFlags hub;
   std::string input, output, truncation = "longest_first";
   int64_t max_length = 0;
-  bool no_special_tokens = false, decode = false, keep_special_tokens = false;
+  bool original_quirks = false, no_special_tokens = false, decode = false, keep_special_tokens = false;
 };
 
 void describe(TokenizeOptions& options, OptionSet& set) {
@@ -32,6 +32,7 @@ void describe(TokenizeOptions& options, OptionSet& set) {
   set.add("model_name_or_path", options.model_name_or_path,
           "a folder with tokenizer.json or a family's vocabulary files, a tokenizer.json, a .gguf file, or a name on the hub");
   describe(options.hub, set);
+  set.add("original_quirks", options.original_quirks, "the tokenizer as the original's transformers 4.28 makes it");
   set.section("Lines");
   set.add("input", options.input, "file to read; stdin when not given");
   set.add("output", options.output, "file to write; stdout when not given");
@@ -86,7 +87,9 @@ int run_tokenize(const std::vector<std::string>& arguments) {
     fail(Code::usage, "--model_name_or_path", "a model's or tokenizer's folder, file or name on the hub", "nothing");
   warn_of_idle_options(options, set);
   LineReader reader(options.input);
-  const auto tokenizer = load_tokenizer(place_on_disk(options.model_name_or_path, options.hub, ModelPart::tokenizer));
+  const auto tokenizer =
+      load_tokenizer(place_on_disk(options.model_name_or_path, options.hub, ModelPart::tokenizer),
+                     options.original_quirks ? TokenizerRules::transformers_4 : TokenizerRules::transformers_5);
   LineWriter writer(options.output);
   const EncodeOptions encoding{!options.no_special_tokens, options.max_length, truncation_of(options.truncation)};
   while (const auto line = reader.next_json()) {

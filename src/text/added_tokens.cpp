@@ -22,14 +22,12 @@ bool stands_alone(std::string_view text, size_t begin, size_t end) {
 
 }  // namespace
 
-AddedTokens::AddedTokens(const Json& json, const Vocabulary& model, const Normalizer* normalizer, const std::string& where) {
-  if (!json.is_null() && !json.is_array()) fail(Code::bad_input, where, "a list", kind_of(json));
-  next_id_ = static_cast<int64_t>(model.size());
-  for (size_t i = 0; i < json.size(); ++i) read(json[i], model, str(where, "[", i, "]"));
-  index(normalizer);
+void AddedTokens::begin_batch() {
+  next_id_ = static_cast<int64_t>(model_.size());
+  for (const AddedToken& token : tokens_) next_id_ = std::max(next_id_, int64_t{token.id} + 1);
 }
 
-void AddedTokens::read(const Json& entry, const Vocabulary& model, const std::string& where) {
+void AddedTokens::add(const Json& entry, const std::string& where) {
   AddedToken token;
   token.content = require<std::string>(entry, "content", where);
   if (token.content.empty()) return;
@@ -39,28 +37,33 @@ void AddedTokens::read(const Json& entry, const Vocabulary& model, const std::st
   token.rstrip = value_or(entry, "rstrip", false, where);
   token.normalized = value_or(entry, "normalized", !token.special, where);
   const int32_t same = by_content_.find(token.content);
-  token.id = same != Vocabulary::absent ? tokens_[same].id : model.find(token.content);
+  token.id = same != Vocabulary::absent ? tokens_[same].id : model_.find(token.content);
   if (token.id == Vocabulary::absent) token.id = static_cast<int32_t>(next_id_++);
   // A model trained with the id that the file gives, and not with the one that counting gives, would be silently wrong.
-  const auto stated = require<int64_t>(entry, "id", where);
+  const auto stated = value_or<int64_t>(entry, "id", token.id, where);
   if (stated != token.id) fail(Code::bad_input, where, str("the id ", token.id, " for ", quote(token.content)), str(stated));
-  if (same != Vocabulary::absent) {
-    tokens_[same] = std::move(token);
-    return;
+  if (same == Vocabulary::absent) {
+    if (by_content_.add(token.content, static_cast<int64_t>(tokens_.size())) != Vocabulary::Added::yes)
+      fail(Code::bad_input, where, str("at most ", Vocabulary::max_id, " added tokens"), "more");
+    by_id_[token.id] = static_cast<int32_t>(tokens_.size());
+    tokens_.emplace_back();
+    spellings_.push_back(token.content);
+    ever_special_.push_back(false);
   }
-  if (by_content_.add(token.content, static_cast<int64_t>(tokens_.size())) != Vocabulary::Added::yes)
-    fail(Code::bad_input, where, str("at most ", Vocabulary::max_id, " added tokens"), "more");
-  tokens_.push_back(std::move(token));
+  const size_t index = same == Vocabulary::absent ? tokens_.size() - 1 : static_cast<size_t>(same);
+  if (tokens_[index] == token) return;
+  std::string normal;
+  if (token.normalized && normalizer_ && normalizer_->apply(token.content, normal)) spellings_[index] = normal;
+  if (token.special) ever_special_[index] = true;
+  tokens_[index] = std::move(token);
 }
 
-void AddedTokens::index(const Normalizer* normalizer) {
-  spellings_.resize(tokens_.size());
+void AddedTokens::finish(bool split_special) {
   std::vector<std::pair<std::string_view, int32_t>> keys[2];
   for (size_t i = 0; i < tokens_.size(); ++i) {
-    const AddedToken& token = tokens_[i];
-    if (!(token.normalized && normalizer && normalizer->apply(token.content, spellings_[i]))) spellings_[i] = token.content;
-    by_id_[token.id] = static_cast<int32_t>(i);
-    if (!spellings_[i].empty()) keys[token.normalized].emplace_back(spellings_[i], static_cast<int32_t>(i));
+    const bool normalized = tokens_[i].normalized;
+    const std::string& key = normalized ? spellings_[i] : tokens_[i].content;
+    if (!key.empty()) keys[normalized].emplace_back(key, static_cast<int32_t>(i));
   }
   for (const bool normalized : {false, true}) {
     Matcher& matcher = normalized ? normalized_ : raw_;
@@ -68,6 +71,7 @@ void AddedTokens::index(const Normalizer* normalizer) {
     for (const auto& [key, value] : keys[normalized]) matcher.starts[static_cast<uint8_t>(key[0])] = true;
     matcher.trie = Trie(std::move(keys[normalized]));
   }
+  split_special_ = split_special;
 }
 
 // Leftmost, then longest. A match that must stand alone and does not is passed over as a whole.
@@ -87,6 +91,7 @@ void AddedTokens::cut(const Matcher& matcher, std::string_view text, std::vector
     size_t begin = at, end = at + length;
     at = end;
     const AddedToken& token = tokens_[index];
+    if (split_special_ && ever_special_[index]) continue;
     if (token.single_word && !stands_alone(text, begin, end)) continue;
     if (token.lstrip) {
       while (begin > done) {
@@ -121,8 +126,8 @@ std::string_view AddedTokens::spelling(int64_t id) const {
 }
 
 bool AddedTokens::is_special(std::string_view spelling) const {
-  const AddedToken* token = find(spelling);
-  return token != nullptr && token->special;
+  const int32_t found = by_content_.find(spelling);
+  return found != Vocabulary::absent && ever_special_[found];
 }
 
 }  // namespace dept

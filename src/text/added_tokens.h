@@ -17,6 +17,8 @@ struct AddedToken {
   std::string content;
   int32_t id = -1;
   bool special = false, single_word = false, lstrip = false, rstrip = false, normalized = false;
+
+  bool operator==(const AddedToken&) const = default;
 };
 
 /// A stretch of text, or an added token (index >= 0) that stands in its place.
@@ -27,9 +29,18 @@ struct Segment {
 
 class AddedTokens {
  public:
-  /// From "added_tokens"; ids are those of the model's vocabulary where it has the token, else they go on behind it.
-  /// Throws bad_input naming `where`.
-  AddedTokens(const Json& json, const Vocabulary& model, const Normalizer* normalizer, const std::string& where);
+  /// Both are kept.
+  AddedTokens(const Vocabulary& model, const Normalizer* normalizer) : model_(model), normalizer_(normalizer) {}
+
+  /// Tokens that are added after this call and that nobody knows are numbered from the highest id that an added token has, or
+  /// behind the model's vocabulary.
+  void begin_batch();
+  /// Adds {"content": .., "id": .., "special": .., ..}. Without an id any is right. A token that is added once more changes, but
+  /// for two traits: what has been special stays special, and what has been normalised is spelled so when decoding. Throws
+  /// bad_input naming `where`.
+  void add(const Json& token, const std::string& where);
+  /// Ends the adding. With `split_special` special tokens in a text are text.
+  void finish(bool split_special);
 
   const std::vector<AddedToken>& tokens() const { return tokens_; }
   /// Cuts raw text at the tokens that match it as it stands, and normalised text at the others; appends to `out`.
@@ -49,14 +60,16 @@ class AddedTokens {
     bool empty = true;
   };
   void cut(const Matcher& matcher, std::string_view text, std::vector<Segment>& out) const;
-  void read(const Json& entry, const Vocabulary& model, const std::string& where);
-  void index(const Normalizer* normalizer);
 
+  const Vocabulary& model_;
+  const Normalizer* normalizer_;
   std::vector<AddedToken> tokens_;
   Vocabulary by_content_;  // content -> index
   std::unordered_map<int64_t, int32_t> by_id_;
   std::vector<std::string> spellings_;
+  std::vector<bool> ever_special_;
   int64_t next_id_ = 0;
+  bool split_special_ = false;
   Matcher raw_, normalized_;
 };
 

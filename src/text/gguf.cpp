@@ -77,7 +77,7 @@ Json template_of(const GgufFile& file, const std::vector<std::string>& tokens, b
 bool tell_byte_level(const GgufFile& file, const std::string& where, Json& out) {
   BytePairs pairs = byte_pairs(file.string("tokenizer.ggml.pre"), where);
   out["pre_tokenizer"] = std::move(pairs.pre_tokenizer);
-  out["decoder"] = {{"type", "ByteLevel"}};
+  out["decoder"] = {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
   out["model"]["ignore_merges"] = pairs.whole_words;
   out["model"]["merges"] = file.strings("tokenizer.ggml.merges");
   return pairs.add_bos;
@@ -115,7 +115,8 @@ TokenizerSource read_gguf_tokenizer(const fs::path& path) {
   const auto& types = file->integers("tokenizer.ggml.token_type");
   if (types.size() != tokens.size())
     fail(Code::bad_input, where + ": tokenizer.ggml.token_type", str(tokens.size(), " types"), str(types.size()));
-  Json vocab = Json::object(), added = Json::array();
+  Json vocab = Json::object();
+  std::vector<TokenToAdd> added;
   for (size_t id = 0; id < tokens.size(); ++id) {
     if (find_invalid_utf8(tokens[id]) != std::string_view::npos)
       fail(Code::bad_input, str(where, ": tokenizer.ggml.tokens[", id, "]"), "valid UTF-8", quote(tokens[id]));
@@ -123,9 +124,9 @@ TokenizerSource read_gguf_tokenizer(const fs::path& path) {
       fail(Code::bad_input, str(where, ": tokenizer.ggml.tokens[", id, "]"), "each token once", str(quote(tokens[id]), " twice"));
     const bool special = types[id] == SentencePieceModel::control || types[id] == SentencePieceModel::unknown;
     if (special || types[id] == SentencePieceModel::user_defined)
-      added.push_back({{"id", id}, {"content", tokens[id]}, {"special", special}, {"normalized", false}});
+      added.push_back({{{"id", id}, {"content", tokens[id]}, {"special", special}, {"normalized", false}}, where});
   }
-  Json tokenizer = {{"version", "1.0"}, {"model", {{"type", "BPE"}}}, {"added_tokens", std::move(added)}};
+  Json tokenizer = {{"version", "1.0"}, {"model", {{"type", "BPE"}}}};
   tokenizer["model"]["vocab"] = std::move(vocab);
   const bool add_bos =
       kind == "gpt2" ? tell_byte_level(*file, where, tokenizer) : tell_sentencepiece(*file, tokens, where, tokenizer);
@@ -137,7 +138,7 @@ TokenizerSource read_gguf_tokenizer(const fs::path& path) {
                                                           {"unk_token", "tokenizer.ggml.unknown_token_id"}};
   for (const auto& [name, key] : specials)
     if (const auto id = optional_id(*file, key, tokens.size(), where)) config[name] = tokens[*id];
-  return {std::move(tokenizer), std::move(config)};
+  return {std::move(tokenizer), {std::move(added)}, std::move(config), where};
 }
 
 }  // namespace dept

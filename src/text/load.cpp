@@ -1,4 +1,4 @@
-#include <array>
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <mutex>
@@ -10,69 +10,81 @@
 #include "text/json_fields.h"
 #include "text/pipeline.h"
 #include "text/sources.h"
+#include "text/written.h"
 
 namespace dept {
 namespace {
 
 constexpr uint64_t max_file_bytes = uint64_t{256} << 20;
-constexpr std::array<const char*, 2> side_files = {"tokenizer_config.json", "special_tokens_map.json"};
-
-// "</s>", or {"content": "</s>", ...}, or null.
-std::string special_token(const Json& json, const char* key, const std::string& where) {
-  const auto found = json.find(key);
-  if (found == json.end() || found->is_null()) return "";
-  return found->is_object() ? require<std::string>(*found, "content", str(where, ": ", key))
-                            : require<std::string>(json, key, where);
-}
-
-// Sets the ids that a side file names and nothing has named yet; a name outside the vocabulary is left unset.
-void take_specials(const Json& json, Tokenizer& tokenizer, const std::string& where) {
-  if (!json.is_object()) fail(Code::bad_input, where, "an object", kind_of(json));
+// The ids of the named special tokens; a name outside the vocabulary is left unset.
+void take_specials(const TokenizerSource& source, Tokenizer& tokenizer) {
   const std::pair<const char*, std::optional<int64_t>*> fields[] = {{"bos_token", &tokenizer.bos_id},
                                                                     {"eos_token", &tokenizer.eos_id},
                                                                     {"pad_token", &tokenizer.pad_id},
                                                                     {"unk_token", &tokenizer.unk_id}};
   for (const auto& [key, id] : fields) {
-    const std::string token = special_token(json, key, where);
-    if (!token.empty() && !id->has_value()) *id = tokenizer.token_to_id(token);
+    const std::string token = content_of(source.config.value(key, Json()), str(source.where_config, ": ", key));
+    if (!token.empty()) *id = tokenizer.token_to_id(token);
   }
 }
 
-void take_clean_up(const Json& json, Tokenizer& tokenizer, const std::string& where) {
-  const auto type = value_or<std::string>(json, "tokenizer_class", "", where);
-  if (type.rfind("Llama", 0) == 0) tokenizer.cleans_up = false;
-  tokenizer.cleans_up = value_or<bool>(json, "clean_up_tokenization_spaces", tokenizer.cleans_up, where);
+bool cleans_up(const TokenizerSource& source) {
+  const auto type = value_or<std::string>(source.config, "tokenizer_class", "", source.where_config);
+  return value_or<bool>(source.config, "clean_up_tokenization_spaces", type.rfind("Llama", 0) != 0, source.where_config);
 }
 
-// `sides` are the parsed side files that go with files[1], files[2], ...
-std::shared_ptr<const Tokenizer> build(const Json& json, const std::vector<Json>& sides, TokenizerPipeline::Files files,
-                                       const std::string& where) {
-  auto tokenizer = std::make_shared<TokenizerPipeline>(json, files, where);
-  const auto model_unk = std::exchange(tokenizer->unk_id, std::nullopt);
-  for (size_t i = 0; i < sides.size(); ++i) {
-    take_specials(sides[i], *tokenizer, str(where, ": ", files[i + 1].first));
-    take_clean_up(sides[i], *tokenizer, str(where, ": ", files[i + 1].first));
-  }
-  if (!tokenizer->unk_id) tokenizer->unk_id = model_unk;
+std::shared_ptr<TokenizerPipeline> make(const TokenizerSource& source, const std::string& where) {
+  auto tokenizer = std::make_shared<TokenizerPipeline>(source, where);
+  take_specials(source, *tokenizer);
+  tokenizer->cleans_up = cleans_up(source);
   return tokenizer;
 }
 
-std::shared_ptr<const Tokenizer> load_json(const fs::path& path) {
-  TokenizerPipeline::Files files{{"tokenizer.json", read_file(path, max_file_bytes)}};
-  std::vector<Json> sides;
-  for (const char* name : side_files) {
-    const fs::path side = path.parent_path() / name;
-    if (path.filename() != "tokenizer.json" || !fs::exists(side)) continue;
-    files.emplace_back(name, read_file(side, max_file_bytes));
-    sides.push_back(parse_json(files.back().second, side.string()));
-  }
-  const Json json = parse_json(files[0].second, path.string());
-  return build(json, sides, std::move(files), path.string());
+std::shared_ptr<const Tokenizer> make_written(TokenizerSource source, const std::string& where) {
+  auto tokenizer = make(source, where);
+  tokenizer->set_files(written_files(std::move(source), *tokenizer));
+  return tokenizer;
 }
 
-std::shared_ptr<const Tokenizer> build(const TokenizerSource& source, const std::string& where) {
-  TokenizerPipeline::Files files{{"tokenizer.json", source.tokenizer.dump()}, {"tokenizer_config.json", source.config.dump()}};
-  return build(source.tokenizer, {source.config}, std::move(files), where);
+// The side files as they are, but for a class that config.json, which does not go with them, has decided.
+TokenizerPipeline::Files side_files(const TokenizerSettings& settings) {
+  TokenizerPipeline::Files files = settings.files;
+  if (settings.class_in_config) return files;
+  const auto config =
+      std::find_if(files.begin(), files.end(), [](const auto& file) { return file.first == "tokenizer_config.json"; });
+  OrderedJson json = config == files.end() ? OrderedJson::object() : OrderedJson::parse(config->second);
+  json["tokenizer_class"] = settings.class_name.empty() ? "PreTrainedTokenizerFast" : settings.class_name;
+  if (config == files.end())
+    files.emplace_back("tokenizer_config.json", json.dump(2));
+  else
+    config->second = json.dump(2);
+  return files;
+}
+
+std::shared_ptr<const Tokenizer> load_json(const fs::path& path, TokenizerRules rules) {
+  TokenizerPipeline::Files files{{"tokenizer.json", read_file(path, max_file_bytes)}};
+  const std::string where = path.string();
+  Json json = parse_json(files[0].second, where);
+  if (!json.is_object()) fail(Code::bad_input, where, "an object", kind_of(json));
+  TokenizerSettings settings;
+  settings.where = where;
+  if (path.filename() == "tokenizer.json") settings = read_settings(path.parent_path(), json, rules);
+  const TokenizerPipeline::Files sides = side_files(settings);
+  files.insert(files.end(), sides.begin(), sides.end());
+  const bool as_it_is = settings.class_name.empty() || rules == TokenizerRules::transformers_4;
+  if (rules == TokenizerRules::transformers_4) adjust_as_4_28(settings, json);
+  auto tokenizer = make(as_it_is ? take_tokenizer(std::move(settings), std::move(json), where)
+                                 : build_tokenizer(std::move(settings), parts_of(std::move(json), where)),
+                        where);
+  tokenizer->set_files(std::move(files));
+  return tokenizer;
+}
+
+std::shared_ptr<const Tokenizer> load_vocabulary_files(const fs::path& folder, TokenizerRules rules) {
+  TokenizerSettings settings = read_settings(folder, nullptr, rules);
+  if (!settings.says_class) settings.class_name = usual_class(folder);
+  TokenizerParts parts = read_vocabulary_files(folder, settings);
+  return make_written(build_tokenizer(std::move(settings), std::move(parts)), folder.string());
 }
 
 bool has_vocabulary_files(const fs::path& folder) {
@@ -82,14 +94,14 @@ bool has_vocabulary_files(const fs::path& folder) {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
+std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path, TokenizerRules rules) {
   if (fs::is_directory(path)) {
-    if (fs::exists(path / "tokenizer.json")) return load_json(path / "tokenizer.json");
-    if (has_vocabulary_files(path)) return build(read_vocabulary_files(path), path.string());
+    if (fs::exists(path / "tokenizer.json")) return load_json(path / "tokenizer.json", rules);
+    if (has_vocabulary_files(path)) return load_vocabulary_files(path, rules);
     fail(Code::io, path.string(), "a tokenizer.json in the folder, or vocabulary files", "none");
   }
   require_readable_file(path, "tokenizer");
-  return path.extension() == ".gguf" ? build(read_gguf_tokenizer(path), path.string()) : load_json(path);
+  return path.extension() == ".gguf" ? make_written(read_gguf_tokenizer(path), path.string()) : load_json(path, rules);
 }
 
 std::string Tokenizer::decode_written(std::span<const int64_t> ids) const {

@@ -1,5 +1,7 @@
 #include "text/pipeline.h"
 
+#include <algorithm>
+
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "text/json_fields.h"
@@ -29,6 +31,13 @@ const Json& optional_member(const Json& json, const char* key) {
   static const Json null;
   const auto found = json.find(key);
   return found == json.end() ? null : *found;
+}
+
+bool truncates_start(const TokenizerSource& source) {
+  const auto side = value_or<std::string>(source.config, "truncation_side", "right", source.where_config);
+  if (side != "left" && side != "right")
+    fail(Code::bad_input, source.where_config + ": truncation_side", "left or right", quote(side));
+  return side == "left";
 }
 
 void require_utf8(std::string_view text) {
@@ -62,7 +71,8 @@ class TokenizerPipeline::Lease {
   std::unique_ptr<Scratch> scratch_;
 };
 
-TokenizerPipeline::TokenizerPipeline(const Json& json, Files files, const std::string& where) : files_(std::move(files)) {
+TokenizerPipeline::TokenizerPipeline(const TokenizerSource& source, const std::string& where) {
+  const Json& json = source.tokenizer;
   if (!json.is_object()) fail(Code::bad_input, where, "an object", kind_of(json));
   normalizer_ = make_normalizer(optional_member(json, "normalizer"), where + ": normalizer");
   pre_tokenizers_ = make_pre_tokenizers(optional_member(json, "pre_tokenizer"), where + ": pre_tokenizer");
@@ -71,11 +81,17 @@ TokenizerPipeline::TokenizerPipeline(const Json& json, Files files, const std::s
   const bool byte_level = !pre_tokenizers_.empty() && pre_tokenizers_.back()->is_byte_level() && model.contains("merges");
   if (byte_level) pre_tokenizers_.pop_back();
   model_ = make_model(model, byte_level, where + ": model");
-  added_ = std::make_unique<AddedTokens>(optional_member(json, "added_tokens"), model_->vocabulary(), normalizer_.get(),
-                                         where + ": added_tokens");
-  post_processor_ = make_post_processor(optional_member(json, "post_processor"), where + ": post_processor");
+  added_ = std::make_unique<AddedTokens>(model_->vocabulary(), normalizer_.get());
+  for (const auto& batch : source.batches) {
+    added_->begin_batch();
+    for (const TokenToAdd& token : batch) added_->add(token.token, token.where);
+  }
+  added_->finish(value_or(source.config, "split_special_tokens", false, source.where_config));
+  const auto id_of = [this](std::string_view token) { return token_to_id(token); };
+  post_processor_ = make_post_processor(optional_member(json, "post_processor"), id_of, where + ": post_processor");
   decoder_ = make_decoder(optional_member(json, "decoder"), where + ": decoder");
   unk_id = model_->unk_id();
+  truncates_start_ = truncates_start(source);
   vocab_size_ = static_cast<int64_t>(model_->vocabulary().size());
   for (const AddedToken& token : added_->tokens()) vocab_size_ += model_->vocabulary().find(token.content) == Vocabulary::absent;
 }
@@ -135,7 +151,7 @@ Ids TokenizerPipeline::finish(Ids a, Ids* b, const EncodeOptions& options) const
     if (room < 0)
       fail(Code::usage, "max_length", str("at least ", frame.specials(), ", the number of special tokens"),
            str(options.max_length));
-    truncate(a, b, room, options.truncation);
+    truncate(a, b, room, options.truncation, truncates_start_);
   }
   return frame.fill(a, b ? *b : Ids(), options.add_special_tokens);
 }
@@ -181,6 +197,20 @@ std::optional<int64_t> TokenizerPipeline::token_to_id(std::string_view token) co
 
 bool TokenizerPipeline::contains(int64_t id) const {
   return added_->find(id) != nullptr || model_->vocabulary().contains(id);
+}
+
+Json TokenizerPipeline::added_tokens() const {
+  Json out = Json::array();
+  for (const AddedToken& token : added_->tokens())
+    out.push_back({{"id", token.id},
+                   {"content", token.content},
+                   {"single_word", token.single_word},
+                   {"lstrip", token.lstrip},
+                   {"rstrip", token.rstrip},
+                   {"normalized", token.normalized},
+                   {"special", added_->is_special(token.content)}});
+  std::sort(out.begin(), out.end(), [](const Json& a, const Json& b) { return a["id"] < b["id"]; });
+  return out;
 }
 
 std::string TokenizerPipeline::id_to_token(int64_t id) const {

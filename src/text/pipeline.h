@@ -13,6 +13,7 @@
 #include "text/normalizer.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
+#include "text/sources.h"
 #include "text/word_cache.h"
 
 namespace dept {
@@ -21,8 +22,12 @@ class TokenizerPipeline : public Tokenizer {
  public:
   using Files = std::vector<std::pair<std::string, std::string>>;
 
-  /// `json` is a tokenizer.json; `files` what files() answers.
-  TokenizerPipeline(const Json& json, Files files, const std::string& where);
+  TokenizerPipeline(const TokenizerSource& source, const std::string& where);
+
+  /// What files() answers.
+  void set_files(Files files) { files_ = std::move(files); }
+  /// The added tokens as a tokenizer.json lists them.
+  Json added_tokens() const;
 
   Ids encode(std::string_view text, const EncodeOptions& options) const override;
   Ids encode_pair(std::string_view text, std::string_view pair, const EncodeOptions& options) const override;
@@ -55,6 +60,7 @@ class TokenizerPipeline : public Tokenizer {
   PostProcessor post_processor_;
   std::unique_ptr<Decoder> decoder_;
   int64_t vocab_size_ = 0;
+  bool truncates_start_ = false;
   Files files_;
 
   mutable std::mutex mutex_;

@@ -40,7 +40,17 @@ PostProcessor read_fixed(const Json& json, bool roberta, const std::string& wher
   return out;
 }
 
-Template read_template(const Json& json, const char* key, const Json& specials, const std::string& where) {
+// {"id": "</s>", "ids": [1], "tokens": ["</s>"]}
+std::vector<int64_t> read_special(const Json& json, const IdOfToken& id_of, const std::string& where) {
+  if (!json.is_object() || json.contains("ids")) return require<std::vector<int64_t>>(json, "ids", where);
+  const auto token = require<std::string>(json, "id", where);
+  const auto id = id_of(token);
+  if (!id) fail(Code::bad_input, where, str("the token ", quote(token), " in the vocabulary"), "none");
+  return {*id};
+}
+
+Template read_template(const Json& json, const char* key, const Json& specials, const IdOfToken& id_of,
+                       const std::string& where) {
   const Json& parts = member(json, key, where);
   const std::string here = str(where, ": ", key);
   constexpr size_t most_parts = 64;
@@ -56,8 +66,7 @@ Template read_template(const Json& json, const char* key, const Json& specials, 
     } else if (part.is_object() && part.contains("SpecialToken")) {
       const auto id = require<std::string>(part["SpecialToken"], "id", here);
       if (!specials.contains(id)) fail(Code::bad_input, here, "tokens that special_tokens lists", quote(id));
-      for (const int64_t token :
-           require<std::vector<int64_t>>(specials[id], "ids", str(where, ": special_tokens: ", quote(id)))) {
+      for (const int64_t token : read_special(specials[id], id_of, str(where, ": special_tokens: ", quote(id)))) {
         if (token < 0 || token > INT32_MAX)
           fail(Code::bad_input, str(where, ": special_tokens: ", quote(id)), "token ids", str(token));
         if (out.specials() == most_ids) fail(Code::bad_input, here, str("at most ", most_ids, " ids"), "more");
@@ -70,10 +79,10 @@ Template read_template(const Json& json, const char* key, const Json& specials, 
   return out;
 }
 
-PostProcessor read_templates(const Json& json, const std::string& where) {
+PostProcessor read_templates(const Json& json, const IdOfToken& id_of, const std::string& where) {
   const Json& specials = member(json, "special_tokens", where);
   if (!specials.is_object()) fail(Code::bad_input, where + ": special_tokens", "an object", kind_of(specials));
-  PostProcessor out{read_template(json, "single", specials, where), read_template(json, "pair", specials, where)};
+  PostProcessor out{read_template(json, "single", specials, id_of, where), read_template(json, "pair", specials, id_of, where)};
   if (out.single.uses_second()) fail(Code::bad_input, where + ": single", "only the sequence A", "B");
   return out;
 }
@@ -102,13 +111,13 @@ Ids Template::fill(const Ids& a, const Ids& b, bool with_specials) const {
   return out;
 }
 
-PostProcessor make_post_processor(const Json& json, const std::string& where) {
+PostProcessor make_post_processor(const Json& json, const IdOfToken& id_of, const std::string& where) {
   if (json.is_null()) return plain();
   const auto type = require<std::string>(json, "type", where);
   if (type == "ByteLevel") return plain();  // it only trims offsets
   if (type == "RobertaProcessing") return read_fixed(json, true, where);
   if (type == "BertProcessing") return read_fixed(json, false, where);
-  if (type == "TemplateProcessing") return read_templates(json, where);
+  if (type == "TemplateProcessing") return read_templates(json, id_of, where);
   if (type == "Sequence") {
     const Json& list = member(json, "processors", where);
     if (!list.is_array()) fail(Code::bad_input, where + ": processors", "a list", kind_of(list));
@@ -116,15 +125,16 @@ PostProcessor make_post_processor(const Json& json, const std::string& where) {
         static_cast<size_t>(std::count_if(list.begin(), list.end(), [](const Json& step) { return !adds_nothing(step); }));
     if (adds > 1) fail(Code::bad_input, where + ": processors", "at most one that adds tokens", str(adds));
     const auto found = std::find_if(list.begin(), list.end(), [](const Json& step) { return !adds_nothing(step); });
-    return found == list.end() ? plain() : make_post_processor(*found, where + ": processors");
+    return found == list.end() ? plain() : make_post_processor(*found, id_of, where + ": processors");
   }
   fail(Code::bad_input, where + ": type", "a post-processor that is known here", quote(type));
 }
 
-void truncate(Ids& a, Ids* b, int64_t room, Truncation how) {
+void truncate(Ids& a, Ids* b, int64_t room, Truncation how, bool at_start) {
   const auto size = [](const Ids& ids) { return static_cast<int64_t>(ids.size()); };
-  const auto cut = [](Ids& ids, int64_t length) {
-    ids.resize(static_cast<size_t>(std::min<int64_t>(length, static_cast<int64_t>(ids.size()))));
+  const auto cut = [at_start](Ids& ids, int64_t length) {
+    const auto kept = std::min<int64_t>(length, static_cast<int64_t>(ids.size()));
+    ids.erase(at_start ? ids.begin() : ids.begin() + kept, at_start ? ids.end() - kept : ids.end());
   };
   const int64_t excess = size(a) + (b ? size(*b) : 0) - room;
   if (how == Truncation::none || excess <= 0) return;

@@ -1,7 +1,10 @@
 // Post-processors: special tokens around one or two encoded texts, and cutting them to a length.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dept/base/json.h"
@@ -35,11 +38,13 @@ struct PostProcessor {
   Template single, pair;
 };
 
-/// From a "post_processor"; null gives A, and A B. Throws bad_input naming `where`.
-PostProcessor make_post_processor(const Json& json, const std::string& where);
+/// From a "post_processor"; null gives A, and A B. `id_of` gives the ids of special tokens that the template names without.
+/// Throws bad_input naming `where`.
+using IdOfToken = std::function<std::optional<int64_t>(std::string_view)>;
+PostProcessor make_post_processor(const Json& json, const IdOfToken& id_of, const std::string& where);
 
-/// Cuts `a` (and `b` when not null) so that they have at most `room` ids together, as the library does.
-/// Throws usage when only one may be cut and that is not enough, or there is no second.
-void truncate(Ids& a, Ids* b, int64_t room, Truncation how);
+/// Cuts `a` (and `b` when not null) at the end, or at the start, so that they have at most `room` ids together, as the library
+/// does. Throws usage when only one may be cut and that is not enough, or there is no second.
+void truncate(Ids& a, Ids* b, int64_t room, Truncation how, bool at_start);
 
 }  // namespace dept

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -82,6 +83,31 @@ SentencePieceModel::Piece read_piece(std::string_view bytes, const std::string& 
   return piece;
 }
 
+// A negative id is written as its two's complement in 64 bits.
+SentencePieceTraining read_training(std::string_view bytes, const std::string& where) {
+  SentencePieceTraining training;
+  Message message(bytes, where);
+  for (Field field; message.next(field);) {
+    if (field.number == 3) training.unigram = field.value == 1;
+    if (field.number == 35) training.byte_fallback = field.value != 0;
+    if (field.number == 40) training.unk_id = static_cast<int32_t>(field.value);
+    if (field.number == 41) training.bos_id = static_cast<int32_t>(field.value);
+    if (field.number == 42) training.eos_id = static_cast<int32_t>(field.value);
+    if (field.number == 45) training.unk_piece = field.bytes;
+    if (field.number == 46) training.bos_piece = field.bytes;
+    if (field.number == 47) training.eos_piece = field.bytes;
+  }
+  for (const std::string* piece : {&training.unk_piece, &training.bos_piece, &training.eos_piece})
+    if (find_invalid_utf8(*piece) != std::string_view::npos) fail(Code::bad_input, where, "valid UTF-8", quote(*piece));
+  return training;
+}
+
+void require_each_once(const SentencePieceModel& model, const std::string& where) {
+  std::unordered_set<std::string_view> known;
+  for (const auto& piece : model.pieces)
+    if (!known.insert(piece.text).second) fail(Code::bad_input, where, "each piece once", str(quote(piece.text), " twice"));
+}
+
 }  // namespace
 
 SentencePieceModel parse_sentencepiece(std::string_view bytes, const std::string& where) {
@@ -89,12 +115,14 @@ SentencePieceModel parse_sentencepiece(std::string_view bytes, const std::string
   Message message(bytes, where);
   for (Field field; message.next(field);) {
     if (field.number == 1) model.pieces.push_back(read_piece(field.bytes, str(where, ": pieces[", model.pieces.size(), "]")));
+    if (field.number == 2) model.training = read_training(field.bytes, where);
     if (field.number != 3) continue;
     Message normalizer(field.bytes, where);
     for (Field part; normalizer.next(part);)
       if (part.number == 2) model.charsmap = part.bytes;
   }
   if (model.pieces.empty()) fail(Code::bad_input, where, "a SentencePiece model with pieces", "none");
+  require_each_once(model, where);
   return model;
 }
 

@@ -31,9 +31,10 @@ class Unigram : public Model {
   std::vector<double> scores_;
   double unk_score_;
   bool byte_fallback_;
+  std::string where_;
 };
 
-Unigram::Unigram(const Json& json, const std::string& where) {
+Unigram::Unigram(const Json& json, const std::string& where) : where_(where) {
   const Json& vocab = member(json, "vocab", where);
   const std::string where_vocab = where + ": vocab";
   if (!vocab.is_array() || vocab.empty()) fail(Code::bad_input, where_vocab, "a list of pieces and scores", kind_of(vocab));
@@ -89,7 +90,7 @@ void Unigram::search(std::string_view word, std::vector<Best>& best) const {
     }
     if (!single) {
       if (!unk_id_)
-        fail(Code::bad_input, "text", "characters of the vocabulary, which has no unknown token", quote(word.substr(at, length)));
+        fail(Code::bad_input, where_, "characters of the vocabulary, which has no unknown token", quote(word.substr(at, length)));
       reach(at + length, unk_score_ + score, static_cast<int32_t>(*unk_id_), at);
     }
     at += length;

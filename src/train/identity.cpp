@@ -78,8 +78,8 @@ void note_model(OrderedJson& contents, const char* option, const std::string& na
   contents[option] = found;
 }
 
-void note_data(OrderedJson& contents, const char* option, const std::optional<std::string>& path) {
-  if (path) contents[option] = {{fs::path(*path).filename().string(), whole(*path)}};
+void note_data(OrderedJson& contents, const char* option, const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) contents[option][fs::path(path).filename().string()] = whole(path);
 }
 
 std::string digest_of(const std::vector<TextExample>& rows) {
@@ -103,7 +103,7 @@ OrderedJson deciding_options(const OptionSet& set) {
 
 OrderedJson file_contents(const TrainOptions& o) {
   OrderedJson contents = OrderedJson::object();
-  note_data(contents, "task_file", o.data.task_file);
+  if (o.data.task_file) note_data(contents, "task_file", {*o.data.task_file});
   note_data(contents, "train_file", o.data.task.train_file);
   note_data(contents, "validation_file", o.data.task.validation_file);
   note_data(contents, "test_file", o.data.task.test_file);

@@ -161,7 +161,7 @@ Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
   data.task = load_task(o.data, o.schedule.seed, splits_of(o.output), head);
   data.contents = row_contents(o.data, data.task);
   check_metrics(o, data.task, head);
-  pipeline.tokenizer = load_model_tokenizer(o.model);
+  pipeline.tokenizer = load_model_tokenizer(o.model, o.data.original_quirks);
   pipeline.rules = encode_rules(info, *pipeline.tokenizer, o.data, parse_delta_alignment(o.adapter.delta_alignment),
                                 semantics_for(o.model, o.data, o.output.do_train));
   pipeline.rules.head = head;

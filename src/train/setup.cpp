@@ -167,9 +167,10 @@ void check_output_folder(const fs::path& folder) {
   if (!can_make_folder(folder)) fail(Code::io, "output_dir", "a folder that can be written", quote(folder.string()));
 }
 
-std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options) {
-  if (options.tokenizer_name.empty()) return load_tokenizer(options.path());
-  return load_tokenizer(options.tokenizer_path.empty() ? options.tokenizer_name : options.tokenizer_path);
+std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options, bool original_quirks) {
+  const auto rules = original_quirks ? TokenizerRules::transformers_4 : TokenizerRules::transformers_5;
+  if (options.tokenizer_name.empty()) return load_tokenizer(options.path(), rules);
+  return load_tokenizer(options.tokenizer_path.empty() ? options.tokenizer_name : options.tokenizer_path, rules);
 }
 
 Semantics semantics_for(const ModelOptions& model, const DataOptions& data, bool trains) {
@@ -237,7 +238,7 @@ void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo&
 Pipeline prepare_pipeline(const ModelOptions& options, const DataOptions& data) {
   const ModelInfo info = check_model(options);
   Pipeline pipeline;
-  pipeline.tokenizer = load_model_tokenizer(options);
+  pipeline.tokenizer = load_model_tokenizer(options, data.original_quirks);
   pipeline.weights = no_adapter(info.input_width());
   pipeline.rules = encode_rules(info, *pipeline.tokenizer, data, DeltaAlignment::end, semantics_for(options, data, false));
   if (!options.peft_model_id.empty()) {

@@ -53,8 +53,12 @@ class Tokenizer {
   std::vector<Ids> encode_batch(std::span<const std::string> texts, const EncodeOptions& options, int threads) const;
 };
 
+/// Whose tokenizer a model's files make: that of AutoTokenizer in transformers 5.17, or in 4.28, on which the original ran. They
+/// differ in what a tokenizer's class changes of a tokenizer.json (5.17 much, 4.28 little) and in how a spiece.model is told.
+enum class TokenizerRules { transformers_5, transformers_4 };
+
 /// A folder with tokenizer.json or else a family's vocabulary files (spiece.model, tokenizer.model, vocab.json and merges.txt,
 /// vocab.txt), a tokenizer.json, or a .gguf file. Throws io or bad_input.
-std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path);
+std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path, TokenizerRules rules = TokenizerRules::transformers_5);
 
 }  // namespace dept

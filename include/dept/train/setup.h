@@ -57,7 +57,7 @@ void check_output_folder(const fs::path& folder);
 void check_free_space(const fs::path& folder, double bytes);
 
 /// Reads the tokenizer of the model, or the one named besides.
-std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options);
+std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options, bool original_quirks);
 
 /// Whose rules a command follows: the original's under --original_quirks and, where nothing is trained, with a decomposed adapter
 /// of its.

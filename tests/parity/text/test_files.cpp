@@ -1,4 +1,5 @@
-// Tokenizers without a tokenizer.json against transformers, sentencepiece and tokenizers (tests/parity/make/text_files.py).
+// Tokenizers without a tokenizer.json against transformers, sentencepiece and tokenizers (tests/parity/make/text_files.py), and
+// the tokenizer.json that is written of them against that of the libraries (text_written.py).
 #include <gtest/gtest.h>
 
 #include "dept/base/text.h"
@@ -7,6 +8,25 @@
 
 namespace dept {
 namespace {
+
+// A vocabulary or merges by the digest of its lines.
+Json digest_of(std::vector<std::string> lines) {
+  char out[9];
+  std::snprintf(out, sizeof out, "%08x", digest(join(lines, "\n")));
+  return out;
+}
+
+void digest_model(Json& model) {
+  std::vector<std::string> tokens(model["vocab"].size()), merges;
+  for (const auto& [key, value] : model["vocab"].items())
+    value.is_array() ? void(tokens[std::stoul(key)] = value[0]) : void(tokens[value.get<size_t>()] = key);
+  model["vocab"] = digest_of(tokens);
+  if (!model.contains("merges")) return;
+  for (const Json& merge : model["merges"])
+    merges.push_back(merge.is_string() ? merge.get<std::string>()
+                                       : str(merge[0].get<std::string>(), " ", merge[1].get<std::string>()));
+  model["merges"] = digest_of(merges);
+}
 
 class Files : public testing::TestWithParam<const char*> {};
 
@@ -35,6 +55,16 @@ TEST_P(Files, AgreesWithTheFamilysLibrary) {
   const auto again = load_tokenizer(scratch.path());
   EXPECT_EQ(again->eos_id, tokenizer->eos_id);
   for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(again->encode(strings[i]), tokenizer->encode(strings[i]));
+}
+
+TEST_P(Files, AreWrittenAsTheLibrariesWriteThem) {
+  const auto files = load_tokenizer(text_data() / "files" / GetParam())->files();
+  ASSERT_EQ(files.size(), 2u);
+  Json written = parse_json(files[0].second, files[0].first);
+  digest_model(written["model"]);
+  const Json expected = read_json(text_data() / "files" / "written.json")[GetParam()];
+  EXPECT_EQ(written, expected) << Json::diff(expected, written).dump(1);
+  EXPECT_EQ(parse_json(files[1].second, files[1].first)["tokenizer_class"], "PreTrainedTokenizerFast");
 }
 
 INSTANTIATE_TEST_SUITE_P(Text, Files,

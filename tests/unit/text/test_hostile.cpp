@@ -70,6 +70,7 @@ TEST_F(Hostile, Unigrams) {
   EXPECT_THAT(refused(unigram(R"([["a",0]])", R"(,"unk_id":-1)")), HasSubstr("received -1"));
   const auto tokenizer = load(unigram(R"([["a",0]])"));
   EXPECT_THAT(error_of(Code::bad_input, [&] { tokenizer->encode("ab"); }), HasSubstr("no unknown token, received \"b\""));
+  EXPECT_THAT(error_of(Code::bad_input, [&] { tokenizer->encode("ab"); }), HasSubstr("t.json: model]"));
 }
 
 TEST_F(Hostile, Parts) {

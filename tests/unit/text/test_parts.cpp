@@ -95,12 +95,12 @@ TEST(Loading, SpecialIdsComeFromTheFilesAround) {
   scratch.write("special_tokens_map.json", R"({"eos_token":{"content":"a","lstrip":false},"pad_token":"p","bos_token":null})");
   scratch.write("tokenizer_config.json", R"({"eos_token":"e","unk_token":"gone"})");
   const auto tokenizer = load_tokenizer(scratch.path());
-  EXPECT_EQ(tokenizer->eos_id, 2);  // the config's word comes first
+  EXPECT_EQ(tokenizer->eos_id, 0);  // special_tokens_map.json's word holds, as in transformers
   EXPECT_EQ(tokenizer->pad_id, 3);
   EXPECT_EQ(tokenizer->bos_id, std::nullopt);
-  EXPECT_EQ(tokenizer->unk_id, 1);
+  EXPECT_EQ(tokenizer->unk_id, 4);  // a special token that the vocabulary does not have is added
   EXPECT_EQ(tokenizer->files().size(), 3u);
-  EXPECT_EQ(tokenizer->vocab_size(), 4);
+  EXPECT_EQ(tokenizer->vocab_size(), 5);
   scratch.write("tokenizer_config.json", R"({"eos_token":5})");
   EXPECT_THAT(error_of(Code::bad_input, [&] { load_tokenizer(scratch.path()); }), testing::HasSubstr("eos_token"));
 }

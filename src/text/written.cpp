@@ -1,0 +1,55 @@
+#include "text/written.h"
+
+namespace dept {
+namespace {
+
+void set_missing(Json& json, std::initializer_list<std::pair<const char*, Json>> fields) {
+  for (const auto& [name, value] : fields)
+    if (!json.contains(name)) json[name] = value;
+}
+
+// The ids of the special tokens that the template names.
+void fill_template(Json& processor, const TokenizerPipeline& tokenizer) {
+  if (!processor.is_object()) return;
+  for (Json& special : processor["special_tokens"]) special["ids"] = {*tokenizer.token_to_id(special["id"].get<std::string>())};
+}
+
+void fill_model(Json& model) {
+  if (model["type"] != "BPE") return;
+  set_missing(model, {{"dropout", nullptr},
+                      {"unk_token", nullptr},
+                      {"continuing_subword_prefix", nullptr},
+                      {"end_of_word_suffix", nullptr},
+                      {"fuse_unk", false},
+                      {"byte_fallback", false},
+                      {"ignore_merges", false}});
+}
+
+Json config_of(TokenizerSource source, const TokenizerPipeline& tokenizer) {
+  Json& config = source.config;
+  for (const char* name : special_names)
+    if (config.contains(name) && config[name].is_object()) config[name] = config[name]["content"];
+  for (const char* key : {"added_tokens_decoder", "add_bos_token", "add_eos_token"}) config.erase(key);
+  config["tokenizer_class"] = "PreTrainedTokenizerFast";
+  config["clean_up_tokenization_spaces"] = tokenizer.cleans_up;
+  return config;
+}
+
+}  // namespace
+
+TokenizerPipeline::Files written_files(TokenizerSource source, const TokenizerPipeline& tokenizer) {
+  Json& json = source.tokenizer;
+  json["added_tokens"] = tokenizer.added_tokens();
+  set_missing(json, {{"truncation", nullptr},
+                     {"padding", nullptr},
+                     {"normalizer", nullptr},
+                     {"pre_tokenizer", nullptr},
+                     {"post_processor", nullptr},
+                     {"decoder", nullptr}});
+  fill_template(json["post_processor"], tokenizer);
+  fill_model(json["model"]);
+  const std::string text = json.dump();
+  return {{"tokenizer.json", text}, {"tokenizer_config.json", config_of(std::move(source), tokenizer).dump()}};
+}
+
+}  // namespace dept
