@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/arithmetic.h"
 #include "models/decoder.h"
 #include "models/head.h"
 

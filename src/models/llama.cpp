@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "models/arithmetic.h"
 #include "models/decoder.h"
 #include "models/head.h"
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/arithmetic.h"
 #include "models/head.h"
 #include "models/t5_blocks.h"
 

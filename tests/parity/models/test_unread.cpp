@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "dept/tensorio/gguf.h"
 #include "support.h"
 #include "unit/tensorio/build.h"
 
