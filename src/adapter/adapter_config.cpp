@@ -75,7 +75,7 @@ AdapterTask task_from_json(const Json& json, const std::string& where) {
                                    {"dtype", &task.dtype}})
     *field = value_or<std::string>(json, key, *field, where);
   check_choice(task.predict_by, {"generate", "score"}, where + ": predict_by");
-  if (!task.dtype.empty()) check_choice(task.dtype, {"fp32", "bf16", "auto", "int8"}, where + ": dtype");
+  check_choice(task.dtype, {"fp32", "bf16", "auto", "int8"}, where + ": dtype");
   task.truncate_head = value_or<bool>(json, "truncate_head", task.truncate_head, where);
   task.generation_max_length = count_or(json, "generation_max_length", task.generation_max_length, where);
   task.generation_num_beams = count_or(json, "generation_num_beams", task.generation_num_beams, where);
@@ -220,16 +220,25 @@ Json original_json(const AdapterConfig& config, bool with_delta) {
   return json;
 }
 
+// Of how it answers only what is not the default.
 OrderedJson task_json(const AdapterTask& task) {
-  OrderedJson json = {{"source_template", task.source_template}, {"text_column", task.text_column},
-                      {"label_column", task.label_column},       {"causal_suffix", task.causal_suffix},
-                      {"truncate_head", task.truncate_head},     {"labels", task.labels},
-                      {"label_words", task.label_words},         {"predict_by", task.predict_by}};
-  if (!task.text_pair_column.empty()) json["text_pair_column"] = task.text_pair_column;
-  json["generation_max_length"] = task.generation_max_length;
-  json["generation_num_beams"] = task.generation_num_beams;
+  const AdapterTask standard;
+  OrderedJson json = {{"source_template", task.source_template},
+                      {"causal_suffix", task.causal_suffix},
+                      {"labels", task.labels},
+                      {"label_words", task.label_words}};
+  const auto tell = [&](const char* name, const auto& value, const auto& default_value) {
+    if (value != default_value) json[name] = value;
+  };
+  tell("text_column", task.text_column, standard.text_column);
+  tell("text_pair_column", task.text_pair_column, standard.text_pair_column);
+  tell("label_column", task.label_column, standard.label_column);
+  tell("truncate_head", task.truncate_head, standard.truncate_head);
+  tell("predict_by", task.predict_by, standard.predict_by);
+  tell("generation_max_length", task.generation_max_length, standard.generation_max_length);
+  tell("generation_num_beams", task.generation_num_beams, standard.generation_num_beams);
   if (task.max_new_tokens) json["max_new_tokens"] = *task.max_new_tokens;
-  if (!task.dtype.empty()) json["dtype"] = task.dtype;
+  tell("dtype", task.dtype, standard.dtype);
   return json;
 }
 
@@ -238,7 +247,7 @@ OrderedJson to_json(const AdapterConfig& config) {
   json["peft_type"] = to_string(config.peft_type);
   json["task_type"] = text_or_null(config.task_type);
   json["base_model_name_or_path"] = text_or_null(config.base_model_name_or_path);
-  json["revision"] = text_or_null(config.revision);
+  if (!config.revision.empty()) json["revision"] = config.revision;
   json["tokenizer_name_or_path"] = text_or_null(config.tokenizer_name_or_path);
   json["inference_mode"] = config.inference_mode;
   json["num_virtual_tokens"] = config.num_virtual_tokens;

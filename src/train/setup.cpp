@@ -33,7 +33,7 @@ void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& 
 }
 
 void adopt_dtype(const AdapterConfig& config, ModelOptions& model, const OptionSet& set) {
-  if (config.task.dtype.empty()) return;
+  if (config.original()) return;
   for (const char* name : {"dtype", "bf16", "backbone_dtype", "quantization"})
     if (set.given(name)) return;
   model.dtype = config.task.dtype;

@@ -37,7 +37,7 @@ struct AdapterTask {
   std::string predict_by = "generate";
   int64_t generation_max_length = 20, generation_num_beams = 1;
   std::optional<int64_t> max_new_tokens;
-  std::string dtype;  ///< empty means not told
+  std::string dtype = "fp32";
 };
 
 /// adapter_config.json.

@@ -120,7 +120,9 @@ TEST(AdapterFileGolden, WritesWhatPeftWasSeenToRead) {
   config.base_model_name_or_path = "tiny-llama";
   config.tokenizer_name_or_path = "tiny-llama";
   config.task_type = "CAUSAL_LM";
-  config.task = {"{text}", " Label :", {"0", "1"}, {" negative", " positive"}};
+  config.task.causal_suffix = " Label :";
+  config.task.labels = {"0", "1"};
+  config.task.label_words = {" negative", " positive"};
   const at::Tensor prompt = (at::arange(48, at::kFloat) / 8 - 3).view({1, 3, 16});
   const fs::path written = fs::path(testing::TempDir()) / "dept_to_peft";
   fs::create_directories(written);

@@ -32,7 +32,10 @@ class AdapterFile : public testing::Test {
     config_.lora_alpha = 2.5;
     config_.delta_alignment = DeltaAlignment::start;
     config_.base_model_name_or_path = "some/model";
-    config_.task = {"{text} {more}", " Label :", {"neg", "pos"}, {" negative", " positive"}};
+    config_.task.source_template = "{text} {more}";
+    config_.task.causal_suffix = " Label :";
+    config_.task.labels = {"neg", "pos"};
+    config_.task.label_words = {" negative", " positive"};
     weights_ = {{at::randn({2, 5, 8}), at::randn({2, 12, 3}), at::randn({2, 3, 8})}};
   }
   void TearDown() override { fs::remove_all(folder_); }
@@ -73,6 +76,45 @@ TEST_F(AdapterFile, ComesBackAsItWasSaved) {
   EXPECT_EQ(config.task.causal_suffix, " Label :");
   EXPECT_EQ(config.task.labels, config_.task.labels);
   EXPECT_EQ(config.task.label_words, config_.task.label_words);
+}
+
+TEST_F(AdapterFile, HowItAnswersComesBack) {
+  AdapterTask& task = config_.task;
+  task.text_column = "sentence";
+  task.text_pair_column = "more";
+  task.label_column = "verdict";
+  task.truncate_head = true;
+  task.predict_by = "score";
+  task.generation_max_length = 7;
+  task.generation_num_beams = 3;
+  task.max_new_tokens = 5;
+  task.dtype = "bf16";
+  config_.revision = "v2";
+  save_adapter(folder_, config_, weights_);
+  const AdapterConfig config = read_adapter_config(folder_);
+  EXPECT_EQ(config.task.text_column, "sentence");
+  EXPECT_EQ(config.task.text_pair_column, "more");
+  EXPECT_EQ(config.task.label_column, "verdict");
+  EXPECT_TRUE(config.task.truncate_head);
+  EXPECT_EQ(config.task.predict_by, "score");
+  EXPECT_EQ(config.task.generation_max_length, 7);
+  EXPECT_EQ(config.task.generation_num_beams, 3);
+  EXPECT_EQ(config.task.max_new_tokens, 5);
+  EXPECT_EQ(config.task.dtype, "bf16");
+  EXPECT_EQ(config.revision, "v2");
+}
+
+TEST_F(AdapterFile, RefusesAnAnswerThatNobodyCanGive) {
+  save_adapter(folder_, config_, weights_);
+  for (const auto& [name, value] :
+       {std::pair<const char*, Json>{"predict_by", "guess"}, {"dtype", "fp8"}, {"generation_max_length", 0}}) {
+    Json task = read_json(folder_ / "adapter_config.json")["task"];
+    task[name] = value;
+    edit("task", task);
+    EXPECT_THAT(error(), HasSubstr(std::string("task: ") + name));
+    task.erase(name);
+    edit("task", task);
+  }
 }
 
 TEST_F(AdapterFile, RankZeroAndNoPromptComeBack) {
