@@ -132,14 +132,12 @@ std::string usual_class(const fs::path& folder) {
 }
 
 TokenizerParts read_vocabulary_files(const fs::path& folder, const TokenizerSettings& settings) {
-  const bool has_byte_pairs = fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt");
-  const fs::path pieces = sentencepiece_file(folder), words = folder / "vocab.txt";
   const std::string& type = settings.class_name;
-  if (type == "BertTokenizer" && fs::exists(words)) return read_word_pieces(words);
-  if (has_byte_pairs && !type.empty() && type != "T5Tokenizer" && type != "AlbertTokenizer" && type != "LlamaTokenizer")
-    return read_byte_pairs(folder);
-  if (fs::exists(pieces)) return read_sentencepiece(pieces, settings);
-  fail(Code::bad_input, settings.where_class, str("a class for the vocabulary files of ", folder.string()), quote(type));
+  if (type == "BertTokenizer") return read_word_pieces(folder / "vocab.txt");
+  const fs::path pieces = sentencepiece_file(folder);
+  const bool of_pieces = type.empty() || type == "T5Tokenizer" || type == "AlbertTokenizer" || type == "LlamaTokenizer";
+  if (of_pieces || (fs::exists(pieces) && !fs::exists(folder / "vocab.json"))) return read_sentencepiece(pieces, settings);
+  return read_byte_pairs(folder);
 }
 
 }  // namespace dept
