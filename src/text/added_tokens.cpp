@@ -58,7 +58,7 @@ void AddedTokens::add(const Json& entry, const std::string& where) {
   tokens_[index] = std::move(token);
 }
 
-void AddedTokens::finish(bool split_special) {
+void AddedTokens::finish(bool split_special, bool as_written) {
   std::vector<std::pair<std::string_view, int32_t>> keys[2];
   for (size_t i = 0; i < tokens_.size(); ++i) {
     const bool normalized = tokens_[i].normalized;
@@ -72,6 +72,7 @@ void AddedTokens::finish(bool split_special) {
     matcher.trie = Trie(std::move(keys[normalized]));
   }
   split_special_ = split_special;
+  as_written_ = as_written;
 }
 
 // Leftmost, then longest. A match that must stand alone and does not is passed over as a whole.
@@ -122,7 +123,8 @@ const AddedToken* AddedTokens::find(int64_t id) const {
 }
 
 std::string_view AddedTokens::spelling(int64_t id) const {
-  return spellings_[by_id_.at(id)];
+  const int32_t index = by_id_.at(id);
+  return as_written_ ? tokens_[index].content : spellings_[index];
 }
 
 bool AddedTokens::is_special(std::string_view spelling) const {

@@ -39,8 +39,9 @@ class AddedTokens {
   /// for two traits: what has been special stays special, and what has been normalised is spelled so when decoding. Throws
   /// bad_input naming `where`.
   void add(const Json& token, const std::string& where);
-  /// Ends the adding. With `split_special` special tokens in a text are text.
-  void finish(bool split_special);
+  /// Ends the adding. With `split_special` special tokens in a text are text. With `as_written` decoding spells normalised tokens
+  /// as they are listed, as the library did until its version 0.22.
+  void finish(bool split_special, bool as_written);
 
   const std::vector<AddedToken>& tokens() const { return tokens_; }
   /// Cuts raw text at the tokens that match it as it stands, and normalised text at the others; appends to `out`.
@@ -69,7 +70,7 @@ class AddedTokens {
   std::vector<std::string> spellings_;
   std::vector<bool> ever_special_;
   int64_t next_id_ = 0;
-  bool split_special_ = false;
+  bool split_special_ = false, as_written_ = false;
   Matcher raw_, normalized_;
 };
 

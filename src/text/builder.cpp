@@ -60,9 +60,11 @@ Json frames(const std::vector<std::string>& single, const std::vector<std::strin
 // The special tokens by name, then those under names of their own.
 std::vector<Json> named_tokens(const TokenizerSettings& settings) {
   std::vector<Json> out;
-  for (const char* name : special_names) out.push_back(settings.config.value(name, Json()));
-  for (const auto& [name, token] : settings.named) out.push_back(token);
-  std::erase_if(out, [&](const Json& token) { return content_of(token, settings.where).empty(); });
+  const auto put = [&](const Json& token, const std::string& name) {
+    if (!content_of(token, str(settings.where, ": ", name)).empty()) out.push_back(token);
+  };
+  for (const char* name : special_names) put(settings.config.value(name, Json()), name);
+  for (const auto& [name, token] : settings.named) put(token, name);
   return out;
 }
 
@@ -186,6 +188,7 @@ TokenizerSource Builder::finish() {
   }
   source.config = std::move(settings_.config);
   source.where_config = settings_.where;
+  source.rules = settings_.rules;
   return source;
 }
 
@@ -433,6 +436,7 @@ TokenizerSource take_tokenizer(TokenizerSettings settings, Json tokenizer, const
   source.tokenizer = std::move(tokenizer);
   source.config = std::move(settings.config);
   source.where_config = settings.where;
+  source.rules = settings.rules;
   return source;
 }
 

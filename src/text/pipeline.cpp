@@ -86,7 +86,8 @@ TokenizerPipeline::TokenizerPipeline(const TokenizerSource& source, const std::s
     added_->begin_batch();
     for (const TokenToAdd& token : batch) added_->add(token.token, token.where);
   }
-  added_->finish(value_or(source.config, "split_special_tokens", false, source.where_config));
+  added_->finish(value_or(source.config, "split_special_tokens", false, source.where_config),
+                 source.rules == TokenizerRules::transformers_4);
   const auto id_of = [this](std::string_view token) { return token_to_id(token); };
   post_processor_ = make_post_processor(optional_member(json, "post_processor"), id_of, where + ": post_processor");
   decoder_ = make_decoder(optional_member(json, "decoder"), where + ": decoder");

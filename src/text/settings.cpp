@@ -92,18 +92,27 @@ void require_tokens(const Json& json, const std::string& where) {
     if (content_of(token, where).empty()) fail(Code::bad_input, where, "tokens", kind_of(token));
 }
 
+// A side file with its keys in their order.
+OrderedJson ordered(const TokenizerSettings& settings, std::string_view name) {
+  const auto found =
+      std::find_if(settings.files.begin(), settings.files.end(), [&](const auto& file) { return file.first == name; });
+  return found == settings.files.end() ? OrderedJson::object() : OrderedJson::parse(found->second);
+}
+
 using Named = std::vector<std::pair<std::string, Json>>;
 
-// Tokens under names of their own: keys that end in _token, and an object in place of the list of further tokens.
-Named take_named(Json& config, const std::string& where) {
+// Tokens under names of their own: keys that end in _token, and an object in place of the list of further tokens. They are
+// numbered in the order of the file, which `ordered` has.
+Named take_named(Json& config, const OrderedJson& ordered, const std::string& where) {
   Named out;
-  for (const auto& [key, value] : config.items())
+  for (const auto& [key, value] : ordered.items())
     if (key.ends_with("_token") && !is_special_name(key) &&
         (value.is_string() || (value.is_object() && value.contains("content"))))
       out.emplace_back(key, value);
-  for (const char* key : {"model_specific_special_tokens", "extra_special_tokens"}) {
-    if (!config.contains(key) || !config[key].is_object()) continue;
-    for (const auto& [name, token] : config[key].items()) out.emplace_back(name, token);
+  for (const char* key : {"model_specific_special_tokens", "extra_special_tokens", "additional_special_tokens"}) {
+    const auto found = ordered.find(key);
+    if (found == ordered.end() || !found->is_object()) continue;
+    for (const auto& [name, token] : found->items()) out.emplace_back(name, token);
     config.erase(key);
   }
   for (const auto& [name, token] : out) {
@@ -192,8 +201,8 @@ TokenizerSettings read_settings(const fs::path& folder, const Json& tokenizer, T
     config.erase("add_bos_token");
     config.erase("add_eos_token");
   }
+  settings.named = take_named(config, ordered(settings, "tokenizer_config.json"), settings.where);
   rename_extra(config);
-  settings.named = take_named(config, settings.where);
   Json map = read_side_file(folder, "special_tokens_map.json", settings);
   const Json added = read_side_file(folder, "added_tokens.json", settings);
   Listed listed;
@@ -204,7 +213,7 @@ TokenizerSettings read_settings(const fs::path& folder, const Json& tokenizer, T
   } else {
     const std::string where_map = (folder / "special_tokens_map.json").string();
     merge_special_tokens_map(std::move(map), config, where_map);
-    settings.named = joined(take_named(config, where_map), settings.named);
+    settings.named = joined(take_named(config, ordered(settings, "special_tokens_map.json"), where_map), settings.named);
     settings.extra = take_list(config, "extra_special_tokens", settings.where);
     settings.where_listed = (folder / (added.empty() ? "tokenizer.json" : "added_tokens.json")).string();
     list_added_tokens_file(added, settings.where_listed, settings, listed);

@@ -22,6 +22,7 @@ struct TokenizerSource {
       batches;                   ///< added one batch after the other: each numbers its new tokens from the highest id
   Json config = Json::object();  ///< the named special tokens, and what else a tokenizer_config.json says
   std::string where_config;      ///< where errors about it are
+  TokenizerRules rules = TokenizerRules::transformers_5;
 };
 
 /// How a SentencePiece model was trained: its trainer_spec, with the defaults of sentencepiece_model.proto.

@@ -69,10 +69,14 @@ void rename_pieces(const TokenizerSettings& settings, Json& vocabulary) {
   }
 }
 
+bool scores_pieces(const std::string& class_name) {
+  return class_name == "T5Tokenizer" || class_name == "AlbertTokenizer";
+}
+
 TokenizerParts read_sentencepiece(const fs::path& path, const TokenizerSettings& settings) {
   const SentencePieceModel model = parse_sentencepiece(read_file(path, max_file_bytes), path.string());
   const std::string& type = settings.class_name;
-  const bool unigram = type.empty() ? model.training.unigram : type == "T5Tokenizer" || type == "AlbertTokenizer";
+  const bool unigram = type.empty() ? model.training.unigram : scores_pieces(type);
   TokenizerParts parts = unigram ? scored_pieces(model) : merged_pieces(model);
   parts.charsmap = encode_base64(model.charsmap);
   parts.pieces = tokens_of(model);
@@ -119,8 +123,9 @@ TokenizerParts read_word_pieces(const fs::path& path) {
   return parts;
 }
 
-fs::path sentencepiece_file(const fs::path& folder) {
-  return fs::exists(folder / "spiece.model") ? folder / "spiece.model" : folder / "tokenizer.model";
+fs::path sentencepiece_file(const fs::path& folder, const std::string& class_name) {
+  const fs::path own = folder / "spiece.model";
+  return scores_pieces(class_name) && fs::exists(own) ? own : folder / "tokenizer.model";
 }
 
 }  // namespace
@@ -132,14 +137,12 @@ std::string usual_class(const fs::path& folder) {
 }
 
 TokenizerParts read_vocabulary_files(const fs::path& folder, const TokenizerSettings& settings) {
-  const bool has_byte_pairs = fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt");
-  const fs::path pieces = sentencepiece_file(folder), words = folder / "vocab.txt";
   const std::string& type = settings.class_name;
-  if (type == "BertTokenizer" && fs::exists(words)) return read_word_pieces(words);
-  if (has_byte_pairs && !type.empty() && type != "T5Tokenizer" && type != "AlbertTokenizer" && type != "LlamaTokenizer")
-    return read_byte_pairs(folder);
-  if (fs::exists(pieces)) return read_sentencepiece(pieces, settings);
-  fail(Code::bad_input, settings.where_class, str("a class for the vocabulary files of ", folder.string()), quote(type));
+  if (type == "BertTokenizer") return read_word_pieces(folder / "vocab.txt");
+  const fs::path pieces = sentencepiece_file(folder, type);
+  const bool of_pieces = type.empty() || type == "LlamaTokenizer" || scores_pieces(type);
+  if (of_pieces || (fs::exists(pieces) && !fs::exists(folder / "vocab.json"))) return read_sentencepiece(pieces, settings);
+  return read_byte_pairs(folder);
 }
 
 }  // namespace dept

@@ -11,21 +11,31 @@
 namespace dept {
 namespace {
 
-std::vector<Json> combinations(const std::string& name) {
+struct Combination {
+  Json json;
+  OrderedJson files;  // with the keys in their order
+};
+
+void PrintTo(const Combination& combination, std::ostream* out) {
+  *out << combination.json["name"];
+}
+
+std::vector<Combination> combinations(const std::string& name) {
   std::ifstream file(text_data() / name);
-  std::vector<Json> out;
-  for (std::string line; std::getline(file, line);) out.push_back(parse_json(line, name));
+  std::vector<Combination> out;
+  for (std::string line; std::getline(file, line);) out.push_back({parse_json(line, name), OrderedJson::parse(line)["files"]});
   return out;
 }
 
-void put(const Json& combination, const fs::path& folder) {
-  fs::copy(text_data() / combination["vocabulary"].get<std::string>(), folder, fs::copy_options::overwrite_existing);
+void put(const Combination& given, const fs::path& folder) {
+  const Json& combination = given.json;
+  fs::copy(text_data() / combination["vocabulary"].get<std::string>(), folder, fs::copy_options::recursive);
   if (!combination["changes"].empty()) {
     Json tokenizer = read_json(folder / "tokenizer.json");
     for (const auto& [pointer, value] : combination["changes"].items()) tokenizer[Json::json_pointer(pointer)] = value;
     write_atomic(folder / "tokenizer.json", tokenizer.dump());
   }
-  for (const auto& [name, content] : combination["files"].items())
+  for (const auto& [name, content] : given.files.items())
     content.is_null() ? void(fs::remove(folder / name)) : write_atomic(folder / name, content.dump());
 }
 
@@ -55,6 +65,7 @@ void expect_equal(const Tokenizer& tokenizer, const Json& expected, const String
   EXPECT_EQ(tokenizer.decode(special_ids, true), expected["special_text"]);
   EXPECT_EQ(tokenizer.decode(special_ids, false), expected["special_all"]);
   for (size_t i = 0; i < expected["digests"].size(); ++i) {
+    if (expected["digests"][i] == "") continue;
     const std::string text = strings[expected["first"].get<uint64_t>() + i];
     const Ids ids = tokenizer.encode(text);
     EXPECT_EQ(digest(ids), std::stoul(expected["digests"][i].get<std::string>(), nullptr, 16)) << quote(text, 500);
@@ -63,23 +74,23 @@ void expect_equal(const Tokenizer& tokenizer, const Json& expected, const String
   }
 }
 
-void expect_equal_and_saved(const Json& combination, TokenizerRules rules) {
+void expect_equal_and_saved(const Combination& combination, TokenizerRules rules) {
   const Scratch scratch;
   const Strings strings;
   const fs::path folder = scratch / "model", saved = scratch / "saved";
   fs::create_directories(folder);
   put(combination, folder);
   const auto tokenizer = load_tokenizer(folder, rules);
-  expect_equal(*tokenizer, combination, strings);
+  expect_equal(*tokenizer, combination.json, strings);
   // What is saved beside an adapter is the same tokenizer, without the model's config.json.
   fs::create_directories(saved);
   for (const auto& [name, bytes] : tokenizer->files()) write_atomic(saved / name, bytes);
   SCOPED_TRACE("as saved");
-  expect_equal(*load_tokenizer(saved, rules), combination, strings);
+  expect_equal(*load_tokenizer(saved, rules), combination.json, strings);
 }
 
-class Auto : public testing::TestWithParam<Json> {};
-class Original : public testing::TestWithParam<Json> {};
+class Auto : public testing::TestWithParam<Combination> {};
+class Original : public testing::TestWithParam<Combination> {};
 
 TEST_P(Auto, AgreesWithTransformers) {
   expect_equal_and_saved(GetParam(), TokenizerRules::transformers_5);
@@ -89,8 +100,8 @@ TEST_P(Original, AgreesWithItsTransformers) {
   expect_equal_and_saved(GetParam(), TokenizerRules::transformers_4);
 }
 
-std::string name_of(const testing::TestParamInfo<Json>& info) {
-  return info.param["name"].get<std::string>();
+std::string name_of(const testing::TestParamInfo<Combination>& info) {
+  return info.param.json["name"].get<std::string>();
 }
 
 INSTANTIATE_TEST_SUITE_P(Text, Auto, testing::ValuesIn(combinations("auto.jsonl")), name_of);
