@@ -182,10 +182,12 @@ std::string yaml_text(const std::optional<T>& value) {
   return value ? yaml_text(*value) : "null";
 }
 
-// A single value of a list whose values may hold commas, as a list of one.
+// A single value of a list whose values may hold commas, as a list of one; null as none, as a file that is not there.
 OptionValue as_given(const Option& option, const OptionValue& value) {
+  if (option.commas) return value;
+  if (value.kind == Kind::null) return {Kind::list, {}, {}};
   const bool single = value.kind == Kind::plain || value.kind == Kind::quoted;
-  return option.commas || !single ? value : OptionValue{Kind::list, {}, {value}};
+  return single ? OptionValue{Kind::list, {}, {value}} : value;
 }
 
 struct KindNames {

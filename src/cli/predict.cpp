@@ -45,7 +45,7 @@ void describe(PredictOptions& o, OptionSet& set) {
   describe(o.data, set);
   describe(o.evaluation, set);
   set.leave_out({"Evaluation while training", "predict_with_generate", "prediction_loss_only", "k_shot_examples", "train_file",
-                 "validation_file", "label_column", "metrics", "max_train_samples", "max_eval_samples"},
+                 "validation_file", "validation_split", "label_column", "metrics", "max_train_samples", "max_eval_samples"},
                 {}, "dept predict trains and judges nothing");
   set.section("Input and output");
   set.add("input", o.input, "file of texts: .csv, .tsv, .parquet, .json, .jsonl or .txt (default: stdin, JSON or plain text)");

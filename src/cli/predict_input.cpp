@@ -34,7 +34,7 @@ std::vector<TextExample> load_rows(const PredictSource& s) {
 
 std::string cell_text(const OrderedJson& value, const std::string& where) {
   if (value.is_string()) return value.get<std::string>();
-  if (value.is_null()) return "";
+  if (value.is_null()) fail(Code::bad_input, where, "text", "null");
   if (value.is_structured()) fail(Code::bad_input, where, "text", "an object or array");
   return value.dump();
 }
@@ -98,7 +98,7 @@ void append_row(Table& table, const OrderedJson& value, const std::string& text_
   std::vector<std::string> names, cells;
   for (const auto& [key, cell] : row.items()) {
     names.push_back(key);
-    cells.push_back(cell.is_structured() ? cell.dump() : cell_text(cell, where));
+    cells.push_back(cell.is_structured() ? cell.dump() : cell.is_null() ? "" : cell_text(cell, where));
   }
   if (table.rows.empty()) table.columns = names;
   if (names != table.columns)
@@ -108,20 +108,24 @@ void append_row(Table& table, const OrderedJson& value, const std::string& text_
   table.lines.push_back(static_cast<int64_t>(table.rows.size()));
 }
 
-// What messages call a text of JSON values or plain lines.
-std::shared_ptr<const TextOrigin> values_origin(const PredictSource& s) {
-  const std::string name = s.input.empty() || s.input == "-" ? "stdin" : s.input;
-  return std::make_shared<const TextOrigin>(TextOrigin{std::make_shared<const RowFile>(RowFile{name, ": line "}), "text", ""});
+// `where` ends in the number of the value's line or row.
+TextExample example_of(int64_t index, const OrderedJson& value, const FileTaskOptions& task, const std::string& where) {
+  TextExample example{index, source_of(value, task, where), ""};
+  const size_t number = where.find_last_not_of("0123456789") + 1;
+  const std::string column = value.is_object() && !value.contains(task.text_column) ? "source" : task.text_column;
+  example.origin = std::make_shared<const TextOrigin>(
+      TextOrigin{std::make_shared<const RowFile>(RowFile{where.substr(0, number), ""}), column, ""});
+  example.number = std::stoll(where.substr(number));
+  return example;
 }
 
 PredictRows read_values(const PredictSource& s) {
   PredictRows rows;
   rows.table.path = s.input.empty() || s.input == "-" ? "stdin" : s.input;
   JsonValues values(s.input, s.format);
-  const auto origin = values_origin(s);
   while (const std::optional<OrderedJson> value = values.next()) {
     const auto index = static_cast<int64_t>(rows.examples.size());
-    rows.examples.push_back({index, source_of(*value, s.data.task, values.where()), "", "", origin, index + 1});
+    rows.examples.push_back(example_of(index, *value, s.data.task, values.where()));
     append_row(rows.table, *value, s.data.task.text_column, values.where());
   }
   return rows;
@@ -154,7 +158,8 @@ PredictRows read_all_rows(const PredictSource& s) {
   if (!takes_test_split(s) && !is_table(s)) return read_values(s);
   PredictRows rows;
   rows.examples = load_rows(s);
-  rows.table = takes_test_split(s) ? as_table(rows.examples) : read_table(s.input, table_format(s.data.task.delimiter, s.data.task.quoting));
+  rows.table = takes_test_split(s) ? as_table(rows.examples)
+                                   : read_table(s.input, table_format(s.data.task.delimiter, s.data.task.quoting));
   return rows;
 }
 
@@ -167,7 +172,6 @@ void for_each_batch(const PredictSource& s, size_t size, const std::function<voi
     return;
   }
   JsonValues values(s.input, s.format);
-  const auto origin = values_origin(s);
   std::vector<TextExample> rows;
   int64_t index = 0;
   const auto flush = [&] {
@@ -176,7 +180,7 @@ void for_each_batch(const PredictSource& s, size_t size, const std::function<voi
   };
   try {
     while (const std::optional<OrderedJson> value = values.next()) {
-      rows.push_back({index++, source_of(*value, s.data.task, values.where()), "", "", origin, index});
+      rows.push_back(example_of(index++, *value, s.data.task, values.where()));
       if (rows.size() == size) flush();
     }
   } catch (const Error&) {

@@ -59,8 +59,12 @@ std::vector<double> balanced_weights(const TaskData& task) {
 
 }  // namespace
 
+bool is_weights_file(const std::string& option) {
+  return !option.empty() && option != balanced;
+}
+
 void check_class_weights(const std::string& option) {
-  if (option.empty() || option == balanced) return;
+  if (!is_weights_file(option)) return;
   require_readable_file(option, "class_weights");
   read_weights(option);
 }

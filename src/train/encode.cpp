@@ -107,8 +107,9 @@ std::vector<Ids> encode_sources(const Tokenizer& tokenizer, const EncodeRules& r
                                 int threads, Cuts& cuts) {
   std::vector<std::string> sources;
   for (const TextExample& text : texts) sources.push_back(text.source);
-  return rules.architecture == Architecture::decoder ? encode_causal_sources(tokenizer, rules, sources, texts, threads, cuts)
-                                                     : encode_cut(tokenizer, sources, rules.longest_source(), threads, cuts.sources);
+  return rules.architecture == Architecture::decoder
+             ? encode_causal_sources(tokenizer, rules, sources, texts, threads, cuts)
+             : encode_cut(tokenizer, sources, rules.longest_source(), threads, cuts.sources);
 }
 
 // Positions hold prompt, source and answer, an answer to come too.

@@ -5,6 +5,7 @@
 
 #include "dept/base/digest.h"
 #include "dept/base/text.h"
+#include "dept/train/class_weights.h"
 
 namespace dept {
 namespace {
@@ -107,6 +108,8 @@ OrderedJson file_contents(const TrainOptions& o) {
   note_data(contents, "train_file", o.data.task.train_file);
   note_data(contents, "validation_file", o.data.task.validation_file);
   note_data(contents, "test_file", o.data.task.test_file);
+  if (const std::string& weights = o.optimizer.class_weights; is_weights_file(weights))
+    note_data(contents, "class_weights", {weights});
   note_model(contents, "model_name_or_path", o.model.path());
   note_model(contents, "tokenizer_name", o.model.tokenizer_path.empty() ? o.model.tokenizer_name : o.model.tokenizer_path);
   note_model(contents, "peft_model_id", o.model.peft_model_id);

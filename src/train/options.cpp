@@ -163,7 +163,8 @@ void check_validation_split(const TrainOptions& o, Contradictions& found) {
   if (!o.data.validation_split) return;
   const double share = *o.data.validation_split;
   found.unless(share > 0 && share < 1, "--validation_split", "a share above 0 and below 1", str(share));
-  found.unless(o.data.task.validation_file.empty(), "--validation_split", "data without --validation_file", "--validation_file too");
+  found.unless(o.data.task.validation_file.empty(), "--validation_split", "data without --validation_file",
+               "--validation_file too");
   found.unless(o.output.do_train, "--validation_split", "--do_train with it", "no --do_train");
 }
 

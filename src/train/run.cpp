@@ -138,7 +138,7 @@ void check_metrics(const TrainOptions& o, const TaskData& task, bool head) {
 struct Data {
   TaskData task;
   Split train, validation, test;
-  OrderedJson contents;  // digests of rows that are in no file of the user's
+  OrderedJson contents;                       // digests of rows that are in no file of the user's
   std::vector<std::string> counts, warnings;  // to be said of them
 };
 

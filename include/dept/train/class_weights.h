@@ -9,6 +9,9 @@
 
 namespace dept {
 
+/// Whether --class_weights names a file.
+bool is_weights_file(const std::string& option);
+
 /// What --class_weights shows without data: throws io or bad_input for a file that is no JSON object of numbers.
 void check_class_weights(const std::string& option);
 

@@ -32,7 +32,9 @@ struct EncodeRules {
   bool truncate = false;        ///< a source without room is cut; else it is refused
 
   /// Where a source is cut.
-  int64_t longest_source() const { return truncate && room ? std::max<int64_t>(1, std::min(max_source, *room - answer)) : max_source; }
+  int64_t longest_source() const {
+    return truncate && room ? std::max<int64_t>(1, std::min(max_source, *room - answer)) : max_source;
+  }
   bool encoder_decoder() const { return architecture == Architecture::encoder_decoder; }
 };
 
