@@ -284,7 +284,6 @@ TEST(LoopOptions, ALongerRunGoesOnAsTheLongOneWouldHave) {
   EXPECT_EQ(run_whole(first).step, 4);
   const TrainState gone_on = run_whole(longer);
   EXPECT_TRUE(at::equal(longer.pipeline.weights.P, whole.pipeline.weights.P));
-  std::string log = timeless(gone_on.log);
   EXPECT_EQ(gone_on.step, 8);
   EXPECT_EQ(gone_on.best_metric, unbroken.best_metric);
 }
