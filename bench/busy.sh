@@ -4,7 +4,7 @@
 #   bench/busy.sh RESULTS [PROGRAM...]    programs: build/release/bin/dept unless older builds or others are named
 # RESULTS takes a line of JSON a run. A run that stands there is not made again, so a script that was stopped goes on. About 10 minutes
 # for two programs on 2 cores. THREADS (one a core), BUSY (processes beside: 3), REPEATS (2) and MODELS may be set; ALLOW_BUSY=1 takes
-# a machine that is not quiet as one. A run beside others that takes more than LIMIT (100) seconds counts as 0 examples a second.
+# a machine that is not quiet as one. A run of more than LIMIT (100) seconds counts as 0 examples a second.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ $# -ge 1 ] || { sed -n '2,/^set/{/^#/p}' "$0" >&2 && exit 2; }
@@ -38,6 +38,13 @@ stop_others() {
 }
 trap stop_others EXIT
 
+bounded() { # PROGRAM STEPS FLAG...
+  local code=0
+  timeout "$limit" "$1" bench train "${flags[@]}" --steps "${@:2}" || code=$?
+  [ "$code" -ne 124 ] || { code=0 && echo '{"examples_per_s":0}'; }
+  return "$code"
+}
+
 # The line of JSON of one run: quiet up to five times, 20 seconds apart, where the program finds the machine busy (exit code 5).
 run_quiet() { # PROGRAM
   local try code=5 allow=()
@@ -45,7 +52,7 @@ run_quiet() { # PROGRAM
   for ((try = 0; try < 5 && code == 5; ++try)); do
     [ "$try" -eq 0 ] || sleep 20
     code=0
-    "$1" bench train "${flags[@]}" --steps "$steps" "${allow[@]}" || code=$?
+    bounded "$1" "$steps" "${allow[@]}" || code=$?
   done
   return "$code"
 }
@@ -55,10 +62,9 @@ run_beside_others() { # PROGRAM
     (while :; do :; done) &
     others+=($!)
   done
-  timeout "$limit" "$1" bench train "${flags[@]}" --steps $(((steps + 2) / 3)) --allow_busy || code=$?
+  bounded "$1" $(((steps + 2) / 3)) --allow_busy || code=$?
   stop_others
-  [ "$code" -ne 124 ] || echo '{"examples_per_s":0}'
-  [ "$code" -eq 0 ] || [ "$code" -eq 124 ]
+  return "$code"
 }
 
 touch "$results"
@@ -87,6 +93,6 @@ median() { # PROGRAM MODEL OTHERS
 for model in $models; do
   for program in "${programs[@]}"; do
     awk -v model="$model" -v program="$program" -v quiet="$(median "$program" "$model" 0)" -v beside="$(median "$program" "$model" "$busy")" \
-      'BEGIN { printf "| %s | %s | %.1f | %.2f | %s |\n", model, program, quiet, beside, beside > 0 ? sprintf("%.1f", quiet / beside) : "-" }'
+      'BEGIN { printf "| %s | %s | %.1f | %.2f | %s |\n", model, program, quiet, beside, (beside > 0) ? sprintf("%.1f", quiet / beside) : "-" }'
   done
 done
