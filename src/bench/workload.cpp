@@ -154,7 +154,7 @@ Pipeline make_pipeline(const BenchOptions& o, const Context& ctx) {
   if (!o.text.empty()) {
     if (o.model.tokenizer_name.empty() && o.model.model_name_or_path.empty())
       fail(Code::usage, "--tokenizer_name", "a tokenizer for --text", "none");
-    pipeline.tokenizer = load_model_tokenizer(o.model, o.data.original_quirks);
+    pipeline.tokenizer = load_model_tokenizer(o.model, false);
   }
   pipeline.rules.architecture = info.architecture;
   pipeline.rules.max_source = o.max_seq_length;

@@ -90,7 +90,7 @@ class Resolver {
     }
   }
 
-  void take(const char* name, const std::optional<EarlyStopping>& asked, EarlyStopping& option) const {
+  void take(const char* name, const std::optional<EarlyStopping>& asked, EarlyStopping& option) {
     const Json& value = said_.at(name);
     if (asked || value.is_null()) {
       option = asked.value_or(option);
