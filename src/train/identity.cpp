@@ -80,7 +80,7 @@ void note_model(OrderedJson& contents, const char* option, const std::string& na
 }
 
 void note_data(OrderedJson& contents, const char* option, const std::vector<std::string>& paths) {
-  for (const std::string& path : paths) contents[option][fs::path(path).filename().string()] = whole(path);
+  for (const std::string& path : paths) contents[option][path] = whole(path);
 }
 
 std::string digest_of(const std::vector<TextExample>& rows) {

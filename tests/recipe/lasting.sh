@@ -14,7 +14,7 @@ for ((i = 0; i < 200; ++i)); do tail -n +2 "$here/tiny/test.csv"; done | cat <(h
 
 flags=(train --model_name_or_path "$work/model" --train_file "$work/train.csv" --labels no yes --causal_suffix " :"
   --prefix_length 4 --r 2 --max_seq_length 48 --learning_rate 0.1 --do_train --predict_by score
-  --per_device_train_batch_size 4 --report_to none --save_steps 5 --threads 1)
+  --per_device_train_batch_size 4 --save_steps 5 --threads 1)
 endless=(--max_steps 1000000 --validation_file "$work/long.csv" --eval_strategy steps --eval_steps 10)
 
 die() { printf '%s\n' "$*"; [ ! -f "$work/log" ] || tail -5 "$work/log"; exit 1; }
@@ -22,7 +22,7 @@ die() { printf '%s\n' "$*"; [ ! -f "$work/log" ] || tail -5 "$work/log"; exit 1;
 ends() {
   local expected=$1 code=0
   shift
-  "$@" >"$work/log" 2>&1 || code=$?
+  "$@" 2>&1 | cat >"$work/log" || code=$?
   [ "$code" -eq "$expected" ] || die "exit code $code in the place of $expected: $*"
 }
 # says PART...: a line of the last command has each of them
@@ -42,8 +42,17 @@ until_there() {
 }
 # start command...: in the background, its output in $work/background
 start() {
+  rm -f "$work/background"
   "$@" >"$work/background" 2>&1 &
   pid=$!
+}
+# until_busy FOLDER: until it says something, or has begun a file there
+until_busy() {
+  for ((i = 0; i < 600; ++i)); do
+    if [ -s "$work/background" ] || [ -n "$(ls -A "$1")" ]; then return 0; fi
+    sleep 0.05
+  done
+  die "it never began"
 }
 # stop SIGNAL CODE: ends it, within a few seconds though an evaluation takes longer
 stop() {
@@ -93,7 +102,7 @@ for command in predict eval generate; do
   yes '"a good film"' | head -2000 >"$work/prompts" || true
   mkdir "$work/$command"
   start "$dept" "$command" --peft_model_id "$work/run" --threads 1 --output "$work/$command/out" "${more[@]}"
-  sleep 1
+  until_busy "$work/$command"
   stop TERM 143
   says "dept: interrupted (SIGTERM)"
   [ -z "$(ls -A "$work/$command")" ] || die "$command left $(ls -A "$work/$command")"
@@ -111,8 +120,9 @@ ends 0 "$dept" "${flags[@]}" --max_steps 3 --overwrite_output_dir --output_dir "
 clean "$work/run-2"
 
 # A file over the limit, as a full disk.
-for blocks in 2 8 24; do
-  (ulimit -f "$blocks" && ends 4 "$dept" "${flags[@]}" --max_steps 100 --output_dir "$work/full-$blocks") || exit 1
+for blocks in 2 8 24; do # reached by run.json, by what is logged, by a checkpoint
+  ends 4 prlimit --fsize=$((blocks * 1024)) "$dept" "${flags[@]}" --max_steps 400 --logging_steps 1 \
+    --output_dir "$work/full-$blocks"
   says "File too large"
   [ "$(grep -c '^dept: ' "$work/log")" -eq 1 ] || die "more than one line"
   clean "$work/full-$blocks"
@@ -129,7 +139,7 @@ changed() {
 ends 0 "$dept" "${flags[@]}" --max_steps 10 --output_dir "$work/run" --threads 2 --disable_tqdm true
 says "this very run, finished"
 printf 'more text,yes\n' >>"$work/train.csv"
-changed "train_file: train.csv"
+changed "train_file: $work/train.csv"
 cp "$here/tiny/train.csv" "$work/train.csv"
 printf '\n' >>"$work/model/tokenizer_config.json"
 changed "model_name_or_path: tokenizer_config.json"
