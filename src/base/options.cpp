@@ -250,15 +250,15 @@ void OptionSet::parse_file(const fs::path& path, Problems& problems) {
   std::vector<OptionEntry> entries;
   problems.attempt([&] { entries = read_option_file(path); });
   std::vector<const Option*> seen;
-  for (const auto& [key, where, value] : entries) {
-    Option* option = lookup(key);
+  for (const OptionEntry& entry : entries) {
+    Option* option = lookup(entry.key);
     if (option == nullptr) {
-      if (!ignored(key)) problems.attempt([&] { fail_unknown(where, key, ""); });
+      if (!ignored(entry.key)) problems.attempt([&] { fail_unknown(entry.where, entry.key, ""); });
     } else if (std::find(seen.begin(), seen.end(), option) != seen.end()) {
-      problems.attempt([&] { fail(Code::usage, where, "each option once", "it twice"); });
+      problems.attempt([&] { fail(Code::usage, entry.where, "each option once", "it twice"); });
     } else {
       seen.push_back(option);
-      assign(*option, value, where, !option->by_flag, problems);
+      assign(*option, entry.value, entry.where, !option->by_flag, problems);
     }
   }
 }
