@@ -66,7 +66,8 @@ void list_added_tokens_decoder(const Json& json, const std::string& where, Liste
 
 // {"<new>": 32000, ..}
 void list_added_tokens_file(const Json& json, const std::string& where, const TokenizerSettings& settings, Listed& out) {
-  for (const auto& [content, id] : json.items()) {
+  for (const auto& entry : json.items()) {
+    const std::string& content = entry.key();
     const auto number = require<int64_t>(json, content, where);
     const auto is_same = [&](const Json& token) { return content_of(token, settings.where) == content; };
     const bool special = std::any_of(std::begin(special_names), std::end(special_names),
@@ -124,12 +125,12 @@ Named take_named(Json& config, const OrderedJson& ordered, const std::string& wh
 
 // `second` goes behind, but its tokens hold.
 Named joined(Named first, const Named& second) {
-  for (const auto& [name, token] : second) {
-    const auto same = std::find_if(first.begin(), first.end(), [&](const auto& entry) { return entry.first == name; });
+  for (const auto& named : second) {
+    const auto same = std::find_if(first.begin(), first.end(), [&](const auto& entry) { return entry.first == named.first; });
     if (same == first.end())
-      first.emplace_back(name, token);
+      first.push_back(named);
     else
-      same->second = token;
+      same->second = named.second;
   }
   return first;
 }
