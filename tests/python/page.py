@@ -62,9 +62,9 @@ def compare(model, adapter, block, encoder_decoder):
     pairs = [{"source": text, "target": TARGET} for text in TEXTS]
     scores = dept("score", flags, pairs)
     assert scores != dept("score", bare, pairs), "the adapter changes nothing"
-    answers = dept("generate", [*flags, "--max_new_tokens", 8], TEXTS)
-    for text, score, answer in zip(TEXTS, scores, answers):
-        names = run(block, base=str(model), adapter=str(adapter), text=text)
+    runs = [run(block, base=str(model), adapter=str(adapter), text=text) for text in TEXTS]
+    answers = dept("generate", [*flags, "--max_new_tokens", 8], [names["source"] for names in runs])
+    for text, names, score, answer in zip(TEXTS, runs, scores, answers):
         target = torch.tensor(names["tokenizer"](TARGET, add_special_tokens=encoder_decoder).input_ids)
         with torch.no_grad():
             if encoder_decoder:
