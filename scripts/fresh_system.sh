@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # The README's two commands on a minimal Debian, in a folder that is removed at the end:
 #   scripts/fresh_system.sh bookworm|trixie [COMMAND...]      COMMAND: scripts/quickstart.sh and scripts/test.sh unless others are given
-# Needs root and debootstrap; takes what HEAD holds, 12 GB of disk and about half an hour on 2 cores. Packages come from the mirror that
-# this machine's apt uses, Python's from where this machine's pip has them. Only /proc is mounted, in a mount namespace of its own: no end
+# Needs root and debootstrap, and takes what HEAD holds. Packages come from the mirror that this machine's apt uses, Python's from where this machine's pip has them. Only /proc is mounted, in a mount namespace of its own: no end
 # of this script, however early, leaves a mount behind. FRESH_FOLDER names the parent of the folder (/var/tmp), MIRROR another archive.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,7 +20,7 @@ if [ -z "${FRESH_SYSTEM_WORK:-}" ]; then
   trap 'rm -rf --one-file-system "$work"' EXIT
   FRESH_SYSTEM_WORK=$work unshare --mount --propagation private --pid --fork --kill-child scripts/fresh_system.sh "$suite" "$@" &
   inner=$!
-  trap 'kill -KILL "$inner"; wait "$inner"; exit 130' INT TERM HUP
+  trap 'kill -KILL "$inner"; wait "$inner" || exit 130' INT TERM HUP
   code=0
   wait "$inner" || code=$?
   exit "$code"
