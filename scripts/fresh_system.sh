@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The README's two commands on a minimal Debian, in a folder that is removed at the end:
 #   scripts/fresh_system.sh bookworm|trixie [COMMAND...]      COMMAND: scripts/quickstart.sh and scripts/test.sh unless others are given
-# Needs root and debootstrap, and takes what HEAD holds. Packages come from the mirror that this machine's apt uses, Python's from where this machine's pip has them. Only /proc is mounted, in a mount namespace of its own: no end
-# of this script, however early, leaves a mount behind. FRESH_FOLDER names the parent of the folder (/var/tmp), MIRROR another archive.
+# Needs root and debootstrap, and takes what HEAD holds. Packages come from the mirror that this machine's apt uses, Python's from where
+# this machine's pip has them. Only /proc is mounted, in a mount namespace of its own: no end of this script, however early, leaves a
+# mount behind. FRESH_FOLDER names the parent of the folder (/var/tmp), MIRROR another archive.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
