@@ -58,6 +58,15 @@ void drop_hidden_labels(TaskData& task) {
   }
 }
 
+// A label for a line that holds several.
+std::string shortened(const std::string& label) {
+  constexpr size_t most = 30;
+  if (label.size() <= most) return label;
+  size_t end = most;
+  while (end > 0 && (static_cast<uint8_t>(label[end]) & 0xC0) == 0x80) --end;  // between characters
+  return label.substr(0, end) + "...";
+}
+
 // "a 3, b 2", the labels' first few.
 std::string label_counts(const TaskData& task, std::span<const TextExample> rows) {
   constexpr size_t most = 10;
@@ -67,7 +76,7 @@ std::string label_counts(const TaskData& task, std::span<const TextExample> rows
     if (word != task.label_words.end()) ++counts[static_cast<size_t>(word - task.label_words.begin())];
   }
   std::vector<std::string> parts;
-  for (size_t i = 0; i < counts.size() && i < most; ++i) parts.push_back(str(task.labels[i], " ", counts[i]));
+  for (size_t i = 0; i < counts.size() && i < most; ++i) parts.push_back(str(shortened(task.labels[i]), " ", counts[i]));
   if (counts.size() > most) parts.push_back(str("... of ", counts.size(), " labels"));
   return join(parts, ", ");
 }
