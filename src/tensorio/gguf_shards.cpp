@@ -17,7 +17,7 @@ std::string ending(int64_t index, int64_t count) {
   return str("-", five_digits(index + 1), "-of-", five_digits(count), ".gguf");
 }
 
-class GgufShards : public GgufFile {
+class GgufShards final : public GgufFile {
  public:
   GgufShards(const GgufFile& given, std::unique_ptr<GgufFile> (*open)(const fs::path&)) {
     const std::string where = given.path().string();
