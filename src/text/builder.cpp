@@ -419,6 +419,10 @@ std::string charsmap_of(const Json& normalizer) {
 
 }  // namespace
 
+void check_class(const TokenizerSettings& settings) {
+  if (!settings.class_name.empty()) recipe_of(settings);
+}
+
 TokenizerSource take_tokenizer(TokenizerSettings settings, Json tokenizer, const std::string& where) {
   TokenizerSource source;
   Json added = tokenizer.value("added_tokens", Json());

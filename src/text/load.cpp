@@ -83,6 +83,7 @@ std::shared_ptr<const Tokenizer> load_json(const fs::path& path, TokenizerRules 
 std::shared_ptr<const Tokenizer> load_vocabulary_files(const fs::path& folder, TokenizerRules rules) {
   TokenizerSettings settings = read_settings(folder, nullptr, rules);
   if (!settings.says_class) settings.class_name = usual_class(folder);
+  check_class(settings);
   TokenizerParts parts = read_vocabulary_files(folder, settings);
   return make_written(build_tokenizer(std::move(settings), std::move(parts)), folder.string());
 }

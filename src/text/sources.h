@@ -50,6 +50,9 @@ TokenizerSource take_tokenizer(TokenizerSettings settings, Json tokenizer, const
 /// needs another vocabulary.
 TokenizerSource build_tokenizer(TokenizerSettings settings, TokenizerParts parts);
 
+/// Throws bad_input for a class that is not known here.
+void check_class(const TokenizerSettings& settings);
+
 /// What transformers 4.28's class changes of a tokenizer.json: BERT's normaliser, GPT-2's and RoBERTa's
 /// prefix space; and the special tokens that the class has of its own.
 void adjust_as_4_28(TokenizerSettings& settings, Json& tokenizer);

@@ -31,7 +31,7 @@ Json config_of(TokenizerSource source, const TokenizerPipeline& tokenizer) {
     if (config.contains(name) && config[name].is_object()) config[name] = config[name]["content"];
   for (const char* key : {"added_tokens_decoder", "add_bos_token", "add_eos_token"}) config.erase(key);
   config["tokenizer_class"] = "PreTrainedTokenizerFast";
-  config["clean_up_tokenization_spaces"] = tokenizer.cleans_up;
+  if (!tokenizer.cleans_up) config["clean_up_tokenization_spaces"] = false;  // as the class that is no longer named had it
   return config;
 }
 
