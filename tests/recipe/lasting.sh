@@ -91,6 +91,17 @@ kill -HUP "$pid"
 wait "$pid" || die "nohup's run ended"
 pid=
 
+# In the evaluation behind the training: what is trained is not trained again.
+last=(--max_steps 8 --do_predict --test_file "$work/long.csv" --output_dir "$work/last")
+start "$dept" "${flags[@]}" --save_steps 500 "${last[@]}"
+until_there "$work/last/train_results.json"
+stop TERM 143
+says "interrupted in an evaluation, the training is done"
+clean "$work/last"
+ends 0 "$dept" "${flags[@]}" --save_steps 500 "${last[@]}"
+says "going on from" "checkpoint-8"
+[ "$(grep -c train_runtime "$work/last/trainer_state.json")" -eq 1 ] || die "more than one summary"
+
 # Other commands leave no file behind.
 ends 0 "$dept" "${flags[@]}" --max_steps 10 --output_dir "$work/run"
 for command in predict eval generate; do
