@@ -13,6 +13,7 @@
 #include "dept/base/log.h"
 #include "dept/base/progress.h"
 #include "dept/base/text.h"
+#include "dept/train/marker.h"
 
 namespace dept {
 namespace {
@@ -281,12 +282,16 @@ void TrainingLoop::resume(const fs::path& folder) {
 // The best checkpoint of another run, from which this one goes on: a copy, so that this folder stays whole without the other.
 void TrainingLoop::take_over_best(const fs::path& run) {
   const fs::path best = run / state_.best_checkpoint;
-  if (judged_alike() && fs::exists(best / "training_state.json")) {
-    if (rank(in_.ctx) == 0) copy_checkpoint(best, in_.options.output.output_dir);
+  const fs::path output_dir = in_.options.output.output_dir;
+  const bool same_data = same_contents(output_dir, run, "validation_file") && same_contents(output_dir, run, "validation");
+  if (judged_alike() && same_data && fs::exists(best / "training_state.json")) {
+    if (rank(in_.ctx) == 0) copy_checkpoint(best, output_dir);
     return;
   }
-  log::warn(str("the best checkpoint so far, ", best.string(), ", is ",
-                judged_alike() ? "not there" : str("none by ", judging_metric(in_)), ": the best is chosen of what follows"));
+  const std::string why = !judged_alike() ? str("none by ", judging_metric(in_))
+                          : same_data     ? "not there"
+                                          : "of other validation data";
+  log::warn(str("the best checkpoint so far, ", best.string(), ", is ", why, ": the best is chosen of what follows"));
   state_.best_metric.reset();
   state_.best_checkpoint.clear();
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -73,6 +74,16 @@ bool only_longer(const Json& then, const Json& now) {
   });
 }
 
+// Of the files that a folder's run read for an option, whatever they were called.
+std::multiset<std::string> digests_of(const fs::path& output_dir, const std::string& option) {
+  std::multiset<std::string> digests;
+  if (!fs::exists(output_dir / marker_name)) return digests;
+  const Json contents = read_json(output_dir / marker_name).value("contents", Json::object());
+  const Json files = contents.value(option, Json::object());
+  for (const auto& [file, digest] : files.items()) digests.insert(digest.dump());
+  return digests;
+}
+
 bool empty_but_hidden(const fs::path& folder) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error))
@@ -130,6 +141,11 @@ Claim claim_output(const fs::path& output_dir, const RunIdentity& run, const Cla
   remove_leftovers(output_dir);
   if (claim != Claim::finished) write_atomic(output_dir / marker_name, marker_json(run, false).dump(2) + "\n");
   return claim;
+}
+
+bool same_contents(const fs::path& output_dir, const fs::path& other_dir, const std::string& option) {
+  const std::multiset<std::string> here = digests_of(output_dir, option), there = digests_of(other_dir, option);
+  return here.empty() || there.empty() || here == there;
 }
 
 void mark_finished(const fs::path& output_dir, const RunIdentity& run) {

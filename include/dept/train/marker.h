@@ -32,6 +32,9 @@ Claim claim_output(const fs::path& output_dir, const RunIdentity& run, const Cla
 /// What claim_output would say or throw, without touching anything.
 Claim check_claim(const fs::path& output_dir, const RunIdentity& run, const ClaimRules& rules);
 
+/// Whether the runs that claimed two folders read the same files for `option`, as far as both say.
+bool same_contents(const fs::path& output_dir, const fs::path& other_dir, const std::string& option);
+
 /// The run has written everything.
 void mark_finished(const fs::path& output_dir, const RunIdentity& run);
 

@@ -251,8 +251,10 @@ TEST(LoopOptions, TheBestOfTheRunThatItGoesOnFromIsKept) {
     run.options.output.save_total_limit = 1;
     run.options.optimizer.learning_rate = 5;  // so that the first is the best
   };
-  TinyRun whole(scratch / "whole"), first(scratch / "first"), second(scratch / "second"), third(scratch / "third");
-  for (TinyRun* run : {&whole, &first, &second, &third}) configure(*run);
+  TinyRun whole(scratch / "whole"), first(scratch / "first"), second(scratch / "second"), third(scratch / "third"),
+      fourth(scratch / "fourth");
+  fs::create_directories(scratch / "fourth");
+  for (TinyRun* run : {&whole, &first, &second, &third, &fourth}) configure(*run);
   const TrainState unbroken = run_whole(whole);
   ASSERT_LT(unbroken.best_checkpoint, "checkpoint-6");
   int asked = 0;
@@ -273,6 +275,12 @@ TEST(LoopOptions, TheBestOfTheRunThatItGoesOnFromIsKept) {
   third.options.output.resume_from_checkpoint = newest.string();
   EXPECT_NE(run_whole(third).best_metric, unbroken.best_metric);
   EXPECT_FALSE(fs::exists(scratch / "third" / unbroken.best_checkpoint));
+
+  // By other validation data neither.
+  for (const char* name : {"first", "fourth"})
+    scratch.write(str(name, "/run.json"), str(R"({"contents": {"validation_file": {"v.csv": ")", name, "\"}}}"));
+  fourth.options.output.resume_from_checkpoint = newest.string();
+  EXPECT_NE(run_whole(fourth).best_checkpoint, unbroken.best_checkpoint);
 }
 
 TEST(LoopOptions, ALongerRunGoesOnAsTheLongOneWouldHave) {
