@@ -72,10 +72,9 @@ void describe(GenerateOptions& o, OptionSet& set) {
       .max(1 << 16);
 }
 
-// What only a draw, or only a search, looks at.
+// What only a draw, or only a search, looks at (temperature, top_k and top_p are named where they are resolved).
 void warn_of_idle_options(const GenerationOptions& o, const OptionSet& set) {
-  for (const char* name : {"temperature", "top_k", "top_p", "seed"})
-    if (!o.do_sample) set.warn_idle(name, "without --do_sample the likeliest token is taken");
+  if (!o.do_sample) set.warn_idle("seed", "without --do_sample nothing is drawn");
   for (const char* name : {"length_penalty", "early_stopping"})
     if (o.num_beams == 1) set.warn_idle(name, "--num_beams is 1");
 }
@@ -126,6 +125,8 @@ class Generator {
         model_(model),
         texts_(model, given.truncate),
         batch_(model) {}
+
+  const GenerationOptions& options() const { return options_; }
 
   /// Returns the tokens that the line brings, with those that its answers may have.
   int64_t add(const Json& line, const std::string& where) {

@@ -127,7 +127,7 @@ class Builder {
   }
 
   void unigram(int64_t unk_id, bool byte_fallback = false);
-  void byte_pairs(Json options);
+  void byte_pairs(const Json& options);
   void sentence_words(const char* scheme);
   void own_frame(Json frames) {
     if (parts_.post_processor.is_null()) parts_.post_processor = std::move(frames);
@@ -146,7 +146,7 @@ void Builder::unigram(int64_t unk_id, bool byte_fallback) {
   out_["model"]["vocab"] = std::move(parts_.vocabulary);
 }
 
-void Builder::byte_pairs(Json options) {
+void Builder::byte_pairs(const Json& options) {
   out_["model"] = {{"type", "BPE"}, {"fuse_unk", false}, {"byte_fallback", false}};
   out_["model"].update(options);
   out_["model"]["vocab"] = std::move(parts_.vocabulary);
