@@ -126,7 +126,6 @@ class Generator {
         texts_(model, given.truncate),
         batch_(model) {}
 
-
   /// Returns the tokens that the line brings, with those that its answers may have.
   int64_t add(const Json& line, const std::string& where) {
     const Ids ids = input_ids(line, where);
