@@ -217,10 +217,11 @@ int64_t block_parameters(const BertConfig& c) {
 }
 
 EncoderLoader::EncoderLoader(const ModelFiles& files, const Context& ctx, const std::string& prefix, const BertConfig& config)
-    : files_(files), config_(config), dtype_(ctx.compute), residual_(ctx.residual()) {
-  for (const TensorInfo& tensor : files.weights ? files.weights->tensors() : std::vector<TensorInfo>())
-    if (tensor.name.rfind(prefix, 0) == 0) prefix_ = prefix;
-}
+    : files_(files),
+      config_(config),
+      prefix_(name_prefix(files, {"", prefix}, "embeddings.word_embeddings.weight")),
+      dtype_(ctx.compute),
+      residual_(ctx.residual()) {}
 
 bool EncoderLoader::has(const std::string& name) const {
   return files_.weights == nullptr || files_.weights->find(prefix_ + name) != nullptr;

@@ -63,7 +63,7 @@ at::Tensor read_fp8(const TensorSource& weights, const Fp8Config& config, const 
   names.insert(scale->name);
   const at::Tensor values = weights.read(name, shape, at::kFloat);
   if (std::all_of(scale->shape.begin(), scale->shape.end(), [](int64_t size) { return size == 1; }))
-    return values.mul_(weights.read(scale->name, scale->shape, at::kFloat).view({})).to(dtype);
+    return values.mul_(weights.read(scale->name, scale->shape, at::kFloat).item()).to(dtype);
   if (shape.size() != 2 || config.block_rows == 0) weights.require(scale->name, {});  // one number was expected
   const int64_t grid[] = {blocks_over(shape[0], config.block_rows), blocks_over(shape[1], config.block_columns)};
   multiply_blocks(values, weights.read(scale->name, grid, at::kFloat), config);

@@ -28,7 +28,7 @@ void refuse_unread(const ModelFiles& files, NamePatterns rightly) {
   }
   if (unread == 0) return;
   const std::string more = unread == 1 ? "" : str(" (and ", unread - 1, " more)");
-  fail(Code::bad_input, str(files.weights->path().string(), ": ", quote(first->name)),
+  fail(Code::bad_input, str(files.weights->path().string(), ": ", quote(first->name, 200)),
        str("tensors of a ", require<std::string>(files.config, "model_type", files.where), " model as its configuration says"),
        "one that nothing here reads" + more);
 }
