@@ -119,8 +119,8 @@ std::vector<std::string> stop_texts(const GenerateOptions& options, const Loaded
 
 class Generator {
  public:
-  Generator(const GenerateOptions& given, const LoadedModel& model)
-      : options_(resolved(given, model)),
+  Generator(const GenerateOptions& given, const GenerationOptions& options, const LoadedModel& model)
+      : options_(options),
         least_(given.asked.max_new_tokens.value_or(std::min<int64_t>(options_.max_new_tokens, 1))),
         stops_(stop_texts(given, model)),
         model_(model),
@@ -225,8 +225,9 @@ int run_generate(const std::vector<std::string>& arguments) {
   LineReader reader(options.input);
   LineWriter writer(options.output);
   const LoadedModel model = load_model(options.model, set);
-  warn_of_idle_options(resolved(options, model), set);
-  Generator generator(options, model);
+  const GenerationOptions generation = resolved(options, model);
+  warn_of_idle_options(generation, set);
+  Generator generator(options, generation, model);
   const bool terminal = options.output.empty() && ::isatty(STDOUT_FILENO) == 1;
   bool first = true;
   for_each_line(

@@ -134,13 +134,7 @@ void take_draw(Resolver& resolver, const AskedGeneration& asked, GenerationOptio
     resolver.take("temperature", asked.temperature, o.temperature);
     resolver.take("top_k", asked.top_k, o.top_k);
     resolver.take("top_p", asked.top_p, o.top_p);
-    return;
   }
-  std::vector<std::string> idle;
-  if (asked.temperature) idle.emplace_back("--temperature");
-  if (asked.top_k) idle.emplace_back("--top_k");
-  if (asked.top_p) idle.emplace_back("--top_p");
-  if (!idle.empty()) log::warn(str("no effect without --do_sample: ", join(idle, ", ")));
 }
 
 // The lengths that count the prompt of a decoder-only model too matter where none counts the new tokens alone.
