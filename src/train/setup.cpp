@@ -77,16 +77,22 @@ void adopt_task(const AdapterConfig& config, DataOptions& data, EvaluationOption
 }
 
 void adopt_label_names(const AdapterConfig& config, const ModelOptions& model, DataOptions& data) {
-  if (!config.original() || !config.classifies() || data.named() || !data.task.labels.empty()) return;
+  if (!config.original() || !config.classifies() || data.named()) return;
   const int64_t rows = head_rows(model.peft_model_id);
   if (rows == 1) return;
   std::vector<std::string> names = label_names(model.path());
+  std::vector<std::string>& labels = data.task.labels;
+  if (!labels.empty()) {
+    if (names != labels && rows_of_labels(names, labels))
+      log::warn(str("--labels names the head's logits ", join(labels, ", "), "; the model's id2label ", join(names, ", ")));
+    return;
+  }
   if (names.empty())  // transformers' own
     for (int64_t i = 0; i < rows; ++i) names.push_back(str("LABEL_", i));
   if (static_cast<int64_t>(names.size()) != rows)
     fail(Code::usage, "--labels",
          str(rows, " names, in the order of the head's logits, as the model has names for ", names.size()), "nothing");
-  data.task.labels = names;
+  labels = std::move(names);
 }
 
 void check_submodules(int64_t submodules, const ModelInfo& info) {

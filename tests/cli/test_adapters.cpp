@@ -79,6 +79,17 @@ TEST_P(PeftHeads, JudgeAsThere) {
   }
 }
 
+TEST_P(PeftHeads, LabelsInAnotherOrderAreQuestioned) {
+  Words labels = golden_["labels"].get<Words>();
+  std::swap(labels[0], labels[1]);
+  std::string list = labels[0];
+  for (size_t i = 1; i < labels.size(); ++i) list += "," + labels[i];
+  const Outcome outcome =
+      run_dept({"predict", "--peft_model_id", adapter_, "--tokenizer_name", tokenizer, "--labels", list}, "\"the film is\"\n");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err.find("id2label") != std::string::npos, GetParam() != "decoder-head") << "whose model has no names";
+}
+
 TEST_P(PeftHeads, AreEvaluatedUnderTheModelsNames) {
   std::string table = "text,label\n";
   for (const Json& row : golden_["rows"])
