@@ -204,7 +204,8 @@ TEST(Generate, WarnsOfWhatItDoesNotDo) {
 }
 
 TEST(Generate, RefusesABrokenGenerationConfig) {
-  for (const Json& broken : {Json{{"num_beams", "two"}}, Json{{"early_stopping", 3}}, Json{{"temperature", 0}}, Json::array()}) {
+  for (const Json& broken :
+       {Json{{"num_beams", "two"}}, Json{{"num_beams", 2}, {"early_stopping", 3}}, Json{{"temperature", 0}}, Json::array()}) {
     const Scratch scratch;
     const Outcome outcome =
         run_dept({"generate", "--model_name_or_path", llama_with(scratch, broken), "--do_sample"}, "\"the\"\n");
