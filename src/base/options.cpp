@@ -130,11 +130,16 @@ std::string OptionSet::hint(const std::string& name, std::string_view prefix) {
     meant->given = true;
     return str(" (the nearest is ", prefix, name, ")");
   }
-  for (const std::string_view ours : names_here(name))
-    if (Option* option = lookup(ours); option != nullptr && option->idle.empty()) {
+  const Option* idle = nullptr;
+  for (const std::string_view ours : names_here(name)) {
+    Option* option = lookup(ours);
+    if (option != nullptr && option->idle.empty()) {
       option->given = true;
       return str(" (here it is ", prefix, option->name, ")");
     }
+    if (option != nullptr) idle = option;
+  }
+  if (idle != nullptr) return str(" (here it is ", prefix, idle->name, ", without effect: ", idle->idle, ")");
   std::vector<std::string> names;
   for (const Option& option : options_) {
     if (!option.idle.empty()) continue;
@@ -248,7 +253,8 @@ std::vector<std::string> OptionSet::parse_flags(const std::vector<std::string>& 
 
 void OptionSet::parse_file(const fs::path& path, Problems& problems) {
   std::vector<OptionEntry> entries;
-  problems.attempt([&] { entries = read_option_file(path); });
+  if (!problems.attempt([&] { entries = read_option_file(path); }))
+    for (Option& option : options_) option.given = true;  // nothing that it may hold is missing
   std::vector<const Option*> seen;
   for (const OptionEntry& entry : entries) {
     Option* option = lookup(entry.key);

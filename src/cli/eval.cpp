@@ -40,6 +40,12 @@ SplitName chosen_split(const EvalOptions& o) {
                                                                      : SplitName::test;
 }
 
+// The rows of training data that dept train divides cannot be told apart here.
+void check_division(const DataOptions& data, SplitName split) {
+  if (data.validation_split && split != SplitName::test)
+    fail(Code::usage, "--validation_split", "dept train, which divides its training data", "dept eval, which judges all rows");
+}
+
 // Of a user's own files only the one to judge on; a named task knows which it reads.
 void keep_one_file(DataOptions& data, SplitName split) {
   if (data.named()) return;
@@ -103,12 +109,14 @@ int run_eval(const std::vector<std::string>& arguments) {
   describe(o, set);
   Problems problems;
   if (!read_command_line(set, arguments, usage, problems)) return 0;
-  problems.attempt([&] { check_task_options(options.data, set); });
-  problems.raise();
-  if (options.data.validation_split)
-    fail(Code::usage, "--validation_split", "dept train, which divides its training data", "dept eval, which judges all rows");
   const SplitName split = chosen_split(o);
-  keep_one_file(options.data, split);
+  problems.attempt([&] { check_task_options(options.data, set); });
+  problems.attempt([&] { check_division(options.data, split); });
+  problems.attempt([&] { keep_one_file(options.data, split); });
+  for (const std::string& file : options.data.task.test_file)
+    problems.attempt([&] { require_readable_file(file, str(to_string(split), "_file")); });
+  problems.attempt([&] { check_output_file(o.output); });
+  problems.raise();
   AdapterConfig config;
   if (!options.model.peft_model_id.empty()) {
     place_adapter(options.model);
@@ -122,8 +130,7 @@ int run_eval(const std::vector<std::string>& arguments) {
   check_all({[&] { check_task(options.data, options.schedule.seed, {loaded}); },
              [&] {
                if (check_source(options.model)) check_model(options.model);
-             },
-             [&] { check_output_file(o.output); }});
+             }});
   place_model(options.model);
   adopt_label_names(config, options.model, options.data);
   const TaskData task = load_task(options.data, options.schedule.seed, {loaded}, config.classifies());

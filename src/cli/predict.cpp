@@ -113,7 +113,8 @@ void answer(const PredictOptions& o, const TaskData& task,
   if (o.writes_table()) {
     const PredictRows rows = read_all_rows(o.source());
     require_new_columns(rows.table, added_names(task, o.scores));
-    return write_table(o.output, rows.table, added_columns(predicted(rows.examples), task, o.scores));
+    return write_table(o.output, rows.table, added_columns(predicted(rows.examples), task, o.scores),
+                       table_format(o.data.task.delimiter, o.data.task.quoting));
   }
   LineWriter writer(o.output);
   for_each_batch(o.source(), batch_size, [&](std::span<const TextExample> rows) {
@@ -128,7 +129,12 @@ int run_predict(const std::vector<std::string>& arguments) {
   PredictOptions options;
   OptionSet set;
   describe(options, set);
-  if (!read_command_line(set, arguments, usage)) return 0;
+  Problems problems;
+  if (!read_command_line(set, arguments, usage, problems)) return 0;
+  for (const auto& check : std::initializer_list<std::function<void()>>{[&] { check_input_is_there(options.source()); },
+                                                                        [&] { check_output_file(options.output); }})
+    problems.attempt(check);
+  problems.raise();
   AdapterConfig config;
   if (!options.model.peft_model_id.empty()) {
     place_adapter(options.model);
@@ -141,7 +147,7 @@ int run_predict(const std::vector<std::string>& arguments) {
   check_all({[&] {
                if (check_source(options.model)) check_model(options.model);
              },
-             [&] { check_input(options.source()); }, [&] { check_output_file(options.output); }});
+             [&] { check_input(options.source()); }});
   place_model(options.model);
   adopt_label_names(config, options.model, options.data);
   const TaskData task = answers_of(options);

@@ -144,11 +144,15 @@ Table as_table(const std::vector<TextExample>& examples) {
 
 }  // namespace
 
-void check_input(const PredictSource& s) {
-  if (takes_test_split(s)) return check_task(s.data, no_draw, {SplitName::test});
+void check_input_is_there(const PredictSource& s) {
   std::error_code error;
   const bool there = s.input.empty() || s.input == "-" || fs::exists(s.input, error);
   if (!there) fail(Code::io, "--input", "a file that is there", quote(s.input));
+}
+
+void check_input(const PredictSource& s) {
+  if (takes_test_split(s)) return check_task(s.data, no_draw, {SplitName::test});
+  check_input_is_there(s);
   if (!is_table(s)) return;
   if (s.data.named()) return check_named_rows(named_task(s.data, no_draw), s.input);
   check_file_examples(s.data.task, s.input, false);

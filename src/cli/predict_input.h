@@ -18,6 +18,9 @@ struct PredictSource {
   std::string format;  ///< of what is no table: "json", "text", or "auto"
 };
 
+/// Throws io for a file that is not there.
+void check_input_is_there(const PredictSource& source);
+
 /// Throws what names and the files' heads show of input that cannot be used. Reads no stdin.
 void check_input(const PredictSource& source);
 

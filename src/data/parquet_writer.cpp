@@ -79,8 +79,11 @@ std::string parquet_bytes(const Table& table, std::span<const AddedColumn> added
     std::shared_ptr<arrow::Table> out = typed ? read_whole(table.path, table.rows.size()) : as_strings(table);
     for (const AddedColumn& column : added) out = with_column(out, column.name, added_column(column, table.path), table.path);
     const auto sink = require(arrow::io::BufferOutputStream::Create(), table.path, "rows that fit in memory");
-    require(parquet::arrow::WriteTable(*out, arrow::default_memory_pool(), sink, group_rows), table.path,
-            "columns of types that parquet can hold");
+    const auto types =
+        parquet::ArrowWriterProperties::Builder().store_schema()->build();  // those that parquet itself does not know
+    require(parquet::arrow::WriteTable(*out, arrow::default_memory_pool(), sink, group_rows, parquet::default_writer_properties(),
+                                       types),
+            table.path, "columns of types that parquet can hold");
     return require(sink->Finish(), table.path, "rows that fit in memory")->ToString();
   } catch (const parquet::ParquetException& error) {
     fail(Code::bad_input, table.path.string(), "a readable parquet file", quote(error.what(), 200));

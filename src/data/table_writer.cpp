@@ -14,12 +14,23 @@ std::string number_text(double value) {
   return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
 }
 
-void append_cell(std::string& out, std::string_view cell, char delimiter) {
-  const char special[] = {delimiter, '"', '\n', '\r', '\0'};
-  if (cell.find_first_of(special) == std::string_view::npos) {
+struct Style {
+  char delimiter;
+  bool quotes;
+  std::string_view path;
+};
+
+void append_cell(std::string& out, std::string_view cell, const Style& style) {
+  const char special[] = {style.delimiter, '\n', '\r', '"', '\0'};
+  const size_t first = cell.find_first_of(style.quotes ? special : std::string(special, 3));
+  if (first == std::string_view::npos) {
     out += cell;
     return;
   }
+  if (!style.quotes)
+    fail(Code::bad_input, style.path,
+         "cells without delimiters and line ends, as nothing is quoted (--quoting minimal, .csv and .parquet hold every cell)",
+         quote(cell, 40));
   out += '"';
   for (const char c : cell) {
     if (c == '"') out += '"';
@@ -33,13 +44,13 @@ std::string added_text(const AddedColumn& column, size_t row) {
   return numbers != nullptr ? number_text(numbers->at(row)) : std::get<std::vector<std::string>>(column.values).at(row);
 }
 
-std::string delimited(const Table& table, std::span<const AddedColumn> added, char delimiter) {
+std::string delimited(const Table& table, std::span<const AddedColumn> added, const Style& style) {
   std::string out;
   const auto line = [&](const auto& cell_of) {
     const size_t own = table.columns.size();
     for (size_t i = 0; i < own + added.size(); ++i) {
-      if (i > 0) out += delimiter;
-      append_cell(out, cell_of(i, own), delimiter);
+      if (i > 0) out += style.delimiter;
+      append_cell(out, cell_of(i, own), style);
     }
     out += '\n';
   };
@@ -71,12 +82,14 @@ void require_new_columns(const Table& table, const std::vector<std::string>& nam
            str("columns ", table.column_names()));
 }
 
-void write_table(const fs::path& path, const Table& table, std::span<const AddedColumn> added) {
+void write_table(const fs::path& path, const Table& table, std::span<const AddedColumn> added, const TableFormat& format) {
   const std::string extension = table_extension(path);
   if (extension == ".parquet") {
     write_atomic(path, parquet_bytes(table, added));
   } else if (extension == ".csv" || extension == ".tsv") {
-    write_atomic(path, delimited(table, added, extension == ".csv" ? ',' : '\t'));
+    const bool tabs = extension == ".tsv";
+    write_atomic(path, delimited(table, added,
+                                 {format.delimiter.value_or(tabs ? '\t' : ','), format.quotes.value_or(!tabs), path.native()}));
   } else {
     fail(Code::usage, path.string(), "a .csv, .tsv or .parquet file", extension.empty() ? "no extension" : quote(extension));
   }

@@ -133,7 +133,7 @@ void warn_of_long_warmup(const ScheduleOptions& o, int64_t steps) {
   const int64_t warmup = warmup_steps(o.warmup_steps, o.warmup_ratio, steps);
   if (warmup >= steps && warmup > 0)
     log::warn(str("the warm-up of ", warmup, " steps does not end within the run's ", steps,
-                  ": the learning rates never reach what --learning_rate and the like say"));
+                  ": no learning rate reaches its full value"));
 }
 
 void warn_of_idle_sources(const ModelOptions& model, const DataOptions& data, const OptionSet& set) {

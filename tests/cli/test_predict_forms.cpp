@@ -135,7 +135,8 @@ TEST_F(PredictForms, ATableOfTheInputsColumnsAndTheAnswers) {
 
 TEST_F(PredictForms, LinesToATable) {
   const std::string output = (scratch_ / "out.tsv").string();
-  ASSERT_EQ(predict({"--output", output}, "a\tb\nc\n").code, 0);
+  EXPECT_THAT(predict({"--output", output}, "a\tb\nc\n").err, HasSubstr("--quoting minimal"));
+  ASSERT_EQ(predict({"--output", output, "--quoting", "minimal"}, "a\tb\nc\n").code, 0);
   EXPECT_THAT(read_file(output), StartsWith("text\tprediction\tscore_no\tscore_yes\n\"a\tb\"\t"));
   ASSERT_EQ(predict({"--output", output}, "{\"text\": \"a\", \"id\": 5}\n{\"text\": \"b\", \"id\": null}\n").code, 0);
   EXPECT_THAT(read_file(output), StartsWith("text\tid\tprediction\tscore_no\tscore_yes\na\t5\t"));

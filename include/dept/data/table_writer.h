@@ -21,9 +21,10 @@ bool is_table_name(const fs::path& path);
 /// Throws bad_input for a table that has one of these columns already.
 void require_new_columns(const Table& table, const std::vector<std::string>& names);
 
-/// Writes table.columns and table.rows, then the added columns, to `path`, in full or not at all. csv and tsv are quoted by
-/// RFC 4180 and numbers written so that they read back exactly. In parquet added texts are strings and added numbers doubles; the
-/// table's own columns keep their types where table.path is a parquet file, else they are strings. Throws bad_input, io.
-void write_table(const fs::path& path, const Table& table, std::span<const AddedColumn> added);
+/// Writes table.columns and table.rows, then the added columns, to `path`, in full or not at all; numbers read back exactly. csv
+/// and tsv take delimiter and quotes of `format`, by default as read_table does: commas, quoted by RFC 4180 where need be, in
+/// .csv; tabs and no quotes in .tsv, which cannot hold every cell. In parquet added texts are strings and added numbers doubles;
+/// the table's own columns keep their types where table.path is a parquet file, else they are strings. Throws bad_input, io.
+void write_table(const fs::path& path, const Table& table, std::span<const AddedColumn> added, const TableFormat& format = {});
 
 }  // namespace dept

@@ -18,14 +18,34 @@ Table hostile_rows(const Json& json) {
   return table;
 }
 
+constexpr TableFormat quoted{std::nullopt, true, false};
+
 TEST(TableWriter, WritesWhatPythonsCsvModuleWrites) {
   const Scratch scratch;
   const Json json = read_json(data / "written.json");
   const std::vector<AddedColumn> added = {{"prediction", json["prediction"].get<std::vector<std::string>>()}};
   for (const std::string name : {"csv", "tsv"}) {
-    write_table(scratch / ("out." + name), hostile_rows(json), added);
+    write_table(scratch / ("out." + name), hostile_rows(json), added, quoted);
     EXPECT_EQ(read_file(scratch / ("out." + name)), read_file(data / ("written." + name)));
-    EXPECT_EQ(read_table(scratch / ("out." + name)).rows[3][3], json["rows"][3][3]);
+    EXPECT_EQ(read_table(scratch / ("out." + name), quoted).rows[3][3], json["rows"][3][3]);
+  }
+}
+
+TEST(TableWriter, ATsvHasNoQuotesUnlessAskedFor) {
+  const Scratch scratch;
+  Table table;
+  table.columns = {"text", "a, b"};
+  table.rows = {{"\"quoted\"", ""}, {"5\" disk", "x"}};
+  write_table(scratch / "out.tsv", table, {});
+  EXPECT_EQ(read_file(scratch / "out.tsv"), "text\ta, b\n\"quoted\"\t\n5\" disk\tx\n");
+  EXPECT_EQ(read_table(scratch / "out.tsv").rows, table.rows);
+  write_table(scratch / "out.csv", table, {}, {';', std::nullopt, false});
+  EXPECT_EQ(read_file(scratch / "out.csv"), "text;a, b\n\"\"\"quoted\"\"\";\n\"5\"\" disk\";x\n");
+  for (const char* cell : {"a\tb", "a\nb", "a\rb"}) {
+    table.rows[1][0] = cell;
+    EXPECT_NE(error_of(Code::bad_input, [&] { write_table(scratch / "none.tsv", table, {}); }).find("--quoting minimal"),
+              std::string::npos);
+    EXPECT_FALSE(fs::exists(scratch / "none.tsv"));
   }
 }
 

@@ -272,6 +272,11 @@ TEST_F(Fixture, OptionsThatACommandDoesNotUse) {
   set.leave_out({"Training"}, {"max_steps"}, "nothing is trained");
   EXPECT_THAT(set.help(""), testing::Not(HasSubstr("--learning_rate")));
   EXPECT_THAT(set.help(""), HasSubstr("--max_steps"));
+  EXPECT_THAT(error_of(Code::usage,
+                       [&] {
+                         set.parse_flags({"--optimizer", "x"});
+                       }),
+              HasSubstr("(here it is --optim, without effect: nothing is trained)"));
   set.parse_file(scratch.write("a.yaml", "optim: adamw_torch\n"));
   set.parse_flags({"--lr", "1", "--max_steps", "3", "--dataloader_workers", "2"});
   log::to_file(scratch / "log");
