@@ -21,7 +21,7 @@ TEST(Yaml, RefusesInOneLine) {
   EXPECT_THAT(refusal("a: [1\nb: 2\n"), HasSubstr("valid YAML"));
   EXPECT_THAT(refusal("a: 1\n---\nb: 2\n"), HasSubstr("one YAML document"));
   EXPECT_THAT(refusal("a: \xff\n"), HasSubstr("UTF-8"));
-  EXPECT_THAT(refusal("{[1]: 2}\n"), HasSubstr("names as keys"));
+  EXPECT_THAT(refusal("{[1]: 2}\n"), HasSubstr("a name as each key, received a list or a mapping"));
   EXPECT_THAT(refusal(std::string(40, '[') + std::string(40, ']')), HasSubstr("levels"));
 }
 
