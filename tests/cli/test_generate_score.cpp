@@ -155,8 +155,8 @@ TEST(DecodersPrompt, GeneratesAndScoresAsTransformers) {
 TEST(DecodersPrompt, IsForEncoderDecodersAlone) {
   const Outcome outcome =
       run_dept({"score", "--model_name_or_path", llama, "--peft_model_id", decoder_prompt}, "{\"text\": \"the\"}\n");
-  EXPECT_EQ(outcome.code, 2);
-  EXPECT_THAT(outcome.err, HasSubstr("num_transformer_submodules"));
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("task_type"));
 }
 
 /// A copy of the tiny Llama with another generation_config.json.
