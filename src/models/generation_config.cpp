@@ -200,8 +200,8 @@ GenerationOptions generation_options(const fs::path& model, const ModelInfo& inf
   resolver.take("num_return_sequences", asked.num_return_sequences, o.num_return_sequences);
   take_draw(resolver, asked, o);
   resolver.take_ends(asked.eos_ids, info, o.eos_ids);
-  if (asked.eos_ids.empty()) end_as_transformers(said, o);
   check_options(o, info, resolver.file());
+  if (asked.eos_ids.empty()) end_as_transformers(said, o);
   warn_of_unsupported(said, asked, o.do_sample, info.encoder_decoder());
   return o;
 }

@@ -53,6 +53,7 @@ TEST_P(PeftWriters, AnswerAndScoreAsThere) {
     EXPECT_EQ(generated[i]["text"], golden_["answers"][i]["answer"]) << texts[i];
     std::string stripped = golden_["answers"][i]["answer"];
     stripped.erase(0, stripped.find_first_not_of(' '));
+    stripped.erase(stripped.find_last_not_of(' ') + 1);
     EXPECT_EQ(predicted[i]["prediction"], stripped) << texts[i];
   }
   const auto scored = lines_of({"score", "--peft_model_id", adapter_}, pairs);

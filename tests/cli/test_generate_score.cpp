@@ -155,8 +155,8 @@ TEST(DecodersPrompt, GeneratesAndScoresAsTransformers) {
 TEST(DecodersPrompt, IsForEncoderDecodersAlone) {
   const Outcome outcome =
       run_dept({"score", "--model_name_or_path", llama, "--peft_model_id", decoder_prompt}, "{\"text\": \"the\"}\n");
-  EXPECT_EQ(outcome.code, 2);
-  EXPECT_THAT(outcome.err, HasSubstr("num_transformer_submodules"));
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("task_type"));
 }
 
 /// A copy of the tiny Llama with another generation_config.json.
@@ -204,7 +204,8 @@ TEST(Generate, WarnsOfWhatItDoesNotDo) {
 }
 
 TEST(Generate, RefusesABrokenGenerationConfig) {
-  for (const Json& broken : {Json{{"num_beams", "two"}}, Json{{"early_stopping", 3}}, Json{{"temperature", 0}}, Json::array()}) {
+  for (const Json& broken :
+       {Json{{"num_beams", "two"}}, Json{{"num_beams", 2}, {"early_stopping", 3}}, Json{{"temperature", 0}}, Json::array()}) {
     const Scratch scratch;
     const Outcome outcome =
         run_dept({"generate", "--model_name_or_path", llama_with(scratch, broken), "--do_sample"}, "\"the\"\n");
