@@ -141,11 +141,11 @@ int run_eval(const std::vector<std::string>& arguments) {
 
   Pipeline pipeline = prepare_pipeline(options.model, options.data);
   pipeline.rules.max_target = longest_target(task, options.evaluation, *pipeline.tokenizer, pipeline.rules);
-  log::info("judged is " + what_is_judged(options.model));
-  warn_of_idle_options(o, set, split, pipeline.has_head());
   const std::vector<TextExample>& rows = rows_of(task, loaded);
   Cuts cuts;
   const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, ctx.threads, &cuts);
+  log::info("judged is " + what_is_judged(options.model));
+  warn_of_idle_options(o, set, split, pipeline.has_head());
   const SplitReport report =
       report_split("data", task, rows, examples, cuts, pipeline.rules, options.evaluation.generation_max_length);
   log::info(report.counts);

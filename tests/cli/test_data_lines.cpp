@@ -167,7 +167,8 @@ TEST_F(DataLines, SeveralFilesAndAPartThatValidates) {
       said({"--train_file", file("one, first.csv", first), file("two.csv", second), "--validation_split", "0.2", "--do_eval"});
   EXPECT_THAT(lines, AllOf(HasSubstr("train: 8 examples (a 5, b 3)\n"), HasSubstr("validation: 2 examples (a 1, b 1)\n")));
   const auto usage = [&](Words more) { return refused(2, more); };
-  EXPECT_THAT(usage({"--train_file", file("one.csv", first), "--validation_split", "1"}), HasSubstr("a share between 0 and 1"));
+  EXPECT_THAT(usage({"--train_file", file("one.csv", first), "--validation_split", "1"}),
+              HasSubstr("a share above 0 and below 1"));
   EXPECT_THAT(
       usage({"--train_file", file("one.csv", first), "--validation_split", "0.5", "--validation_file", file("two.csv", second)}),
       HasSubstr("--validation_split"));
