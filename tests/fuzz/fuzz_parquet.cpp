@@ -1,4 +1,4 @@
-#include "../../src/data/readers.h"
+#include "data/readers.h"
 #include "dept/base/error.h"
 
 // Any bytes are read as a parquet file or refused with an Error; every row then has a cell a column.

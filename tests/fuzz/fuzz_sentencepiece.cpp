@@ -1,5 +1,5 @@
-#include "../../src/text/sources.h"
 #include "dept/base/error.h"
+#include "text/sources.h"
 
 // A SentencePiece model of any bytes is read or refused with an Error; merges are found for the pieces of what is read.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,4 +1,4 @@
-#include "../../src/data/readers.h"
+#include "data/readers.h"
 #include "dept/base/error.h"
 
 // Bytes are read as each kind of table, plain and as gzip, or refused with an Error; every row then has a cell a column.

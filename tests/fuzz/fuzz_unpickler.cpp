@@ -1,5 +1,5 @@
-#include "../../src/tensorio/unpickler.h"
 #include "dept/base/error.h"
+#include "tensorio/unpickler.h"
 
 // A pickle of any bytes is a dict of tensors or refused with an Error.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
