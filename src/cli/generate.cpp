@@ -72,9 +72,10 @@ void describe(GenerateOptions& o, OptionSet& set) {
       .max(1 << 16);
 }
 
-// What only a draw, or only a search, looks at (temperature, top_k and top_p are named where they are resolved).
+// What only a draw, or only a search, looks at.
 void warn_of_idle_options(const GenerationOptions& o, const OptionSet& set) {
-  if (!o.do_sample) set.warn_idle("seed", "without --do_sample nothing is drawn");
+  for (const char* name : {"temperature", "top_k", "top_p", "seed"})
+    if (!o.do_sample) set.warn_idle(name, "without --do_sample the likeliest token is taken");
   for (const char* name : {"length_penalty", "early_stopping"})
     if (o.num_beams == 1) set.warn_idle(name, "--num_beams is 1");
 }

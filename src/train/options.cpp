@@ -208,10 +208,14 @@ void check_schedule(const TrainOptions& o, Contradictions& found) {
   if (!o.data.original_quirks) found.attempt([&] { parse_optim(o.optimizer.optim); });  // there it has no effect
   const std::string &type = o.schedule.lr_scheduler_type, &arguments = o.schedule.lr_scheduler_kwargs;
   found.attempt([&] {
-    if (follows_metric(type))
-      parse_metric_schedule(type, arguments, false);
-    else
-      parse_schedule_arguments(type, arguments);
+    try {
+      if (follows_metric(type))
+        parse_metric_schedule(type, arguments, false);
+      else
+        parse_schedule_arguments(type, arguments);
+    } catch (const Error& error) {
+      throw Error(Code::usage, error.what());  // JSON of a flag, not of a file
+    }
   });
   found.unless(o.schedule.max_steps != 0, "--max_steps", "at least 1, or -1: --num_train_epochs decides", "0");
   found.unless(o.schedule.max_steps > 0 || o.schedule.num_train_epochs > 0, "--num_train_epochs", "more than 0", "0");

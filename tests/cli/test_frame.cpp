@@ -2,9 +2,12 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <fstream>
+
 #include "cli/frame.h"
 #include "cli/program.h"
 #include "dept/base/json.h"
+#include "dept/base/text.h"
 
 namespace dept {
 namespace {
@@ -58,11 +61,20 @@ TEST(Program, FullDiskOrClosedPipeIsCode4) {
   EXPECT_EQ(closed.code, 4) << closed.err;
 }
 
+// Whether a process has a handler for a signal.
+bool catches(pid_t pid, int signal) {
+  std::ifstream status(str("/proc/", pid, "/status"));
+  uint64_t caught = 0;
+  for (std::string line; std::getline(status, line);)
+    if (line.rfind("SigCgt:", 0) == 0) caught = std::stoull(line.substr(7), nullptr, 16);
+  return (caught >> (signal - 1) & 1) != 0;
+}
+
 TEST(Program, ASignalEndsItInOneLine) {
   ::signal(SIGHUP, SIG_DFL);  // which nohup would have ignored
   for (const auto& [signal, name] : {std::pair{SIGINT, "SIGINT"}, {SIGTERM, "SIGTERM"}, {SIGHUP, "SIGHUP"}}) {
     Child child({"doctor"});
-    ::usleep(400'000);  // LibTorch is loaded and the measurement runs
+    for (int waited = 0; waited < 20000 && !catches(child.pid(), signal); ++waited) ::usleep(1000);
     ::kill(child.pid(), signal);
     const Outcome outcome = child.wait();
     EXPECT_EQ(outcome.code, 128 + signal);

@@ -233,9 +233,9 @@ TEST_P(Generation, LongLimitTakesNoMemory) {
   size_t told = 0;
   const IdLists prompts{{5, 6}, {7}};
   const auto answers = generate(context(at::kFloat), *model, input_of(*model, prompts), options,
-                                [&](size_t, std::span<const int64_t> ids) { return told = ids.size(), ids.size() == 200; });
-  EXPECT_EQ(told, 200u);
-  EXPECT_EQ(answers[0][0].ids.size(), 200u);
+                                [&](size_t, std::span<const int64_t> ids) { return told = ids.size(), ids.size() == 100; });
+  EXPECT_EQ(told, 100u);
+  EXPECT_EQ(answers[0][0].ids.size(), 100u);
 }
 
 TEST_P(Generation, StopsEndBeams) {
@@ -273,9 +273,9 @@ TEST_P(Generation, RefusesBadOptions) {
   refused("num_beams", [](GenerationOptions& o) { o.num_beams = 64; });
   refused("num_return_sequences", [](GenerationOptions& o) { o.num_return_sequences = 2; });
   refused("num_return_sequences", [](GenerationOptions& o) { o.num_beams = 2, o.num_return_sequences = 3; });
-  refused("temperature", [](GenerationOptions& o) { o.temperature = 0; });
-  refused("top_k", [](GenerationOptions& o) { o.top_k = -1; });
-  refused("top_p", [](GenerationOptions& o) { o.top_p = 1.5; });
+  refused("temperature", [](GenerationOptions& o) { o.do_sample = true, o.temperature = 0; });
+  refused("top_k", [](GenerationOptions& o) { o.do_sample = true, o.top_k = -1; });
+  refused("top_p", [](GenerationOptions& o) { o.do_sample = true, o.top_p = 1.5; });
   refused("repetition_penalty", [](GenerationOptions& o) { o.repetition_penalty = 0; });
   refused("eos_token_id", [](GenerationOptions& o) { o.eos_ids = {96}; });
 }

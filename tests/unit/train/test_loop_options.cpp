@@ -249,7 +249,7 @@ TEST(LoopOptions, TheBestOfTheRunThatItGoesOnFromIsKept) {
     run.options.evaluation.metric_for_best_model = "loss";
     run.options.evaluation.load_best_model_at_end = true;
     run.options.output.save_total_limit = 1;
-    run.options.optimizer.learning_rate = 5;  // so that the first is the best
+    run.options.evaluation.greater_is_better = true;  // the loss falls, so that the first evaluation is the best one
   };
   TinyRun whole(scratch / "whole"), first(scratch / "first"), second(scratch / "second"), third(scratch / "third"),
       fourth(scratch / "fourth");

@@ -122,10 +122,10 @@ TEST(TrainOptions, EachContradictionSaysWhatIsExpected) {
     Parsed parsed(flags);
     return error_of(Code::usage, [&] { parsed.settled(); });
   };
-  EXPECT_EQ(
-      refusal({"--do_eval"}),
-      "[--validation_file] expected validation data, or --task_name, for --do_eval and evaluations while training, received "
-      "nothing");
+  EXPECT_EQ(refusal({"--do_eval"}),
+            "[--validation_file] expected validation data, --validation_split or --task_name, for --do_eval and evaluations "
+            "while training, received "
+            "nothing");
   EXPECT_EQ(refusal({"--bf16", "--dtype", "fp32"}), "[--dtype] expected bf16, as --bf16 says, received fp32");
   EXPECT_EQ(refusal({"--quantization", "--backbone_dtype", "bf16"}),
             "[--backbone_dtype] expected int8, as --quantization says, received bf16");
