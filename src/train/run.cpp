@@ -445,6 +445,7 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
 
   pipeline.backbone = load_backbone(o.model.path(), ctx);
   announce(pipeline.backbone->info(), ctx);
+  for (const std::string& counts : data.counts) log::info(counts);
   Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task, pipeline.rules.semantics);
   adapter.config.task = adapter_task(o, data.task);
   attach_adapter(pipeline, adapter, pipeline.backbone->info(), data.task.labels);
@@ -453,7 +454,6 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
   pipeline.rules.alignment = adapter.config.delta_alignment;
   PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);
   if (rules.by == PredictBy::generate && (o.output.do_eval || o.output.do_predict)) warn_of_unused_generation(o.model.path());
-  for (const std::string& counts : data.counts) log::info(counts);
   rules.drop_last = o.data.original_quirks && o.schedule.dataloader_drop_last;
 
   Events events(o, run.options);
