@@ -187,7 +187,9 @@ TokenizerSource Builder::finish() {
       again.push_back({{{"content", content_of(token, settings_.where)}, {"special", true}}, settings_.where});
   }
   source.config = std::move(settings_.config);
+  source.model = std::move(settings_.model);
   source.where_config = settings_.where;
+  source.where_model = settings_.where_model;
   source.rules = settings_.rules;
   return source;
 }
@@ -439,7 +441,9 @@ TokenizerSource take_tokenizer(TokenizerSettings settings, Json tokenizer, const
   source.batches.push_back(tokens_to_add(settings, std::move(listed)));
   source.tokenizer = std::move(tokenizer);
   source.config = std::move(settings.config);
+  source.model = std::move(settings.model);
   source.where_config = settings.where;
+  source.where_model = settings.where_model;
   source.rules = settings.rules;
   return source;
 }

@@ -138,7 +138,12 @@ TokenizerSource read_gguf_tokenizer(const fs::path& path) {
                                                           {"unk_token", "tokenizer.ggml.unknown_token_id"}};
   for (const auto& [name, key] : specials)
     if (const auto id = optional_id(*file, key, tokens.size(), where)) config[name] = tokens[*id];
-  return {std::move(tokenizer), {std::move(added)}, std::move(config), where, TokenizerRules::transformers_5};
+  return {.tokenizer = std::move(tokenizer),
+          .batches = {std::move(added)},
+          .config = std::move(config),
+          .model = {},
+          .where_config = where,
+          .where_model = ""};
 }
 
 }  // namespace dept

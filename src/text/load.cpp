@@ -8,6 +8,7 @@
 #include "dept/base/text.h"
 #include "dept/text/tokenizer.h"
 #include "text/json_fields.h"
+#include "text/mistral_words.h"
 #include "text/pipeline.h"
 #include "text/sources.h"
 #include "text/written.h"
@@ -73,9 +74,10 @@ std::shared_ptr<const Tokenizer> load_json(const fs::path& path, TokenizerRules 
   files.insert(files.end(), sides.begin(), sides.end());
   const bool as_it_is = settings.class_name.empty() || rules == TokenizerRules::transformers_4;
   if (rules == TokenizerRules::transformers_4) adjust_as_4_28(settings, json);
-  auto tokenizer = make(as_it_is ? take_tokenizer(std::move(settings), std::move(json), where)
-                                 : build_tokenizer(std::move(settings), parts_of(std::move(json), where)),
-                        where);
+  TokenizerSource source = as_it_is ? take_tokenizer(std::move(settings), std::move(json), where)
+                                    : build_tokenizer(std::move(settings), parts_of(std::move(json), where));
+  if (mend_mistral_words(source)) return make_written(std::move(source), where);
+  auto tokenizer = make(source, where);
   tokenizer->set_files(std::move(files));
   return tokenizer;
 }
@@ -85,7 +87,9 @@ std::shared_ptr<const Tokenizer> load_vocabulary_files(const fs::path& folder, T
   if (!settings.says_class) settings.class_name = usual_class(folder);
   check_class(settings);
   TokenizerParts parts = read_vocabulary_files(folder, settings);
-  return make_written(build_tokenizer(std::move(settings), std::move(parts)), folder.string());
+  TokenizerSource source = build_tokenizer(std::move(settings), std::move(parts));
+  mend_mistral_words(source);
+  return make_written(std::move(source), folder.string());
 }
 
 bool has_vocabulary_files(const fs::path& folder) {

@@ -30,6 +30,9 @@ struct TokenizerSettings {
   /// Whether the files name a class or a model of a known class; whether class_name follows from tokenizer_config.json alone.
   bool says_class = false, class_in_config = true;
   TokenizerRules rules = TokenizerRules::transformers_5;
+  /// config.json, null where there is none, and its path.
+  Json model;
+  std::string where_model;
   /// Where errors are: tokenizer_config.json's path, what lists the tokens with ids, and what names the class.
   std::string where, where_listed, where_class;
   /// Name and bytes of the files that were read, without config.json.

@@ -19,9 +19,10 @@ struct TokenToAdd {
 struct TokenizerSource {
   Json tokenizer;  ///< as a tokenizer.json says it; its added_tokens are not read
   std::vector<std::vector<TokenToAdd>>
-      batches;                   ///< added one batch after the other: each numbers its new tokens from the highest id
-  Json config = Json::object();  ///< the named special tokens, and what else a tokenizer_config.json says
-  std::string where_config;      ///< where errors about it are
+      batches;                            ///< added one batch after the other: each numbers its new tokens from the highest id
+  Json config = Json::object();           ///< the named special tokens, and what else a tokenizer_config.json says
+  Json model;                             ///< config.json, null where there is none
+  std::string where_config, where_model;  ///< where errors about them are
   TokenizerRules rules = TokenizerRules::transformers_5;
 };
 

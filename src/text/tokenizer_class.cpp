@@ -215,8 +215,10 @@ bool has_own_program(const Json& config) {
 }  // namespace
 
 void choose_class(const fs::path& folder, TokenizerSettings& settings) {
-  const std::string where_model = (folder / "config.json").string();
-  const Json model = fs::exists(folder / "config.json") ? read_json(folder / "config.json") : Json::object();
+  const fs::path path = folder / "config.json";
+  if (fs::exists(path)) settings.model = read_json(path);
+  const Json& model = settings.model;
+  const std::string& where_model = settings.where_model = path.string();
   const auto own = value_or<std::string>(settings.config, "tokenizer_class", "", settings.where);
   const auto of_config = value_or<std::string>(model, "tokenizer_class", "", where_model);
   const auto model_type = value_or<std::string>(model, "model_type", "", where_model);

@@ -15,7 +15,7 @@ void fill_template(Json& processor, const TokenizerPipeline& tokenizer) {
 }
 
 void fill_model(Json& model) {
-  if (model["type"] != "BPE") return;
+  if (model["type"] != std::string("BPE")) return;  // g++ 14 warns wrongly of a comparison with characters
   set_missing(model, {{"dropout", nullptr},
                       {"unk_token", nullptr},
                       {"continuing_subword_prefix", nullptr},

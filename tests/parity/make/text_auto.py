@@ -2,7 +2,7 @@
 """Writes tests/parity/data/text/auto.jsonl: what AutoTokenizer makes of a vocabulary and the files beside it, a line for each combination.
 
 A combination is a vocabulary of this folder (NAME/tokenizer.json, or the files of files/NAME), changes to the tokenizer.json by JSON pointer,
-and the files beside it: config.json, tokenizer_config.json, special_tokens_map.json, added_tokens.json.
+and the files beside it: config.json, tokenizer_config.json, special_tokens_map.json, added_tokens.json. "tokens" pads the vocabulary.
 """
 import json
 import os
@@ -20,6 +20,8 @@ from text_strings import digest, digest_text, string  # noqa: E402
 FIRST, STRINGS = 5000, 40
 TEXTS = ["The Caf\u00e9 film <x> was Good", "<s> a</s>b <unk>c", "</s>x", " <new> and<new>", "a [MASK]  b <mask> c", "Hello <image> world ",
          "  two  blanks  ", "\u4e2d\u6587 12345 isn't", "<extra_id_3> <extra_id_0> end", "<|im_start|>user <|endoftext|>", ""]
+WORDS = ["HelloWorld aBcD", "a HelloWorld!\n/ aBcD", "The!\nfilm"]
+PADDING = ["HelloWorld", "\u0120HelloWorld", "aBcD", "\u0120aBcD", "!\u010a", "!\u010a/"]  # these the texts above have, as a tokenizer of whole words sees them
 SPECIALS = ["bos", "eos", "pad", "unk"]
 
 
@@ -116,6 +118,41 @@ def cases():
     yield "llama2_padding_as_it_is", "llama2", {"/padding": padding}, of("PreTrainedTokenizerFast", unk_token="<unk>")
     for name, vocabulary, files in files_alone():
         yield "files_" + name, "files/" + vocabulary, {}, files
+    for name, *rest in mistral():
+        yield "mistral_" + name, *rest
+
+
+def mistral():
+    """(name, vocabulary, changes, files, tokens): what fix_mistral_regex does, which wants more than 100,000 tokens."""
+    def fixed(value=True, tokenizer_class="PreTrainedTokenizerFast"):
+        return of(tokenizer_class, fix_mistral_regex=value)
+
+    old, many = model("mistral", transformers_version="4.57.3"), 100001
+    bytes_after_split = {"/pre_tokenizer/pretokenizers/1": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}}
+    metaspace = {"/pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": False}}
+    none = {"tokenizer_config.json": None, "special_tokens_map.json": None, "config.json": None}
+    for name, files in [("fixed", {**old, **fixed()}), ("not_fixed", {**old, **fixed(False)}), ("undecided", {**old, **of("PreTrainedTokenizerFast")}),
+                        ("null", {**old, **fixed(None)}), ("no_version", {**model("mistral"), **fixed()}), ("pixtral", {**model("pixtral", transformers_version="4.9"), **fixed()}),
+                        ("version_5", {**model("mistral", transformers_version="5.0.0"), **fixed()}), ("before_5", {**model("mistral", transformers_version="5.0.0rc1"), **fixed()}),
+                        ("after_5", {**model("mistral", transformers_version="5.0.0.post1"), **fixed()}), ("development", {**model("mistral3", transformers_version="5.0.0.dev0"), **fixed()}),
+                        ("other_model", {**model("llama", transformers_version="4.57.3"), **fixed()}), ("other_model_no_version", {**model("llama"), **fixed()}),
+                        ("qwen2", {**model("qwen2"), **fixed(True, "Qwen2Tokenizer")}), ("no_config", fixed()),
+                        ("saved_config", {"config.json": {"transformers_version": "4.40.0"}, **fixed()})]:
+        yield name, "llama3", {}, files, many
+    yield "few_tokens", "llama3", {}, {**old, **fixed()}, None
+    yield "just_enough", "gpt2", {}, {**old, **of("PreTrainedTokenizerFast", fix_mistral_regex=True, pad_token="<pad>")}, 100000
+    yield "just_too_few", "gpt2", {}, {**old, **of("PreTrainedTokenizerFast", fix_mistral_regex=True, eos_token="<|endoftext|>")}, 100000
+    yield "second_step", "llama3", bytes_after_split, {**old, **fixed()}, many
+    yield "bytes", "gpt2", {}, {**old, **fixed()}, many
+    yield "gpt2_class", "gpt2", {}, {**model("gpt2"), **fixed(True, "GPT2Tokenizer")}, many
+    yield "roberta_class", "roberta", {}, {**model("roberta"), **fixed(True, "RobertaTokenizer")}, many
+    yield "digits", "smollm", {}, {**old, **fixed()}, many
+    yield "metaspace", "llama2", metaspace, {**old, **fixed()}, many
+    yield "llama_class", "llama2", {}, {**model("llama"), **fixed(True, "LlamaTokenizer")}, many
+    yield "no_words", "llama2", {}, {**old, **fixed()}, many
+    yield "bert_class", "bert", {}, {**model("bert"), **fixed(True, "BertTokenizer")}, many
+    yield "t5_class", "t5", {}, {**model("t5"), **fixed(True, "T5Tokenizer")}, many
+    yield "files_alone", "files/gpt2", {}, {**none, **model("gpt2"), **fixed(True, "GPT2Tokenizer")}, many
 
 
 def files_alone():
@@ -146,9 +183,34 @@ def files_alone():
     yield "llama_added", "llama", {**none, **of("LlamaTokenizer"), "added_tokens.json": {"<pad>": 600}}
 
 
-def put(folder, vocabulary, changes, files):
+def pad(folder, tokens):
+    """Brings the vocabulary to so many tokens, with the added ones of tokenizer.json behind the others."""
+    path = os.path.join(folder, "tokenizer.json")
+    whole = os.path.exists(path)
+    path = path if whole else os.path.join(folder, "vocab.json")
+    with open(path) as file:
+        state = json.load(file)
+    vocabulary = state["model"]["vocab"] if whole else state
+    listed = isinstance(vocabulary, list)
+    pieces = {piece for piece, _ in vocabulary} if listed else set(vocabulary)
+    added = [token for token in state["added_tokens"] if token["content"] not in pieces] if whole else []
+    for i in range(tokens - len(vocabulary) - len(added)):
+        token = PADDING[i] if i < len(PADDING) else "\u4dff%d" % i
+        if listed:
+            vocabulary.append([token, -100.0])
+        else:
+            vocabulary[token] = len(vocabulary)
+    for i, token in enumerate(added):
+        token["id"] = len(vocabulary) + i
+    with open(path, "w") as file:
+        json.dump(state, file)
+
+
+def put(folder, vocabulary, changes, files, tokens):
     """The folder of a combination."""
     shutil.copytree(os.path.join(OUT, vocabulary), folder)
+    if tokens:
+        pad(folder, tokens)
     path = os.path.join(folder, "tokenizer.json")
     if changes:
         with open(path) as file:
@@ -170,20 +232,20 @@ def put(folder, vocabulary, changes, files):
             os.remove(path)
 
 
-def written(name, vocabulary, changes, files):
+def written(name, vocabulary, changes, files, tokens=None):
     with tempfile.TemporaryDirectory() as scratch:
         folder = os.path.join(scratch, "model")
-        put(folder, vocabulary, changes, files)
+        put(folder, vocabulary, changes, files, tokens)
         tokenizer = AutoTokenizer.from_pretrained(folder)
 
     def decoded(ids, skip):
         return tokenizer.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=False)
 
-    texts = [string(FIRST + i) for i in range(STRINGS)]
-    ids = [tokenizer(text).input_ids for text in texts]
-    own = [tokenizer(text).input_ids for text in TEXTS]
+    ids = [tokenizer(string(FIRST + i)).input_ids for i in range(STRINGS)]
+    texts = TEXTS + (WORDS if name.startswith("mistral_") else [])
+    own = [tokenizer(text).input_ids for text in texts]
     every = sorted(id for id in {getattr(tokenizer, key + "_token_id") for key in SPECIALS} | set(tokenizer.all_special_ids[:4]) if id is not None)
-    line = {"name": name, "class": type(tokenizer).__name__, "vocabulary": vocabulary, "changes": changes, "files": files, "size": len(tokenizer),
+    line = {"first": FIRST, "texts": texts, "name": name, "class": type(tokenizer).__name__, "vocabulary": vocabulary, "changes": changes, **({"tokens": tokens} if tokens else {}), "files": files, "size": len(tokenizer),
             "specials": [getattr(tokenizer, key + "_token_id") for key in SPECIALS],
             "ids": own, "text": [decoded(i, True) for i in own], "all": [decoded(i, False) for i in own], "pair": tokenizer(TEXTS[0], TEXTS[1]).input_ids,
             "cut": tokenizer(TEXTS[0], truncation=True, max_length=7).input_ids,
@@ -204,4 +266,4 @@ if __name__ == "__main__":
             except Exception as error:
                 raise RuntimeError(case[0]) from error
             print(line["name"], line["class"], line["size"])
-            file.write(json.dumps({"first": FIRST, "texts": TEXTS, **line}, ensure_ascii=False, separators=(",", ":")) + "\n")
+            file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")

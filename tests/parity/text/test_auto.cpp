@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 
 #include "dept/base/text.h"
 #include "parity/text/strings.h"
@@ -27,9 +28,36 @@ std::vector<Combination> combinations(const std::string& name) {
   return out;
 }
 
+constexpr const char* padding_tokens[] = {"HelloWorld", "\u0120HelloWorld", "aBcD", "\u0120aBcD", "!\u010a", "!\u010a/"};
+
+// As pad() of text_auto.py.
+void pad(const fs::path& folder, size_t tokens) {
+  const bool whole = fs::exists(folder / "tokenizer.json");
+  const fs::path path = folder / (whole ? "tokenizer.json" : "vocab.json");
+  Json state = read_json(path);
+  Json& vocabulary = whole ? state["model"]["vocab"] : state;
+  const bool listed = vocabulary.is_array();
+  std::set<std::string> pieces;
+  for (const auto& entry : vocabulary.items()) pieces.insert(listed ? entry.value()[0].get<std::string>() : entry.key());
+  std::vector<Json*> added;
+  if (whole)
+    for (Json& token : state["added_tokens"])
+      if (!pieces.contains(token["content"])) added.push_back(&token);
+  for (size_t i = 0; vocabulary.size() + added.size() < tokens; ++i) {
+    const std::string token = i < std::size(padding_tokens) ? padding_tokens[i] : str("\u4dff", i);
+    if (listed)
+      vocabulary.push_back({token, -100.0});
+    else
+      vocabulary.emplace(token, vocabulary.size());
+  }
+  for (size_t i = 0; i < added.size(); ++i) (*added[i])["id"] = vocabulary.size() + i;
+  write_atomic(path, state.dump());
+}
+
 void put(const Combination& given, const fs::path& folder) {
   const Json& combination = given.json;
   fs::copy(text_data() / combination["vocabulary"].get<std::string>(), folder, fs::copy_options::recursive);
+  if (combination.contains("tokens")) pad(folder, combination["tokens"]);
   if (!combination["changes"].empty()) {
     Json tokenizer = read_json(folder / "tokenizer.json");
     for (const auto& [pointer, value] : combination["changes"].items()) tokenizer[Json::json_pointer(pointer)] = value;

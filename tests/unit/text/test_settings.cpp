@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "dept/base/json.h"
+#include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/text/tokenizer.h"
 #include "unit/base/scratch.h"
@@ -74,6 +76,47 @@ TEST_F(Settings, TheSideThatIsCut) {
   const auto tokenizer = load_tokenizer(scratch_.path());
   EXPECT_EQ(tokenizer->encode("abba", {.max_length = 2}), (Ids{1, 0}));
   EXPECT_EQ(tokenizer->encode_pair("abba", "bb", {.max_length = 4, .truncation = Truncation::only_first}), (Ids{1, 0, 1, 1}));
+}
+
+class MistralWords : public Settings {
+ protected:
+  MistralWords() {
+    Json vocabulary = {{"a", 0}};
+    for (int i = 1; i <= 100000; ++i) vocabulary[str("t", i)] = i;
+    Json tokenizer = {{"model", {{"type", "BPE"}, {"merges", Json::array()}}}, {"pre_tokenizer", {{"type", "Whitespace"}}}};
+    tokenizer["model"]["vocab"] = std::move(vocabulary);
+    scratch_.write("tokenizer.json", tokenizer.dump());
+    scratch_.write("config.json", R"({"model_type":"mistral"})");
+  }
+  // The lines that loading the folder logs.
+  std::string said() {
+    log::to_file(scratch_ / "log");
+    load_tokenizer(scratch_.path());
+    log::close_file();
+    const std::string lines = read_file(scratch_ / "log");
+    fs::remove(scratch_ / "log");
+    return lines;
+  }
+};
+
+TEST_F(MistralWords, AreQuestionedWhereNothingDecides) {
+  EXPECT_THAT(said(), HasSubstr("tokenizer_config.json] this tokenizer may split words otherwise than Mistral's own"));
+  for (const char* value : {"true", "false"}) {
+    scratch_.write("tokenizer_config.json", str("{\"fix_mistral_regex\":", value, "}"));
+    EXPECT_EQ(said(), "") << value;
+  }
+  fs::remove(scratch_ / "tokenizer_config.json");
+  scratch_.write("config.json", R"({"model_type":"mistral","transformers_version":"5.0.0"})");
+  EXPECT_EQ(said(), "");
+  scratch_.write("config.json", R"({"model_type":"qwen3"})");
+  EXPECT_EQ(said(), "");
+}
+
+TEST_F(MistralWords, WhatMakesNoSenseIsRefused) {
+  EXPECT_THAT(refused("config.json", R"({"model_type":"mistral","transformers_version":"new"})"),
+              HasSubstr("transformers_version] expected a version of transformers, received \"new\""));
+  scratch_.write("config.json", R"({"model_type":"mistral"})");
+  EXPECT_THAT(config_refused(R"({"fix_mistral_regex":"yes"})"), HasSubstr("fix_mistral_regex] expected true or false"));
 }
 
 }  // namespace
