@@ -75,7 +75,7 @@ void describe(EvalOptions& o, OptionSet& set) {
   set.add("split", o.split, "which rows (default: the test data, or validation data where only those are given)")
       .choices({"train", "validation", "test"});
   set.add("truncate", o.all.data.truncate, "cut sources that are too long for the model's positions");
-  set.add("output", o.output, "write the metrics to this file too");
+  set.add("output", o.output, "write the metrics to this file too, and evaluation.json beside it");
 }
 
 // What was given and changes nothing: an answer's length where a head answers, the rows of splits that are not judged.
@@ -91,6 +91,27 @@ void warn_of_idle_options(const EvalOptions& o, const OptionSet& set, SplitName 
   idle(SplitName::train, {"max_train_samples", "k_shot_examples"});
   idle(SplitName::validation, {"max_eval_samples"});
   idle(SplitName::test, {"max_predict_samples"});
+}
+
+// evaluation.json beside the metrics, where these go into a file.
+std::string detail_path(const std::string& output) {
+  std::error_code error;
+  const bool stream = output.empty() || output == "-" || (fs::exists(output, error) && !fs::is_regular_file(output, error));
+  return stream ? "" : (fs::path(output).parent_path() / "evaluation.json").string();
+}
+
+void check_outputs(const std::string& output) {
+  check_output_file(output);
+  const std::string detail = detail_path(output);
+  if (detail.empty()) return;
+  if (fs::path(output).filename() == "evaluation.json")
+    fail(Code::usage, "--output", "another name than that of the file beside it, evaluation.json", quote(output));
+  check_output_file(detail);
+}
+
+void write_detail(const OrderedJson& detail, const std::string& path) {
+  for (const std::string& line : class_table(detail)) log::info(line);
+  if (!path.empty()) write_atomic(path, detail.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 
 OrderedJson metrics_json(const Evaluation& evaluation) {
@@ -115,7 +136,7 @@ int run_eval(const std::vector<std::string>& arguments) {
   problems.attempt([&] { keep_one_file(options.data, split); });
   for (const std::string& file : options.data.task.test_file)
     problems.attempt([&] { require_readable_file(file, str(to_string(split), "_file")); });
-  problems.attempt([&] { check_output_file(o.output); });
+  problems.attempt([&] { check_outputs(o.output); });
   problems.raise();
   AdapterConfig config;
   if (!options.model.peft_model_id.empty()) {
@@ -149,12 +170,15 @@ int run_eval(const std::vector<std::string>& arguments) {
   const SplitReport report =
       report_split("data", task, rows, examples, cuts, pipeline.rules, options.evaluation.generation_max_length);
   log::info(report.counts);
+  if (!report.cut.empty()) log::info(report.cut);
   for (const std::string& warning : report.warnings) log::warn(warning);
   pipeline.backbone = load_backbone(options.model.path(), ctx);
   const PredictRules rules = predict_rules(options.evaluation, task, pipeline, ctx.threads);
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
-  const std::string line = metrics_json(evaluate(ctx, pipeline, rules, task, rows, examples, "evaluate")).dump() + "\n";
-  if (!o.output.empty()) write_atomic(o.output, line);
+  const Evaluation evaluation = evaluate(ctx, pipeline, rules, task, rows, examples, "evaluate");
+  write_detail(evaluation_detail(to_string(split), judged_answers(evaluation, rules, task, rows)), detail_path(o.output));
+  const std::string line = metrics_json(evaluation).dump() + "\n";
+  if (!o.output.empty() && o.output != "-") write_atomic(o.output, line);
   write_stdout(line);
   return 0;
 }

@@ -306,7 +306,10 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
     in_batches(joined.size(), rules.batch_size, [&](size_t begin, size_t count) {
       loss_times_examples += batch_loss(ctx, pipeline, rules, judged, joined, targets, begin, count) * static_cast<double>(count);
     });
-    for (Prediction& prediction : judged.predictions) result.predictions.push_back(std::move(prediction.text));
+    for (Prediction& prediction : judged.predictions) {
+      result.predictions.push_back(std::move(prediction.text));
+      if (!prediction.scores.empty()) result.scores.push_back(std::move(prediction.scores));
+    }
     if (interrupt && interrupt()) throw Interrupted();
   });
   point_out_one_answer(title, result);
@@ -315,6 +318,13 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
     for (const std::string& name : task.metrics)
       result.metrics.emplace_back(name, judged_metric(name, pipeline, result, task, extras_of(texts)));
   return result;
+}
+
+JudgedAnswers judged_answers(const Evaluation& evaluation, const PredictRules& rules, const TaskData& task,
+                             std::span<const TextExample> texts) {
+  JudgedAnswers judged{texts, evaluation.predictions, evaluation.targets, evaluation.scores, {}, task.numeric()};
+  if (!task.free_text() && !task.numeric()) judged.labels = rules.labels;
+  return judged;
 }
 
 OrderedJson evaluation_json(const Evaluation& evaluation, const std::string& prefix, double seconds, int64_t batch_size) {

@@ -16,10 +16,18 @@ namespace {
 constexpr const char* marker_name = "run.json";
 
 // What else a run leaves in its folder, besides checkpoints.
-constexpr std::array run_files = {
-    "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "trainer_state.json",          "train_results.json",
-    "eval_results.json",   "test_results.json",         "all_results.json",  "generated_predictions.jsonl", "README.md",
-    "output.log"};
+constexpr std::array run_files = {"adapter_config.json",
+                                  "adapter_model.safetensors",
+                                  "adapter_model.bin",
+                                  "trainer_state.json",
+                                  "train_results.json",
+                                  "eval_results.json",
+                                  "test_results.json",
+                                  "all_results.json",
+                                  "generated_predictions.jsonl",
+                                  "README.md",
+                                  "output.log",
+                                  "evaluation.json"};
 
 OrderedJson marker_json(const RunIdentity& run, bool finished) {
   const std::string text = run.options.dump();

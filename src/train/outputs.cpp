@@ -6,7 +6,7 @@ namespace dept {
 namespace {
 
 void write_json(const fs::path& path, const OrderedJson& json) {
-  write_atomic(path, json.dump(2) + "\n");
+  write_atomic(path, json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 
 bool is_timing(const std::string& name) {
@@ -91,13 +91,23 @@ void Outputs::results(const std::string& name, const OrderedJson& results) {
   all_.update(results);
 }
 
-void Outputs::predictions(const Evaluation& evaluation) const {
+void Outputs::predictions(const JudgedAnswers& judged) const {
   std::string lines;
-  for (size_t i = 0; i < evaluation.predictions.size(); ++i) {
-    const OrderedJson line = {{"index", i}, {"prediction", evaluation.predictions[i]}, {"target", evaluation.targets[i]}};
+  for (size_t i = 0; i < judged.predictions.size(); ++i) {
+    OrderedJson line = {{"index", i},
+                        {"source", cut_to(judged.texts[i].source, shown_source)},
+                        {"prediction", judged.predictions[i]},
+                        {"target", judged.targets[i]}};
+    if (!judged.scores.empty())
+      for (size_t label = 0; label < judged.labels.size(); ++label)
+        line["scores"][judged.labels[label]] = judged.scores[i][label];
     lines += line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
   }
   write_atomic(folder_ / "generated_predictions.jsonl", lines);
+}
+
+void Outputs::detail(const OrderedJson& detail) const {
+  write_json(folder_ / "evaluation.json", detail);
 }
 
 void Outputs::model_card(const AdapterConfig& config, const TaskData& task, const TrainOptions& options,

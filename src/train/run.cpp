@@ -149,6 +149,7 @@ Split make_split(std::string_view name, std::vector<TextExample>& texts, const T
   std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, texts, threads, &cuts);
   SplitReport report = report_split(name, data.task, texts, examples, cuts, pipeline.rules, o.evaluation.generation_max_length);
   data.counts.push_back(std::move(report.counts));
+  if (name == "train" && !report.cut.empty()) data.counts.push_back(std::move(report.cut));
   std::move(report.warnings.begin(), report.warnings.end(), std::back_inserter(data.warnings));
   return {std::move(texts), std::move(examples)};
 }
@@ -360,6 +361,13 @@ Evaluation judge(const LoopInputs& in, const std::string& name, const Split& spl
   return evaluation;
 }
 
+// evaluation.json, and the table by class.
+void show_detail(std::string_view split, const JudgedAnswers& judged, const Outputs& outputs) {
+  const OrderedJson detail = evaluation_detail(split, judged);
+  outputs.detail(detail);
+  for (const std::string& line : class_table(detail)) log::info(line);
+}
+
 // False: interrupted.
 bool train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
   log::info(str(in.train.examples.size(), " examples, ", loop.total_steps(), " steps, ", loop.parameters(), " trained numbers"));
@@ -375,8 +383,18 @@ bool train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
 bool judge_all(const LoopInputs& in, const Data& data, Outputs& outputs, TrainingLoop* loop) {
   const TrainState* trained = loop == nullptr ? nullptr : &loop->state();
   try {
-    if (in.options.output.do_eval) judge(in, "eval", data.validation, outputs, trained);
-    if (in.options.output.do_predict) outputs.predictions(judge(in, "test", data.test, outputs, trained));
+    const OutputOptions& output = in.options.output;
+    if (output.do_eval) {
+      const Evaluation evaluation = judge(in, "eval", data.validation, outputs, trained);
+      if (!output.do_predict)
+        show_detail("validation", judged_answers(evaluation, in.rules, in.task, data.validation.texts), outputs);
+    }
+    if (output.do_predict) {
+      const Evaluation evaluation = judge(in, "test", data.test, outputs, trained);
+      const JudgedAnswers judged = judged_answers(evaluation, in.rules, in.task, data.test.texts);
+      outputs.predictions(judged);
+      show_detail("test", judged, outputs);
+    }
   } catch (const Interrupted&) {
     if (loop != nullptr) loop->save_end();
     log::info(str("interrupted in an evaluation", loop == nullptr ? "" : ", the training is done: the same command goes on"));

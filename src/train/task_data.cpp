@@ -59,24 +59,23 @@ void drop_hidden_labels(TaskData& task) {
 }
 
 // A label for a line that holds several.
-std::string shortened(const std::string& label) {
-  constexpr size_t most = 30;
+std::string shortened(const std::string& label, size_t most) {
   if (label.size() <= most) return label;
   size_t end = most;
   while (end > 0 && (static_cast<uint8_t>(label[end]) & 0xC0) == 0x80) --end;  // between characters
   return label.substr(0, end) + "...";
 }
 
-// "a 3, b 2", the labels' first few.
-std::string label_counts(const TaskData& task, std::span<const TextExample> rows) {
-  constexpr size_t most = 10;
+// "a 3, b 2": of the training data each label, of others the first few.
+std::string label_counts(const TaskData& task, std::span<const TextExample> rows, bool training) {
+  const size_t most = training ? 1000 : 10, longest = training ? 200 : 30;
   std::vector<int64_t> counts(task.labels.size(), 0);
   for (const TextExample& row : rows) {
     const auto word = std::find(task.label_words.begin(), task.label_words.end(), row.target);
     if (word != task.label_words.end()) ++counts[static_cast<size_t>(word - task.label_words.begin())];
   }
   std::vector<std::string> parts;
-  for (size_t i = 0; i < counts.size() && i < most; ++i) parts.push_back(str(shortened(task.labels[i]), " ", counts[i]));
+  for (size_t i = 0; i < counts.size() && i < most; ++i) parts.push_back(str(shortened(task.labels[i], longest), " ", counts[i]));
   if (counts.size() > most) parts.push_back(str("... of ", counts.size(), " labels"));
   return join(parts, ", ");
 }
@@ -107,9 +106,11 @@ void check_label_ids(const Tokenizer& tokenizer, const EncodeRules& rules, const
 SplitReport report_split(std::string_view name, const TaskData& task, std::span<const TextExample> rows,
                          std::span<const Example> examples, const Cuts& cuts, const EncodeRules& rules, int64_t longest_answer) {
   SplitReport report;
-  const std::string labels = task.free_text() || task.numeric() ? "" : str(" (", label_counts(task, rows), ")");
+  const std::string labels = task.free_text() || task.numeric() ? "" : str(" (", label_counts(task, rows, name == "train"), ")");
   report.counts = str(name, ": ", rows.size(), " examples", labels);
-  if (cuts.sources > 0)
+  if (cuts.sources == 0)
+    report.cut = str(name, ": 0 of ", rows.size(), " texts are longer than max_seq_length ", rules.max_source, " and cut");
+  else
     report.warnings.push_back(str(name, ": ", share_of(cuts.sources, rows.size(), "texts"), " are longer than max_seq_length ",
                                   rules.max_source, " and cut"));
   if (cuts.targets > 0)

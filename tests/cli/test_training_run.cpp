@@ -74,9 +74,10 @@ TEST_F(TrainingRun, LeavesWhatTheOriginalLeaves) {
   const Outcome run = train({});
   ASSERT_EQ(run.code, 0) << run.err;
   EXPECT_THAT(run.err, HasSubstr("training will end in about"));
-  for (const char* name : {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "checkpoint-12",
-                           "trainer_state.json", "train_results.json", "eval_results.json", "test_results.json",
-                           "all_results.json", "generated_predictions.jsonl", "output.log", "README.md", "run.json"})
+  for (const char* name :
+       {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "checkpoint-12", "trainer_state.json",
+        "train_results.json", "eval_results.json", "test_results.json", "all_results.json", "generated_predictions.jsonl",
+        "evaluation.json", "output.log", "README.md", "run.json"})
     EXPECT_TRUE(fs::exists(out_ / name)) << name;
   EXPECT_THAT(fs::directory_iterator(out_ / "runs")->path().filename().string(), HasSubstr("events.out.tfevents."));
 
@@ -98,6 +99,42 @@ TEST_F(TrainingRun, LeavesWhatTheOriginalLeaves) {
     EXPECT_THAT(card, HasSubstr(part));
   const std::string lines = read_file(out_ / "generated_predictions.jsonl");
   EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 20);
+}
+
+TEST_F(TrainingRun, SaysHowItDidByClass) {
+  const Outcome run = train({});
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("train: 60 examples (no "));
+  EXPECT_THAT(run.err, HasSubstr("train: 0 of 60 texts are longer than max_seq_length 48 and cut\n"));
+  EXPECT_THAT(run.err, HasSubstr("class precision    recall        f1   support\nno "));
+
+  const Json detail = read_json(out_ / "evaluation.json"), all = Json::parse(run.out);
+  EXPECT_EQ(detail.at("split"), "test");
+  EXPECT_EQ(detail.at("examples"), 20);
+  EXPECT_NEAR(detail.at("accuracy").get<double>() * 100, all.at("test_accuracy").get<double>(), 1e-9);
+  EXPECT_NEAR(detail.at("classes").at("yes").at("f1").get<double>() * 100, all.at("test_f1").get<double>(), 1e-9);
+  EXPECT_EQ(detail.at("calibration").at("bins").size(), 10u);
+
+  const std::string lines = read_file(out_ / "generated_predictions.jsonl");
+  const Json first = Json::parse(lines.substr(0, lines.find('\n')));
+  EXPECT_EQ(first.at("source"), "A warm score.");
+  EXPECT_NEAR(first.at("scores").at("no").get<double>() + first.at("scores").at("yes").get<double>(), 1, 1e-9);
+
+  const std::string output = (scratch_ / "judged/metrics.json").string();
+  fs::create_directory(scratch_ / "judged");
+  const Words eval = {
+      "eval", "--peft_model_id", out_.string(), "--test_file", (data_ / "recipe/tiny/test.csv").string(), "--threads",
+      "1",    "--output"};
+  const auto judged = [&](const std::string& path) {
+    Words words = eval;
+    words.push_back(path);
+    return run_dept(words);
+  };
+  ASSERT_EQ(judged(output).code, 0);
+  EXPECT_EQ(read_json(scratch_ / "judged/evaluation.json"), detail);
+  EXPECT_THAT(expect_one_line(judged((scratch_ / "judged/evaluation.json").string()), 2), HasSubstr("another name"));
+  EXPECT_EQ(judged("/dev/null").code, 0);
+  EXPECT_FALSE(fs::exists("/dev/evaluation.json"));
 }
 
 TEST_F(TrainingRun, OneInterruptFinishesTheStepAndSaves) {

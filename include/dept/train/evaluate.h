@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dept/base/json.h"
+#include "dept/tasks/detail.h"
 #include "dept/tasks/task.h"
 #include "dept/train/options.h"
 #include "dept/train/pipeline.h"
@@ -54,8 +55,9 @@ class AnswerWatch {
 struct Evaluation {
   double loss = 0;  ///< sum over batches of (mean over label tokens, or a head's examples) x (examples), over all examples
   Metrics metrics;
-  std::vector<std::string> predictions;  ///< empty when only the loss was asked for
-  std::vector<std::string> targets;      ///< label names, or free text
+  std::vector<std::string> predictions;     ///< empty when only the loss was asked for
+  std::vector<std::string> targets;         ///< label names, or free text
+  std::vector<std::vector<double>> scores;  ///< [labels] of each example, where they were scored; else empty
 };
 
 /// Asks whether to stop; none never does.
@@ -68,6 +70,10 @@ struct Interrupted {};
 Evaluation evaluate(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
                     std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title,
                     const Interrupt& interrupt = {});
+
+/// The same for evaluation_detail; `texts` are those that were evaluated. The result refers to all of them.
+JudgedAnswers judged_answers(const Evaluation& evaluation, const PredictRules& rules, const TaskData& task,
+                             std::span<const TextExample> texts);
 
 /// Under transformers' keys: PREFIX_loss, PREFIX_<metric>, PREFIX_runtime, PREFIX_samples_per_second, PREFIX_steps_per_second.
 OrderedJson evaluation_json(const Evaluation& evaluation, const std::string& prefix, double seconds, int64_t batch_size);

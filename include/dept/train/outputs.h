@@ -20,8 +20,11 @@ class Outputs {
   void trainer_state(const TrainState& state, int64_t max_steps) const;
   /// NAME_results.json; every result goes into all_results too.
   void results(const std::string& name, const OrderedJson& results);
-  /// generated_predictions.jsonl: {"index", "prediction", "target"} in the data's order.
-  void predictions(const Evaluation& evaluation) const;
+  /// generated_predictions.jsonl: {"index", "source", "prediction", "target"} in the data's order, the source cut at 500 code
+  /// points; where they are known also "scores": {label: share}.
+  void predictions(const JudgedAnswers& judged) const;
+  /// evaluation.json.
+  void detail(const OrderedJson& detail) const;
   /// README.md: what was trained, how, and how it went.
   void model_card(const AdapterConfig& config, const TaskData& task, const TrainOptions& options, const OrderedJson& log) const;
   /// all_results.json.

@@ -30,6 +30,7 @@ void check_label_ids(const Tokenizer& tokenizer, const EncodeRules& rules, const
 /// What is said of a split at the start: its rows, how many have each label, how many texts and answers are cut.
 struct SplitReport {
   std::string counts;
+  std::string cut;  ///< that no text is; where some are, a warning says so
   std::vector<std::string> warnings;
 };
 /// `longest_answer`: --generation_max_length.
