@@ -7,7 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 preset=${1:-release}
 shift || true
 if [ "$preset" = cuda ]; then scripts/setup.sh cuda; else scripts/setup.sh; fi
-launcher=()
-have ccache && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-cmake --preset "$preset" "${launcher[@]}" >/dev/null
+flags=(-DDEPT_PCH=ON)
+# What ccache asks for where there are precompiled headers.
+have ccache && flags+=("-DCMAKE_CXX_COMPILER_LAUNCHER=env;CCACHE_SLOPPINESS=pch_defines,time_macros;ccache")
+cmake --preset "$preset" "${flags[@]}" >/dev/null
 cmake --build --preset "$preset" "$@"

@@ -18,13 +18,14 @@ check_asan() {
   scripts/build.sh asan --target dept_base
   mapfile -t targets < <(ninja -C build/asan -t targets all | sed -nE "s/^$pattern: phony.*/\1/p")
   cmake --build --preset asan --target "${targets[@]}"
-  DEPT_FUZZ_SECONDS=30 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/asan --output-on-failure --no-tests=error -R "^$pattern"
+  DEPT_FUZZ_SECONDS=30 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/asan -j "$(nproc)" --output-on-failure --no-tests=error -R "^$pattern"
 }
 
+# By the commands of a build without precompiled headers, so that a file has to name what it includes.
 check_tidy() {
-  cmake --preset asan >/dev/null
+  cmake --preset debug >/dev/null
   git ls-files -z 'src/base/*.cpp' 'src/tensorio/*.cpp' 'src/hub/*.cpp' 'src/text/*.cpp' 'src/data/delimited.cpp' 'src/adapter/dept.cpp' |
-    xargs -0 -n 4 -P "$(nproc)" clang-tidy --quiet -p build/asan 2>/dev/null  # its count of warnings in headers of others
+    xargs -0 -n 4 -P "$(nproc)" clang-tidy --quiet -p build/debug 2>/dev/null  # its count of warnings in headers of others
 }
 
 # Compiles and links the program with the CUDA kernels, and their tests; running those needs a GPU: ctest --test-dir build/cuda -L gpu.
@@ -43,36 +44,33 @@ check_tokenizers() {
   DEPT_TOKENIZERS=$(realpath "$folder") ctest --test-dir build/release --output-on-failure --no-tests=error -L tokenizers
 }
 
-# beside_python SCRIPT PYTHON FOLDER PACKAGE...: a script that runs the program beside Python packages, by PYTHON or, if that is empty, in
-# an environment of their own in FOLDER. Where that cannot be made, a line says so. The caller's `arguments` follow the program.
-arguments=()
+# beside_python SCRIPT [ARGUMENT...]: a script that runs the program beside Python packages, by DEPT_PEERS_PYTHON or, if that is not
+# set, in an environment of their own. Where that cannot be made, a line says so.
 beside_python() {
-  local script=$1 python=${2:-$3/bin/python} folder=$3
-  shift 3
-  if [ ! -x "$python" ] && ! { python3 -m venv "$folder" && "$python" -m pip -q --disable-pip-version-check install "$@"; } >&2; then
+  local folder=.deps/peers-python script=$1 python
+  python=${DEPT_PEERS_PYTHON:-$folder/bin/python}
+  shift
+  if [ ! -x "$python" ] && ! { python3 -m venv "$folder" && "$python" -m pip -q --disable-pip-version-check install --no-compile "${peers[@]}"; } >&2; then
     rm -rf "$folder"
-    say "no Python environment with $* could be made: left out"
+    say "no Python environment with ${peers[*]} could be made: left out"
     return
   fi
   scripts/build.sh release --target dept_program
-  "$python" "$script" build/release/bin/dept "${arguments[@]}"
+  "$python" "$script" build/release/bin/dept "$@"
 }
 
 # The tokenizer beside a .gguf model's adapter in transformers.
-check_written() {
-  local arguments=(.deps/models/smollm2-135m/*.gguf)
-  beside_python tests/text/in_transformers.py "${DEPT_TEXT_PYTHON:-}" .deps/text-python "${text_peers[@]}"
-}
+check_written() { beside_python tests/text/in_transformers.py .deps/models/smollm2-135m/*.gguf; }
 
 # One cache for the program and for Python's huggingface_hub and datasets.
-check_hub() { beside_python tests/hub/beside_python.py "${DEPT_HUB_PYTHON:-}" .deps/hub-python "${hub_peers[@]}"; }
+check_hub() { beside_python tests/hub/beside_python.py; }
 
 # The blocks of docs/python.md.
-check_python() { beside_python tests/python/page.py "${DEPT_PAGE_PYTHON:-}" .deps/page-python "${page_peers[@]}"; }
+check_python() { beside_python tests/python/page.py; }
 
 check_long() {
   scripts/build.sh release
-  ctest --test-dir build/release --output-on-failure --no-tests=error -L long
+  ctest --test-dir build/release -j "$(nproc)" --output-on-failure --no-tests=error -L long
 }
 
 timed "set-up" scripts/setup.sh build check model
