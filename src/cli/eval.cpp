@@ -138,14 +138,7 @@ int run_eval(const std::vector<std::string>& arguments) {
     problems.attempt([&] { require_readable_file(file, str(to_string(split), "_file")); });
   problems.attempt([&] { check_outputs(o.output); });
   problems.raise();
-  AdapterConfig config;
-  if (!options.model.peft_model_id.empty()) {
-    place_adapter(options.model);
-    config = read_adapter_config(options.model.peft_model_id);
-    adopt_model(config, options.model, options.data, set);
-    adopt_dtype(config, options.model, set);
-    adopt_task(config, options.data, options.evaluation, set);
-  }
+  const AdapterConfig config = adopt_adapter(options.model, options.data, options.evaluation, set);
   const SplitName loaded = options.data.named() ? split : SplitName::test;
   options.data.cache_dir = options.model.hub.cache_dir;
   check_all({[&] { check_task(options.data, options.schedule.seed, {loaded}); },

@@ -135,14 +135,7 @@ int run_predict(const std::vector<std::string>& arguments) {
                                                                         [&] { check_output_file(options.output); }})
     problems.attempt(check);
   problems.raise();
-  AdapterConfig config;
-  if (!options.model.peft_model_id.empty()) {
-    place_adapter(options.model);
-    config = read_adapter_config(options.model.peft_model_id);
-    adopt_model(config, options.model, options.data, set);
-    adopt_dtype(config, options.model, set);
-    adopt_task(config, options.data, options.evaluation, set);
-  }
+  const AdapterConfig config = adopt_adapter(options.model, options.data, options.evaluation, set);
   options.data.cache_dir = options.model.hub.cache_dir;
   check_all({[&] {
                if (check_source(options.model)) check_model(options.model);

@@ -108,6 +108,15 @@ void add_sentinels(TokenizerSettings& settings) {
   for (int64_t i = 0; listed == 0 && i < count; ++i) tokens.push_back(str("<extra_id_", i, ">"));
 }
 
+// What the source says beside its tokenizer.json.
+void take_rest(TokenizerSettings& settings, TokenizerSource& source) {
+  source.config = std::move(settings.config);
+  source.model = std::move(settings.model);
+  source.where_config = settings.where;
+  source.where_model = settings.where_model;
+  source.rules = settings.rules;
+}
+
 class Builder {
  public:
   Builder(TokenizerSettings settings, TokenizerParts parts) : settings_(std::move(settings)), parts_(std::move(parts)) {}
@@ -186,11 +195,7 @@ TokenizerSource Builder::finish() {
     for (const Json& token : tokens)
       again.push_back({{{"content", content_of(token, settings_.where)}, {"special", true}}, settings_.where});
   }
-  source.config = std::move(settings_.config);
-  source.model = std::move(settings_.model);
-  source.where_config = settings_.where;
-  source.where_model = settings_.where_model;
-  source.rules = settings_.rules;
+  take_rest(settings_, source);
   return source;
 }
 
@@ -440,11 +445,7 @@ TokenizerSource take_tokenizer(TokenizerSettings settings, Json tokenizer, const
   if (!settings.config.contains("pad_token")) settings.config["pad_token"] = padding_token(tokenizer);
   source.batches.push_back(tokens_to_add(settings, std::move(listed)));
   source.tokenizer = std::move(tokenizer);
-  source.config = std::move(settings.config);
-  source.model = std::move(settings.model);
-  source.where_config = settings.where;
-  source.where_model = settings.where_model;
-  source.rules = settings.rules;
+  take_rest(settings, source);
   return source;
 }
 

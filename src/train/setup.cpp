@@ -161,6 +161,16 @@ void place_adapter(ModelOptions& options) {
   options.peft_model_id = place_on_disk(options.peft_model_id, {HubFlags().revision, options.hub.cache_dir}, ModelPart::adapter);
 }
 
+AdapterConfig adopt_adapter(ModelOptions& model, DataOptions& data, EvaluationOptions& evaluation, const OptionSet& set) {
+  if (model.peft_model_id.empty()) return {};
+  place_adapter(model);
+  AdapterConfig config = read_adapter_config(model.peft_model_id);
+  adopt_model(config, model, data, set);
+  adopt_dtype(config, model, set);
+  adopt_task(config, data, evaluation, set);
+  return config;
+}
+
 bool place_model(ModelOptions& options) {
   const bool fetched = is_on_hub(options.path());
   options.model_path = place_on_disk(options.path(), options.hub, ModelPart::all);

@@ -6,6 +6,7 @@
 
 #include "cli/lines_of.h"
 #include "cli/program.h"
+#include "cli/tiny_training.h"
 
 namespace dept {
 namespace {
@@ -174,37 +175,11 @@ TEST(ForeignAdapter, WithoutATaskTypeIsTheModels) {
 /// A run of two steps on the tiny Llama with the tokenizer of the recipes.
 class OwnAdapter : public testing::Test {
  protected:
-  OwnAdapter() {
-    fs::copy(data() / "models/llama-gqa-tied", base_);
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-      fs::copy(fs::path(DEPT_TEST_DATA) / "recipe/tiny" / name, base_ / name, fs::copy_options::overwrite_existing);
-  }
+  OwnAdapter() { put_tiny_model(base_); }
   void train(const Words& more) const {
-    Words flags{"train",
-                "--do_train",
-                "--max_steps",
-                "2",
-                "--prefix_length",
-                "2",
-                "--r",
-                "2",
-                "--max_seq_length",
-                "48",
-                "--threads",
-                "1",
-                "--learning_rate",
-                "0.3",
-                "--report_to",
-                "none",
-                "--train_file",
-                rows_,
-                "--output_dir",
-                out_.string(),
-                "--overwrite_output_dir"};
-    if (std::find(more.begin(), more.end(), "--model_name_or_path") == more.end())
-      flags.insert(flags.end(), {"--model_name_or_path", base_.string()});
+    Words flags{"--r", "2", "--learning_rate", "0.3", "--report_to", "none", "--train_file", rows_, "--overwrite_output_dir"};
     flags.insert(flags.end(), more.begin(), more.end());
-    const Outcome outcome = run_dept(flags);
+    const Outcome outcome = run_dept(tiny_training(base_, out_, flags));
     ASSERT_EQ(outcome.code, 0) << outcome.err;
   }
   Json config() const { return read_json(out_ / "adapter_config.json"); }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cli/program.h"
+#include "cli/tiny_training.h"
 
 namespace dept {
 namespace {
@@ -11,10 +12,7 @@ namespace {
 class BadInput : public ::testing::Test {
  protected:
   BadInput() {
-    const fs::path data = DEPT_TEST_DATA;
-    fs::copy(data / "parity/data/models/llama-gqa-tied", model_);
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-      fs::copy(data / "recipe/tiny" / name, model_ / name, fs::copy_options::overwrite_existing);
+    put_tiny_model(model_);
     scratch_.write("good.csv", "text,label\na fine film,yes\na dull film,no\n");
   }
   std::vector<std::string> train(std::vector<std::string> more) const {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "cli/program.h"
+#include "cli/tiny_training.h"
 #include "dept/base/json.h"
 
 namespace dept {
@@ -11,20 +12,11 @@ namespace {
 
 class Classify : public ::testing::Test {
  protected:
-  Classify() {
-    const fs::path data = DEPT_TEST_DATA;
-    fs::copy(data / "parity/data/models/llama-gqa-tied", model_);
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-      fs::copy(data / "recipe/tiny" / name, model_ / name, fs::copy_options::overwrite_existing);
-  }
-  Outcome train(std::vector<std::string> more) const {
-    std::vector<std::string> flags = {
-        "train",           "--do_train", "--task_type", "SEQ_CLS", "--max_steps",          "30",
-        "--prefix_length", "2",          "--r",         "1",       "--max_seq_length",     "48",
-        "--learning_rate", "0.05",       "--threads",   "1",       "--model_name_or_path", model_.string(),
-        "--output_dir",    out_.string()};
+  Classify() { put_tiny_model(model_); }
+  Outcome train(const std::vector<std::string>& more) const {
+    std::vector<std::string> flags = {"--task_type", "SEQ_CLS", "--max_steps", "30", "--learning_rate", "0.05"};
     flags.insert(flags.end(), more.begin(), more.end());
-    return run_dept(flags);
+    return run_dept(tiny_training(model_, out_, flags));
   }
   std::string file(const char* name) const { return (fs::path(DEPT_TEST_DATA) / "recipe/tiny" / name).string(); }
 

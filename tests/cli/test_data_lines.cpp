@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cli/program.h"
+#include "cli/tiny_training.h"
 #include "dept/base/json.h"
 
 namespace dept {
@@ -16,12 +17,7 @@ using ::testing::Not;
 
 class DataLines : public ::testing::Test {
  protected:
-  DataLines() {
-    const fs::path data = DEPT_TEST_DATA;
-    fs::copy(data / "parity/data/models/llama-gqa-tied", model_);
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-      fs::copy(data / "recipe/tiny" / name, model_ / name, fs::copy_options::overwrite_existing);
-  }
+  DataLines() { put_tiny_model(model_); }
   std::string file(const std::string& name, std::string_view bytes) const { return scratch_.write(name, bytes).string(); }
   Outcome train(const Words& more) const {
     Words flags = {"train",

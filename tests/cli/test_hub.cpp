@@ -237,13 +237,15 @@ TEST_F(Hub, AnAdapterMayLieThereToo) {
 TEST_F(Hub, WhatCannotBeReachedIsToldAtOnceAndTogether) {
   set("HF_ENDPOINT", "http://192.0.2.1");
   set("HF_HUB_ETAG_TIMEOUT", "");
-  const auto began = std::chrono::steady_clock::now();
   const std::string out = (scratch_.write("file", "no folder") / "never").string();
   const std::string said = expect_one_line(
       run_dept({"train", "--model_name_or_path", "t5-base", "--task_name", "cola", "--do_train", "--output_dir", out}), 4);
-  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
   EXPECT_THAT(said, AllOf(HasSubstr("hub: t5-base"), HasSubstr("hub: datasets/nyu-mll/glue"), HasSubstr("http://192.0.2.1"),
                           HasSubstr("--model_name_or_path FOLDER"), HasSubstr("--train_file"), HasSubstr("file/never")));
+  // One attempt serves both: its reason, which may name milliseconds, stands there twice.
+  const auto reason_at = [&](size_t at) { return said.substr(at, said.find(')', at) - at); };
+  const std::string_view begin = "no answer (";
+  EXPECT_EQ(reason_at(said.find(begin)), reason_at(said.rfind(begin)));
   EXPECT_THAT(expect_one_line(run_dept({"model", "fetch", "t5-base"}), 4), HasSubstr("http://192.0.2.1"));
   EXPECT_THAT(expect_one_line(run_dept({"model", "fetch", "a/b/c"}), 2), HasSubstr("a repository as in"));
   EXPECT_THAT(expect_one_line(run_dept({"generate", "--model_name_or_path", "no/such/folder"}), 4), HasSubstr("not there"));

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cli/program.h"
+#include "cli/tiny_training.h"
 #include "dept/base/json.h"
 #include "dept/base/text.h"
 #include "original_command.h"
@@ -205,9 +206,7 @@ TEST_F(NamedTask, ATaskOfOnesOwn) {
 }
 
 TEST_F(NamedTask, NumbersGetARegressionHead) {
-  fs::copy(fs::path(DEPT_TEST_DATA) / "parity/data/models/llama-gqa-tied", scratch_ / "llama");
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-    fs::copy(fs::path(DEPT_TEST_DATA) / "recipe/tiny" / name, scratch_ / "llama" / name, fs::copy_options::overwrite_existing);
+  put_tiny_model(scratch_ / "llama");
   const Columns& stsb = seed_tasks()[7];
   Words flags = tiny(files(stsb));
   flags.insert(flags.end(), {"--model_name_or_path", (scratch_ / "llama").string(), "--task_type", "SEQ_CLS"});

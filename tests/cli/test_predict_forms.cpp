@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "cli/program.h"
+#include "cli/tiny_training.h"
 #include "dept/base/json.h"
 #include "dept/base/text.h"
 
@@ -16,31 +17,10 @@ class PredictForms : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     shared = new Scratch;
-    const fs::path data = DEPT_TEST_DATA;
-    fs::copy(data / "parity/data/models/llama-gqa-tied", *shared / "model");
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-      fs::copy(data / "recipe/tiny" / name, *shared / "model" / name, fs::copy_options::overwrite_existing);
-    const Outcome trained = run_dept({"train",
-                                      "--do_train",
-                                      "--max_steps",
-                                      "2",
-                                      "--prefix_length",
-                                      "2",
-                                      "--r",
-                                      "1",
-                                      "--max_seq_length",
-                                      "48",
-                                      "--labels",
-                                      "no",
-                                      "yes",
-                                      "--threads",
-                                      "1",
-                                      "--train_file",
-                                      (data / "recipe/tiny/train.csv").string(),
-                                      "--model_name_or_path",
-                                      (*shared / "model").string(),
-                                      "--output_dir",
-                                      (*shared / "out").string()});
+    put_tiny_model(*shared / "model");
+    const std::string rows = DEPT_TEST_DATA "/recipe/tiny/train.csv";
+    const Outcome trained =
+        run_dept(tiny_training(*shared / "model", *shared / "out", {"--labels", "no", "yes", "--train_file", rows}));
     ASSERT_EQ(trained.code, 0) << trained.err;
   }
   static void TearDownTestSuite() { delete shared; }

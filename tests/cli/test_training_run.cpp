@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/program.h"
+#include "cli/tiny_training.h"
 #include "dept/base/json.h"
 #include "dept/base/text.h"
 
@@ -17,11 +18,7 @@ using Words = std::vector<std::string>;
 
 class TrainingRun : public ::testing::Test {
  protected:
-  TrainingRun() {
-    fs::copy(data_ / "parity/data/models/llama-gqa-tied", model_);
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-      fs::copy(data_ / "recipe/tiny" / name, model_ / name, fs::copy_options::overwrite_existing);
-  }
+  TrainingRun() { put_tiny_model(model_); }
   Words command(const Words& more, const fs::path& out) const {
     Words flags = {"train",
                    "--do_train",

@@ -29,6 +29,10 @@ void adopt_dtype(const AdapterConfig& config, ModelOptions& model, const OptionS
 /// the adapter's head.
 void adopt_task(const AdapterConfig& config, DataOptions& data, EvaluationOptions& evaluation, const OptionSet& set);
 
+/// Places the adapter that the options name on disk, adopts all of the above from its config, and returns that; a config of
+/// nothing where they name none. Throws as these do, and as read_adapter_config.
+AdapterConfig adopt_adapter(ModelOptions& model, DataOptions& data, EvaluationOptions& evaluation, const OptionSet& set);
+
 /// The labels of a head without our fields, when none are given: the names that the base model on disk has for them, as in PEFT.
 /// Throws usage where it has none for a head of several labels.
 void adopt_label_names(const AdapterConfig& config, const ModelOptions& model, DataOptions& data);

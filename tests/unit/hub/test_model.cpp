@@ -272,9 +272,8 @@ TEST_F(HubModel, ASlowDripEnds) {
   options.attempts = 2;
   options.stall = 1;
   hub_.faults({{{"on", "content"}, {"drip", 10}}});
-  const auto began = std::chrono::steady_clock::now();
   EXPECT_THAT(error_of(Code::io, [&] { fetch_model(options, "tiny", revision); }), HasSubstr("too slow"));
-  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(15));
+  EXPECT_EQ(hub_.count("GET", "", "content"), 2u);
 }
 
 TEST_F(HubModel, ErrorsNameTheRemedy) {
@@ -351,14 +350,15 @@ TEST_F(HubModel, WithoutAnAnswerAndACacheItSaysSoAtOnce) {
   HubOptions options = hub_.options();
   options.endpoint = "http://127.0.0.1:9";
   options.contact = HubOptions().contact;
-  const auto began = std::chrono::steady_clock::now();
+  options.answer = options.pause = 3600;  // any other wait than for the first contact outlasts the test
   const std::string said = error_of(Code::io, [&] { check_hub_model(options, "tiny", revision); });
   EXPECT_THAT(said, testing::AllOf(HasSubstr("http://127.0.0.1:9"), HasSubstr(options.cache.string()),
                                    HasSubstr("--model_name_or_path FOLDER")));
   options.endpoint = "http://192.0.2.1";  // a network that answers nothing
-  error_of(Code::io, [&] { check_hub_model(options, "tiny", revision); });
-  error_of(Code::io, [&] { check_hub_parquet(options, {"a/b", "c", "d"}); });
-  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+  const auto reason = [](const std::string& message) { return message.substr(message.find("received no answer (")); };
+  const std::string first = error_of(Code::io, [&] { check_hub_model(options, "tiny", revision); });
+  const std::string second = error_of(Code::io, [&] { check_hub_parquet(options, {"a/b", "c", "d"}); });
+  EXPECT_EQ(reason(first).substr(0, reason(first).find(')')), reason(second).substr(0, reason(second).find(')')));
   options.offline = true;
   EXPECT_THAT(error_of(Code::io, [&] { fetch_model(options, "tiny", revision); }), HasSubstr("HF_HUB_OFFLINE"));
   EXPECT_FALSE(fs::exists(options.cache));
