@@ -1,6 +1,7 @@
 #include "dept/tensor/busy_cpus.h"
 
 #include <omp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -70,8 +71,10 @@ bool BusySense::sample(double waited) {
 
 double seconds_waited(const std::filesystem::path& tasks) {
   double nanoseconds = 0;
+  const std::string caller = std::to_string(::gettid());
   std::error_code ends;  // a thread may end while its folder is read
   for (std::filesystem::directory_iterator task(tasks, ends), last; !ends && task != last; task.increment(ends)) {
+    if (task->path().filename() == caller) continue;
     double ran = 0, waited = 0;
     if (std::ifstream(task->path() / "schedstat") >> ran >> waited) nanoseconds += waited;
   }

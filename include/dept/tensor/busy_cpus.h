@@ -21,8 +21,9 @@ class BusySense {
   int length_ = 20;  // of the next one
 };
 
-/// Seconds that the threads of this process have waited for a CPU since they started, all together; 0 where the system does not
-/// tell. `tasks` has a folder for each thread.
+/// Seconds that the threads of this process have waited for a CPU since they started, all together but for the calling thread; 0
+/// where the system does not tell. `tasks` has a folder for each thread. A caller that looks now and then wakes beside threads
+/// that keep every CPU, and waits for the end of one's time slice: that tells nothing of other processes.
 double seconds_waited(const std::filesystem::path& tasks = "/proc/self/task");
 
 /// While it lives, an OpenMP thread that waits goes to sleep after 100 looks in place of 300,000: libgomp's rule (GOMP_SPINCOUNT

@@ -35,10 +35,13 @@ TEST(SecondsWaited, SumsTheThreads) {
   const Scratch tasks;
   EXPECT_EQ(seconds_waited(tasks.path()), 0);
   EXPECT_EQ(seconds_waited(tasks / "none"), 0);
-  for (const char* thread : {"11", "12", "13"}) fs::create_directories(tasks / thread);
+  for (const std::string& thread : {std::string("11"), std::string("12"), std::string("13"), std::to_string(::gettid())})
+    fs::create_directories(tasks / thread);
   tasks.write("11/schedstat", "900000000 250000000 17\n");
   tasks.write("12/schedstat", "0 1500000000 3\n");  // 13 has ended
   EXPECT_DOUBLE_EQ(seconds_waited(tasks.path()), 1.75);
+  tasks.write(std::to_string(::gettid()) + "/schedstat", "100000000 7000000000 9\n");
+  EXPECT_DOUBLE_EQ(seconds_waited(tasks.path()), 1.75) << "the caller's own wait";
 }
 
 double cpu_seconds() {
