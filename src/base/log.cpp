@@ -5,12 +5,17 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <set>
+#include <string>
+
 #include "dept/base/error.h"
 
 namespace dept::log {
 namespace {
 
-spdlog::sink_ptr file_sink;
+spdlog::sink_ptr file_sink, stderr_sink;
+bool muted = false;
+std::set<std::string> warned;  // while muted
 
 spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> instance = [] {
@@ -28,7 +33,15 @@ void info(std::string_view message) {
   logger().info(spdlog::string_view_t(message.data(), message.size()));
 }
 void warn(std::string_view message) {
+  const bool shown = muted && stderr_sink && warned.emplace(message).second;
+  if (shown) stderr_sink->set_level(spdlog::level::trace);
   logger().warn(spdlog::string_view_t(message.data(), message.size()));
+  if (shown) stderr_sink->set_level(spdlog::level::off);
+}
+
+void mute_stderr(bool mute) {
+  muted = mute;
+  if (stderr_sink) stderr_sink->set_level(mute ? spdlog::level::off : spdlog::level::trace);
 }
 
 void to_stderr(bool colour, bool terminal) {
@@ -39,6 +52,7 @@ void to_stderr(bool colour, bool terminal) {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   }
   sink->set_pattern(terminal ? "\r\x1b[K%^%v%$" : "%v");
+  stderr_sink = sink;
   logger().sinks().push_back(std::move(sink));
 }
 

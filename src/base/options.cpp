@@ -118,6 +118,10 @@ void OptionSet::leave_out(std::initializer_list<std::string_view> options_or_sec
   }
 }
 
+void OptionSet::set_aside(std::string key) {
+  aside_.push_back(std::move(key));
+}
+
 void OptionSet::lead(std::initializer_list<std::string_view> names, const std::string& instead) {
   for (const std::string_view name : names) leads_.emplace_back(name, instead);
 }
@@ -159,6 +163,13 @@ void OptionSet::fail_unknown(std::string_view where, std::string_view name, std:
 void OptionSet::assign(Option& option, const OptionValue& value, std::string_view where, bool store, Problems& problems) {
   problems.attempt([&] { assign_option(option, value, where, store); });
   option.given = true;
+}
+
+void OptionSet::assign(std::string_view name, const OptionValue& value, std::string_view where, bool store, Problems& problems) {
+  if (Option* option = lookup(name); option != nullptr)
+    assign(*option, value, where, store, problems);
+  else
+    problems.attempt([&] { fail_unknown(where, name, ""); });
 }
 
 // The arguments in the one form that CLI11 is to read: known flags by their own names, each with a value behind it.
@@ -253,12 +264,14 @@ std::vector<std::string> OptionSet::parse_flags(const std::vector<std::string>& 
 
 void OptionSet::parse_file(const fs::path& path, Problems& problems) {
   std::vector<OptionEntry> entries;
+  files_.push_back(path);
   if (!problems.attempt([&] { entries = read_option_file(path); }))
     for (Option& option : options_) option.given = true;  // nothing that it may hold is missing
   std::vector<const Option*> seen;
   for (const OptionEntry& entry : entries) {
     Option* option = lookup(entry.key);
     if (option == nullptr) {
+      if (std::find(aside_.begin(), aside_.end(), entry.key) != aside_.end()) continue;
       if (!ignored(entry.key)) problems.attempt([&] { fail_unknown(entry.where, entry.key, ""); });
     } else if (std::find(seen.begin(), seen.end(), option) != seen.end()) {
       problems.attempt([&] { fail(Code::usage, entry.where, "each option once", "it twice"); });

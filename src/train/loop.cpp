@@ -183,30 +183,45 @@ TrainingLoop::TrainingLoop(const LoopInputs& inputs)
   for (const Example& example : in_.train.examples) lengths_.push_back(input_tokens(in_, example));
 }
 
-bool TrainingLoop::run() {
+LoopEnd TrainingLoop::run() {
   state_.generator = sampler_.state();
   state_.num_train_epochs = epochs_of(in_.options.schedule, total_steps_, batches_per_epoch_);
   if (const fs::path checkpoint = checkpoint_to_resume(in_.options.output); !checkpoint.empty()) resume(checkpoint);
-  const int64_t first_step = state_.step;
+  const int64_t first_step = state_.step, last_step = std::min(total_steps_, in_.pause_at.value_or(total_steps_));
   const auto start = Clock::now();
   Progress progress("train", total_steps_, first_step);
   try {
     if (in_.options.evaluation.eval_on_start && first_step == 0) evaluate_and_log();  // moves no rates
     if (!state_.owed.empty()) end_step(std::string(state_.owed));
-    while (state_.step < total_steps_ && !stopped_early()) {
+    while (state_.step < last_step && !stopped_early()) {
       train_one_step();
+      if (in_.stepped) in_.stepped(state_.step, last_loss_);
       progress.advance(1, str("loss ", fixed(last_loss_, 4)));
       if (state_.step == first_step + 5 && state_.step < total_steps_) announce_end(seconds_since(start), 5);
       end_step();
       if (in_.interrupted && in_.interrupted()) throw Interrupted();
     }
+    if (state_.step < total_steps_ && !stopped_early()) {
+      pause();
+      return LoopEnd::paused;
+    }
   } catch (const Interrupted&) {
     leave();
-    return false;
+    return LoopEnd::interrupted;
   }
   log_summary(seconds_since(start));
   if (in_.options.evaluation.load_best_model_at_end) load_best();
-  return true;
+  return LoopEnd::done;
+}
+
+// An evaluation that chooses nothing and moves no rate, saved with the state: the run goes on as if it had not paused.
+void TrainingLoop::pause() {
+  const bool judged = std::any_of(state_.log.begin(), state_.log.end(), [&](const OrderedJson& entry) {
+    return entry.contains("eval_loss") && entry["step"] == state_.step;
+  });
+  if (!judged) log_evaluation();
+  judged_.reset();
+  if (!judged || saved_step_ != state_.step) save();
 }
 
 // A step's first evaluation and one in the midst of a step (of the original's) have nothing that could be saved with them: a run
@@ -375,8 +390,7 @@ void TrainingLoop::stand_in_loss() {
 void TrainingLoop::read_pending_loss() {
   if (!pending_loss_.defined()) return;
   last_loss_ = std::exchange(pending_loss_, {})[0].item<double>();
-  if (!std::isfinite(last_loss_))
-    fail(Code::bad_input, str("step ", state_.step), "a finite loss (a smaller learning rate may help)", str(last_loss_));
+  if (!std::isfinite(last_loss_)) throw NotFinite(str("step ", state_.step), "a finite loss", last_loss_);
   state_.loss_sum += last_loss_;
 }
 
@@ -418,16 +432,21 @@ void TrainingLoop::log_loss() {
                 " learning_rate ", rate));
 }
 
-void TrainingLoop::evaluate_and_log() {
+Evaluation TrainingLoop::log_evaluation() {
   const auto start = Clock::now();
-  const Evaluation evaluation = evaluate(in_.ctx, in_.pipeline, in_.rules, in_.task, in_.validation.texts,
-                                         in_.validation.examples, "evaluate", in_.interrupted);
-  judged_ = judgement(evaluation, judging_metric(in_));
+  Evaluation evaluation = evaluate(in_.ctx, in_.pipeline, in_.rules, in_.task, in_.validation.texts, in_.validation.examples,
+                                   "evaluate", in_.interrupted);
   OrderedJson entry = {{"epoch", rounded(state_.epochs, 2)}};
   entry.update(evaluation_json(evaluation, "eval", seconds_since(start), in_.rules.batch_size));
   entry["step"] = state_.step;
   log::info(str("step ", state_.step, " ", entry.dump()));
   record(std::move(entry));
+  return evaluation;
+}
+
+void TrainingLoop::evaluate_and_log() {
+  const Evaluation evaluation = log_evaluation();
+  judged_ = judgement(evaluation, judging_metric(in_));
   state_.stale_evaluations = stale_evaluations(state_.stale_evaluations, state_.best_metric, *judged_, greater_is_better(in_),
                                                in_.options.evaluation.early_stopping_threshold);
   if (metric_schedule_ && state_.step > 0) follow(judgement(evaluation, scheduling_metric(in_)));

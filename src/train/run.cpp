@@ -20,6 +20,7 @@
 #include "dept/train/loop.h"
 #include "dept/train/marker.h"
 #include "dept/train/outputs.h"
+#include "dept/train/run_data.h"
 #include "dept/train/setup.h"
 #include "dept/train/task_data.h"
 #include "dept/train/tensorboard.h"
@@ -28,11 +29,6 @@ namespace dept {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-int64_t prompt_length(const TrainOptions& o) {
-  const std::string& adapter = o.model.peft_model_id;
-  return adapter.empty() ? o.adapter.prefix_length : read_adapter_config(adapter).num_virtual_tokens;
-}
 
 void check_positions(const ModelInfo& info, const TrainOptions& o) {
   const int64_t needed = prompt_length(o) + o.data.max_seq_length;
@@ -49,16 +45,6 @@ void check_room(const ModelInfo& info, const TrainOptions& o) {
   const auto d = static_cast<double>(info.input_width());
   const double state = 3 * sizeof(float) * (m * d + s * r + r * d), checkpoints = o.output.save_strategy == "no" ? 1 : 2;
   check_free_space(o.output.output_dir, state * checkpoints);
-}
-
-// The adapter's own task type with --peft_model_id.
-std::string task_type(const TrainOptions& o, const ModelInfo& info) {
-  if (o.model.peft_model_id.empty()) return task_type_for(info, o.adapter.task_type);
-  const std::string told = read_adapter_config(o.model.peft_model_id).task_type;
-  const std::string own = task_type_for(info, told.empty() ? std::nullopt : std::optional(told));
-  if (o.adapter.task_type && *o.adapter.task_type != own)
-    fail(Code::usage, "task_type", own + ", the adapter's", *o.adapter.task_type);
-  return own;
 }
 
 void check_head(const ModelInfo& info, const TrainOptions& o) {
@@ -83,15 +69,6 @@ void check_smoothing(const ModelInfo& info, const TrainOptions& o) {
          str(o.optimizer.label_smoothing_factor));
 }
 
-// The splits that the run works on.
-std::vector<SplitName> splits_of(const OutputOptions& output) {
-  std::vector<SplitName> splits;
-  if (output.do_train) splits.push_back(SplitName::train);
-  if (output.do_eval) splits.push_back(SplitName::validation);
-  if (output.do_predict) splits.push_back(SplitName::test);
-  return splits;
-}
-
 // Whether model and options agree, once the model is on disk.
 void check_fit(const TrainOptions& o) {
   const ModelInfo info = check_model(o.model);
@@ -105,9 +82,8 @@ ClaimRules claim_rules(const OutputOptions& o) {
   return {o.overwrite_output_dir, from != "false" && from != "False"};
 }
 
-// All that can be known before the model is loaded, all problems at once.
-Claim check(const TrainOptions& o, const RunIdentity& run) {
-  Claim claim = Claim::fresh;
+// All that can be known before the model is loaded, all problems at once; `claim` checks what is in the folder.
+void check(const TrainOptions& o, const std::function<void()>& claim) {
   check_all({[&] { check_task(o.data, o.schedule.seed, splits_of(o.output)); },
              [&] {
                if (check_source(o.model)) check_fit(o);
@@ -116,69 +92,7 @@ Claim check(const TrainOptions& o, const RunIdentity& run) {
              [&] {
                if (o.output.resume_from_checkpoint) checkpoint_to_resume(o.output);
              },
-             [&] {
-               if (o.output.do_train) claim = check_claim(o.output.output_dir, run, claim_rules(o.output));
-             },
-             [&] { check_output_folder(o.output.output_dir); }});
-  return claim;
-}
-
-void check_metrics(const TrainOptions& o, const TaskData& task, bool head) {
-  std::string name = o.evaluation.metric_for_best_model;
-  if (name.rfind("eval_", 0) == 0) name.erase(0, 5);
-  if (!name.empty() && name != "loss" && std::find(task.metrics.begin(), task.metrics.end(), name) == task.metrics.end())
-    fail(Code::usage, "metric_for_best_model", str("loss, ", join(task.metrics, ", ")), quote(name));
-  const bool predicts = head || o.evaluation.predict_by == "score" || o.evaluation.predict_with_generate;
-  if (!name.empty() && name != "loss" && !predicts)
-    fail(Code::usage, "metric_for_best_model", "loss, as --predict_with_generate false makes no predictions", quote(name));
-  if (!head && o.evaluation.predict_by == "score" && (task.free_text() || task.numeric()))
-    fail(Code::usage, "predict_by", "generate, as answers are no labels", "score");
-}
-
-struct Data {
-  TaskData task;
-  Split train, validation, test;
-  OrderedJson contents;                       // digests of rows that are in no file of the user's
-  std::vector<std::string> counts, warnings;  // to be said of them
-};
-
-Split make_split(std::string_view name, std::vector<TextExample>& texts, const TrainOptions& o, const Pipeline& pipeline,
-                 int threads, Data& data) {
-  if (texts.empty()) return {};
-  Cuts cuts;
-  std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, texts, threads, &cuts);
-  SplitReport report = report_split(name, data.task, texts, examples, cuts, pipeline.rules, o.evaluation.generation_max_length);
-  data.counts.push_back(std::move(report.counts));
-  if (name == "train" && !report.cut.empty()) data.counts.push_back(std::move(report.cut));
-  std::move(report.warnings.begin(), report.warnings.end(), std::back_inserter(data.warnings));
-  return {std::move(texts), std::move(examples)};
-}
-
-// Every row is read and tokenised before the model is: a bad one is found now. Sets the pipeline's tokenizer and rules.
-Data read_data(const TrainOptions& o, int threads, Pipeline& pipeline) {
-  const ModelInfo info = read_model_info(o.model.path());
-  const bool head = task_type(o, info) == "SEQ_CLS";
-  Data data;
-  data.task = load_task(o.data, o.schedule.seed, splits_of(o.output), head);
-  data.contents = row_contents(o.data, data.task);
-  check_metrics(o, data.task, head);
-  pipeline.tokenizer = load_model_tokenizer(o.model, o.data.original_quirks);
-  pipeline.rules = encode_rules(info, *pipeline.tokenizer, o.data, parse_delta_alignment(o.adapter.delta_alignment),
-                                semantics_for(o.model, o.data, o.output.do_train));
-  pipeline.rules.head = head;
-  pipeline.rules.label_words = data.task.label_words;
-  limit_to_positions(pipeline.rules, info, *pipeline.tokenizer, prompt_length(o));
-  pipeline.rules.max_target = longest_target(data.task, o.evaluation, *pipeline.tokenizer, pipeline.rules);
-  if (!head && !data.task.numeric())
-    check_label_ids(*pipeline.tokenizer, pipeline.rules, data.task.labels, data.task.label_words);
-  pipeline.class_weights = class_weights(o.optimizer.class_weights, data.task);
-  if (std::string question = question_labels(data.task); !o.data.named() && o.data.task.labels.empty() && !question.empty())
-    data.warnings.push_back(std::move(question));
-  data.train = make_split("train", data.task.train, o, pipeline, threads, data);
-  data.validation = make_split("validation", data.task.validation, o, pipeline, threads, data);
-  data.test = make_split("test", data.task.test, o, pipeline, threads, data);
-  data.train.texts = {};  // training needs their ids alone
-  return data;
+             claim, [&] { check_output_folder(o.output.output_dir); }});
 }
 
 // What a file says of the model and of the rules that it is trained under.
@@ -368,19 +282,44 @@ void show_detail(std::string_view split, const JudgedAnswers& judged, const Outp
   for (const std::string& line : class_table(detail)) log::info(line);
 }
 
-// False: interrupted.
-bool train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
+// The test data, with predictions and detail.
+void judge_test(const LoopInputs& in, const RunData& data, Outputs& outputs, const TrainState* trained) {
+  const Evaluation evaluation = judge(in, "test", data.test, outputs, trained);
+  const JudgedAnswers judged = judged_answers(evaluation, in.rules, in.task, data.test.texts);
+  outputs.predictions(judged);
+  show_detail("test", judged, outputs);
+}
+
+RunEnd train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
   log::info(str(in.train.examples.size(), " examples, ", loop.total_steps(), " steps, ", loop.parameters(), " trained numbers"));
   warn_of_long_warmup(in.options.schedule, loop.total_steps());
-  if (!loop.run()) return false;
+  const LoopEnd end = loop.run();
+  if (end != LoopEnd::done) return end == LoopEnd::paused ? RunEnd::paused : RunEnd::interrupted;
   outputs.adapter(in.config, in.pipeline, {in.options.output.save_safetensors, in.options.adapter.save_lora_embeddings});
   outputs.trainer_state(loop.state(), loop.total_steps());
   outputs.results("train", train_results(loop, in));
-  return true;
+  return RunEnd::done;
+}
+
+// The training of a run that is one of many: each end leaves trainer_state.json.
+RunEnd train_under(RunControl& control, TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
+  const int64_t steps = loop.total_steps();
+  if (control.most_steps && std::min(steps, in.pause_at.value_or(steps)) > *control.most_steps) {
+    if (!fs::exists(fs::path(in.options.output.output_dir) / "trainer_state.json")) outputs.trainer_state(loop.state(), steps);
+    return RunEnd::too_long;
+  }
+  RunEnd end = RunEnd::diverged;
+  try {
+    end = train(loop, in, outputs);
+  } catch (const NotFinite& error) {
+    control.why = error.what();
+  }
+  if (end != RunEnd::done) outputs.trainer_state(loop.state(), steps);
+  return end;
 }
 
 // What follows the training, or is all that is asked for. False: interrupted.
-bool judge_all(const LoopInputs& in, const Data& data, Outputs& outputs, TrainingLoop* loop) {
+bool judge_all(const LoopInputs& in, const RunData& data, Outputs& outputs, TrainingLoop* loop) {
   const TrainState* trained = loop == nullptr ? nullptr : &loop->state();
   try {
     const OutputOptions& output = in.options.output;
@@ -389,12 +328,7 @@ bool judge_all(const LoopInputs& in, const Data& data, Outputs& outputs, Trainin
       if (!output.do_predict)
         show_detail("validation", judged_answers(evaluation, in.rules, in.task, data.validation.texts), outputs);
     }
-    if (output.do_predict) {
-      const Evaluation evaluation = judge(in, "test", data.test, outputs, trained);
-      const JudgedAnswers judged = judged_answers(evaluation, in.rules, in.task, data.test.texts);
-      outputs.predictions(judged);
-      show_detail("test", judged, outputs);
-    }
+    if (output.do_predict) judge_test(in, data, outputs, trained);
   } catch (const Interrupted&) {
     if (loop != nullptr) loop->save_end();
     log::info(str("interrupted in an evaluation", loop == nullptr ? "" : ", the training is done: the same command goes on"));
@@ -433,14 +367,77 @@ bool done_before(const TrainOptions& o, const RunIdentity& run, Claim claim) {
   return claim == Claim::finished;
 }
 
+// What a run works with once its files are read: the model with the adapter, and how answers are made.
+struct Prepared {
+  std::shared_ptr<const RunData> data;
+  Pipeline pipeline;
+  AdapterConfig config;
+  PredictRules rules;
+};
+
+std::vector<SplitName> splits_to_read(const OutputOptions& output, const RunControl* control) {
+  std::vector<SplitName> splits = splits_of(output);
+  if (control != nullptr && control->reads_test && !output.do_predict) splits.push_back(SplitName::test);
+  return splits;
+}
+
+std::shared_ptr<const RunData> data_of(const TrainOptions& o, const OptionSet& set, const Context& ctx, RunControl* control) {
+  const std::vector<SplitName> splits = splits_to_read(o.output, control);
+  const auto read = [&] { return read_run_data(o, splits, ctx.threads); };
+  return control == nullptr ? read() : control->shared.data.get(data_key(o, set, splits), read);
+}
+
+std::shared_ptr<const Backbone> backbone_of(const TrainOptions& o, const Context& ctx, RunControl* control) {
+  const auto load = [&]() -> std::shared_ptr<const Backbone> { return load_backbone(o.model.path(), ctx); };
+  if (control == nullptr) return load();
+  const std::string key = str(o.model.path(), " ", dtype_name(ctx.compute), " ", static_cast<int>(ctx.storage), " ",
+                              ctx.device.str(), " ", ctx.threads);
+  return control->shared.backbone.get(key, load);
+}
+
+// `saved`: the adapter is the one in output_dir.
+Prepared prepare(const TrainOptions& o, const OptionSet& set, const Context& ctx, std::shared_ptr<const RunData> data,
+                 RunControl* control, bool saved) {
+  Prepared run{std::move(data), {}, {}, {}};
+  Pipeline& pipeline = run.pipeline;
+  const TaskData& task = run.data->task;
+  pipeline.tokenizer = run.data->tokenizer;
+  pipeline.rules = run.data->rules;
+  pipeline.class_weights = run.data->class_weights;
+  pipeline.backbone = backbone_of(o, ctx, control);
+  const ModelInfo& info = pipeline.backbone->info();
+  announce(info, ctx);
+  for (const std::string& counts : run.data->counts) log::info(counts);
+  Adapter adapter = saved ? load_adapter(o.output.output_dir, info.input_width())
+                          : start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, task, pipeline.rules.semantics);
+  adapter.config.task = adapter_task(o, task);
+  attach_adapter(pipeline, adapter, info, task.labels);
+  advise(o, set, info, adapter.config);
+  pipeline.label_smoothing = o.optimizer.label_smoothing_factor;
+  pipeline.rules.alignment = adapter.config.delta_alignment;
+  run.config = adapter.config;
+  run.rules = predict_rules(o.evaluation, task, pipeline, ctx.threads);
+  if (run.rules.by == PredictBy::generate && (o.output.do_eval || o.output.do_predict)) warn_of_unused_generation(o.model.path());
+  run.rules.drop_last = o.data.original_quirks && o.schedule.dataloader_drop_last;
+  return run;
+}
+
 }  // namespace
 
-RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& interrupted) {
+void check_training(TrainOptions& o, const OptionSet& set) {
+  adopt(o, set);
+  check(o, [] {});
+}
+
+RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& interrupted, RunControl* control) {
   require_one_rank();
   FolderLock lock(o.output.output_dir);
   RunIdentity run{deciding_options(set)};
   adopt(o, set);
-  const Claim claim = check(o, run);
+  Claim claim = Claim::fresh;
+  check(o, [&] {
+    if (o.output.do_train) claim = check_claim(o.output.output_dir, run, claim_rules(o.output));
+  });
   if (o.output.do_train) run.contents = file_contents(o);
   if (done_before(o, run, claim)) return RunEnd::done_before;
   lock.make_folder();
@@ -451,42 +448,85 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
   if (!o.output.do_train && !o.model.peft_model_id.empty())
     adopt_label_names(read_adapter_config(o.model.peft_model_id), o.model, o.data);
   const Context ctx = make_context(o.model, o.schedule.seed);
-  Pipeline pipeline;
-  const Data data = read_data(o, ctx.threads, pipeline);
-  run.contents.update(data.contents);
+  const std::shared_ptr<const RunData> data = data_of(o, set, ctx, control);
+  run.contents.update(data->contents);
 
   if (o.output.do_train) claim_output(o.output.output_dir, run, claim_rules(o.output));
   log::to_file(fs::path(o.output.output_dir) / "output.log");
   if (o.optimizer.weight_decay != 0 && !o.optimizer.apply_weight_decay)
     log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
-  for (const std::string& warning : data.warnings) log::warn(warning);
+  for (const std::string& warning : data->warnings) log::warn(warning);
 
-  pipeline.backbone = load_backbone(o.model.path(), ctx);
-  announce(pipeline.backbone->info(), ctx);
-  for (const std::string& counts : data.counts) log::info(counts);
-  Adapter adapter = start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, data.task, pipeline.rules.semantics);
-  adapter.config.task = adapter_task(o, data.task);
-  attach_adapter(pipeline, adapter, pipeline.backbone->info(), data.task.labels);
-  advise(o, set, pipeline.backbone->info(), adapter.config);
-  pipeline.label_smoothing = o.optimizer.label_smoothing_factor;
-  pipeline.rules.alignment = adapter.config.delta_alignment;
-  PredictRules rules = predict_rules(o.evaluation, data.task, pipeline, ctx.threads);
-  if (rules.by == PredictBy::generate && (o.output.do_eval || o.output.do_predict)) warn_of_unused_generation(o.model.path());
-  rules.drop_last = o.data.original_quirks && o.schedule.dataloader_drop_last;
-
+  const Prepared prepared = prepare(o, set, ctx, data, control, false);
   Events events(o, run.options);
-  const LoopInputs in{ctx,   o,          data.task,       adapter.config, pipeline,
-                      rules, data.train, data.validation, interrupted,    [&](const OrderedJson& entry) { events.log(entry); }};
-  Outputs outputs(o.output.output_dir, !o.output.do_train);
   std::optional<TrainingLoop> loop;
-  if (o.output.do_train && !train(loop.emplace(in), in, outputs)) return RunEnd::interrupted;
-  if (!judge_all(in, data, outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
+  LoopInputs in{ctx,
+                o,
+                data->task,
+                prepared.config,
+                prepared.pipeline,
+                prepared.rules,
+                data->train,
+                data->validation,
+                interrupted,
+                [&](const OrderedJson& entry) { events.log(entry); }};
+  if (control != nullptr) in.pause_at = control->pause_at;
+  if (control != nullptr && control->stepped)
+    in.stepped = [&](int64_t step, double loss) { control->stepped(step, loop->total_steps(), loss); };
+  Outputs outputs(o.output.output_dir, !o.output.do_train);
+  if (o.output.do_train) {
+    loop.emplace(in);
+    const RunEnd end = control == nullptr ? train(*loop, in, outputs) : train_under(*control, *loop, in, outputs);
+    if (end != RunEnd::done) return end;
+  }
+  if (!judge_all(in, *data, outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
   if (loop) {
-    outputs.model_card(adapter.config, data.task, o, loop->state().log);
+    outputs.model_card(prepared.config, data->task, o, loop->state().log);
     mark_finished(o.output.output_dir, run);
   }
   log::close_file();
   return RunEnd::done;
+}
+
+bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& interrupted, RunControl& control) {
+  const fs::path folder = o.output.output_dir;
+  const FolderLock lock(folder);
+  o.output.do_predict = true;
+  RunIdentity run{deciding_options(set)};
+  adopt(o, set);
+  place_model(o.model);
+  run.contents = file_contents(o);
+  const Context ctx = make_context(o.model, o.schedule.seed);
+  const std::shared_ptr<const RunData> data = data_of(o, set, ctx, &control);
+  run.contents.update(data->contents);
+  log::to_file(folder / "output.log");
+  const Prepared prepared = prepare(o, set, ctx, data, &control, true);
+  TrainState trained;
+  const OrderedJson state = OrderedJson::parse(read_file(folder / "trainer_state.json"));
+  trained.step = state.at("global_step");
+  trained.log = state.at("log_history");
+  Events events(o, run.options);
+  const LoopInputs in{ctx,
+                      o,
+                      data->task,
+                      prepared.config,
+                      prepared.pipeline,
+                      prepared.rules,
+                      data->train,
+                      data->validation,
+                      interrupted,
+                      [&](const OrderedJson& entry) { events.log(entry); }};
+  Outputs outputs(folder, true);
+  try {
+    judge_test(in, *data, outputs, &trained);
+  } catch (const Interrupted&) {
+    return false;
+  }
+  outputs.all_results();
+  outputs.model_card(prepared.config, data->task, o, trained.log);
+  mark_finished(folder, run);
+  log::close_file();
+  return true;
 }
 
 }  // namespace dept

@@ -90,7 +90,7 @@ void Step::add_loss(double loss) {
 at::Tensor Step::update(const std::vector<Rates>& rates) {
   // Before the weights move, so that none that are not finite are ever saved.
   for (double norm : clip_gradients(trainables_, max_grad_norm_))
-    if (!std::isfinite(norm)) fail(Code::bad_input, "training", "finite gradients (a smaller learning rate may help)", str(norm));
+    if (!std::isfinite(norm)) throw NotFinite("training", "finite gradients", norm);
   optimizer_.step(rates);
   zero_gradients(trainables_);
   return std::exchange(loss_, at::zeros_like(loss_));

@@ -12,6 +12,8 @@ void warn(std::string_view message);
 
 /// Sends lines to stderr: plain, or coloured when `colour`; on a terminal a line takes the place of a progress line.
 void to_stderr(bool colour, bool terminal = false);
+/// From here stderr gets each warning once and nothing else, or all again; a file of to_file gets all.
+void mute_stderr(bool mute);
 /// Sends lines, with time stamps, to a file as well (appending). Throws io.
 void to_file(const fs::path& path);
 /// Stops writing to the file of to_file.

@@ -94,6 +94,9 @@ class OptionSet {
   /// Leads from a name that somebody may try to what is to be done instead.
   void lead(std::initializer_list<std::string_view> names, const std::string& instead);
 
+  /// A key of a file that parse_file leaves to read_option_tree.
+  void set_aside(std::string key);
+
   const Option* find(std::string_view name) const;  // name or alias, dashes or underscores; null when there is none
   /// By a flag or a file, also with a wrong value or under a name that leads to it.
   bool given(std::string_view name) const;
@@ -111,6 +114,11 @@ class OptionSet {
   /// The same, with all problems thrown at the end.
   std::vector<std::string> parse_flags(const std::vector<std::string>& arguments);
   void parse_file(const fs::path& path);
+
+  /// Gives an option a value from elsewhere; without `store` it is only checked. An unknown name is a problem too.
+  void assign(std::string_view name, const OptionValue& value, std::string_view where, bool store, Problems& problems);
+  /// The files that parse_file was given.
+  const std::vector<fs::path>& files() const { return files_; }
 
   /// Logs a warning for each flag without effect that was given.
   void warn_of_idle_flags();
@@ -138,6 +146,8 @@ class OptionSet {
   std::string section_;
   std::deque<Option> options_;
   std::vector<Ignored> ignored_;
+  std::vector<std::string> aside_;
+  std::vector<fs::path> files_;
   std::vector<std::pair<std::string, std::string>> leads_;  // a name, and what is to be done instead
 };
 

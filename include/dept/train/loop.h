@@ -32,8 +32,16 @@ struct LoopInputs {
   const PredictRules& rules;
   const Split& train;
   const Split& validation;
-  Interrupt interrupted;                                 ///< true: finish the step, save, leave
-  std::function<void(const OrderedJson& entry)> logged;  ///< takes each entry of the log as it is made
+  Interrupt interrupted;                                     ///< true: finish the step, save, leave
+  std::function<void(const OrderedJson& entry)> logged;      ///< takes each entry of the log as it is made
+  std::optional<int64_t> pause_at{};                         ///< a step at which it evaluates, saves and leaves
+  std::function<void(int64_t step, double loss)> stepped{};  ///< called after each step; the loss is that of the step before
+};
+
+enum class LoopEnd {
+  done,
+  interrupted,  ///< in training or in an evaluation; what is done is saved
+  paused,       ///< at pause_at, saved
 };
 
 class TrainingLoop {
@@ -41,9 +49,8 @@ class TrainingLoop {
   explicit TrainingLoop(const LoopInputs& inputs);
 
   /// Goes on from --resume_from_checkpoint, else from the newest checkpoint of output_dir, else from the start.
-  /// False: interrupted, in training or in an evaluation; what is done is saved, and a run that goes on ends in the same bytes.
-  /// Throws bad_input when the loss is no longer finite.
-  bool run();
+  /// A run that goes on after an interrupt or a pause ends in the same bytes. Throws NotFinite.
+  LoopEnd run();
 
   /// Saves what a run that was interrupted behind its last step needs to come there again.
   void save_end();
@@ -56,6 +63,7 @@ class TrainingLoop {
   void resume(const fs::path& checkpoint);
   void take_over_best(const fs::path& run);
   bool judged_alike() const;
+  void pause();
   void leave();
   void end_step(const std::string& from = "steps");
   void act(const std::string& strategy);
@@ -68,6 +76,7 @@ class TrainingLoop {
   void end_epoch();
   void record(OrderedJson entry);
   void log_loss();
+  Evaluation log_evaluation();
   void evaluate_and_log();
   void follow(double metric);
   void save();

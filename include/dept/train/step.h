@@ -4,11 +4,21 @@
 #include <span>
 #include <vector>
 
+#include "dept/base/error.h"
+#include "dept/base/text.h"
 #include "dept/train/optimizer.h"
 #include "dept/train/pipeline.h"
 #include "dept/train/trainables.h"
 
 namespace dept {
+
+/// What a step throws whose loss or gradients are not finite: bad_input.
+class NotFinite : public Error {
+ public:
+  NotFinite(std::string_view where, std::string_view expected, double received)
+      : Error(Code::bad_input,
+              str("[", where, "] expected ", expected, " (a smaller learning rate may help), received ", received)) {}
+};
 
 class Step {
  public:
@@ -27,7 +37,7 @@ class Step {
   void add_loss(double loss);
 
   /// Clips each configuration's gradients, moves the weights by rates[k] and forgets the gradients.
-  /// Throws bad_input, before anything moves, when a gradient is not finite. Returns the step's loss of each configuration, fp64
+  /// Throws NotFinite, before anything moves, when a gradient is not finite. Returns the step's loss of each configuration, fp64
   /// [K]; reading it one step late keeps a device busy.
   at::Tensor update(const std::vector<Rates>& rates);
 

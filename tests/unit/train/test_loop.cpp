@@ -45,7 +45,7 @@ TEST(Loop, AnInterruptedRunGoesOnToTheSameBits) {
 
   int asked = 0;
   broken.interrupted = [&] { return ++asked == 3; };  // between two checkpoints
-  EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
+  EXPECT_EQ(TrainingLoop(broken.inputs()).run(), LoopEnd::interrupted);
   TinyRun again(scratch / "broken");
   const TrainState resumed = run_whole(again);
   EXPECT_EQ(resumed.step, 8);
@@ -61,13 +61,13 @@ TEST(Loop, AHeadGoesOnToTheSameBitsToo) {
   for (TinyRun* run : {&whole, &broken, &again}) run->options.optimizer.head_learning_rate = 0.01;
   const at::Tensor start = whole.pipeline.weights.out.clone();
   TrainingLoop unbroken(whole.inputs());
-  ASSERT_TRUE(unbroken.run());
+  ASSERT_EQ(unbroken.run(), LoopEnd::done);
   EXPECT_EQ(unbroken.parameters(), 3 * 32 + 12 * 2 + 2 * 32 + 3 * 32);
   EXPECT_FALSE(at::equal(whole.pipeline.weights.out, start));
 
   int asked = 0;
   broken.interrupted = [&] { return ++asked == 3; };
-  EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
+  EXPECT_EQ(TrainingLoop(broken.inputs()).run(), LoopEnd::interrupted);
   const TrainState resumed = run_whole(again);
   EXPECT_EQ(timeless(resumed.log), timeless(unbroken.state().log));
   for (const AdapterMember& member : adapter_members(HeadForm::score))
@@ -120,7 +120,7 @@ TEST(Loop, TwoRanksTakeOneRanksSteps) {
   TinyRun one(scratch / "one");
   one.options.evaluation.eval_strategy = one.options.output.save_strategy = "no";
   TrainingLoop single(one.inputs());
-  ASSERT_TRUE(single.run());
+  ASSERT_EQ(single.run(), LoopEnd::done);
 
   Threads threads;
   Threads::Rank ranks[2] = {{threads, 0}, {threads, 1}};
@@ -175,7 +175,7 @@ TEST(Loop, AnInterruptAnywhereChangesNothing) {
       configure(kind, again);
       int asked = 0;
       broken.interrupted = [&] { return ++asked == moment; };
-      EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
+      EXPECT_EQ(TrainingLoop(broken.inputs()).run(), LoopEnd::interrupted);
       const TrainState resumed = run_whole(again);
       EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log)) << kind << " " << moment;
       EXPECT_EQ(resumed.best_checkpoint, unbroken.best_checkpoint) << kind << " " << moment;

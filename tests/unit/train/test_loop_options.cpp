@@ -22,20 +22,20 @@ TEST(LoopOptions, EvaluationsMayBeginLaterOrAtOnce) {
   TinyRun run(scratch / "late");
   run.options.evaluation.eval_delay = 5;
   TrainingLoop late(run.inputs());
-  ASSERT_TRUE(late.run());
+  ASSERT_EQ(late.run(), LoopEnd::done);
   EXPECT_EQ(evaluated_steps(late), (std::vector<int64_t>{6, 8}));
 
   TinyRun epochs(scratch / "epochs");
   epochs.options.evaluation.eval_strategy = "epoch";
   epochs.options.evaluation.eval_delay = 3;
   TrainingLoop by_epoch(epochs.inputs());
-  ASSERT_TRUE(by_epoch.run());
+  ASSERT_EQ(by_epoch.run(), LoopEnd::done);
   EXPECT_EQ(evaluated_steps(by_epoch), (std::vector<int64_t>{5, 6, 8})) << "3 micro-batches an epoch, 2 a step";
 
   TinyRun early(scratch / "early");
   early.options.evaluation.eval_on_start = true;
   TrainingLoop at_once(early.inputs());
-  ASSERT_TRUE(at_once.run());
+  ASSERT_EQ(at_once.run(), LoopEnd::done);
   EXPECT_EQ(evaluated_steps(at_once).front(), 0);
 }
 
@@ -108,7 +108,7 @@ TEST(LoopOptions, GoesOnFromACheckpointByName) {
   again.options.output.resume_from_checkpoint = (scratch / "whole/checkpoint-4").string();
   int64_t seen = 0;
   again.interrupted = [&] { return ++seen == 1; };
-  EXPECT_FALSE(TrainingLoop(again.inputs()).run());
+  EXPECT_EQ(TrainingLoop(again.inputs()).run(), LoopEnd::interrupted);
   std::vector<std::string> names;
   for (const fs::path& folder : list_checkpoints(scratch / "whole")) names.push_back(folder.filename().string());
   EXPECT_EQ(names, (std::vector<std::string>{"checkpoint-2", "checkpoint-4", "checkpoint-5"}));
@@ -129,6 +129,38 @@ TEST(LoopOptions, GoesOnFromACheckpointByName) {
   EXPECT_THROW(checkpoint_to_resume(output), Error);
 }
 
+TEST(LoopOptions, APauseChangesNothingButTheLog) {
+  const Scratch scratch;
+  TinyRun whole(scratch / "whole");
+  const TrainState unbroken = run_whole(whole);
+  for (const int64_t at : {1, 3, 4}) {  // before the first checkpoint, between two, where an evaluation is due anyhow
+    const fs::path folder = scratch / str("paused-", at);
+    TinyRun first(folder), again(folder), on(folder);
+    LoopInputs inputs = first.inputs();
+    inputs.pause_at = at;
+    TrainingLoop loop(inputs);
+    ASSERT_EQ(loop.run(), LoopEnd::paused);
+    EXPECT_EQ(loop.state().step, at);
+    const auto judged_there = [&](const OrderedJson& entry) { return entry.contains("eval_loss") && entry["step"] == at; };
+    EXPECT_EQ(std::count_if(loop.state().log.begin(), loop.state().log.end(), judged_there), 1);
+    EXPECT_EQ(list_checkpoints(folder).back().filename(), checkpoint_name(at));
+
+    LoopInputs twice = again.inputs();  // as after a kill between the pause and what was to follow
+    twice.pause_at = at;
+    TrainingLoop same(twice);
+    ASSERT_EQ(same.run(), LoopEnd::paused);
+    EXPECT_EQ(timeless(same.state().log), timeless(loop.state().log));
+
+    TrainState resumed = run_whole(on);
+    if (at % 2 != 0) std::erase_if(resumed.log.get_ref<OrderedJson::array_t&>(), judged_there);
+    EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log));
+    EXPECT_EQ(resumed.best_metric, unbroken.best_metric);
+    EXPECT_EQ(resumed.stale_evaluations, unbroken.stale_evaluations);
+    EXPECT_TRUE(at::equal(on.pipeline.weights.P, whole.pipeline.weights.P));
+    EXPECT_TRUE(at::equal(on.pipeline.weights.B, whole.pipeline.weights.B));
+  }
+}
+
 TEST(LoopOptions, TheShortBatchMayBeLeftOut) {
   const Scratch scratch;
   TinyRun run(scratch / "run");
@@ -137,7 +169,7 @@ TEST(LoopOptions, TheShortBatchMayBeLeftOut) {
   run.options.schedule.num_train_epochs = 4;
   TrainingLoop loop(run.inputs());
   EXPECT_EQ(loop.total_steps(), 4) << "2 full micro-batches of 4 in 11 examples, 2 a step";
-  ASSERT_TRUE(loop.run());
+  ASSERT_EQ(loop.run(), LoopEnd::done);
   EXPECT_EQ(loop.state().log.back()["epoch"], 4.0);
   TinyRun small(scratch / "small", 3);
   small.options.schedule.dataloader_drop_last = true;
@@ -151,7 +183,7 @@ TEST(LoopOptions, ALengthAwareRunGoesOnToTheSameBits) {
   const TrainState unbroken = run_whole(whole);
   int asked = 0;
   broken.interrupted = [&] { return ++asked == 3; };
-  EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
+  EXPECT_EQ(TrainingLoop(broken.inputs()).run(), LoopEnd::interrupted);
   const TrainState resumed = run_whole(again);
   EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log));
   const TrainState other = run_whole(plain);
@@ -164,8 +196,8 @@ TEST(LoopOptions, AFilesOwnOrder) {
   for (TinyRun* run : {&one, &other}) run->options.schedule.train_sampling_strategy = "sequential";
   other.options.schedule.data_seed = 7;
   TrainingLoop first(one.inputs()), second(other.inputs());
-  ASSERT_TRUE(first.run());
-  ASSERT_TRUE(second.run());
+  ASSERT_EQ(first.run(), LoopEnd::done);
+  ASSERT_EQ(second.run(), LoopEnd::done);
   EXPECT_EQ(timeless(first.state().log), timeless(second.state().log)) << "no seed matters";
 }
 
@@ -179,7 +211,7 @@ TEST(LoopOptions, TheOriginalSchedulesEpochsAsMinusOneSteps) {
     run.options.schedule.warmup_steps = warmup;
     run.options.output.logging_steps = 1;
     TrainingLoop loop(run.inputs());
-    ASSERT_TRUE(loop.run());
+    ASSERT_EQ(loop.run(), LoopEnd::done);
     for (const OrderedJson& entry : loop.state().log)
       if (entry.contains("learning_rate")) {
         const auto step = entry["step"].get<int64_t>();
@@ -206,7 +238,7 @@ TEST(LoopOptions, RatesMayFollowTheEvaluations) {
 
   int asked = 0;
   broken.interrupted = [&] { return ++asked == 5; };
-  EXPECT_FALSE(TrainingLoop(broken.inputs()).run());
+  EXPECT_EQ(TrainingLoop(broken.inputs()).run(), LoopEnd::interrupted);
   const TrainState resumed = run_whole(again);
   EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log));
   EXPECT_TRUE(at::equal(again.pipeline.weights.P, whole.pipeline.weights.P));
@@ -220,7 +252,7 @@ TEST(LoopOptions, AMetricsModeIsItsOwnUnlessSaid) {
     run.options.schedule.lr_scheduler_kwargs = turned ? R"({"patience": 0, "mode": "min"})" : R"({"patience": 0})";
     run.options.evaluation.metric_for_best_model = "accuracy";
     TrainingLoop loop(run.inputs());
-    ASSERT_TRUE(loop.run());
+    ASSERT_EQ(loop.run(), LoopEnd::done);
     double best = turned ? 1e9 : -1e9, rate = 0.05;
     for (const OrderedJson& entry : loop.state().log) {
       if (entry.contains("loss")) {
@@ -259,7 +291,7 @@ TEST(LoopOptions, TheBestOfTheRunThatItGoesOnFromIsKept) {
   ASSERT_LT(unbroken.best_checkpoint, "checkpoint-6");
   int asked = 0;
   first.interrupted = [&] { return ++asked == 11; };
-  EXPECT_FALSE(TrainingLoop(first.inputs()).run());
+  EXPECT_EQ(TrainingLoop(first.inputs()).run(), LoopEnd::interrupted);
   const fs::path newest = list_checkpoints(scratch / "first").back();
   ASSERT_GE(newest.filename(), unbroken.best_checkpoint);
 

@@ -64,7 +64,7 @@ struct TinyRun {
 /// The state that a run which nothing interrupts ends in.
 inline TrainState run_whole(TinyRun& run) {
   TrainingLoop loop(run.inputs());
-  EXPECT_TRUE(loop.run());
+  EXPECT_EQ(loop.run(), LoopEnd::done);
   return loop.state();
 }
 

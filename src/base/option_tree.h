@@ -1,0 +1,26 @@
+// A key of a recipe that holds more than one option's value: mappings and lists of any depth, scalars as options are read.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/option_values.h"
+
+namespace dept {
+
+struct OptionTree {
+  std::string where;  ///< "FILE: line 3: sweep.method" in YAML, "FILE: sweep.method" in JSON
+  OptionValue value;  ///< a scalar, or a list of scalars; else Kind::nested
+  std::vector<std::pair<std::string, OptionTree>> members;  ///< of a mapping, in order
+  bool mapping = false;
+
+  const OptionTree* find(std::string_view key) const;
+};
+
+/// What a .yaml, .yml or .json file has under its key `key`; nothing where it does not have it. Throws io, bad_input (no YAML or
+/// JSON, a key twice, more than 16 levels or 100,000 nodes) or usage.
+std::optional<OptionTree> read_option_tree(const fs::path& path, const std::string& key);
+
+}  // namespace dept
