@@ -73,4 +73,9 @@ void close_file() {
   file_sink.reset();
 }
 
+Muted::~Muted() {
+  close_file();
+  mute_stderr(false);
+}
+
 }  // namespace dept::log

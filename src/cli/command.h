@@ -17,6 +17,7 @@ struct Command {
 std::span<const Command> commands();
 
 int run_train(const std::vector<std::string>& arguments);
+int run_sweep(const std::vector<std::string>& arguments);
 int run_eval(const std::vector<std::string>& arguments);
 int run_predict(const std::vector<std::string>& arguments);
 int run_generate(const std::vector<std::string>& arguments);

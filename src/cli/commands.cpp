@@ -5,6 +5,7 @@ namespace dept {
 std::span<const Command> commands() {
   static const Command table[] = {
       {"train", "train, evaluate, predict", run_train},
+      {"sweep", "train many configurations, keep the best; mean and deviation over seeds", run_sweep},
       {"eval", "metrics of an adapter, or the untrained model, on a file", run_eval},
       {"predict", "text in, predictions and label scores out", run_predict},
       {"generate", "free continuations of prompts, by lines", run_generate},

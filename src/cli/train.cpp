@@ -32,6 +32,7 @@ int run_train(const std::vector<std::string>& arguments) {
   TrainOptions options;
   OptionSet set;
   describe(options, set);
+  set.lead({"sweep"}, "dept sweep takes such a recipe");
   Problems problems;
   if (!read_command_line(set, arguments, usage, problems)) return 0;
   problems.attempt([&] { settle(options, set); });

@@ -216,6 +216,7 @@ LoopEnd TrainingLoop::run() {
 
 // An evaluation that chooses nothing and moves no rate, saved with the state: the run goes on as if it had not paused.
 void TrainingLoop::pause() {
+  read_pending_loss();
   const bool judged = std::any_of(state_.log.begin(), state_.log.end(), [&](const OrderedJson& entry) {
     return entry.contains("eval_loss") && entry["step"] == state_.step;
   });

@@ -115,7 +115,7 @@ void remove_leftovers(const fs::path& folder) {
 
 Claim check_claim(const fs::path& output_dir, const RunIdentity& run, const ClaimRules& rules) {
   if (rules.overwrite) return Claim::fresh;
-  const fs::path marker = output_dir / marker_name;
+  const fs::path marker = output_dir / rules.marker;
   if (!fs::exists(marker)) {
     if (!empty_but_hidden(output_dir))
       fail(Code::usage, output_dir.string(), "an empty folder, an earlier run of this command, or --overwrite_output_dir",

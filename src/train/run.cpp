@@ -412,7 +412,9 @@ Prepared prepare(const TrainOptions& o, const OptionSet& set, const Context& ctx
                           : start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, task, pipeline.rules.semantics);
   adapter.config.task = adapter_task(o, task);
   attach_adapter(pipeline, adapter, info, task.labels);
-  advise(o, set, info, adapter.config);
+  TrainOptions advised = o;
+  advised.output.do_predict = o.output.do_predict || (control != nullptr && control->reads_test);
+  advise(advised, set, info, adapter.config);
   pipeline.label_smoothing = o.optimizer.label_smoothing_factor;
   pipeline.rules.alignment = adapter.config.delta_alignment;
   run.config = adapter.config;

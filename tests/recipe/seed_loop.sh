@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The original's loop over 8 tasks and 6 pairs of learning rates, at tiny scale: its command with fewer steps and samples, on a tiny
-# t5-base and GLUE from a hub on the loopback; then again from the cache with HF_HUB_OFFLINE=1, with the same bytes as the result.
+# t5-base and GLUE from a hub on the loopback; then again from the cache with HF_HUB_OFFLINE=1, with the same bytes as the result; then as one sweep.
 #   seed_loop.sh PROGRAM PYTHON
 set -euo pipefail
 dept=$1 python=$2
@@ -68,4 +68,19 @@ for folder in "$work"/online/*; do
   count=$((count + 1))
 done
 [ "$count" -eq 48 ] || { echo "$count runs in the place of 48"; exit 1; }
-echo "48 runs from the hub ($asked requests), 48 from its cache, the same bytes"
+
+# The same as one command: each run has the same weights, and each task a best one, which alone is tried on the test data.
+HF_HUB_OFFLINE=1 "$dept" sweep "$here/../configs/glue.yaml" --dtype fp32 "${tiny[@]}" --output_dir "$work/sweep" >"$work/table" 2>>"$work/log" ||
+  { tail -3 "$work/log"; exit 1; }
+[ "$(wc -l <"$work/table")" -eq 49 ] || { cat "$work/table"; exit 1; }
+[ "$(grep -c '"best":true' "$work/sweep/results.jsonl")" -eq 8 ]
+for task in cola mrpc mnli qnli qqp rte sst2 stsb; do
+  for lora_lr in 5e-3 3e-1 5e-4; do
+    for lr in 3e-1 4e-1; do
+      cmp "$work/sweep/runs/${task}_${lora_lr}_$lr/adapter_model.safetensors" "$work/online/${task}_lr${lr}_loralr$lora_lr/adapter_model.safetensors"
+    done
+  done
+  grep -q "\"$(metric_of "$task")\"" "$work/sweep/best-$task/test_results.json"
+  [ "$(find "$work/sweep/runs/" -path "*/${task}_*/test_results.json" | wc -l)" -eq 1 ] || { echo "$task: more test results than one"; exit 1; }
+done
+echo "48 runs from the hub ($asked requests), 48 from its cache, 48 of one sweep, the same bytes"

@@ -14,6 +14,11 @@ void warn(std::string_view message);
 void to_stderr(bool colour, bool terminal = false);
 /// From here stderr gets each warning once and nothing else, or all again; a file of to_file gets all.
 void mute_stderr(bool mute);
+/// mute_stderr for as long as it lives; it closes a log file that is open then.
+struct Muted {
+  Muted() { mute_stderr(true); }
+  ~Muted();
+};
 /// Sends lines, with time stamps, to a file as well (appending). Throws io.
 void to_file(const fs::path& path);
 /// Stops writing to the file of to_file.

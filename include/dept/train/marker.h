@@ -23,6 +23,7 @@ struct RunIdentity {
 struct ClaimRules {
   bool overwrite = false;  ///< remove its files
   bool resumes = false;    ///< go on from its checkpoint, to more steps or epochs than it was to have
+  const char* marker = "run.json";
 };
 
 /// Claims the folder. Unless it may overwrite, throws usage naming the options and the files that differ from those of the run
