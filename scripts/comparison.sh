@@ -11,7 +11,8 @@ usage="[comparison.sh] expected all or few, then smollm2 or minilm"
 part=$1 model=$2
 shift 2
 flags=("$@")
-seeds=(1 2 3 4 5)
+dept=${DEPT:-build/release/bin/dept}
+seeds="1, 2, 3, 4, 5"
 products=(--train_file data/product-reviews/train.csv --validation_file data/product-reviews/validation.csv
   --test_file data/product-reviews/test.csv)
 
@@ -20,13 +21,13 @@ products=(--train_file data/product-reviews/train.csv --validation_file data/pro
 case $model in
   smollm2)
     recipe=configs/quickstart.yaml source=configs/quickstart.yaml few=configs/quickstart.yaml
-    rates=(0.015 0.05 0.15) vanilla_length=19
+    rates="0.015, 0.05, 0.15" vanilla_length=19
     few_flags=(--max_steps 60 --warmup_steps 10 --save_strategy no)
     source_flags=("${products[@]}")
     ;;
   minilm)
-    recipe=configs/film_reviews_minilm.yaml source=configs/transfer_source.yaml few=configs/few_shot.yaml
-    rates=(0.01 0.03 0.09) vanilla_length=30
+    recipe=configs/film_reviews_minilm.yaml source=configs/transfer_source.yaml few=configs/seeds.yaml
+    rates="0.01, 0.03, 0.09" vanilla_length=30
     few_flags=()
     source_flags=()
     ;;
@@ -41,19 +42,20 @@ method_flags() {
   [ "$1" = dept ] || method=(--peft_type PROMPT_TUNING --prefix_length "$vanilla_length")
 }
 
-# seeds_of NAME RECIPE SEEDS -- FLAGS: the runs under $out/NAME, their table in $out/NAME/table.
-seeds_of() {
-  local name=$1
-  mkdir -p "$out/$name"
-  scripts/few_shot.sh "${@:2}" "${flags[@]}" >"$out/$name/table"
+# sweep_over NAME RECIPE RATES SEEDS [train flag...]: a sweep of the recipe into $out/NAME, a row a rate; no RATES: the recipe's own.
+sweep_over() {
+  local name=$1 given=$2 axes="seed: {values: [$4]}"
+  [ -z "$3" ] || axes="learning_rate: {values: [$3]}, $axes"
+  shift 4
+  mkdir -p "$out"
+  { sed '/^sweep:/,$d' "$given"; printf 'sweep: {parameters: {%s}, repeat: [seed]}\n' "$axes"; } >"$out/$name.yaml"
+  "$dept" sweep "$out/$name.yaml" --output_dir "$out/$name" --do_predict --validation_file data/film-reviews/validation.csv "$@" \
+    "${flags[@]}" >/dev/null
 }
 
-# on_all METHOD RATE SEED...
-on_all() {
-  local name=$1-$2
-  method_flags "$1"
-  seeds_of "$name" "$recipe" "$out/$name" "${@:3}" -- "${method[@]}" --learning_rate "$2" --do_eval \
-    --validation_file data/film-reviews/validation.csv
+# cell NAME COLUMN: of the first row of its results.
+cell() {
+  awk -F , -v wanted="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == wanted) column = i } NR == 2 { print $column }' "$out/$1/results.csv"
 }
 
 # json FILE KEY: a number of it.
@@ -61,13 +63,11 @@ json() { sed -n "s/^ *\"$2\": \([0-9.e-]*\),*$/\1/p" "$1"; }
 
 # choose METHOD: sets `rate`, by the validation accuracy of seed 1, of equal ones the smaller.
 choose() {
-  local best=-1 accuracy candidate
-  for candidate in "${rates[@]}"; do
-    on_all "$1" "$candidate" 1
-    accuracy=$(json "$out/$1-$candidate/seed-1/eval_results.json" eval_accuracy)
-    printf '%-8s %-8s rate %-6s validation accuracy %.1f %%\n' "$model" "$1" "$candidate" "$accuracy"
-    if awk -v a="$accuracy" -v b="$best" 'BEGIN { exit !(a > b) }'; then best=$accuracy rate=$candidate; fi
-  done
+  method_flags "$1"
+  sweep_over "$1-rates" "$recipe" "$rates" 1 "${method[@]}"
+  rate=$(sed -n 's/^learning_rate: //p' "$out/$1-rates/best.yaml")
+  awk -F , -v title="$model $1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "eval_accuracy") column = i }
+    NR > 1 { printf "%-16s rate %-6s validation accuracy %.1f %%\n", title, $2, $column }' "$out/$1-rates/results.csv"
 }
 
 # numbers FOLDER: how many numbers its prompt has, m d + s r + r d.
@@ -79,17 +79,18 @@ numbers() {
 
 # row NAME TITLE...: mean and deviation of the test accuracy.
 row() {
-  local name=$1 mean deviation runs
+  local name=$1 first
   shift
-  read -r _ mean deviation runs < <(grep '^test_accuracy ' "$out/$name/table")
-  printf '%-8s %-44s %6d numbers   %5.1f %% +- %-5.1f %d seeds\n' "$model" "$*" "$(numbers "$out/$name/seed-1")" "$mean" "$deviation" "$runs"
+  first=$(find "$out/$name/runs" -mindepth 1 -maxdepth 1 | sort | head -n 1)
+  printf '%-8s %-44s %6d numbers   %5.1f %% +- %-5.1f %d seeds\n' "$model" "$*" "$(numbers "$first")" \
+    "$(cell "$name" test_accuracy)" "$(cell "$name" test_accuracy_std)" "$(cell "$name" runs)"
 }
 
 compare_on_all() {
   local name
   for name in dept vanilla; do
     choose "$name"
-    on_all "$name" "$rate" "${seeds[@]}"
+    sweep_over "$name-$rate" "$recipe" "" "$seeds" "${method[@]}" --learning_rate "$rate"
     row "$name-$rate" "$name, rate $rate, all sentences"
   done
 }
@@ -99,15 +100,13 @@ compare_on_few() {
   scripts/film_reviews.sh products
   for name in dept vanilla; do
     choose "$name" >&2
-    method_flags "$name"
     method+=(--learning_rate "$rate")
-    seeds_of "$name-source" "$source" "$out/$name-source" 1 -- "${method[@]}" "${source_flags[@]}"
+    "$dept" train "$source" "${method[@]}" "${source_flags[@]}" --output_dir "$out/$name-source" "${flags[@]}" >/dev/null
     for k in 16 32; do
       for start in nothing source; do
         begin=()
-        [ "$start" = nothing ] || begin=(--peft_model_id "$out/$name-source/seed-1")
-        seeds_of "$name-$k-$start" "$few" "$out/$name-$k-$start" "${seeds[@]}" -- "${method[@]}" --k_shot_examples "$k" \
-          "${few_flags[@]}" "${begin[@]}"
+        [ "$start" = nothing ] || begin=(--peft_model_id "$out/$name-source")
+        sweep_over "$name-$k-$start" "$few" "" "$seeds" "${method[@]}" --k_shot_examples "$k" "${few_flags[@]}" "${begin[@]}"
         row "$name-$k-$start" "$name, rate $rate, $k sentences, from $start"
       done
     done
