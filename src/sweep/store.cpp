@@ -92,6 +92,9 @@ Claim Store::claim() {
 void Store::open() {
   require_writable_folder(sweep_.out);
   if (sweep_.overwrite) remove_sweep(sweep_.out);
+  remove_leftovers(sweep_.out);
+  for (const RunRecord& run : runs)
+    if (fs::is_directory(run_folder(sweep_.out, run))) remove_leftovers(run_folder(sweep_.out, run));
   const fs::path path = sweep_.out / state_name;
   if (fs::exists(path)) {
     read_json(path);  // strictly; it sorts the keys

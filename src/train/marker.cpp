@@ -99,7 +99,8 @@ bool empty_but_hidden(const fs::path& folder) {
   return true;
 }
 
-// What a killed run had under temporary names.
+}  // namespace
+
 void remove_leftovers(const fs::path& folder) {
   std::vector<fs::path> leftovers;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -110,8 +111,6 @@ void remove_leftovers(const fs::path& folder) {
   std::error_code ignored;
   for (const fs::path& path : leftovers) fs::remove_all(path, ignored);
 }
-
-}  // namespace
 
 Claim check_claim(const fs::path& output_dir, const RunIdentity& run, const ClaimRules& rules) {
   if (rules.overwrite) return Claim::fresh;

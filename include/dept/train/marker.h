@@ -36,6 +36,9 @@ Claim check_claim(const fs::path& output_dir, const RunIdentity& run, const Clai
 /// Whether the runs that claimed two folders read the same files for `option`, as far as both say.
 bool same_contents(const fs::path& output_dir, const fs::path& other_dir, const std::string& option);
 
+/// Removes what a killed process had in the folder under temporary names.
+void remove_leftovers(const fs::path& folder);
+
 /// The run has written everything.
 void mark_finished(const fs::path& output_dir, const RunIdentity& run);
 
