@@ -1,26 +1,10 @@
-# dept_precompile(TARGET FROM [header...]): the headers that take most of the time of a compilation are read once, for the target FROM,
-# and shared by all targets that are compiled as it is: libraries, the program, tests.
-function(dept_precompile target from)
-  if(NOT DEPT_PCH)
-    return()
-  elseif(NOT target STREQUAL from)
-    target_precompile_headers(${target} REUSE_FROM ${from})
-  else()
-    target_precompile_headers(${target} PRIVATE <algorithm> <cmath> <functional> <map> <memory> <optional> <set> <string> <vector>
-      <ATen/CPUGeneratorImpl.h> <ATen/Parallel.h> <ATen/TensorOperators.h> <ATen/core/Tensor.h> <ATen/ops/cat.h> <ATen/ops/empty.h>
-      <ATen/ops/zeros.h> <nlohmann/json.hpp> ${ARGN})
-  endif()
-endfunction()
-
-# dept_folder(NAME LINKS ... PRIVATE_LINKS ...): the static library dept_NAME from src/NAME/*.cpp.
+# dept_folder(NAME LINKS ... PRIVATE_LINKS ...): the static library dept_NAME from the *.cpp in src/NAME and the folders in it.
 # In LINKS a plain folder name stands for that folder's library. An empty folder gives an interface library.
-# The cuda preset adds *.cu and *.cuda.cpp and leaves out no_cuda.cpp.
+# The cuda preset adds *.cu and *.cuda.cpp.
 function(dept_folder name)
   cmake_parse_arguments(FOLDER "" "" "LINKS;PRIVATE_LINKS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp ${PROJECT_SOURCE_DIR}/src/${name}/*.cu)
-  if(DEPT_CUDA)
-    list(FILTER sources EXCLUDE REGEX "/no_cuda\\.cpp$")
-  else()
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp ${PROJECT_SOURCE_DIR}/src/${name}/*.cu)
+  if(NOT DEPT_CUDA)
     list(FILTER sources EXCLUDE REGEX "\\.(cu|cuda\\.cpp)$")
   endif()
   set(links)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Reads the #include lines of src/ and include/ and fails on any that goes up the ladder of folders, sideways to another folder of
-# the same step, to an unknown folder, or that closes a circle of two files.
+# the same step or from one backend of the kernels to another, to an unknown folder, or that closes a circle of two files.
 #   scripts/check_ladder.sh [REPOSITORY]
 set -euo pipefail
 cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}"
@@ -20,6 +20,9 @@ grep -rHE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' src include --include
     sub(/^(src|include\/dept)\//, "", path)
     return index(path, "/") ? substr(path, 1, index(path, "/") - 1) : path
   }
+  function backend_of(path) {  # a folder in src/kernels
+    return sub(/^src\/kernels\//, "", path) && index(path, "/") ? substr(path, 1, index(path, "/") - 1) : ""
+  }
   function breach(kind) { print kind ": " file " includes " target; ++breaches }
   {
     file = substr($0, 1, index($0, ":") - 1)
@@ -32,6 +35,7 @@ grep -rHE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' src include --include
     if (!(from in step) || !(to in step)) breach("unknown folder")
     else if (step[to] > step[from]) breach("upward")
     else if (step[to] == step[from] && to != from && !((from " " to) in sideways)) breach("sideways")
+    else if (backend_of(file) != "" && backend_of(target) != "" && backend_of(file) != backend_of(target)) breach("sideways")
     if ((target, file) in seen) breach("two-way")
     seen[file, target] = 1
   }

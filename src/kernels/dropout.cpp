@@ -1,211 +1,8 @@
 #include "dept/kernels/dropout.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
-
-#include <algorithm>
-
-#include "kernels/avx512.h"
-#include "kernels/simd.h"
+#include "kernels/siblings.h"
 
 namespace dept::kernels {
-namespace {
-
-constexpr int lanes = 16;  // Philox blocks made at once
-constexpr int numbers_per_block = 8;
-constexpr int64_t run = lanes * numbers_per_block;
-
-// `run` numbers of a stream from a block on, in order.
-struct Run {
-  const DropoutStream& stream;
-  uint64_t block;
-  uint32_t low() const { return static_cast<uint32_t>(block); }
-  uint32_t high() const { return stream.layer_site ^ static_cast<uint32_t>(block >> 32) << 24; }
-};
-
-// philox() over `lanes` consecutive counters, written so that the compiler vectorises it.
-DEPT_CLONES void philox_blocks(const Run& from, uint16_t* out) {
-  uint32_t a[lanes], b[lanes], c[lanes], d[lanes];
-  for (int i = 0; i < lanes; ++i) {
-    a[i] = from.low() + static_cast<uint32_t>(i);
-    b[i] = from.stream.example;
-    c[i] = from.stream.micro_step;
-    d[i] = from.high();
-  }
-  uint32_t k0 = static_cast<uint32_t>(from.stream.seed), k1 = static_cast<uint32_t>(from.stream.seed >> 32);
-  for (int round = 0; round < 10; ++round) {
-#pragma omp simd
-    for (int i = 0; i < lanes; ++i) {
-      const uint64_t x = uint64_t{0xD2511F53} * a[i], y = uint64_t{0xCD9E8D57} * c[i];
-      a[i] = static_cast<uint32_t>(y >> 32) ^ b[i] ^ k0;
-      b[i] = static_cast<uint32_t>(y);
-      c[i] = static_cast<uint32_t>(x >> 32) ^ d[i] ^ k1;
-      d[i] = static_cast<uint32_t>(x);
-    }
-    k0 += 0x9E3779B9;
-    k1 += 0xBB67AE85;
-  }
-  for (int i = 0; i < lanes; ++i) {
-    const uint32_t words[4] = {a[i], b[i], c[i], d[i]};
-    for (int w = 0; w < 4; ++w) {
-      out[i * numbers_per_block + 2 * w] = static_cast<uint16_t>(words[w]);
-      out[i * numbers_per_block + 2 * w + 1] = static_cast<uint16_t>(words[w] >> 16);
-    }
-  }
-}
-
-DEPT_AVX512_BEGIN
-
-// The same with AVX-512, two runs at once: a round waits for its products, and the other run fills that time.
-struct Philox16 {
-  __m512i a, b, c, d, k0, k1;
-
-  explicit Philox16(const Run& from)
-      : a(_mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(from.low())),
-                           // lane 4j + t holds block 4t + j, which the final unpacking brings into order
-                           _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15))),
-        b(_mm512_set1_epi32(static_cast<int>(from.stream.example))),
-        c(_mm512_set1_epi32(static_cast<int>(from.stream.micro_step))),
-        d(_mm512_set1_epi32(static_cast<int>(from.high()))),
-        k0(_mm512_set1_epi32(static_cast<int>(from.stream.seed))),
-        k1(_mm512_set1_epi32(static_cast<int>(from.stream.seed >> 32))) {}
-
-  struct Product {
-    __m512i high, low;
-  };
-  static Product product(__m512i x, uint32_t factor) {
-    constexpr __mmask16 odd = 0xAAAA;
-    const __m512i f = _mm512_set1_epi64(factor);
-    const __m512i even = _mm512_mul_epu32(x, f), uneven = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), f);
-    return {_mm512_mask_blend_epi32(odd, _mm512_srli_epi64(even, 32), uneven),
-            _mm512_mask_blend_epi32(odd, even, _mm512_slli_epi64(uneven, 32))};
-  }
-  void round() {
-    constexpr int exclusive_or = 0x96;
-    const Product x = product(a, 0xD2511F53), y = product(c, 0xCD9E8D57);
-    a = _mm512_ternarylogic_epi32(y.high, b, k0, exclusive_or);
-    b = y.low;
-    c = _mm512_ternarylogic_epi32(x.high, d, k1, exclusive_or);
-    d = x.low;
-    k0 = _mm512_add_epi32(k0, _mm512_set1_epi32(static_cast<int>(0x9E3779B9)));
-    k1 = _mm512_add_epi32(k1, _mm512_set1_epi32(static_cast<int>(0xBB67AE85)));
-  }
-  void write(uint16_t* out) const {
-    const __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
-    const __m512i cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
-    _mm512_storeu_si512(out, _mm512_unpacklo_epi64(ab_low, cd_low));
-    _mm512_storeu_si512(out + 32, _mm512_unpackhi_epi64(ab_low, cd_low));
-    _mm512_storeu_si512(out + 64, _mm512_unpacklo_epi64(ab_high, cd_high));
-    _mm512_storeu_si512(out + 96, _mm512_unpackhi_epi64(ab_high, cd_high));
-  }
-};
-
-void two_runs_avx512(const Run& first, const Run& second, uint16_t* out) {
-  Philox16 x(first), y(second);
-  for (int i = 0; i < 10; ++i) {
-    x.round();
-    y.round();
-  }
-  x.write(out);
-  y.write(out + run);
-}
-
-DEPT_AVX512_END
-
-bool has_avx512() {
-  static const bool has = __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0;
-  return has;
-}
-
-bool overflows(const Run& from) {
-  return from.low() > UINT32_MAX - lanes;
-}
-
-void one_run(const Run& from, uint16_t* out) {
-  if (!overflows(from)) return philox_blocks(from, out);
-  for (uint64_t i = 0; i < run; ++i) out[i] = static_cast<uint16_t>(from.stream.number(from.block * numbers_per_block + i));
-}
-
-// 2 * run numbers.
-void two_runs(const Run& first, const Run& second, uint16_t* out) {
-  if (has_avx512() && !overflows(first) && !overflows(second)) return two_runs_avx512(first, second, out);
-  one_run(first, out);
-  one_run(second, out + run);
-}
-
-// out = x + mask * scale * branch; x null: without it.
-template <class X, class C, class O, class T>
-DEPT_INLINE void masked_row(const X* x, const C* branch, const uint16_t* numbers, uint32_t threshold, T scale, O* out,
-                            int64_t d) {
-#pragma omp simd
-  for (int64_t i = 0; i < d; ++i) {
-    const T kept = numbers[i] >= threshold ? scale * static_cast<T>(load(branch[i])) : T(0);
-    store(out[i], x == nullptr ? kept : static_cast<T>(load(x[i])) + kept);
-  }
-}
-template <class X, class C, class T>
-DEPT_INLINE void added_row(const X* x, const C* branch, T* out, int64_t d) {
-#pragma omp simd
-  for (int64_t i = 0; i < d; ++i) out[i] = static_cast<T>(x[i]) + static_cast<T>(load(branch[i]));
-}
-
-#define DEPT_MASKED(C, O, T)                                                                                         \
-  DEPT_CLONES void masked(const T* x, const C* branch, const uint16_t* numbers, uint32_t threshold, T scale, O* out, \
-                          int64_t d) {                                                                               \
-    masked_row(x, branch, numbers, threshold, scale, out, d);                                                        \
-  }
-DEPT_MASKED(float, float, float)
-DEPT_MASKED(c10::BFloat16, float, float)
-DEPT_MASKED(float, c10::BFloat16, float)
-DEPT_MASKED(c10::BFloat16, c10::BFloat16, float)
-DEPT_MASKED(double, double, double)
-#undef DEPT_MASKED
-
-#define DEPT_ADDED(C, T)                                                   \
-  DEPT_CLONES void added(const T* x, const C* branch, T* out, int64_t d) { \
-    added_row(x, branch, out, d);                                          \
-  }
-DEPT_ADDED(float, float)
-DEPT_ADDED(c10::BFloat16, float)
-DEPT_ADDED(double, double)
-#undef DEPT_ADDED
-
-// Calls row(n, numbers of that row) for the rows [begin, end) of a [N, D] tensor.
-template <class F>
-void for_masked_rows(const Dropout& dropout, int64_t begin, int64_t end, int64_t d, F&& row) {
-  std::vector<uint16_t> numbers(d);
-  auto next = std::upper_bound(dropout.first_token.begin(), dropout.first_token.end(), begin);
-  for (int64_t n = begin; n < end; ++n) {
-    while (n >= *next) ++next;
-    const int64_t b = next - dropout.first_token.begin() - 1;
-    dropout_numbers(dropout.streams[b], static_cast<uint64_t>(n - dropout.first_token[b]) * d, d, numbers.data());
-    row(n, numbers.data());
-  }
-}
-
-void check_rows(const at::Tensor& x, const Dropout& dropout) {
-  expect(x.dim() == 2 && x.is_contiguous(), "dropout", "contiguous [N, D]", x);
-  if (dropout) expect(x.size(0) == dropout.first_token.back(), "dropout", str("[", dropout.first_token.back(), ", D]"), x);
-}
-
-// out [N, D] of O = dropout(branch) of C, plus x when given.
-template <class C, class O>
-void masked_rows(const at::Tensor* x, const at::Tensor& branch, const Dropout& dropout, at::Tensor& out) {
-  using T = arithmetic_t<C>;
-  const int64_t d = branch.size(1);
-  const T* base = x != nullptr ? x->const_data_ptr<T>() : nullptr;
-  const C* from = branch.const_data_ptr<C>();
-  O* to = out.mutable_data_ptr<O>();
-  const T scale = static_cast<T>(dropout_scale(dropout.p));
-  at::parallel_for(0, branch.size(0), row_grain(d), [&](int64_t begin, int64_t end) {
-    for_masked_rows(dropout, begin, end, d, [&](int64_t n, const uint16_t* numbers) {
-      masked(base != nullptr ? base + n * d : nullptr, from + n * d, numbers, dropout_threshold(dropout.p), scale, to + n * d, d);
-    });
-  });
-}
-
-}  // namespace
 
 Dropout::Dropout(const Context& ctx, const Ragged& tokens, double probability, int64_t layer, Site site) {
   if (!ctx.training || probability <= 0) return;
@@ -215,68 +12,33 @@ Dropout::Dropout(const Context& ctx, const Ragged& tokens, double probability, i
     streams.emplace_back(ctx.seeds.at(tokens.config[b]), ctx.micro_step, tokens.example[b], layer, site);
 }
 
-void dropout_numbers(const DropoutStream& stream, uint64_t first, int64_t count, uint16_t* out) {
-  uint16_t numbers[2 * run];
-  for (int64_t done = 0; done < count;) {
-    const uint64_t block = (first + done) / numbers_per_block;
-    const auto skip = static_cast<int64_t>((first + done) % numbers_per_block);
-    const int64_t taken = std::min(count - done, 2 * run - skip);
-    uint16_t* to = taken == 2 * run ? out + done : numbers;
-    two_runs({stream, block}, {stream, block + lanes}, to);
-    if (to == numbers) std::copy_n(numbers + skip, taken, out + done);
-    done += taken;
-  }
+namespace {
+
+void check_rows(const at::Tensor& x, const Dropout& dropout, std::string_view where) {
+  expect(x.dim() == 2 && x.is_contiguous(), where, "contiguous [N, D]", x);
+  expect_compute_type(x, where);
+  expect_rows(dropout, x.size(0), where);
 }
 
-DropoutRows::DropoutRows(const Dropout& dropout, int64_t columns) : dropout_(dropout), columns_(columns) {}
-
-void DropoutRows::two_pieces(int64_t row, int64_t column, uint16_t* out) {
-  const int64_t other = std::min(row + 1, dropout_.first_token.back() - 1);
-  const auto piece = [&](int64_t n) {
-    while (n >= dropout_.first_token[sequence_ + 1]) ++sequence_;
-    while (n < dropout_.first_token[sequence_]) --sequence_;
-    return Run{dropout_.streams[sequence_],
-               static_cast<uint64_t>((n - dropout_.first_token[sequence_]) * columns_ + column) / numbers_per_block};
-  };
-  const Run first = piece(row), second = piece(other);
-  two_runs(first, second, out);
-}
+}  // namespace
 
 at::Tensor add_dropout(const at::Tensor& x, const at::Tensor& branch, const Dropout& dropout) {
-  check_rows(branch, dropout);
-  expect(x.is_contiguous() && x.sizes() == branch.sizes(), "add_dropout", "x shaped like the branch", x);
-  at::Tensor out = at::empty_like(x);
-  dispatch(branch.scalar_type(), "add_dropout", [&]<class C>(C) {
-    using T = arithmetic_t<C>;
-    if (dropout) return masked_rows<C, T>(&x, branch, dropout, out);
-    const int64_t d = x.size(1);
-    at::parallel_for(0, x.size(0), row_grain(d), [&](int64_t begin, int64_t end) {
-      added(x.const_data_ptr<T>() + begin * d, branch.const_data_ptr<C>() + begin * d, out.mutable_data_ptr<T>() + begin * d,
-            (end - begin) * d);
-    });
-  });
-  return out;
+  check_rows(branch, dropout, "add_dropout");
+  expect(x.is_contiguous() && x.sizes() == branch.sizes() && x.scalar_type() == arithmetic_type(branch.scalar_type()),
+         "add_dropout", "x shaped like the branch, in its arithmetic type", x);
+  return by_device(common_device("add_dropout", x, branch), cpu::add_dropout)(x, branch, dropout);
 }
 
 at::Tensor add_dropout_backward(const at::Tensor& d, const Dropout& dropout, at::ScalarType dtype) {
-  check_rows(d, dropout);
-  if (!dropout) return d.to(dtype);
-  at::Tensor out = at::empty(d.sizes(), d.options().dtype(dtype));
-  if (d.scalar_type() == at::kDouble)
-    masked_rows<double, double>(nullptr, d, dropout, out);
-  else if (dtype == at::kFloat)
-    masked_rows<float, float>(nullptr, d, dropout, out);
-  else
-    masked_rows<float, c10::BFloat16>(nullptr, d, dropout, out);
-  return out;
+  check_rows(d, dropout, "add_dropout_backward");
+  expect(d.scalar_type() == arithmetic_type(dtype), "add_dropout_backward", dept::str("d in the arithmetic type of ", dtype), d);
+  return dropout ? by_device(d.device(), cpu::drop)(d, dropout, dtype) : d.to(dtype);
 }
 
 at::Tensor apply_dropout(const at::Tensor& x, const Dropout& dropout) {
   if (!dropout) return x;
-  check_rows(x, dropout);
-  at::Tensor out = at::empty_like(x);
-  dispatch(x.scalar_type(), "apply_dropout", [&]<class C>(C) { masked_rows<C, C>(nullptr, x, dropout, out); });
-  return out;
+  check_rows(x, dropout, "apply_dropout");
+  return by_device(x.device(), cpu::drop)(x, dropout, x.scalar_type());
 }
 
 }  // namespace dept::kernels

@@ -6,9 +6,9 @@
 
 #include "dept/kernels/activation.h"
 #include "dept/tensor/context.h"
-#include "kernels/int8_matrix.h"
-#include "kernels/packed_linear.h"
-#include "kernels/simd.h"
+#include "kernels/check.h"
+#include "kernels/cpu/int8_matrix.h"
+#include "kernels/cpu/packed_linear.h"
 
 namespace dept::kernels {
 namespace {
@@ -34,8 +34,9 @@ at::Tensor multiply_heads(const at::Tensor& x, int64_t heads, Matrix&& matrix) {
 }  // namespace
 
 FrozenLinear::FrozenLinear(FrozenMatrix weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
-  const bool packs = weight_.held_as(at::kBFloat16) && weight_.dtype() == at::kBFloat16 && has_packed_products() &&
-                     can_pack(weight_.columns(), weight_.rows()) && can_pack(weight_.rows(), weight_.columns());
+  const bool packs = weight_.device().is_cpu() && weight_.held_as(at::kBFloat16) && weight_.dtype() == at::kBFloat16 &&
+                     has_packed_products() && can_pack(weight_.columns(), weight_.rows()) &&
+                     can_pack(weight_.rows(), weight_.columns());
   if (!packs) return;
   packed_ = std::make_shared<PackedLinear>(weight_.dense());
   weight_ = FrozenMatrix::nothing(at::kBFloat16);
@@ -60,6 +61,7 @@ at::Tensor FrozenLinear::weight() const {
 
 void FrozenLinear::check(const at::Tensor& x, int64_t columns, std::string_view where) const {
   expect(x.dim() == 2 && x.size(1) == columns && x.scalar_type() == dtype(), where, dept::str(dtype(), " [N, ", columns, "]"), x);
+  expect_on(weight_.device(), x, where);
 }
 
 at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
@@ -102,14 +104,17 @@ at::Tensor FrozenLinear::backward_heads(const at::Tensor& x, HeadRows rows) cons
 }
 
 at::Tensor FrozenLinear::add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout) const {
+  expect_on(weight_.device(), h, "FrozenLinear.add_forward");
   if (!fuses()) return add_dropout(h, forward(x), dropout);
   check(x, in(), "FrozenLinear.add_forward");
+  expect_rows(dropout, x.size(0), "FrozenLinear.add_forward");
   return packed_add(std::move(h), x, packed_->forward(), bias_, dropout);
 }
 
 at::Tensor FrozenLinear::forward_relu(const at::Tensor& x, const Dropout& dropout, at::Tensor* kept) const {
   if (fuses()) {
     check(x, in(), "FrozenLinear.forward_relu");
+    expect_rows(dropout, x.size(0), "FrozenLinear.forward_relu");
     return packed_relu(x, packed_->forward(), bias_, dropout, kept);
   }
   at::Tensor y = forward(x);
@@ -120,6 +125,7 @@ at::Tensor FrozenLinear::forward_relu(const at::Tensor& x, const Dropout& dropou
 at::Tensor FrozenLinear::backward_relu(const at::Tensor& dy, const Dropout& dropout, const at::Tensor& kept) const {
   if (fuses()) {
     check(dy, out(), "FrozenLinear.backward_relu");
+    expect_on(dy.device(), kept, "FrozenLinear.backward_relu");
     return packed_relu_backward(dy, packed_->backward(), dropout ? dropout_scale(dropout.p) : 1.0, kept);
   }
   at::Tensor d = backward_input(dy);

@@ -1,58 +1,9 @@
 #include "dept/kernels/layer_norm.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
-
-#include <cmath>
-
-#include "kernels/simd.h"
+#include "kernels/siblings.h"
 
 namespace dept::kernels {
 namespace {
-
-// C: type of y, T: residual type. statistics: mean and rstd of the row.
-template <class C, class T>
-DEPT_INLINE void forward_row(const T* x, const T* weight, const T* bias, C* y, int64_t d, T eps, T* statistics) {
-  T sum = 0, squares = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < d; ++i) sum += x[i];
-  const T mean = sum / static_cast<T>(d);
-#pragma omp simd reduction(+ : squares)
-  for (int64_t i = 0; i < d; ++i) squares += (x[i] - mean) * (x[i] - mean);
-  const T rstd = T(1) / std::sqrt(squares / static_cast<T>(d) + eps);
-#pragma omp simd
-  for (int64_t i = 0; i < d; ++i) store(y[i], (x[i] - mean) * rstd * weight[i] + bias[i]);
-  statistics[0] = mean;
-  statistics[1] = rstd;
-}
-
-template <class C, class T>
-DEPT_INLINE void backward_row(const C* dy, const T* x, const T* weight, const T* statistics, T* dx, int64_t d) {
-  const T mean = statistics[0], rstd = statistics[1];
-  T sum = 0, dot = 0;
-#pragma omp simd reduction(+ : sum, dot)
-  for (int64_t i = 0; i < d; ++i) {
-    const T g = static_cast<T>(load(dy[i])) * weight[i];
-    sum += g;
-    dot += g * (x[i] - mean);
-  }
-  const T mean_g = sum / static_cast<T>(d), slope = dot * rstd * rstd / static_cast<T>(d);
-#pragma omp simd
-  for (int64_t i = 0; i < d; ++i) dx[i] += rstd * (static_cast<T>(load(dy[i])) * weight[i] - mean_g - (x[i] - mean) * slope);
-}
-
-#define DEPT_ROWS(C, T)                                                                                                         \
-  DEPT_CLONES void forward_rows(const T* x, const T* w, const T* b, C* y, int64_t begin, int64_t end, int64_t d, T eps, T* s) { \
-    for (int64_t n = begin; n < end; ++n) forward_row(x + n * d, w, b, y + n * d, d, eps, s + 2 * n);                           \
-  }                                                                                                                             \
-  DEPT_CLONES void backward_rows(const C* dy, const T* x, const T* w, const T* s, T* dx, int64_t begin, int64_t end,            \
-                                 int64_t d) {                                                                                   \
-    for (int64_t n = begin; n < end; ++n) backward_row(dy + n * d, x + n * d, w, s + 2 * n, dx + n * d, d);                     \
-  }
-DEPT_ROWS(float, float)
-DEPT_ROWS(c10::BFloat16, float)
-DEPT_ROWS(double, double)
-#undef DEPT_ROWS
 
 void check(const at::Tensor& x, const at::Tensor& vector, std::string_view name) {
   expect(x.dim() == 2 && x.is_contiguous() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble), "layer_norm",
@@ -62,7 +13,8 @@ void check(const at::Tensor& x, const at::Tensor& vector, std::string_view name)
 }
 
 void check_branch(at::ScalarType branch, std::string_view where, const at::Tensor& x) {
-  expect((branch == at::kDouble) == (x.scalar_type() == at::kDouble), where,
+  const bool known = branch == at::kFloat || branch == at::kBFloat16 || branch == at::kDouble;
+  expect(known && (branch == at::kDouble) == (x.scalar_type() == at::kDouble), where,
          dept::str("x of the arithmetic type of a branch in ", branch), x);
 }
 
@@ -73,36 +25,20 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
   check(x, weight, "weight");
   check(x, bias, "bias");
   check_branch(dtype, "layer_norm", x);
-  const int64_t n = x.size(0), d = x.size(1);
-  at::Tensor y = at::empty({n, d}, x.options().dtype(dtype)), kept = at::empty({n, 2}, x.options());
-  dispatch(dtype, "layer_norm", [&]<class C>(C) {
-    using T = arithmetic_t<C>;
-    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) {
-      forward_rows(x.const_data_ptr<T>(), weight.const_data_ptr<T>(), bias.const_data_ptr<T>(), y.mutable_data_ptr<C>(), begin,
-                   end, d, static_cast<T>(eps), kept.mutable_data_ptr<T>());
-    });
-  });
-  if (statistics != nullptr) *statistics = kept;
-  return y;
+  return by_device(common_device("layer_norm", x, weight, bias), cpu::layer_norm)(x, weight, bias, eps, dtype, statistics);
 }
 
 void layer_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& statistics,
                          at::Tensor& dx) {
+  constexpr std::string_view where = "layer_norm_backward";
   check(x, weight, "weight");
-  check_branch(dy.scalar_type(), "layer_norm_backward", x);
-  const int64_t n = x.size(0), d = x.size(1);
-  expect(dy.sizes() == x.sizes() && dy.is_contiguous(), "layer_norm_backward", "dy shaped like x", dy);
-  expect(statistics.sizes() == at::IntArrayRef({n, 2}) && statistics.scalar_type() == x.scalar_type(), "layer_norm_backward",
-         "statistics [N, 2] of x's dtype", statistics);
-  expect(dx.sizes() == x.sizes() && dx.is_contiguous() && dx.scalar_type() == x.scalar_type(), "layer_norm_backward", "dx like x",
-         dx);
-  dispatch(dy.scalar_type(), "layer_norm_backward", [&]<class C>(C) {
-    using T = arithmetic_t<C>;
-    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) {
-      backward_rows(dy.const_data_ptr<C>(), x.const_data_ptr<T>(), weight.const_data_ptr<T>(), statistics.const_data_ptr<T>(),
-                    dx.mutable_data_ptr<T>(), begin, end, d);
-    });
-  });
+  check_branch(dy.scalar_type(), where, x);
+  expect(dy.sizes() == x.sizes() && dy.is_contiguous(), where, "dy shaped like x", dy);
+  expect(statistics.sizes() == at::IntArrayRef({x.size(0), 2}) && statistics.is_contiguous() &&
+             statistics.scalar_type() == x.scalar_type(),
+         where, "statistics [N, 2] of x's dtype", statistics);
+  expect(dx.sizes() == x.sizes() && dx.is_contiguous() && dx.scalar_type() == x.scalar_type(), where, "dx like x", dx);
+  by_device(common_device(where, x, dy, weight, statistics, dx), cpu::layer_norm_backward)(dy, x, weight, statistics, dx);
 }
 
 }  // namespace dept::kernels

@@ -24,7 +24,7 @@ at::Tensor SelfAttention::attend(const at::Tensor& x, const AttentionPlan& plan,
   const at::Tensor fused = project(x, plan);
   const auto [q, k, v] = split(fused);
   at::Tensor lse;
-  at::Tensor attended = kernels::attention(q, k, v, plan.spans, with_dropout(plan), &lse);
+  at::Tensor attended = kernels::attention({q, k, v}, plan.spans, with_dropout(plan), &lse);
   if (saved != nullptr) *saved = {fused, lse};
   return attended;
 }
@@ -33,8 +33,8 @@ at::Tensor SelfAttention::backward(const at::Tensor& d, const AttentionPlan& pla
   const at::Tensor d_attended = out.backward_input(d);
   const auto [q, k, v] = split(saved.qkv);
   at::Tensor d_fused = at::empty_like(saved.qkv);
-  auto [dq, dk, dv] = split(d_fused);
-  kernels::attention_backward(d_attended, q, k, v, saved.lse, plan.spans, with_dropout(plan), dq, dk, dv);
+  const auto [dq, dk, dv] = split(d_fused);
+  kernels::attention_backward(d_attended, saved.lse, {q, k, v}, plan.spans, with_dropout(plan), {dq, dk, dv, {}});
   if (plan.angles.cosine.defined()) {
     at::Tensor rotated = d_fused.view({d.size(0), heads + 2 * kv_heads, head_dim}).slice(1, 0, heads + kv_heads);
     kernels::rope(rotated, plan.angles, true);
@@ -48,7 +48,7 @@ at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan,
   SlotCache::Layer& kept = cache.layers.at(layer);
   kept.k.index_copy_(0, rows, k);
   kept.v.index_copy_(0, rows, v);
-  return kernels::attention(q, kept.k, kept.v, plan.spans, plan.options, nullptr);
+  return kernels::attention({q, kept.k, kept.v}, plan.spans, plan.options, nullptr);
 }
 
 }  // namespace dept::nn

@@ -47,17 +47,16 @@ at::Tensor CrossAttention::backward(const at::Tensor& d, const AttentionPlan& pl
 at::Tensor CrossAttention::forward_projected(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const {
   const auto [k, v] = KeysAndValues(saved.memory.kv, heads, head_dim);
   saved.q = queries;
-  return kernels::attention(queries.view({-1, heads, head_dim}), k, v, plan.spans, with_dropout(plan), &saved.lse);
+  return kernels::attention({queries.view({-1, heads, head_dim}), k, v}, plan.spans, with_dropout(plan), &saved.lse);
 }
 
 at::Tensor CrossAttention::backward_projected(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
                                               at::Tensor& d_memory) const {
   const auto [k, v] = KeysAndValues(saved.memory.kv, heads, head_dim);
   at::Tensor dq = at::empty_like(saved.q), d_kv = at::empty_like(saved.memory.kv);
-  at::Tensor dq_heads = dq.view({-1, heads, head_dim});
-  auto [dk, dv] = KeysAndValues(d_kv, heads, head_dim);
-  kernels::attention_backward(d, saved.q.view({-1, heads, head_dim}), k, v, saved.lse, plan.spans, with_dropout(plan), dq_heads,
-                              dk, dv);
+  const auto [dk, dv] = KeysAndValues(d_kv, heads, head_dim);
+  kernels::attention_backward(d, saved.lse, {saved.q.view({-1, heads, head_dim}), k, v}, plan.spans, with_dropout(plan),
+                              {dq.view({-1, heads, head_dim}), dk, dv, {}});
   d_memory += kv.backward_input(d_kv);
   return dq;
 }
@@ -65,18 +64,18 @@ at::Tensor CrossAttention::backward_projected(const at::Tensor& d, const Attenti
 // One "key" and "value" head of width D, the memory itself, shared by all query heads.
 at::Tensor CrossAttention::forward_absorbed(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const {
   saved.q = kv.backward_heads(queries, key_rows());
-  return kv.forward_heads(
-      kernels::attention(saved.q.view({-1, heads, kv.in()}), *saved.memory.absorbed, plan.spans, with_dropout(plan), &saved.lse),
-      value_rows());
+  return kv.forward_heads(kernels::attention({saved.q.view({-1, heads, kv.in()}), *saved.memory.absorbed}, plan.spans,
+                                             with_dropout(plan), &saved.lse),
+                          value_rows());
 }
 
 at::Tensor CrossAttention::backward_absorbed(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
                                              at::Tensor& d_memory) const {
   const int64_t D = kv.in();
-  at::Tensor dq = at::empty_like(saved.q);
-  at::Tensor dq_heads = dq.view({-1, heads, D});
-  kernels::attention_backward(kv.backward_heads(d, value_rows()), saved.q.view({-1, heads, D}), *saved.memory.absorbed, saved.lse,
-                              plan.spans, with_dropout(plan), dq_heads, d_memory);
+  const at::Tensor dq = at::empty_like(saved.q);
+  kernels::attention_backward(kv.backward_heads(d, value_rows()), saved.lse,
+                              {saved.q.view({-1, heads, D}), *saved.memory.absorbed}, plan.spans, with_dropout(plan),
+                              {dq.view({-1, heads, D}), {}, {}, d_memory});
   return kv.forward_heads(dq, key_rows());
 }
 

@@ -16,12 +16,12 @@ at::ScalarType arithmetic_type(const kernels::FrozenMatrix& table) {
 at::Tensor Embedding::forward(const at::Tensor& ids) const {
   if (ids.dim() != 1 || ids.scalar_type() != at::kLong)
     fail(Code::bug, "Embedding", "ids as int64 [N]", dept::str(ids.scalar_type(), " ", ids.sizes()));
-  const at::Tensor flat = ids.contiguous();
-  const int64_t* id = flat.const_data_ptr<int64_t>();
-  for (int64_t n = 0; n < flat.size(0); ++n)
+  const at::Tensor on_host = ids.cpu().contiguous();
+  const int64_t* id = on_host.const_data_ptr<int64_t>();
+  for (int64_t n = 0; n < on_host.size(0); ++n)
     if (id[n] < 0 || id[n] >= table.rows())
       fail(Code::bad_input, "input_ids", dept::str("ids from 0 to ", table.rows() - 1), dept::str(id[n]));
-  return table.select(flat, arithmetic_type(table));
+  return table.select(on_host.to(table.device()), arithmetic_type(table));
 }
 
 // A bf16 product would round logits to 8 bits.

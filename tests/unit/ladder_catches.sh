@@ -24,6 +24,8 @@ plant upward include/dept/models/planted.h dept/adapter/dept.h
 rm "$copy/include/dept/models/planted.h"
 plant sideways src/nn/planted.cpp dept/data/batch.h
 rm "$copy/src/nn/planted.cpp"
+plant sideways src/kernels/plain/planted.cpp kernels/cpu/simd.h
+rm "$copy/src/kernels/plain/planted.cpp"
 plant "unknown folder" src/base/planted.cpp planted.h
 rm "$copy/src/base/planted.cpp"
 printf '#include "base/planted_b.h"\n' >"$copy/src/base/planted_a.h"

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "dept/tensor/context.h"
@@ -34,32 +35,40 @@ std::vector<AttentionSpan> self_attention_spans(const Ragged& tokens);
 /// Spans of cross-attention: sequence b of `queries` to sequence b of `keys`.
 std::vector<AttentionSpan> cross_attention_spans(const Ragged& queries, const Ragged& keys);
 
-/// q [Nq, H, K], k and v [Nk, Hkv, K], H a multiple of Hkv, in one of fp32, bf16, fp64; strided views with contiguous heads
-/// allowed. Returns [Nq, H * K]; `lse` (not null) receives [H, Nq] in fp32 (fp64). Throws bug for other shapes or dtypes.
-at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::vector<AttentionSpan>& spans,
-                     const AttentionOptions& options, at::Tensor* lse);
-
-/// Writes dq, dk, dv (views shaped like q, k, v; every row that a span names). Gradients of keys shared by several spans as a
-/// prefix are summed over them.
-void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                        const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
-                        at::Tensor& dq, at::Tensor& dk, at::Tensor& dv);
-
 /// Rows that are both keys and values of one head, made ready once for every product with them.
 struct AttentionMemory {
   at::Tensor x;                      ///< [Nk, 1, K]
   at::Tensor keys, values;           ///< x packed for either use, sequence by sequence; undefined where that is not of use
   std::vector<int64_t> first_panel;  ///< [Nk] at a sequence's first row: how many packed rows stand before it
 };
-/// x [Nk, K] of any of attention()'s dtypes, contiguous; `tokens` its sequences. Throws bug for another shape.
+/// x [Nk, K] in fp32, bf16 or fp64, contiguous; `tokens` its sequences. Throws bug for another shape.
 AttentionMemory attention_memory(const at::Tensor& x, const Ragged& tokens);
 
-/// attention() with the memory as k and v; a span reads one whole sequence of it.
-at::Tensor attention(const at::Tensor& q, const AttentionMemory& memory, const std::vector<AttentionSpan>& spans,
-                     const AttentionOptions& options, at::Tensor* lse);
-/// Its backward, for spans of which no two share rows of the memory: writes dq, adds the memory's gradient to dx, fp32 (fp64)
-/// [Nk, K].
-void attention_backward(const at::Tensor& d_out, const at::Tensor& q, const AttentionMemory& memory, const at::Tensor& lse,
-                        const std::vector<AttentionSpan>& spans, const AttentionOptions& options, at::Tensor& dq, at::Tensor& dx);
+/// H is a multiple of Hkv; one dtype of fp32, bf16, fp64, one device; strided views with contiguous heads allowed.
+struct AttentionInputs {
+  at::Tensor q;                             ///< [Nq, H, K]
+  at::Tensor k, v;                          ///< [Nk, Hkv, K]
+  const AttentionMemory* memory = nullptr;  ///< not null: k and v are its rows, and a span reads one whole sequence of it
+
+  AttentionInputs(at::Tensor q, at::Tensor k, at::Tensor v) : q(std::move(q)), k(std::move(k)), v(std::move(v)) {}
+  /// The memory must outlive this.
+  AttentionInputs(at::Tensor q, const AttentionMemory& memory) : q(std::move(q)), k(memory.x), v(memory.x), memory(&memory) {}
+};
+
+/// Returns [Nq, H * K]; `lse` (not null) receives [H, Nq] in fp32 (fp64). Throws bug for other shapes, dtypes or devices.
+at::Tensor attention(const AttentionInputs& in, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
+                     at::Tensor* lse);
+
+/// Where the gradients of attention's inputs go.
+struct AttentionGradients {
+  at::Tensor q;       ///< like the input's q: written
+  at::Tensor k, v;    ///< like its k and v: every row that a span names is written
+  at::Tensor memory;  ///< with a memory in place of k and v: fp32 (fp64) [Nk, K], added to
+};
+
+/// d_out [Nq, H * K] and lse as attention returned them. Gradients of keys shared by several spans as a prefix are summed over
+/// them; no two spans may share rows of a memory. Throws bug for other shapes, dtypes or devices.
+void attention_backward(const at::Tensor& d_out, const at::Tensor& lse, const AttentionInputs& in,
+                        const std::vector<AttentionSpan>& spans, const AttentionOptions& options, const AttentionGradients& to);
 
 }  // namespace dept::kernels

@@ -26,7 +26,7 @@ class FrozenMatrix {
   FrozenMatrix() = default;
   /// values [rows, columns], held as they are and used in their own type.
   FrozenMatrix(at::Tensor values);
-  /// Parts of equal width, one below the other, used in `dtype`.
+  /// Parts of equal width on one device, one below the other, used in `dtype`; blocks are on the CPU.
   FrozenMatrix(std::vector<StoredRows> parts, at::ScalarType dtype);
 
   /// One without rows: a type alone.
@@ -38,6 +38,7 @@ class FrozenMatrix {
   bool held_as(at::ScalarType dtype) const;
   /// The type it is used in: what layers over it take and give.
   at::ScalarType dtype() const { return dtype_; }
+  at::Device device() const;
 
   /// x [N, columns] -> x W^T + bias [N, rows] in x's type: fp32, bf16 or fp64. bias [rows] of that type, or undefined.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& bias = {}) const;

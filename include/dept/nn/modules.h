@@ -21,7 +21,8 @@ namespace dept::nn {
 struct Embedding {
   kernels::FrozenMatrix table;  ///< [V, D]
 
-  /// ids int64 [N] -> [N, D] fp32 (fp64). Throws bad_input for an id outside the vocabulary.
+  /// ids int64 [N], best on the CPU, where they are checked -> [N, D] fp32 (fp64) on the table's device. Throws bad_input for an
+  /// id outside the vocabulary.
   at::Tensor forward(const at::Tensor& ids) const;
 };
 

@@ -78,10 +78,10 @@ void expect_equal_to_reference(const Case& c) {
       options.relative_bias = options.relative_bias.to(dtype == at::kDouble ? at::kDouble : at::kFloat);
     const auto cast = [&](const at::Tensor& x) { return x.detach().to(dtype).contiguous(); };
     at::Tensor lse;
-    const at::Tensor out = attention(cast(q), cast(k), cast(v), c.spans, options, &lse);
+    const at::Tensor out = attention({cast(q), cast(k), cast(v)}, c.spans, options, &lse);
     EXPECT_LT(difference(out, wanted), tolerance);
     at::Tensor dq = at::zeros_like(cast(q)), dk = at::zeros_like(cast(k)), dv = at::zeros_like(cast(v));
-    attention_backward(cast(d), cast(q), cast(k), cast(v), lse, c.spans, options, dq, dk, dv);
+    attention_backward(cast(d), lse, {cast(q), cast(k), cast(v)}, c.spans, options, {dq, dk, dv, {}});
     EXPECT_LT(difference(dq, q.grad()), tolerance);
     EXPECT_LT(difference(dk, k.grad()), tolerance);
     EXPECT_LT(difference(dv, v.grad()), tolerance);
@@ -144,9 +144,9 @@ TEST(Attention, RowsThatAreKeysAndValuesGainBothGradients) {
     const auto cast = [&](const at::Tensor& t) { return t.detach().to(dtype).contiguous(); };
     at::Tensor lse, dq = at::zeros_like(cast(q)), dx = before.to(dtype == at::kDouble ? at::kDouble : at::kFloat, false, true);
     const AttentionMemory memory = attention_memory(cast(x).squeeze(1), keys);
-    const at::Tensor out = attention(cast(q), memory, spans, options, &lse);
-    EXPECT_TRUE(out.equal(attention(cast(q), cast(x), cast(x), spans, options, nullptr))) << dtype;
-    attention_backward(cast(d), cast(q), memory, lse, spans, options, dq, dx);
+    const at::Tensor out = attention({cast(q), memory}, spans, options, &lse);
+    EXPECT_TRUE(out.equal(attention({cast(q), cast(x), cast(x)}, spans, options, nullptr))) << dtype;
+    attention_backward(cast(d), lse, {cast(q), memory}, spans, options, {dq, {}, {}, dx});
     EXPECT_LT(difference(dq, q.grad()), tolerance) << dtype;
     EXPECT_LT(difference(dx, before + x.grad().squeeze(1)), tolerance) << dtype;
   }
@@ -163,15 +163,15 @@ TEST(Attention, LastQueryAloneSeesAllKeysOfItsCache) {
   const at::Tensor q = at::randn({6, 2, 4}, at::kDouble), k = at::randn({6, 2, 4}, at::kDouble),
                    v = at::randn({6, 2, 4}, at::kDouble);
   const AttentionOptions causal = scaled(0.5, true);
-  const at::Tensor whole = attention(q, k, v, {{0, 6, 0, 6}}, causal, nullptr);
-  const at::Tensor last = attention(q.slice(0, 5, 6), k, v, {{0, 1, 0, 6}}, causal, nullptr);
+  const at::Tensor whole = attention({q, k, v}, {{0, 6, 0, 6}}, causal, nullptr);
+  const at::Tensor last = attention({q.slice(0, 5, 6), k, v}, {{0, 1, 0, 6}}, causal, nullptr);
   EXPECT_LT(difference(last, whole.slice(0, 5, 6)), 1e-14);
 }
 
 TEST(Attention, RefusesOtherShapes) {
   const at::Tensor q = at::randn({4, 3, 8}), k = at::randn({4, 2, 8});
-  EXPECT_THROW(attention(q, k, k, {{0, 4, 0, 4}}, {}, nullptr), Error);
-  EXPECT_THROW(attention(q, q.to(at::kDouble), q, {{0, 4, 0, 4}}, {}, nullptr), Error);
+  EXPECT_THROW(attention({q, k, k}, {{0, 4, 0, 4}}, {}, nullptr), Error);
+  EXPECT_THROW(attention({q, q.to(at::kDouble), q}, {{0, 4, 0, 4}}, {}, nullptr), Error);
 }
 
 }  // namespace

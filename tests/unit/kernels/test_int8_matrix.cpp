@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "dept/tensor/context.h"
-#include "kernels/int8_matrix.h"
+#include "kernels/cpu/int8_matrix.h"
 
 namespace dept::kernels {
 namespace {

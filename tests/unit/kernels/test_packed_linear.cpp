@@ -4,7 +4,7 @@
 
 #include "dept/kernels/activation.h"
 #include "dept/kernels/frozen_linear.h"
-#include "kernels/packed_linear.h"
+#include "kernels/cpu/packed_linear.h"
 #include "unit/kernels/support.h"
 
 namespace dept::kernels {
@@ -112,7 +112,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Packed,
                                          std::tuple{129, 32, 160}, std::tuple{300, 128, 192}, std::tuple{601, 96, 320},
                                          std::tuple{530, 320, 608}));
 
-TEST(PanelProduct, WithAndWithoutAmxIsTheProduct) {
+TEST(PanelProducts, WithAndWithoutAmxIsTheProduct) {
   if (!has_packed_products()) GTEST_SKIP() << "this CPU does not multiply bf16";
   at::manual_seed(8);
   for (const int64_t m : {16, 32, 48})
@@ -121,11 +121,17 @@ TEST(PanelProduct, WithAndWithoutAmxIsTheProduct) {
       const at::Tensor a = bf16({m, k}), w = bf16({n, k}), start = at::randn({m, n});
       const PackedMatrix b = pack_transposed(w);
       const at::Tensor wanted = wide(start) + at::matmul(wide(a), wide(w).t());
-      for (const auto product : {panel_product, panel_product_avx512}) {
+      for (const auto product : {static_cast<void (*)(const PanelProduct<float>&)>(panel_product), panel_product_avx512}) {
         const PanelProducts products;
         at::Tensor c = start.clone();
-        product(m, n, b.steps(), {a.const_data_ptr(), 2 * k, step_bytes}, b.panel(0), c.mutable_data_ptr<float>(), n, true,
-                nullptr);
+        product({.rows = m,
+                 .columns = n,
+                 .steps = b.steps(),
+                 .left = {a.const_data_ptr(), 2 * k, step_bytes},
+                 .panel = b.panel(0),
+                 .c = c.mutable_data_ptr<float>(),
+                 .ldc = n,
+                 .add = true});
         EXPECT_LT(difference(c, wanted), 1e-5) << m << " x " << n;
       }
     }

@@ -6,7 +6,7 @@
 #include <mutex>
 
 #include "dept/kernels/dropout.h"
-#include "kernels/packed_matrix.h"
+#include "kernels/cpu/packed_matrix.h"
 
 namespace dept::kernels {
 

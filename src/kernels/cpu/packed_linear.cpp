@@ -1,12 +1,12 @@
-#include "kernels/packed_linear.h"
+#include "kernels/cpu/packed_linear.h"
 
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/avx512.h"
-#include "kernels/simd.h"
+#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/simd.h"
 
 namespace dept::kernels {
 namespace {

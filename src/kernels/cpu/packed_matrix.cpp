@@ -1,4 +1,4 @@
-#include "kernels/packed_matrix.h"
+#include "kernels/cpu/packed_matrix.h"
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
@@ -7,9 +7,9 @@
 #include <algorithm>
 
 #include "dept/tensor/retained_memory.h"
-#include "kernels/avx512.h"
-#include "kernels/int8_matrix.h"
-#include "kernels/simd.h"
+#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/int8_matrix.h"
+#include "kernels/cpu/simd.h"
 
 namespace dept::kernels {
 namespace {

@@ -5,7 +5,7 @@
 #include <c10/cuda/CUDAStream.h>
 #include <c10/util/BFloat16.h>
 
-#include "kernels/device.h"
+#include "kernels/operators.h"
 
 namespace dept::kernels::cuda {
 namespace {

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/avx512.h"
-#include "kernels/panel_product.h"
+#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/panel_product.h"
 
 namespace dept::kernels {
 

@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "kernels/panel_product.h"
+#include "kernels/cpu/panel_product.h"
 
 namespace dept::kernels {
 

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/int8_matrix.h"
-#include "kernels/packed_matrix.h"
+#include "kernels/cpu/int8_matrix.h"
+#include "kernels/cpu/packed_matrix.h"
 
 namespace dept::kernels {
 namespace {
@@ -43,7 +43,6 @@ char* scratch(int64_t bytes) {
 class Bf16Rows {
  public:
   using Sum = float;
-  static constexpr auto product = panel_product;
 
   Bf16Rows(const BFloat16* a, int64_t stride, const PackedMatrix& b)
       : a_(a), stride_(stride), steps_(b.steps()), packs_(b.n > narrow) {}
@@ -58,7 +57,7 @@ class Bf16Rows {
       }
     return packed.block(step);
   }
-  void finish(int64_t, int64_t, int64_t, float*, int64_t) const {}
+  void finish(int64_t, const BlockSums<float>&) const {}
 
  private:
   const char* line(int64_t row, int64_t step) const {
@@ -74,7 +73,6 @@ class Bf16Rows {
 class WholeRows {
  public:
   using Sum = int32_t;
-  static constexpr auto product = panel_product_int8;
 
   WholeRows(const BFloat16* a, int64_t stride, const PackedMatrix& b) : a_(a), stride_(stride), b_(b) {}
 
@@ -82,8 +80,8 @@ class WholeRows {
     if (first && step == 0) quantise_rows(a_ + row * stride_, stride_, rows, b_, packed, scale_);
     return packed.block(step);
   }
-  void finish(int64_t rows, int64_t column, int64_t columns, int32_t* c, int64_t ldc) const {
-    scale_sums(c, ldc, rows, column, columns, b_, scale_);
+  void finish(int64_t rows, const BlockSums<int32_t>& sums) const {
+    scale_sums({sums.c, sums.ldc, rows, sums.column, sums.columns}, b_, scale_);
   }
 
  private:
@@ -93,31 +91,49 @@ class WholeRows {
   float scale_[block_rows];
 };
 
-// c [rows, columns] (+)= some steps of a block of rows times those of the panels of these columns.
-template <class Rows>
-void add_steps(int64_t rows, LeftBlock left, const PackedMatrix& b, int64_t step, int64_t column, int64_t columns,
-               typename Rows::Sum* c, int64_t ldc) {
-  const int64_t steps = std::min(block_steps, b.steps() - step), first = column / panel_columns;
-  const int64_t last = first + round_up(columns, panel_columns) / panel_columns;
+// sums (+)= the steps from `step` on of a block of rows times those of the panels of the sums' columns.
+template <class Sum>
+void add_steps(const LeftBlock& left, const PackedMatrix& b, int64_t step, const BlockSums<Sum>& sums) {
+  const int64_t first = sums.column / panel_columns;
+  const int64_t last = first + round_up(sums.columns, panel_columns) / panel_columns;
+  PanelProduct<Sum> task;
+  task.rows = sums.rows;
+  task.columns = panel_columns;
+  task.steps = std::min(block_steps, b.steps() - step);
+  task.left = left;
+  task.ldc = sums.ldc;
+  task.add = step > 0;
+  const bool more = step + task.steps < b.steps();
   for (int64_t p = first; p < last; ++p) {
-    const bool more = step + steps < b.steps();
-    const void* next = p + 1 < last         ? b.panel(p + 1, step)
-                       : more               ? b.panel(first, step + steps)
-                       : p + 1 < b.panels() ? b.panel(p + 1)
-                                            : nullptr;
-    Rows::product(rows, panel_columns, steps, left, b.panel(p, step), c + (p - first) * panel_columns, ldc, step > 0, next);
+    task.panel = b.panel(p, step);
+    task.c = sums.c + (p - first) * panel_columns;
+    task.ahead = p + 1 < last         ? b.panel(p + 1, step)
+                 : more               ? b.panel(first, step + task.steps)
+                 : p + 1 < b.panels() ? b.panel(p + 1)
+                                      : nullptr;
+    panel_product(task);
   }
 }
 
-void give_tiles(int64_t row, int64_t rows, int64_t column, int64_t columns, const float* c, int64_t ldc, TileSink sink) {
+// The first `rows` of the sums, which are those of rows `row` .. of the product.
+template <class Sum>
+void give_tiles(int64_t row, int64_t rows, const BlockSums<Sum>& sums, TileSink sink) {
+  const auto* c = reinterpret_cast<const float*>(sums.c);
   for (int64_t r = 0; r < rows; r += tile_rows)
-    for (int64_t j = 0; j < columns; j += tile_columns)
-      sink({row + r, std::min(tile_rows, rows - r), column + j, std::min(tile_columns, columns - j), c + r * ldc + j, ldc});
+    for (int64_t j = 0; j < sums.columns; j += tile_columns)
+      sink({row + r, std::min(tile_rows, rows - r), sums.column + j, std::min(tile_columns, sums.columns - j),
+            c + r * sums.ldc + j, sums.ldc});
 }
 
-// The tiles of rows [begin, end) and columns [first, last), first a multiple of tile_columns.
+struct Range {
+  int64_t begin, end;
+};
+
+// The tiles of some rows and columns, these from a multiple of tile_columns on.
 template <class Rows>
-void multiply_range(Rows rows, const PackedMatrix& b, int64_t begin, int64_t end, int64_t first, int64_t last, TileSink sink) {
+void multiply_range(Rows rows, const PackedMatrix& b, Range row_range, Range column_range, TileSink sink) {
+  const auto [begin, end] = row_range;
+  const auto [first, last] = column_range;
   constexpr int64_t ldc = block_columns + row_step;  // not a power of two
   auto* c = reinterpret_cast<typename Rows::Sum*>(scratch<Use::sums>(block_rows * ldc * 4));
   const int64_t blocks = round_up(end - begin, block_rows) / block_rows;
@@ -127,13 +143,11 @@ void multiply_range(Rows rows, const PackedMatrix& b, int64_t begin, int64_t end
     const int64_t padded = round_up(count, row_step);
     const PackedRows packed(scratch<Use::rows>(PackedRows::bytes(padded, b.steps())), padded);
     for (int64_t column = first; column < last; column += block_columns) {
-      const int64_t columns = std::min(block_columns, last - column);
-      for (int64_t step = 0; step < b.steps(); step += block_steps) {
-        const LeftBlock left = rows.left(top, count, step, column == first, packed);
-        add_steps<Rows>(padded, left, b, step, column, columns, c, ldc);
-      }
-      rows.finish(count, column, columns, c, ldc);
-      give_tiles(top, count, column, columns, reinterpret_cast<const float*>(c), ldc, sink);
+      const BlockSums<typename Rows::Sum> sums{c, ldc, padded, column, std::min(block_columns, last - column)};
+      for (int64_t step = 0; step < b.steps(); step += block_steps)
+        add_steps(rows.left(top, count, step, column == first, packed), b, step, sums);
+      rows.finish(count, sums);
+      give_tiles(top, count, sums, sink);
     }
   }
 }
@@ -142,19 +156,19 @@ void multiply_range(Rows rows, const PackedMatrix& b, int64_t begin, int64_t end
 
 void multiply(const BFloat16* a, int64_t rows, int64_t stride, const PackedMatrix& b, TileSink sink) {
   const int64_t threads = at::get_num_threads(), few = threads * 4 * row_step;
-  const auto range = [&](int64_t begin, int64_t end, int64_t first, int64_t last) {
+  const auto range = [&](Range row_range, Range column_range) {
     const PanelProducts products;
     if (b.int8())
-      multiply_range(WholeRows(a, stride, b), b, begin, end, first, last, sink);
+      multiply_range(WholeRows(a, stride, b), b, row_range, column_range, sink);
     else
-      multiply_range(Bf16Rows(a, stride, b), b, begin, end, first, last, sink);
+      multiply_range(Bf16Rows(a, stride, b), b, row_range, column_range, sink);
   };
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if (rows >= few)
-        range(cut(rows, threads, i, row_pair), cut(rows, threads, i + 1, row_pair), 0, b.n);
+        range({cut(rows, threads, i, row_pair), cut(rows, threads, i + 1, row_pair)}, {0, b.n});
       else
-        range(0, rows, cut(b.n, threads, i, tile_columns), cut(b.n, threads, i + 1, tile_columns));
+        range({0, rows}, {cut(b.n, threads, i, tile_columns), cut(b.n, threads, i + 1, tile_columns)});
     }
   });
 }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "dept/kernels/attention.h"
-#include "kernels/simd.h"
+#include "kernels/cpu/simd.h"
 
 namespace dept::kernels {
 
@@ -26,13 +26,21 @@ Heads<const C> heads_of(const at::Tensor& x) {
   return {x.const_data_ptr<C>(), x.stride(0), x.size(2)};
 }
 template <class C>
-Heads<C> mutable_heads_of(at::Tensor& x) {
+Heads<C> mutable_heads_of(const at::Tensor& x) {
   return {x.mutable_data_ptr<C>(), x.stride(0), x.size(2)};
 }
 
 struct Shape {
   int64_t heads, kv_heads, k, queries;
   int64_t group() const { return heads / kv_heads; }
+};
+
+/// One call of attention or of its backward.
+struct AttentionCall {
+  const AttentionInputs& in;
+  const std::vector<AttentionSpan>& spans;
+  const AttentionOptions& options;
+  Shape shape{in.q.size(1), in.k.size(1), in.q.size(2), in.q.size(0)};
 };
 
 /// Sums of gradients of prefix keys and values, which many spans add to: one accumulator a thread, added up in thread order.
@@ -110,15 +118,9 @@ void write_key_gradients(const AttentionSpan& span, int64_t kv_head, int64_t k, 
 
 /// attention() and attention_backward() in bf16 by packed products; see there. `tileable`: whether the shape can be done so.
 bool tileable(const at::Tensor& q);
-void tiled_attention(const Shape& shape, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const AttentionMemory* memory, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
-                     at::Tensor& out, at::Tensor& lse);
-void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
-                              const at::Tensor& v, const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
-                              const AttentionOptions& options, const Gradients<c10::BFloat16>& to);
-void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const AttentionMemory& memory,
-                              const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
-                              at::Tensor& dq, at::Tensor& dx);
+void tiled_attention(const AttentionCall& call, at::Tensor& out, at::Tensor& lse);
+void tiled_attention_backward(const AttentionCall& call, const at::Tensor& d_out, const at::Tensor& lse,
+                              const AttentionGradients& to);
 /// Fills in what is packed of a memory and where.
 void pack_memory(const Ragged& tokens, AttentionMemory& memory);
 

@@ -5,10 +5,10 @@
 #include <cmath>
 
 #include "dept/kernels/dropout.h"
-#include "kernels/attention_packing.h"
-#include "kernels/attention_parts.h"
-#include "kernels/avx512.h"
-#include "kernels/panel_product.h"
+#include "kernels/cpu/attention_packing.h"
+#include "kernels/cpu/attention_parts.h"
+#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/panel_product.h"
 
 namespace dept::kernels {
 namespace {
@@ -112,13 +112,31 @@ void gradient_row(float* s, float* dp, float lse, const RowOptions& o, BFloat16*
 
 DEPT_AVX512_END
 
-// c [m, n] (+)= a [m, k] b, b packed panels of depth k; n a multiple of 16.
-void product(int64_t m, int64_t n, int64_t k, const BFloat16* a, int64_t lda, const BFloat16* b, float* c, int64_t ldc,
-             bool add) {
-  const LeftBlock left{a, lda * int64_t{sizeof(BFloat16)}, step_bytes};
-  const int64_t steps = k * int64_t{sizeof(BFloat16)} / step_bytes;
-  for (int64_t column = 0; column < n; column += panel_columns)
-    panel_product(m, std::min(panel_columns, n - column), steps, left, b + column * k, c + column, ldc, add);
+// Rows of bf16 numbers, `ld` apart.
+struct Rows {
+  const BFloat16* data;
+  int64_t count, ld;
+};
+struct Sums {
+  float* data;
+  int64_t ld;
+  bool add = false;
+};
+
+// sums [rows, n] (+)= rows [.., k] b, b packed panels of depth k; n a multiple of 16.
+void product(const Rows& rows, int64_t k, const BFloat16* b, int64_t n, const Sums& sums) {
+  PanelProduct<float> task;
+  task.rows = rows.count;
+  task.steps = k * int64_t{sizeof(BFloat16)} / step_bytes;
+  task.left = {rows.data, rows.ld * int64_t{sizeof(BFloat16)}, step_bytes};
+  task.ldc = sums.ld;
+  task.add = sums.add;
+  for (int64_t column = 0; column < n; column += panel_columns) {
+    task.columns = std::min(panel_columns, n - column);
+    task.panel = b + column * k;
+    task.c = sums.data + column;
+    panel_product(task);
+  }
 }
 
 // Strides of a thread's scratch: few values, since every one makes kernels of its own, and none a power of two.
@@ -131,15 +149,13 @@ int64_t scratch_stride(int64_t columns) {
 // One span and key/value head with its group of query heads.
 class Tiles {
  public:
-  // With a memory k and v are its rows.
-  Tiles(const Shape& shape, const AttentionOptions& options, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-        const AttentionMemory* memory)
-      : shape_(shape),
-        options_(options),
-        q_(heads_of<BFloat16>(q)),
-        k_(heads_of<BFloat16>(k)),
-        v_(heads_of<BFloat16>(v)),
-        memory_(memory) {}
+  explicit Tiles(const AttentionCall& call)
+      : shape_(call.shape),
+        options_(call.options),
+        q_(heads_of<BFloat16>(call.in.q)),
+        k_(heads_of<BFloat16>(call.in.k)),
+        v_(heads_of<BFloat16>(call.in.v)),
+        memory_(call.in.memory) {}
 
   int64_t rows() const { return rows_; }
   int64_t head(int64_t row) const { return kv_head_ * shape_.group() + row / span_->q_length; }
@@ -268,14 +284,14 @@ class ForwardTiles : public Tiles {
       const BFloat16* q = gather(q_, first, count, queries_);
       float* s = room(scores_, block_rows * stride_);
       BFloat16* p = room(probabilities_, block_rows * stride_);
-      product(padded, seen, k, q, k, keys_transposed_, s, stride_, false);
+      product({q, padded, k}, k, keys_transposed_, seen, {s, stride_});
       draw(first, count);
       for (int64_t r = 0; r < count; ++r)
         lse[head(first + r) * shape_.queries + query_row(first + r)] =
             softmax_row(s + r * stride_, options_of(first, r, depth), p + r * stride_);
       std::fill(p + count * stride_, p + padded * stride_, BFloat16(0));
       float* o = room(result_, block_rows * k);
-      product(padded, k, depth, p, stride_, values, o, k, false);
+      product({p, padded, stride_}, depth, values, k, {o, k});
       for (int64_t r = 0; r < count; ++r) write_row(o + r * k, out.at(query_row(first + r), head(first + r)), k);
     }
   }
@@ -329,7 +345,7 @@ class BackwardTiles : public Tiles {
       const Block block{first, count, round_up(count, 32), depth};
       score_gradients(block, d_out, lse, values_transposed);
       float* dq = room(dq_, block_rows * k);
-      product(round_up(count, lanes), k, depth, ds_.data(), stride_, keys_packed, dq, k, false);
+      product({ds_.data(), round_up(count, lanes), stride_}, depth, keys_packed, k, {dq, k});
       for (int64_t r = 0; r < count; ++r) write_row(dq + r * k, to.at(query_row(first + r), head(first + r)), k);
       sums(block);
     }
@@ -342,8 +358,8 @@ class BackwardTiles : public Tiles {
     float *s = room(scores_, block_rows * stride_), *dp = room(dp_, block_rows * stride_);
     BFloat16* ds = room(ds_, block_rows * stride_);
     const BFloat16 *q = gather(q_, first, count, queries_), *d = gather(d_out, first, count, d_rows_);
-    product(tall, seen, k, q, k, keys_transposed_, s, stride_, false);
-    product(tall, seen, k, d, k, values_transposed, dp, stride_, false);
+    product({q, tall, k}, k, keys_transposed_, seen, {s, stride_});
+    product({d, tall, k}, k, values_transposed, seen, {dp, stride_});
     draw(first, count);
     for (int64_t r = 0; r < count; ++r)
       gradient_row(s + r * stride_, dp + r * stride_, lse[head(first + r) * shape_.queries + query_row(first + r)],
@@ -361,7 +377,7 @@ class BackwardTiles : public Tiles {
     BFloat16* right = room(right_, block_rows * round_up(k, panel_columns));
     transpose_to_bf16(x, stride_, block.padded, block.depth, left, block_rows);
     pack_rows(block.count, block.padded, k, right, row);
-    product(round_up(keys_, lanes), k, block.padded, left, block_rows, right, to, k, add);
+    product({left, round_up(keys_, lanes), block_rows}, block.padded, right, k, {to, k, add});
   }
 
   std::vector<BFloat16> values_transposed_, keys_packed_, d_rows_, ds_, left_, right_;
@@ -388,9 +404,9 @@ std::vector<int64_t> equal_shares(const std::vector<AttentionSpan>& spans, int64
 
 // Calls worker(begin, end) for the tasks of each thread.
 template <class F>
-void share_tasks(const std::vector<AttentionSpan>& spans, int64_t kv_heads, F&& worker) {
+void share_tasks(const AttentionCall& call, F&& worker) {
   const int64_t threads = at::get_num_threads();
-  const std::vector<int64_t> begins = equal_shares(spans, kv_heads, threads);
+  const std::vector<int64_t> begins = equal_shares(call.spans, call.shape.kv_heads, threads);
   at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
     const PanelProducts products;
     for (int64_t t = first; t < last; ++t) worker(begins[t], begins[t + 1]);
@@ -403,49 +419,56 @@ bool tileable(const at::Tensor& q) {
   return q.scalar_type() == at::kBFloat16 && q.size(2) % 32 == 0 && has_packed_products();
 }
 
-void tiled_attention(const Shape& shape, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const AttentionMemory* memory, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
-                     at::Tensor& out, at::Tensor& lse) {
-  at::Tensor out_heads = out.view({shape.queries, shape.heads, shape.k});
+void tiled_attention(const AttentionCall& call, at::Tensor& out, at::Tensor& lse) {
+  const Shape& shape = call.shape;
+  const at::Tensor out_heads = out.view({shape.queries, shape.heads, shape.k});
   float* statistics = lse.mutable_data_ptr<float>();
-  share_tasks(spans, shape.kv_heads, [&](int64_t begin, int64_t end) {
-    ForwardTiles tiles(shape, options, q, k, v, memory);
+  share_tasks(call, [&](int64_t begin, int64_t end) {
+    ForwardTiles tiles(call);
     for (int64_t task = begin; task < end; ++task) {
-      tiles.take(spans[task / shape.kv_heads], task % shape.kv_heads);
+      tiles.take(call.spans[task / shape.kv_heads], task % shape.kv_heads);
       tiles.run(mutable_heads_of<BFloat16>(out_heads), statistics);
     }
   });
 }
 
-void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const at::Tensor& k,
-                              const at::Tensor& v, const at::Tensor& lse, const std::vector<AttentionSpan>& spans,
-                              const AttentionOptions& options, const Gradients<BFloat16>& to) {
-  const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k});
-  PrefixSums<float> prefix(spans, shape.kv_heads * shape.k);
-  share_tasks(spans, shape.kv_heads, [&](int64_t begin, int64_t end) {
-    BackwardTiles tiles(shape, options, q, k, v, nullptr);
+namespace {
+
+// With keys and values of their own.
+void projected_backward(const AttentionCall& call, Heads<const BFloat16> d_heads, const float* lse,
+                        const Gradients<BFloat16>& to) {
+  const Shape& shape = call.shape;
+  PrefixSums<float> prefix(call.spans, shape.kv_heads * shape.k);
+  share_tasks(call, [&](int64_t begin, int64_t end) {
+    BackwardTiles tiles(call);
     for (int64_t task = begin; task < end; ++task) {
-      tiles.take(spans[task / shape.kv_heads], task % shape.kv_heads);
-      tiles.run(heads_of<BFloat16>(d_heads), lse.const_data_ptr<float>(), to, prefix);
+      tiles.take(call.spans[task / shape.kv_heads], task % shape.kv_heads);
+      tiles.run(d_heads, lse, to, prefix);
     }
   });
   add_prefix_sums<BFloat16>(prefix, shape.k, to.dk, to.dv);
 }
 
-void tiled_attention_backward(const Shape& shape, const at::Tensor& d_out, const at::Tensor& q, const AttentionMemory& memory,
-                              const at::Tensor& lse, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
-                              at::Tensor& dq, at::Tensor& dx) {
-  expect(dx.is_contiguous() && dx.scalar_type() == at::kFloat && dx.sizes() == memory.x.squeeze(1).sizes(), "attention_backward",
-         "fp32 dx [Nk, K]", dx);
-  const at::Tensor d_heads = d_out.view({shape.queries, shape.heads, shape.k});
-  share_tasks(spans, 1, [&](int64_t begin, int64_t end) {
-    BackwardTiles tiles(shape, options, q, memory.x, memory.x, &memory);
+void memory_backward(const AttentionCall& call, Heads<const BFloat16> d_heads, const float* lse, const AttentionGradients& to) {
+  share_tasks(call, [&](int64_t begin, int64_t end) {
+    BackwardTiles tiles(call);
     for (int64_t task = begin; task < end; ++task) {
-      tiles.take(spans[task], 0);
-      tiles.run(heads_of<BFloat16>(d_heads), lse.const_data_ptr<float>(), mutable_heads_of<BFloat16>(dq),
-                dx.mutable_data_ptr<float>());
+      tiles.take(call.spans[task], 0);
+      tiles.run(d_heads, lse, mutable_heads_of<BFloat16>(to.q), to.memory.mutable_data_ptr<float>());
     }
   });
+}
+
+}  // namespace
+
+void tiled_attention_backward(const AttentionCall& call, const at::Tensor& d_out, const at::Tensor& lse,
+                              const AttentionGradients& to) {
+  const at::Tensor d_heads = d_out.view({call.shape.queries, call.shape.heads, call.shape.k});
+  const auto d = heads_of<BFloat16>(d_heads);
+  const auto* statistics = lse.const_data_ptr<float>();
+  if (call.in.memory != nullptr) return memory_backward(call, d, statistics, to);
+  projected_backward(call, d, statistics,
+                     {mutable_heads_of<BFloat16>(to.q), mutable_heads_of<BFloat16>(to.k), mutable_heads_of<BFloat16>(to.v)});
 }
 
 void pack_memory(const Ragged& tokens, AttentionMemory& memory) {

@@ -9,8 +9,7 @@
 #include <string_view>
 
 #include "base/clones.h"
-#include "dept/base/error.h"
-#include "dept/base/text.h"
+#include "kernels/check.h"
 
 namespace dept::kernels {
 
@@ -70,10 +69,6 @@ DEPT_INLINE float exponential(float x) {
 }
 DEPT_INLINE double exponential(double x) {
   return __builtin_exp(x);
-}
-
-inline void expect(bool good, std::string_view where, std::string_view expected, const at::Tensor& received) {
-  if (!good) fail(Code::bug, where, expected, dept::str(received.scalar_type(), " ", received.sizes()));
 }
 
 /// Calls f(T{}) with the C++ type of a compute dtype: fp32, bf16 or fp64.

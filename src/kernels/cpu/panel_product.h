@@ -50,15 +50,30 @@ class PanelProducts {
   PanelProducts& operator=(const PanelProducts&) = delete;
 };
 
-/// c [m, n] (+)= a b for one panel: a bf16, c fp32 with rows `ldc` apart, m a multiple of 16, n 16 or 32. Of what stands at
-/// `ahead`, which is to be read next, as many bytes as the panel has are brought near meanwhile (null: nothing).
-void panel_product(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, float* c, int64_t ldc, bool add,
-                   const void* ahead = nullptr);
-/// The same of whole numbers, c int32. Without AMX the numbers of a stand without sign, 128 too large.
-void panel_product_int8(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, int32_t* c, int64_t ldc, bool add,
-                        const void* ahead = nullptr);
+/// c [rows, columns] (+)= left panel, for one panel; rows a multiple of 16, columns 16 or 32. Sum: fp32 for numbers in bf16,
+/// int32 for whole numbers.
+template <class Sum>
+struct PanelProduct {
+  int64_t rows, columns, steps;
+  LeftBlock left;
+  const void* panel;
+  Sum* c;
+  int64_t ldc;  ///< from a row of c to the next
+  bool add;
+  const void* ahead = nullptr;  ///< not null: what is to be read next; as many bytes as the panel has are brought near meanwhile
+};
+
+/// Sums of a block of rows, from `column` of the product on.
+template <class Sum>
+struct BlockSums {
+  Sum* c;
+  int64_t ldc, rows, column, columns;
+};
+
+void panel_product(const PanelProduct<float>& task);
+/// Without AMX the numbers on the left stand without sign, 128 too large.
+void panel_product(const PanelProduct<int32_t>& task);
 /// The first as CPUs without AMX do it.
-void panel_product_avx512(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, float* c, int64_t ldc, bool add,
-                          const void* ahead = nullptr);
+void panel_product_avx512(const PanelProduct<float>& task);
 
 }  // namespace dept::kernels

@@ -1,4 +1,4 @@
-#include "kernels/int8_matrix.h"
+#include "kernels/cpu/int8_matrix.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
@@ -8,8 +8,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/avx512.h"
-#include "kernels/simd.h"
+#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/simd.h"
 
 namespace dept::kernels {
 namespace {
@@ -100,10 +100,10 @@ void quantise_rows(const BFloat16* a, int64_t stride, int64_t rows, const Packed
     scale[r] = quantise_row(a + r * stride, scale_at(b.in_scale, 0), b.k, !has_amx(), to.at(r, 0), to.step);
 }
 
-void scale_sums(int32_t* c, int64_t ldc, int64_t rows, int64_t column, int64_t columns, const PackedMatrix& b,
-                const float* scale) {
-  const int32_t* more = has_amx() ? nullptr : b.column_sum.const_data_ptr<int32_t>() + column;
-  for (int64_t r = 0; r < rows; ++r) scale_row(c + r * ldc, more, scale[r], scale_at(b.out_scale, column), columns);
+void scale_sums(const BlockSums<int32_t>& sums, const PackedMatrix& b, const float* scale) {
+  const int32_t* more = has_amx() ? nullptr : b.column_sum.const_data_ptr<int32_t>() + sums.column;
+  for (int64_t r = 0; r < sums.rows; ++r)
+    scale_row(sums.c + r * sums.ldc, more, scale[r], scale_at(b.out_scale, sums.column), sums.columns);
 }
 
 PackedMatrix quantise_transposed(const at::Tensor& weight) {

@@ -1,11 +1,11 @@
-#include "kernels/panel_product.h"
+#include "kernels/cpu/panel_product.h"
 
 #include <ATen/native/CPUBlas.h>
 #include <immintrin.h>
 
 #include <cstring>
 
-#include "kernels/avx512.h"
+#include "kernels/cpu/avx512.h"
 
 namespace dept::kernels {
 namespace {
@@ -13,8 +13,8 @@ namespace {
 constexpr int64_t line = 64;
 constexpr int64_t tile = row_step;  // rows, and columns, of an AMX tile of sums
 
-const char* at(LeftBlock a, int64_t row) {
-  return static_cast<const char*>(a.data) + row * a.row;
+const char* at(const LeftBlock& left, int64_t row) {
+  return static_cast<const char*>(left.data) + row * left.row;
 }
 
 // A stretch of memory brought into the second cache bit by bit.
@@ -42,17 +42,20 @@ __m512i multiply_add(__m512i sum, __m512i right, int32_t left) {
   return _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(left), right);
 }
 
-// 8 rows of c by 32 columns, or by 16.
-template <class Vector, int vectors, class C>
-void eight_rows(int64_t steps, LeftBlock a, int64_t row, const char* panel, C* c, int64_t ldc, bool add) {
+// 8 rows of c from `row` on by 32 columns, or by 16.
+template <class Vector, int vectors, class Sum>
+void eight_rows(const PanelProduct<Sum>& task, int64_t row) {
   constexpr int rows = 8;
+  const auto* panel = static_cast<const char*>(task.panel);
+  const LeftBlock a = task.left;
+  Sum* c = task.c + row * task.ldc;
   Vector sum[rows][vectors];
   for (int r = 0; r < rows; ++r)
     for (int v = 0; v < vectors; ++v) {
       sum[r][v] = Vector{};
-      if (add) std::memcpy(&sum[r][v], c + r * ldc + tile * v, sizeof(Vector));
+      if (task.add) std::memcpy(&sum[r][v], c + r * task.ldc + tile * v, sizeof(Vector));
     }
-  for (int64_t s = 0; s < steps; ++s) {
+  for (int64_t s = 0; s < task.steps; ++s) {
     const char* left = at(a, row) + s * a.step;
     for (int64_t i = 0; i < step_bytes; i += 4, panel += panel_columns * 4) {
       __m512i right[vectors];
@@ -65,15 +68,13 @@ void eight_rows(int64_t steps, LeftBlock a, int64_t row, const char* panel, C* c
     }
   }
   for (int r = 0; r < rows; ++r)
-    for (int v = 0; v < vectors; ++v) std::memcpy(c + r * ldc + tile * v, &sum[r][v], sizeof(Vector));
+    for (int v = 0; v < vectors; ++v) std::memcpy(c + r * task.ldc + tile * v, &sum[r][v], sizeof(Vector));
 }
 
-template <class Vector, class C>
-void avx512_product(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, C* c, int64_t ldc, bool add) {
-  for (int64_t row = 0; row < m; row += 8) {
-    const auto product = n > tile ? eight_rows<Vector, 2, C> : eight_rows<Vector, 1, C>;
-    product(steps, a, row, static_cast<const char*>(panel), c + row * ldc, ldc, add);
-  }
+template <class Vector, class Sum>
+void avx512_product(const PanelProduct<Sum>& task) {
+  const auto product = task.columns > tile ? eight_rows<Vector, 2, Sum> : eight_rows<Vector, 1, Sum>;
+  for (int64_t row = 0; row < task.rows; row += 8) product(task, row);
 }
 
 #pragma GCC pop_options
@@ -104,15 +105,15 @@ void end_amx() {
       _tile_dpbf16ps(sums, rows, columns); \
   } while (false)
 
-// 32 (lower) or 16 rows of c by 32 (right) or 16 columns.
-template <bool whole, bool lower, bool right, class C>
-void amx_tiles(int64_t steps, const char* a, int64_t row, int64_t step, const char* panel, C* c, int64_t ldc, bool add,
-               Ahead& ahead) {
+// 32 (lower) or 16 rows of c from `row` on by 32 (right) or 16 columns.
+template <bool whole, bool lower, bool right, class Sum>
+void amx_tiles(const PanelProduct<Sum>& task, int64_t row, Ahead& ahead) {
   constexpr int64_t pitch = panel_columns * 4;
-  const char* below = a + tile * row;
-  C* c_below = c + tile * ldc;
-  const int64_t ldc_bytes = ldc * 4;
-  if (add) {
+  const int64_t apart = task.left.row, step = task.left.step, ldc_bytes = task.ldc * 4;
+  const auto* panel = static_cast<const char*>(task.panel);
+  const char *a = at(task.left, row), *below = a + tile * apart;
+  Sum *c = task.c + row * task.ldc, *c_below = c + tile * task.ldc;
+  if (task.add) {
     _tile_loadd(0, c, ldc_bytes);
     if constexpr (right) _tile_loadd(1, c + tile, ldc_bytes);
     if constexpr (lower) _tile_loadd(2, c_below, ldc_bytes);
@@ -123,11 +124,11 @@ void amx_tiles(int64_t steps, const char* a, int64_t row, int64_t step, const ch
     if constexpr (lower) _tile_zero(2);
     if constexpr (lower && right) _tile_zero(3);
   }
-  for (int64_t s = 0; s < steps; ++s, a += step, below += step, panel += panel_step_bytes) {
-    _tile_loadd(4, a, row);
+  for (int64_t s = 0; s < task.steps; ++s, a += step, below += step, panel += panel_step_bytes) {
+    _tile_loadd(4, a, apart);
     _tile_loadd(6, panel, pitch);
     if constexpr (right) _tile_loadd(7, panel + line, pitch);
-    if constexpr (lower) _tile_loadd(5, below, row);
+    if constexpr (lower) _tile_loadd(5, below, apart);
     ahead.fetch();
     DEPT_MULTIPLY(0, 4, 6);
     if constexpr (right) DEPT_MULTIPLY(1, 4, 7);
@@ -143,17 +144,15 @@ void amx_tiles(int64_t steps, const char* a, int64_t row, int64_t step, const ch
 #undef DEPT_MULTIPLY
 #pragma GCC pop_options
 
-template <bool whole, class C>
-void amx_product(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, C* c, int64_t ldc, bool add,
-                 const void* next) {
-  const auto* right = static_cast<const char*>(panel);
-  Ahead ahead(next, round_up(m, 2 * tile) / (2 * tile));
-  for (int64_t row = 0; row < m; row += 2 * tile) {
-    const bool lower = m - row > tile, wide = n > tile;
-    const auto product = lower  ? wide ? amx_tiles<whole, true, true, C> : amx_tiles<whole, true, false, C>
-                          : wide ? amx_tiles<whole, false, true, C>
-                                : amx_tiles<whole, false, false, C>;
-    product(steps, at(a, row), a.row, a.step, right, c + row * ldc, ldc, add, ahead);
+template <bool whole, class Sum>
+void amx_product(const PanelProduct<Sum>& task) {
+  Ahead ahead(task.ahead, round_up(task.rows, 2 * tile) / (2 * tile));
+  for (int64_t row = 0; row < task.rows; row += 2 * tile) {
+    const bool lower = task.rows - row > tile, wide = task.columns > tile;
+    const auto product = lower  ? wide ? amx_tiles<whole, true, true, Sum> : amx_tiles<whole, true, false, Sum>
+                          : wide ? amx_tiles<whole, false, true, Sum>
+                                : amx_tiles<whole, false, false, Sum>;
+    product(task, row, ahead);
   }
 }
 
@@ -177,25 +176,22 @@ PanelProducts::~PanelProducts() {
   if (has_amx()) end_amx();
 }
 
-void panel_product_avx512(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, float* c, int64_t ldc, bool add,
-                          const void*) {
-  avx512_product<__m512>(m, n, steps, a, panel, c, ldc, add);
+void panel_product_avx512(const PanelProduct<float>& task) {
+  avx512_product<__m512>(task);
 }
 
-void panel_product(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, float* c, int64_t ldc, bool add,
-                   const void* ahead) {
+void panel_product(const PanelProduct<float>& task) {
   if (has_amx())
-    amx_product<false>(m, n, steps, a, panel, c, ldc, add, ahead);
+    amx_product<false>(task);
   else
-    panel_product_avx512(m, n, steps, a, panel, c, ldc, add);
+    panel_product_avx512(task);
 }
 
-void panel_product_int8(int64_t m, int64_t n, int64_t steps, LeftBlock a, const void* panel, int32_t* c, int64_t ldc, bool add,
-                        const void* ahead) {
+void panel_product(const PanelProduct<int32_t>& task) {
   if (has_amx())
-    amx_product<true>(m, n, steps, a, panel, c, ldc, add, ahead);
+    amx_product<true>(task);
   else
-    avx512_product<__m512i>(m, n, steps, a, panel, c, ldc, add);
+    avx512_product<__m512i>(task);
 }
 
 }  // namespace dept::kernels

@@ -2,7 +2,7 @@
 // of the left side gets one when it is multiplied, and the sums between are exact integers. With AMX-INT8, else AVX512-VNNI.
 #pragma once
 
-#include "kernels/packed_matrix.h"
+#include "kernels/cpu/packed_matrix.h"
 
 namespace dept::kernels {
 
@@ -17,7 +17,6 @@ at::Tensor int8_unpacked(const PackedMatrix& b);
 /// what each row is to be multiplied with.
 void quantise_rows(const c10::BFloat16* a, int64_t stride, int64_t rows, const PackedMatrix& b, PackedRows to, float* scale);
 /// Sums of their products with some columns of b become numbers in place (fp32 where int32 stood).
-void scale_sums(int32_t* c, int64_t ldc, int64_t rows, int64_t column, int64_t columns, const PackedMatrix& b,
-                const float* scale);
+void scale_sums(const BlockSums<int32_t>& sums, const PackedMatrix& b, const float* scale);
 
 }  // namespace dept::kernels

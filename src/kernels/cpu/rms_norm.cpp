@@ -1,0 +1,88 @@
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+
+#include <cmath>
+
+#include "kernels/cpu/simd.h"
+#include "kernels/operators.h"
+
+namespace dept::kernels::cpu {
+namespace {
+
+// C: branch type, T: residual type.
+template <class C, class T>
+DEPT_INLINE T forward_row(const T* x, const T* weight, C* y, int64_t d, T eps) {
+  T squares = 0;
+#pragma omp simd reduction(+ : squares)
+  for (int64_t i = 0; i < d; ++i) squares += x[i] * x[i];
+  const T rstd = T(1) / std::sqrt(squares / static_cast<T>(d) + eps);
+#pragma omp simd
+  for (int64_t i = 0; i < d; ++i) store(y[i], x[i] * rstd * weight[i]);
+  return rstd;
+}
+
+template <class C, class T>
+DEPT_INLINE void scale_row(const T* x, T rstd, C* normalised, int64_t d) {
+#pragma omp simd
+  for (int64_t i = 0; i < d; ++i) store(normalised[i], x[i] * rstd);
+}
+
+template <class C, class T>
+DEPT_INLINE void backward_row(const C* dy, const C* normalised, const T* weight, T rstd, T* dx, int64_t d) {
+  T dot = 0;
+#pragma omp simd reduction(+ : dot)
+  for (int64_t i = 0; i < d; ++i) dot += load(dy[i]) * weight[i] * load(normalised[i]);
+  const T mean = dot / static_cast<T>(d);
+#pragma omp simd
+  for (int64_t i = 0; i < d; ++i) dx[i] += rstd * (load(dy[i]) * weight[i] - load(normalised[i]) * mean);
+}
+
+#define DEPT_ROWS(C, T)                                                                                                          \
+  DEPT_CLONES void forward_rows(const T* x, const T* w, C* y, C* normalised, T* rstd, int64_t begin, int64_t end, int64_t d,     \
+                                T eps) {                                                                                         \
+    for (int64_t n = begin; n < end; ++n) {                                                                                      \
+      const T scale = forward_row(x + n * d, w, y + n * d, d, eps);                                                              \
+      if (normalised == nullptr) continue;                                                                                       \
+      scale_row(x + n * d, scale, normalised + n * d, d);                                                                        \
+      rstd[n] = scale;                                                                                                           \
+    }                                                                                                                            \
+  }                                                                                                                              \
+  DEPT_CLONES void backward_rows(const C* dy, const C* normalised, const T* w, const T* rstd, T* dx, int64_t begin, int64_t end, \
+                                 int64_t d) {                                                                                    \
+    for (int64_t n = begin; n < end; ++n) backward_row(dy + n * d, normalised + n * d, w, rstd[n], dx + n * d, d);               \
+  }
+DEPT_ROWS(float, float)
+DEPT_ROWS(c10::BFloat16, float)
+DEPT_ROWS(double, double)
+#undef DEPT_ROWS
+
+}  // namespace
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved) {
+  const int64_t n = x.size(0), d = x.size(1);
+  at::Tensor y = at::empty({n, d}, x.options().dtype(dtype));
+  if (saved != nullptr) *saved = {at::empty({n, d}, y.options()), at::empty({n}, x.options())};
+  dispatch(dtype, "rms_norm", [&]<class C>(C) {
+    using T = arithmetic_t<C>;
+    C* normalised = saved != nullptr ? saved->normalised.mutable_data_ptr<C>() : nullptr;
+    T* rstd = saved != nullptr ? saved->rstd.mutable_data_ptr<T>() : nullptr;
+    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) {
+      forward_rows(x.const_data_ptr<T>(), weight.const_data_ptr<T>(), y.mutable_data_ptr<C>(), normalised, rstd, begin, end, d,
+                   static_cast<T>(eps));
+    });
+  });
+  return y;
+}
+
+void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx) {
+  const int64_t n = dx.size(0), d = dx.size(1);
+  dispatch(dy.scalar_type(), "rms_norm_backward", [&]<class C>(C) {
+    using T = arithmetic_t<C>;
+    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) {
+      backward_rows(dy.const_data_ptr<C>(), saved.normalised.const_data_ptr<C>(), weight.const_data_ptr<T>(),
+                    saved.rstd.const_data_ptr<T>(), dx.mutable_data_ptr<T>(), begin, end, d);
+    });
+  });
+}
+
+}  // namespace dept::kernels::cpu

@@ -1,0 +1,44 @@
+// The one place that chooses between an operator's siblings, by the tensors' device.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "kernels/check.h"
+#include "kernels/operators.h"
+
+namespace dept::kernels {
+
+template <size_t size>
+struct OperatorName {
+  char text[size];
+  constexpr OperatorName(const char (&name)[size]) { std::copy_n(name, size, text); }  // NOLINT: a literal becomes a name
+};
+
+/// Stands for an operator of a backend that was not built.
+template <class Operator>
+struct Unbuilt;
+template <class Result, class... Parameters>
+struct Unbuilt<Result(Parameters...)> {
+  template <OperatorName name>
+  static Result call(Parameters...) {
+    fail(Code::usage, name.text, "a build with CUDA kernels (scripts/build.sh cuda)", "one without");
+  }
+};
+
+/// The CUDA kernel of an operator, in a build without them one that says so.
+#ifdef DEPT_CUDA_KERNELS
+#define DEPT_CUDA_KERNEL(name) cuda::name
+#else
+#define DEPT_CUDA_KERNEL(name) Unbuilt<decltype(cuda::name)>::call<#name>
+#endif
+
+/// The sibling for tensors on `device`; null: there is none. Throws bug for a device without kernels.
+template <class Operator>
+Operator* by_device(at::Device device, Operator* on_cpu, std::type_identity_t<Operator>* on_cuda = nullptr) {
+  if (device.is_cpu()) return on_cpu;
+  if (device.is_cuda() && on_cuda != nullptr) return on_cuda;
+  fail(Code::bug, "kernels", on_cuda != nullptr ? "tensors on cpu or cuda" : "tensors on cpu", dept::str(device));
+}
+
+}  // namespace dept::kernels
