@@ -159,10 +159,10 @@ Tensor head_forward(const Context& ctx, const HeadWeights& weights, const Ragged
     fail(Code::bug, "head", dept::str(weights.out.scalar_type(), " [", text.batch(), ", ", weights.out.size(2), "]"),
          dept::str(x.scalar_type(), " ", x.sizes()));
   HeadSaved kept;
-  kept.x = kept.dropped = kernels::apply_dropout(x.contiguous(), row_dropout(ctx, text, p, Site::head_input));
+  kept.x = kept.dropped = kernels::apply_dropout(x.contiguous(), row_dropout(ctx, text, p, Site::head_input), ctx.kernels);
   if (weights.form == HeadForm::dense) {
     kept.units = at::tanh(linear(text, kept.x, weights.dense, weights.dense_bias));
-    kept.dropped = kernels::apply_dropout(kept.units, row_dropout(ctx, text, p, Site::head_units));
+    kept.dropped = kernels::apply_dropout(kept.units, row_dropout(ctx, text, p, Site::head_units), ctx.kernels);
   }
   const Tensor logits = linear(text, kept.dropped, weights.out, weights.out_bias);
   if (saved != nullptr) *saved = std::move(kept);
@@ -177,10 +177,10 @@ HeadGradients head_backward(const Context& ctx, const HeadWeights& weights, cons
   Tensor dx =
       linear_backward(text, d_logits, saved.dropped, weights.out, d.out, weights.out_bias.defined() ? &d.out_bias : nullptr);
   if (weights.form == HeadForm::dense) {
-    dx = kernels::apply_dropout(dx, row_dropout(ctx, text, p, Site::head_units)) * (1 - saved.units * saved.units);
+    dx = kernels::apply_dropout(dx, row_dropout(ctx, text, p, Site::head_units), ctx.kernels) * (1 - saved.units * saved.units);
     dx = linear_backward(text, dx, saved.x, weights.dense, d.dense, &d.dense_bias);
   }
-  gradients.x = kernels::apply_dropout(dx, row_dropout(ctx, text, p, Site::head_input));
+  gradients.x = kernels::apply_dropout(dx, row_dropout(ctx, text, p, Site::head_input), ctx.kernels);
   return gradients;
 }
 
@@ -203,9 +203,10 @@ Tensor weighted_loss(const Tensor& logits, const Tensor& labels, Tensor* d_logit
 
 }  // namespace
 
-Tensor head_loss(const Tensor& logits, const Tensor& values, Tensor* d_logits, double smoothing, const Tensor& class_weights) {
+Tensor head_loss(const Tensor& logits, const Tensor& values, Tensor* d_logits, double smoothing, const Tensor& class_weights,
+                 Kernels kernels) {
   if (class_weights.defined()) return weighted_loss(logits, values.to(at::kLong), d_logits, smoothing, class_weights);
-  if (logits.size(1) > 1) return kernels::cross_entropy(logits, values.to(at::kLong), d_logits, smoothing);
+  if (logits.size(1) > 1) return kernels::cross_entropy(logits, values.to(at::kLong), d_logits, smoothing, kernels);
   const Tensor distance = logits.squeeze(1) - values.to(logits.scalar_type());
   if (d_logits != nullptr) *d_logits = 2 * distance.unsqueeze(1);
   return distance * distance;

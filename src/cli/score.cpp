@@ -69,8 +69,8 @@ std::vector<double> label_nll(const LoadedModel& model, const at::Tensor& hidden
     const size_t end = std::min(labels.size(), begin + head_tokens);
     const at::Tensor at = at::tensor(at::ArrayRef(tokens).slice(begin, end - begin), at::kLong);
     const at::Tensor logits = model.backbone->logits(model.ctx, hidden.index_select(0, at));
-    const at::Tensor nll =
-        kernels::cross_entropy(logits, at::tensor(at::ArrayRef(labels).slice(begin, end - begin), at::kLong)).to(at::kDouble);
+    const at::Tensor label = at::tensor(at::ArrayRef(labels).slice(begin, end - begin), at::kLong);
+    const at::Tensor nll = kernels::cross_entropy(logits, label, nullptr, 0, model.ctx.kernels).to(at::kDouble);
     out.insert(out.end(), nll.data_ptr<double>(), nll.data_ptr<double>() + nll.numel());
   }
   return out;

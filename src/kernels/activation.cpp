@@ -25,42 +25,44 @@ void check_gated(const at::Tensor& gate_up, const Dropout& dropout, std::string_
 
 }  // namespace
 
-at::Tensor activation(Activation f, const at::Tensor& x, const Dropout& dropout) {
+at::Tensor activation(Activation f, const at::Tensor& x, const Dropout& dropout, Kernels kernels) {
   check_units(x, dropout, "activation");
-  return by_device(x.device(), cpu::activation)(f, x, dropout);
+  return choose(x.device(), kernels, cpu::activation, plain::activation)(f, x, dropout);
 }
 
-at::Tensor activation_backward(Activation f, const at::Tensor& d, const at::Tensor& x, const Dropout& dropout) {
+at::Tensor activation_backward(Activation f, const at::Tensor& d, const at::Tensor& x, const Dropout& dropout, Kernels kernels) {
   constexpr std::string_view where = "activation_backward";
   check_units(x, dropout, where);
   check_gradient(d, x, x.size(1), where);
-  return by_device(common_device(where, x, d), cpu::activation_backward)(f, d, x, dropout);
+  return choose(common_device(where, x, d), kernels, cpu::activation_backward, plain::activation_backward)(f, d, x, dropout);
 }
 
-at::Tensor gated_activation(Activation f, const at::Tensor& gate_up, const Dropout& dropout) {
+at::Tensor gated_activation(Activation f, const at::Tensor& gate_up, const Dropout& dropout, Kernels kernels) {
   check_gated(gate_up, dropout, "gated_activation");
-  return by_device(gate_up.device(), cpu::gated_activation)(f, gate_up, dropout);
+  return choose(gate_up.device(), kernels, cpu::gated_activation, plain::gated_activation)(f, gate_up, dropout);
 }
 
-at::Tensor gated_activation_backward(Activation f, const at::Tensor& d, const at::Tensor& gate_up, const Dropout& dropout) {
+at::Tensor gated_activation_backward(Activation f, const at::Tensor& d, const at::Tensor& gate_up, const Dropout& dropout,
+                                     Kernels kernels) {
   constexpr std::string_view where = "gated_activation_backward";
   check_gated(gate_up, dropout, where);
   check_gradient(d, gate_up, gate_up.size(1) / 2, where);
-  return by_device(common_device(where, gate_up, d), cpu::gated_activation_backward)(f, d, gate_up, dropout);
+  return choose(common_device(where, gate_up, d), kernels, cpu::gated_activation_backward, plain::gated_activation_backward)(
+      f, d, gate_up, dropout);
 }
 
-void relu_dropout(at::Tensor& x, const Dropout& dropout, at::Tensor* kept) {
+void relu_dropout(at::Tensor& x, const Dropout& dropout, at::Tensor* kept, Kernels kernels) {
   check_units(x, dropout, "relu_dropout");
-  by_device(x.device(), cpu::relu_dropout)(x, dropout, kept);
+  choose(x.device(), kernels, cpu::relu_dropout, plain::relu_dropout)(x, dropout, kept);
 }
 
-void relu_dropout_backward(at::Tensor& d, const Dropout& dropout, const at::Tensor& kept) {
+void relu_dropout_backward(at::Tensor& d, const Dropout& dropout, const at::Tensor& kept, Kernels kernels) {
   constexpr std::string_view where = "relu_dropout_backward";
   check_units(d, dropout, where);
   expect(kept.is_contiguous() && kept.scalar_type() == at::kByte &&
              kept.sizes() == at::IntArrayRef({d.size(0), (d.size(1) + 7) / 8}),
          where, dept::str("kept uint8 [", d.size(0), ", ", (d.size(1) + 7) / 8, "]"), kept);
-  by_device(common_device(where, d, kept), cpu::relu_dropout_backward)(d, dropout, kept);
+  choose(common_device(where, d, kept), kernels, cpu::relu_dropout_backward, plain::relu_dropout_backward)(d, dropout, kept);
 }
 
 }  // namespace dept::kernels

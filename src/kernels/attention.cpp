@@ -81,11 +81,11 @@ void check_gradients(const at::Tensor& d_out, const at::Tensor& lse, const Atten
 
 }  // namespace
 
-AttentionMemory attention_memory(const at::Tensor& x, const Ragged& tokens) {
+AttentionMemory attention_memory(const at::Tensor& x, const Ragged& tokens, Kernels kernels) {
   expect(x.dim() == 2 && x.is_contiguous() && x.size(0) == tokens.tokens(), "attention_memory",
          dept::str("contiguous [", tokens.tokens(), ", K]"), x);
   AttentionMemory memory{x.unsqueeze(1), {}, {}, {}};
-  if (x.is_cpu() && tileable(memory.x)) pack_memory(tokens, memory);
+  if (kernels == Kernels::own && x.is_cpu() && tileable(memory.x)) pack_memory(tokens, memory);
   return memory;
 }
 
@@ -93,7 +93,8 @@ at::Tensor attention(const AttentionInputs& in, const std::vector<AttentionSpan>
                      at::Tensor* lse) {
   constexpr std::string_view where = "attention";
   check_inputs(in, options, where);
-  return by_device(common_device(where, in.q, in.k, in.v, options.relative_bias), cpu::attention)(in, spans, options, lse);
+  return choose(common_device(where, in.q, in.k, in.v, options.relative_bias), options.kernels, cpu::attention, plain::attention)(
+      in, spans, options, lse);
 }
 
 void attention_backward(const at::Tensor& d_out, const at::Tensor& lse, const AttentionInputs& in,
@@ -103,7 +104,7 @@ void attention_backward(const at::Tensor& d_out, const at::Tensor& lse, const At
   check_gradients(d_out, lse, in, to, where);
   const at::Device device =
       common_device(where, in.q, in.k, in.v, options.relative_bias, d_out, lse, to.q, to.k, to.v, to.memory);
-  by_device(device, cpu::attention_backward)(d_out, lse, in, spans, options, to);
+  choose(device, options.kernels, cpu::attention_backward, plain::attention_backward)(d_out, lse, in, spans, options, to);
 }
 
 }  // namespace dept::kernels

@@ -4,7 +4,8 @@
 
 namespace dept::kernels {
 
-at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, at::Tensor* d_logits, double smoothing) {
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, at::Tensor* d_logits, double smoothing,
+                         Kernels kernels) {
   constexpr std::string_view where = "cross_entropy";
   expect(
       logits.dim() == 2 && logits.is_contiguous() && (logits.scalar_type() == at::kFloat || logits.scalar_type() == at::kDouble),
@@ -15,7 +16,7 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, at:
   const int64_t* label = labels.const_data_ptr<int64_t>();
   for (int64_t i = 0, v = logits.size(1); i < labels.size(0); ++i)
     if (label[i] < 0 || label[i] >= v) fail(Code::bad_input, where, str("a label from 0 to ", v - 1), str(label[i]));
-  return by_device(logits.device(), cpu::cross_entropy)(logits, labels, d_logits, smoothing);
+  return choose(logits.device(), kernels, cpu::cross_entropy, plain::cross_entropy)(logits, labels, d_logits, smoothing);
 }
 
 }  // namespace dept::kernels

@@ -34,9 +34,9 @@ at::Tensor multiply_heads(const at::Tensor& x, int64_t heads, Matrix&& matrix) {
 }  // namespace
 
 FrozenLinear::FrozenLinear(FrozenMatrix weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
-  const bool packs = weight_.device().is_cpu() && weight_.held_as(at::kBFloat16) && weight_.dtype() == at::kBFloat16 &&
-                     has_packed_products() && can_pack(weight_.columns(), weight_.rows()) &&
-                     can_pack(weight_.rows(), weight_.columns());
+  const bool packs = kernels() == Kernels::own && device().is_cpu() && has_packed_products() &&
+                     weight_.dtype() == at::kBFloat16 && weight_.held_as(at::kBFloat16) &&
+                     can_pack(weight_.columns(), weight_.rows()) && can_pack(weight_.rows(), weight_.columns());
   if (!packs) return;
   packed_ = std::make_shared<PackedLinear>(weight_.dense());
   weight_ = FrozenMatrix::nothing(at::kBFloat16);
@@ -61,7 +61,7 @@ at::Tensor FrozenLinear::weight() const {
 
 void FrozenLinear::check(const at::Tensor& x, int64_t columns, std::string_view where) const {
   expect(x.dim() == 2 && x.size(1) == columns && x.scalar_type() == dtype(), where, dept::str(dtype(), " [N, ", columns, "]"), x);
-  expect_on(weight_.device(), x, where);
+  expect_on(device(), x, where);
 }
 
 at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
@@ -104,8 +104,8 @@ at::Tensor FrozenLinear::backward_heads(const at::Tensor& x, HeadRows rows) cons
 }
 
 at::Tensor FrozenLinear::add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout) const {
-  expect_on(weight_.device(), h, "FrozenLinear.add_forward");
-  if (!fuses()) return add_dropout(h, forward(x), dropout);
+  expect_on(device(), h, "FrozenLinear.add_forward");
+  if (!fuses()) return add_dropout(h, forward(x), dropout, kernels());
   check(x, in(), "FrozenLinear.add_forward");
   expect_rows(dropout, x.size(0), "FrozenLinear.add_forward");
   return packed_add(std::move(h), x, packed_->forward(), bias_, dropout);
@@ -118,7 +118,7 @@ at::Tensor FrozenLinear::forward_relu(const at::Tensor& x, const Dropout& dropou
     return packed_relu(x, packed_->forward(), bias_, dropout, kept);
   }
   at::Tensor y = forward(x);
-  relu_dropout(y, dropout, kept);
+  relu_dropout(y, dropout, kept, kernels());
   return y;
 }
 
@@ -129,7 +129,7 @@ at::Tensor FrozenLinear::backward_relu(const at::Tensor& dy, const Dropout& drop
     return packed_relu_backward(dy, packed_->backward(), dropout ? dropout_scale(dropout.p) : 1.0, kept);
   }
   at::Tensor d = backward_input(dy);
-  relu_dropout_backward(d, dropout, kept);
+  relu_dropout_backward(d, dropout, kept, kernels());
   return d;
 }
 

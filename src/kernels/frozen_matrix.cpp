@@ -25,12 +25,13 @@ int64_t StoredRows::columns() const {
   return blocks == nullptr ? held : held / static_cast<int64_t>(blocks->block_bytes) * static_cast<int64_t>(blocks->block_values);
 }
 
-FrozenMatrix::FrozenMatrix(at::Tensor values) {
+FrozenMatrix::FrozenMatrix(at::Tensor values, Kernels kernels) {
   const at::ScalarType dtype = values.scalar_type();
-  *this = FrozenMatrix({{std::move(values)}}, dtype);
+  *this = FrozenMatrix({{std::move(values)}}, dtype, kernels);
 }
 
-FrozenMatrix::FrozenMatrix(std::vector<StoredRows> parts, at::ScalarType dtype) : parts_(std::move(parts)), dtype_(dtype) {
+FrozenMatrix::FrozenMatrix(std::vector<StoredRows> parts, at::ScalarType dtype, Kernels kernels)
+    : parts_(std::move(parts)), dtype_(dtype), kernels_(kernels) {
   columns_ = parts_.front().columns();
   for (const StoredRows& part : parts_) {
     expect(part.data.dim() == 2 && part.data.is_contiguous() && part.columns() == columns_, "FrozenMatrix",
@@ -84,7 +85,7 @@ at::Tensor FrozenMatrix::forward(const at::Tensor& x, const at::Tensor& bias) co
   common_device("FrozenMatrix.forward", x, bias, parts_.front().data);
   if (held_as(x.scalar_type())) return at::linear(x, parts_.front().data, bias);
   const int64_t step = std::max<int64_t>(64, piece_values / columns_);
-  if (x.size(0) <= few_rows && all_blocks() && !bias.defined()) return forward_few(x.contiguous());
+  if (kernels_ == Kernels::own && x.size(0) <= few_rows && all_blocks() && !bias.defined()) return forward_few(x.contiguous());
   if (step >= rows_) return at::linear(x, piece({0, rows_}, {0, columns_}, x.scalar_type()), bias);
   at::Tensor y = at::empty({x.size(0), rows_}, x.options());
   for (int64_t begin = 0; begin < rows_; begin += step) {
@@ -96,9 +97,10 @@ at::Tensor FrozenMatrix::forward(const at::Tensor& x, const at::Tensor& bias) co
 }
 
 at::Tensor FrozenMatrix::forward_wide(const at::Tensor& x) const {
-  if (x.is_cpu() && x.scalar_type() == at::kBFloat16 && held_as(at::kBFloat16) && has_packed_products() && columns_ % 32 == 0)
+  const bool packs = kernels_ == Kernels::own && device().is_cpu() && has_packed_products() && columns_ % 32 == 0;
+  if (packs && x.is_cpu() && x.scalar_type() == at::kBFloat16 && held_as(at::kBFloat16))
     return table_product(parts_.front().data, x.contiguous());
-  return forward(x.to(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
+  return forward(x.to(arithmetic_type(x.scalar_type())));
 }
 
 // Pieces of columns, so that each product sums over all rows at once, as that of the whole matrix does.

@@ -21,15 +21,16 @@ void check_branch(at::ScalarType branch, std::string_view where, const at::Tenso
 }  // namespace
 
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps, at::ScalarType dtype,
-                      at::Tensor* statistics) {
+                      at::Tensor* statistics, Kernels kernels) {
   check(x, weight, "weight");
   check(x, bias, "bias");
   check_branch(dtype, "layer_norm", x);
-  return by_device(common_device("layer_norm", x, weight, bias), cpu::layer_norm)(x, weight, bias, eps, dtype, statistics);
+  return choose(common_device("layer_norm", x, weight, bias), kernels, cpu::layer_norm, plain::layer_norm)(x, weight, bias, eps,
+                                                                                                           dtype, statistics);
 }
 
 void layer_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& statistics,
-                         at::Tensor& dx) {
+                         at::Tensor& dx, Kernels kernels) {
   constexpr std::string_view where = "layer_norm_backward";
   check(x, weight, "weight");
   check_branch(dy.scalar_type(), where, x);
@@ -38,7 +39,8 @@ void layer_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Te
              statistics.scalar_type() == x.scalar_type(),
          where, "statistics [N, 2] of x's dtype", statistics);
   expect(dx.sizes() == x.sizes() && dx.is_contiguous() && dx.scalar_type() == x.scalar_type(), where, "dx like x", dx);
-  by_device(common_device(where, x, dy, weight, statistics, dx), cpu::layer_norm_backward)(dy, x, weight, statistics, dx);
+  choose(common_device(where, x, dy, weight, statistics, dx), kernels, cpu::layer_norm_backward, plain::layer_norm_backward)(
+      dy, x, weight, statistics, dx);
 }
 
 }  // namespace dept::kernels

@@ -1,5 +1,6 @@
-// The operators as each backend has them: cpu (our own kernels) and cuda (.cu files, built by the cuda preset). What they are
-// given has been checked by the operator's door (dept/kernels/*.h, implemented in src/kernels/NAME.cpp).
+// The operators as each backend has them: cpu (our own kernels), plain (ATen's operators, on any device) and cuda (.cu files,
+// built by the cuda preset). What they are given has been checked by the operator's door (dept/kernels/*.h, implemented in
+// src/kernels/NAME.cpp).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,6 +17,9 @@ namespace dept::kernels {
 
 #define DEPT_OPERATOR(result, name, parameters) \
   namespace cpu {                               \
+  result name parameters;                       \
+  }                                             \
+  namespace plain {                             \
   result name parameters;                       \
   }                                             \
   namespace cuda {                              \

@@ -16,13 +16,15 @@ void check(const at::Tensor& x, const at::Tensor& weight, at::ScalarType branch,
 
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved) {
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved,
+                    Kernels kernels) {
   check(x, weight, dtype, "rms_norm");
   const at::Device device = common_device("rms_norm", x, weight);
-  return by_device(device, cpu::rms_norm, DEPT_CUDA_KERNEL(rms_norm))(x, weight, eps, dtype, saved);
+  return choose(device, kernels, cpu::rms_norm, plain::rms_norm, DEPT_CUDA_KERNEL(rms_norm))(x, weight, eps, dtype, saved);
 }
 
-void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx) {
+void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx,
+                       Kernels kernels) {
   constexpr std::string_view where = "rms_norm_backward";
   check(dx, weight, dy.scalar_type(), where);
   expect(dy.sizes() == dx.sizes() && dy.is_contiguous(), where, "dy shaped like dx", dy);
@@ -32,7 +34,8 @@ void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at
   expect(rstd.sizes() == at::IntArrayRef({dx.size(0)}) && rstd.is_contiguous() && rstd.scalar_type() == dx.scalar_type(), where,
          "rstd [N] of dx's dtype", rstd);
   const at::Device device = common_device(where, dx, dy, normalised, rstd, weight);
-  by_device(device, cpu::rms_norm_backward, DEPT_CUDA_KERNEL(rms_norm_backward))(dy, saved, weight, dx);
+  choose(device, kernels, cpu::rms_norm_backward, plain::rms_norm_backward, DEPT_CUDA_KERNEL(rms_norm_backward))(dy, saved,
+                                                                                                                 weight, dx);
 }
 
 }  // namespace dept::kernels

@@ -16,14 +16,14 @@ RopeAngles rope_angles(const at::Tensor& position, const at::Tensor& frequency, 
   return {at::cos(angles).to(dtype), at::sin(angles).to(dtype)};
 }
 
-void rope(at::Tensor& x, const RopeAngles& angles, bool inverse) {
+void rope(at::Tensor& x, const RopeAngles& angles, bool inverse, Kernels kernels) {
   expect(x.dim() == 3 && x.stride(2) == 1, "rope", "x [N, heads, K], its last dimension contiguous", x);
   expect_compute_type(x, "rope");
   for (const at::Tensor* angle : {&angles.cosine, &angles.sine})
     expect(angle->sizes() == at::IntArrayRef({x.size(0), x.size(2) / 2}) && angle->is_contiguous() &&
                angle->scalar_type() == arithmetic_type(x.scalar_type()),
            "rope", "angles [N, K/2] in x's arithmetic type", *angle);
-  by_device(common_device("rope", x, angles.cosine, angles.sine), cpu::rope)(x, angles, inverse);
+  choose(common_device("rope", x, angles.cosine, angles.sine), kernels, cpu::rope, plain::rope)(x, angles, inverse);
 }
 
 }  // namespace dept::kernels

@@ -1,4 +1,4 @@
-// The one place that chooses between an operator's siblings, by the tensors' device.
+// The one place that chooses among an operator's siblings, by the tensors' device.
 #pragma once
 
 #include <algorithm>
@@ -33,12 +33,15 @@ struct Unbuilt<Result(Parameters...)> {
 #define DEPT_CUDA_KERNEL(name) Unbuilt<decltype(cuda::name)>::call<#name>
 #endif
 
-/// The sibling for tensors on `device`; null: there is none. Throws bug for a device without kernels.
+/// The sibling for tensors on `device`: its own kernel, and where it has none, or `kernels` says so, the plain one. Throws bug
+/// for tensors without memory.
 template <class Operator>
-Operator* by_device(at::Device device, Operator* on_cpu, std::type_identity_t<Operator>* on_cuda = nullptr) {
+Operator* choose(at::Device device, Kernels kernels, Operator* on_cpu, std::type_identity_t<Operator>* plain,
+                 std::type_identity_t<Operator>* on_cuda = nullptr) {
+  if (device.is_meta()) fail(Code::bug, "kernels", "tensors with memory", dept::str(device));
+  if (kernels == Kernels::plain) return plain;
   if (device.is_cpu()) return on_cpu;
-  if (device.is_cuda() && on_cuda != nullptr) return on_cuda;
-  fail(Code::bug, "kernels", on_cuda != nullptr ? "tensors on cpu or cuda" : "tensors on cpu", dept::str(device));
+  return device.is_cuda() && on_cuda != nullptr ? on_cuda : plain;
 }
 
 }  // namespace dept::kernels

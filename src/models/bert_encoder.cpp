@@ -58,7 +58,7 @@ class BertEncoder : public Backbone {
     kept->blocks.resize(saved ? parts_.blocks.size() : 0);
     Tensor h = source.embeds + parts_.positions.index_select(0, source.tokens.position + parts_.first_position);
     h = parts_.embedding_norm.forward(h, residual_, saved ? &kept->embedding_norm : nullptr);
-    h = kernels::apply_dropout(h, dropout(*kept, parts_.embedding_dropout, 0, Site::embedding));
+    h = kernels::apply_dropout(h, dropout(*kept, parts_.embedding_dropout, 0, Site::embedding), ctx.kernels);
     if (parts_.mapping) h = parts_.mapping->forward(h.to(dtype_)).to(residual_);
     for (size_t i = 0; i < parts_.blocks.size(); ++i) h = block_forward(h, *kept, i, saved ? &kept->blocks[i] : nullptr);
     if (saved) *saved = std::move(kept);
@@ -73,7 +73,7 @@ class BertEncoder : public Backbone {
       kept.blocks[i] = {};
     }
     if (parts_.mapping) d = parts_.mapping->backward_input(d.to(dtype_)).to(residual_);
-    d = kernels::apply_dropout(d, dropout(kept, parts_.embedding_dropout, 0, Site::embedding));
+    d = kernels::apply_dropout(d, dropout(kept, parts_.embedding_dropout, 0, Site::embedding), kept.ctx.kernels);
     return {through(parts_.embedding_norm, kept.embedding_norm, d), {}};
   }
 
@@ -140,14 +140,16 @@ class BertEncoder : public Backbone {
   Tensor block_backward(const Tensor& d_out, const EncoderSaved& kept, size_t i) const {
     const BertBlock& block = parts_.blocks[i];
     const BlockSaved& saved = kept.blocks[i];
+    const Kernels kernels = kept.ctx.kernels;
+    const auto branch = [&](const Tensor& d, double p, Site site) {
+      return kernels::add_dropout_backward(d, dropout(kept, p, i, site), dtype_, kernels);
+    };
     Tensor d = through(block.feed_forward_norm, saved.feed_forward_norm, d_out);
-    Tensor branch =
-        kernels::add_dropout_backward(d, dropout(kept, block.feed_forward_output_dropout, i, Site::feed_forward_output), dtype_);
-    d = kernels::add_dropout(d, block.feed_forward.backward(branch, {}, saved.feed_forward), {});
+    Tensor d_branch = branch(d, block.feed_forward_output_dropout, Site::feed_forward_output);
+    d = kernels::add_dropout(d, block.feed_forward.backward(d_branch, {}, saved.feed_forward), {}, kernels);
     d = through(block.attention_norm, saved.attention_norm, d);
-    branch =
-        kernels::add_dropout_backward(d, dropout(kept, block.attention_output_dropout, i, Site::self_attention_output), dtype_);
-    return kernels::add_dropout(d, block.attention.backward(branch, plan_of(kept, i), saved.attention), {});
+    d_branch = branch(d, block.attention_output_dropout, Site::self_attention_output);
+    return kernels::add_dropout(d, block.attention.backward(d_branch, plan_of(kept, i), saved.attention), {}, kernels);
   }
 
   // The gradient of a norm's input alone: behind it the stream does not go past the norm.
@@ -237,7 +239,8 @@ kernels::FrozenMatrix EncoderLoader::words(const std::string& name, int64_t widt
 
 nn::LayerNorm EncoderLoader::norm(const std::string& name, int64_t width) const {
   const bool old = !has(name + ".weight") && has(name + ".gamma");
-  return {table(name + (old ? ".gamma" : ".weight"), {width}), table(name + (old ? ".beta" : ".bias"), {width}), config_.eps};
+  return {table(name + (old ? ".gamma" : ".weight"), {width}), table(name + (old ? ".beta" : ".bias"), {width}), config_.eps,
+          files_.loader.kernels()};
 }
 
 kernels::FrozenLinear EncoderLoader::linear(std::vector<nn::LinearSpec::Part> parts, int64_t in) const {

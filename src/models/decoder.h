@@ -78,7 +78,8 @@ struct DecoderBlock {
   /// d is the gradient of the block's output and becomes that of its input.
   void backward(at::Tensor& d, const DecoderPlan& plan, int64_t layer, const Saved& saved) const {
     const auto branch = [&](Site site) {
-      return kernels::add_dropout_backward(d, plan.dropout(plan.residual_dropout, layer, site), plan.ctx.compute);
+      return kernels::add_dropout_backward(d, plan.dropout(plan.residual_dropout, layer, site), plan.ctx.compute,
+                                           plan.ctx.kernels);
     };
     feed_forward_norm.backward(feed_forward.backward(branch(Site::feed_forward_output), {}, saved.feed_forward),
                                saved.feed_forward_norm, d);
@@ -143,7 +144,7 @@ class Decoder : public Backbone {
       weights_.blocks[i].backward(d, kept.plan, static_cast<int64_t>(i), kept.blocks[i]);
       kept.blocks[i] = {};
     }
-    return {kernels::apply_dropout(d, embedding_dropout(kept.plan)), {}};
+    return {kernels::apply_dropout(d, embedding_dropout(kept.plan), kept.plan.ctx.kernels), {}};
   }
 
   at::Tensor logits(const Context&, const at::Tensor& hidden) const override { return weights_.head.forward(hidden); }
@@ -233,7 +234,7 @@ class Decoder : public Backbone {
   at::Tensor begin(const Stream& stream, const DecoderPlan& plan) const {
     at::Tensor h = stream.embeds.contiguous();
     if (weights_.positions.defined()) h = h + positions_of(stream.tokens);
-    return kernels::apply_dropout(h, embedding_dropout(plan));
+    return kernels::apply_dropout(h, embedding_dropout(plan), plan.ctx.kernels);
   }
 
   DecoderWeights<Norm> weights_;

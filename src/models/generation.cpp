@@ -97,7 +97,7 @@ class TokenSearch {
       }
     }
     if (options_.do_sample) return chosen;
-    const at::Tensor best = kernels::argmax(scores);
+    const at::Tensor best = kernels::argmax(scores, decoding_.kernels());
     std::copy_n(best.const_data_ptr<int64_t>(), chosen.size(), chosen.begin());
     return chosen;
   }

@@ -17,6 +17,7 @@ class Decoding {
 
   size_t sources() const { return sources_.size(); }
   int64_t width() const { return width_; }
+  Kernels kernels() const { return ctx_.kernels; }
   int64_t example(size_t source) const { return sources_[source].example; }
   /// The new tokens that a source may have of `most`: the model's positions end an answer. Throws bad_input where there is no
   /// room for a first one.

@@ -14,7 +14,7 @@ DecoderBlock<nn::LayerNorm> load_block(const Gpt2Config& c, const ModelFiles& fi
                                        int64_t layer) {
   const auto norm = [&](std::string_view key) {
     return nn::LayerNorm{files.loader(str(name, key, ".weight"), {c.hidden}, ctx.residual()),
-                         files.loader(str(name, key, ".bias"), {c.hidden}, ctx.residual()), c.eps};
+                         files.loader(str(name, key, ".bias"), {c.hidden}, ctx.residual()), c.eps, ctx.kernels};
   };
   const auto linear = [&](std::string_view key, int64_t out, int64_t in) {
     return files.loader.linear({.parts = {{str(name, key), out}}, .in = in, .bias = true, .transposed = true}, ctx.compute);
@@ -91,7 +91,7 @@ std::unique_ptr<Backbone> make_gpt2(const ModelFiles& files, const Context& ctx)
   weights.head.table = load_decoder_head(files, weights.embedding.table, ctx.compute, weights.info);
   weights.positions = files.loader(base + "wpe.weight", {c.positions, c.hidden}, ctx.residual());
   weights.final_norm = {files.loader(base + "ln_f.weight", {c.hidden}, ctx.residual()),
-                        files.loader(base + "ln_f.bias", {c.hidden}, ctx.residual()), c.eps};
+                        files.loader(base + "ln_f.bias", {c.hidden}, ctx.residual()), c.eps, ctx.kernels};
   for (int64_t i = 0; i < c.layers; ++i) weights.blocks.push_back(load_block(c, files, ctx, str(base, "h.", i, "."), i));
   weights.embedding_dropout = c.embedding_dropout;
   weights.attention_dropout = c.attention_dropout;

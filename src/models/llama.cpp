@@ -21,7 +21,7 @@ void refuse_sliding_window(const Json& config, const LlamaConfig& c, const std::
 
 DecoderBlock<nn::RmsNorm> load_block(const LlamaConfig& c, const ModelFiles& files, const Context& ctx, const std::string& name) {
   const auto norm = [&](std::string_view key) {
-    return nn::RmsNorm{files.loader(str(name, key, ".weight"), {c.hidden}, ctx.residual()), c.eps};
+    return nn::RmsNorm{files.loader(str(name, key, ".weight"), {c.hidden}, ctx.residual()), c.eps, ctx.kernels};
   };
   const auto linear = [&](std::vector<nn::LinearSpec::Part> parts, int64_t in, bool bias) {
     for (nn::LinearSpec::Part& part : parts) part.name = name + part.name;
@@ -105,7 +105,7 @@ std::unique_ptr<Backbone> make_llama(const ModelFiles& files, const Context& ctx
   weights.attention_dropout = c.attention_dropout;
   if (files.weights != nullptr && files.weights->find("rope_freqs.weight") != nullptr)  // GGUF: Llama 3's scaling as divisors
     weights.rope.frequency = c.rope.frequency / files.loader("rope_freqs.weight", {c.head_dim / 2}, at::kDouble);
-  weights.final_norm = {files.loader(base + "norm.weight", {c.hidden}, ctx.residual()), c.eps};
+  weights.final_norm = {files.loader(base + "norm.weight", {c.hidden}, ctx.residual()), c.eps, ctx.kernels};
   for (int64_t i = 0; i < c.layers; ++i) weights.blocks.push_back(load_block(c, files, ctx, str(base, "layers.", i, ".")));
   return std::make_unique<Decoder<nn::RmsNorm>>(std::move(weights), files, ctx);
 }

@@ -191,7 +191,9 @@ class T5 : public Backbone {
 
   Stack load_stack(const ModelFiles& files, const Context& ctx, const std::string& name, bool decoder, int64_t layers) const {
     const int64_t d = config_.hidden, hk = config_.heads * config_.head_dim;
-    const auto norm = [&](const std::string& key) { return nn::RmsNorm{files.loader(key, {d}, ctx.residual()), config_.eps}; };
+    const auto norm = [&](const std::string& key) {
+      return nn::RmsNorm{files.loader(key, {d}, ctx.residual()), config_.eps, ctx.kernels};
+    };
     const auto linear = [&](std::vector<nn::LinearSpec::Part> parts, int64_t in) {
       return files.loader.linear({std::move(parts), in}, dtype_);
     };
@@ -237,7 +239,8 @@ class T5 : public Backbone {
 
   // The encoder's output for a decoder whose targets have up to `longest` tokens.
   nn::CrossAttention::Memory shared_memory(const at::Tensor& hidden, const Ragged& tokens, int64_t longest) const {
-    return nn::CrossAttention::shared_memory(hidden, tokens, decoder_.blocks.front().cross->absorbs(longest));
+    const nn::CrossAttention& cross = *decoder_.blocks.front().cross;
+    return cross.shared_memory(hidden, tokens, cross.absorbs(longest));
   }
 
   // dropout(final_norm(blocks(dropout(embeds))))
@@ -254,24 +257,26 @@ class T5 : public Backbone {
     }
     kept.blocks.resize(keep ? stack.blocks.size() : 0);
     const auto layers = static_cast<int64_t>(stack.blocks.size());
-    at::Tensor h = kernels::apply_dropout(stream.embeds.contiguous(), kept.plan.dropout(0, Site::embedding));
+    at::Tensor h = kernels::apply_dropout(stream.embeds.contiguous(), kept.plan.dropout(0, Site::embedding), ctx.kernels);
     for (int64_t i = 0; i < layers; ++i)
       h = stack.blocks[i].forward(std::move(h), shared, kept.plan, i, keep ? &kept.blocks[i] : nullptr);
     return kernels::apply_dropout(stack.final_norm.forward(h, dtype_, keep ? &kept.final_norm : nullptr),
-                                  kept.plan.dropout(layers, Site::final_output));
+                                  kept.plan.dropout(layers, Site::final_output), ctx.kernels);
   }
 
   // d: gradient of what run returned. Returns that of the embeddings; the memory's is added to d_memory.
   at::Tensor run_backward(const Stack& stack, StackSaved& kept, const at::Tensor& d_out, at::Tensor& d_memory) const {
     const auto layers = static_cast<int64_t>(stack.blocks.size());
+    const auto drop = [&](const at::Tensor& x, int64_t layer, Site site) {
+      return kernels::apply_dropout(x, kept.plan.dropout(layer, site), kept.plan.ctx->kernels);
+    };
     at::Tensor d = at::zeros(d_out.sizes(), d_out.options().dtype(kept.plan.ctx->residual()));
-    stack.final_norm.backward(
-        kernels::apply_dropout(d_out.to(dtype_).contiguous(), kept.plan.dropout(layers, Site::final_output)), kept.final_norm, d);
+    stack.final_norm.backward(drop(d_out.to(dtype_).contiguous(), layers, Site::final_output), kept.final_norm, d);
     for (int64_t i = layers; i-- > 0;) {
       stack.blocks[i].backward(d, d_memory, kept.plan, i, kept.blocks[i]);
       kept.blocks[i] = {};
     }
-    return kernels::apply_dropout(d, kept.plan.dropout(0, Site::embedding));
+    return drop(d, 0, Site::embedding);
   }
 
   T5Config config_;

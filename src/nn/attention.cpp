@@ -15,7 +15,7 @@ at::Tensor SelfAttention::project(const at::Tensor& x, const AttentionPlan& plan
   at::Tensor fused = qkv.forward(x);
   if (plan.angles.cosine.defined()) {
     at::Tensor rotated = fused.view({x.size(0), heads + 2 * kv_heads, head_dim}).slice(1, 0, heads + kv_heads);
-    kernels::rope(rotated, plan.angles, false);
+    kernels::rope(rotated, plan.angles, false, qkv.kernels());
   }
   return fused;
 }
@@ -24,7 +24,7 @@ at::Tensor SelfAttention::attend(const at::Tensor& x, const AttentionPlan& plan,
   const at::Tensor fused = project(x, plan);
   const auto [q, k, v] = split(fused);
   at::Tensor lse;
-  at::Tensor attended = kernels::attention({q, k, v}, plan.spans, with_dropout(plan), &lse);
+  at::Tensor attended = kernels::attention({q, k, v}, plan.spans, with_dropout(plan, qkv.kernels()), &lse);
   if (saved != nullptr) *saved = {fused, lse};
   return attended;
 }
@@ -34,10 +34,10 @@ at::Tensor SelfAttention::backward(const at::Tensor& d, const AttentionPlan& pla
   const auto [q, k, v] = split(saved.qkv);
   at::Tensor d_fused = at::empty_like(saved.qkv);
   const auto [dq, dk, dv] = split(d_fused);
-  kernels::attention_backward(d_attended, saved.lse, {q, k, v}, plan.spans, with_dropout(plan), {dq, dk, dv, {}});
+  kernels::attention_backward(d_attended, saved.lse, {q, k, v}, plan.spans, with_dropout(plan, qkv.kernels()), {dq, dk, dv, {}});
   if (plan.angles.cosine.defined()) {
     at::Tensor rotated = d_fused.view({d.size(0), heads + 2 * kv_heads, head_dim}).slice(1, 0, heads + kv_heads);
-    kernels::rope(rotated, plan.angles, true);
+    kernels::rope(rotated, plan.angles, true, qkv.kernels());
   }
   return qkv.backward_input(d_fused);
 }
@@ -48,7 +48,7 @@ at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan,
   SlotCache::Layer& kept = cache.layers.at(layer);
   kept.k.index_copy_(0, rows, k);
   kept.v.index_copy_(0, rows, v);
-  return kernels::attention({q, kept.k, kept.v}, plan.spans, plan.options, nullptr);
+  return kernels::attention({q, kept.k, kept.v}, plan.spans, options_of(plan, qkv.kernels()), nullptr);
 }
 
 }  // namespace dept::nn

@@ -19,9 +19,9 @@ struct KeysAndValues {
 
 }  // namespace
 
-CrossAttention::Memory CrossAttention::shared_memory(const at::Tensor& hidden, const Ragged& tokens, bool absorbed) {
+CrossAttention::Memory CrossAttention::shared_memory(const at::Tensor& hidden, const Ragged& tokens, bool absorbed) const {
   if (!absorbed) return {hidden, nullptr};
-  return {hidden, std::make_shared<kernels::AttentionMemory>(kernels::attention_memory(hidden, tokens))};
+  return {hidden, std::make_shared<kernels::AttentionMemory>(kernels::attention_memory(hidden, tokens, kv.kernels()))};
 }
 
 CrossAttention::Memory CrossAttention::own_memory(const Memory& shared) const {
@@ -47,7 +47,8 @@ at::Tensor CrossAttention::backward(const at::Tensor& d, const AttentionPlan& pl
 at::Tensor CrossAttention::forward_projected(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const {
   const auto [k, v] = KeysAndValues(saved.memory.kv, heads, head_dim);
   saved.q = queries;
-  return kernels::attention({queries.view({-1, heads, head_dim}), k, v}, plan.spans, with_dropout(plan), &saved.lse);
+  return kernels::attention({queries.view({-1, heads, head_dim}), k, v}, plan.spans, with_dropout(plan, kv.kernels()),
+                            &saved.lse);
 }
 
 at::Tensor CrossAttention::backward_projected(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
@@ -55,8 +56,8 @@ at::Tensor CrossAttention::backward_projected(const at::Tensor& d, const Attenti
   const auto [k, v] = KeysAndValues(saved.memory.kv, heads, head_dim);
   at::Tensor dq = at::empty_like(saved.q), d_kv = at::empty_like(saved.memory.kv);
   const auto [dk, dv] = KeysAndValues(d_kv, heads, head_dim);
-  kernels::attention_backward(d, saved.lse, {saved.q.view({-1, heads, head_dim}), k, v}, plan.spans, with_dropout(plan),
-                              {dq.view({-1, heads, head_dim}), dk, dv, {}});
+  kernels::attention_backward(d, saved.lse, {saved.q.view({-1, heads, head_dim}), k, v}, plan.spans,
+                              with_dropout(plan, kv.kernels()), {dq.view({-1, heads, head_dim}), dk, dv, {}});
   d_memory += kv.backward_input(d_kv);
   return dq;
 }
@@ -65,7 +66,7 @@ at::Tensor CrossAttention::backward_projected(const at::Tensor& d, const Attenti
 at::Tensor CrossAttention::forward_absorbed(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const {
   saved.q = kv.backward_heads(queries, key_rows());
   return kv.forward_heads(kernels::attention({saved.q.view({-1, heads, kv.in()}), *saved.memory.absorbed}, plan.spans,
-                                             with_dropout(plan), &saved.lse),
+                                             with_dropout(plan, kv.kernels()), &saved.lse),
                           value_rows());
 }
 
@@ -74,8 +75,8 @@ at::Tensor CrossAttention::backward_absorbed(const at::Tensor& d, const Attentio
   const int64_t D = kv.in();
   const at::Tensor dq = at::empty_like(saved.q);
   kernels::attention_backward(kv.backward_heads(d, value_rows()), saved.lse,
-                              {saved.q.view({-1, heads, D}), *saved.memory.absorbed}, plan.spans, with_dropout(plan),
-                              {dq.view({-1, heads, D}), {}, {}, d_memory});
+                              {saved.q.view({-1, heads, D}), *saved.memory.absorbed}, plan.spans,
+                              with_dropout(plan, kv.kernels()), {dq.view({-1, heads, D}), {}, {}, d_memory});
   return kv.forward_heads(dq, key_rows());
 }
 

@@ -37,8 +37,8 @@ at::ScalarType WeightLoader::held_type(at::ScalarType dtype) const {
 }
 
 kernels::FrozenMatrix WeightLoader::matrix(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) const {
-  if (storage_ == Storage::gguf) return {{stored_(name, shape)}, dtype};
-  return {{{read_(name, shape, held_type(dtype))}}, dtype};
+  if (storage_ == Storage::gguf) return {{stored_(name, shape)}, dtype, kernels_};
+  return {{{read_(name, shape, held_type(dtype))}}, dtype, kernels_};
 }
 
 kernels::FrozenLinear WeightLoader::linear(const LinearSpec& spec, at::ScalarType dtype) const {
@@ -57,7 +57,7 @@ kernels::FrozenLinear WeightLoader::linear(const LinearSpec& spec, at::ScalarTyp
   }
   if (int8) return kernels::FrozenLinear::int8(at::cat(weights), spec.bias ? at::cat(biases) : at::Tensor());
   if (!weights.empty()) stored.push_back({(weights.size() == 1 ? weights.front() : at::cat(weights)).contiguous()});
-  return kernels::FrozenLinear({std::move(stored), dtype}, spec.bias ? at::cat(biases) : at::Tensor());
+  return kernels::FrozenLinear({std::move(stored), dtype, kernels_}, spec.bias ? at::cat(biases) : at::Tensor());
 }
 
 }  // namespace dept::nn

@@ -159,7 +159,7 @@ Judged judge(const Context& ctx, const Pipeline& pipeline, const PredictRules& r
   if (rules.by == PredictBy::head) {
     const Batch batch = collate(pipeline.rules, examples, Purpose::judging);
     const at::Tensor logits = pipeline.head_logits(ctx, batch);
-    judged.head_losses = head_loss(logits, batch.values, nullptr, pipeline.label_smoothing, pipeline.class_weights);
+    judged.head_losses = head_loss(logits, batch.values, nullptr, pipeline.label_smoothing, pipeline.class_weights, ctx.kernels);
     judged.head_weights = example_weights(batch.values, pipeline.class_weights);
     judged.predictions = head_batch(rules, logits);
   } else if (rules.by == PredictBy::score) {

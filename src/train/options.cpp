@@ -249,6 +249,8 @@ void describe(ModelOptions& o, OptionSet& set) {
   set.add("bf16", &o.bf16, "the same as --dtype bf16");
   set.add("device", &o.device, "where to compute; for now that is the CPU, which auto takes too")
       .rule("cpu|cuda|cuda:N|auto", expected_device);
+  set.add("kernels", &o.kernels, "our own kernels, or plain operators of LibTorch as the reference that they are held to")
+      .choices({"own", "plain"});
   set.add("threads", &o.threads, "threads; 0 is OMP_NUM_THREADS, else one a physical core within affinity and cgroup quotas")
       .min(0)
       .max(4096);
@@ -482,6 +484,9 @@ Context make_context(const ModelOptions& o, int64_t seed) {
   ctx.compute = parse_dtype(int8 || (o.bf16 && o.dtype == "fp32") ? "bf16" : o.dtype);
   if (int8 && !cpu_has_int8())
     fail(Code::usage, "backbone_dtype", "same, fp32, fp16, bf16 or gguf on a CPU without AVX512-BF16 and AVX512-VNNI", "int8");
+  ctx.kernels = o.kernels == "plain" ? Kernels::plain : Kernels::own;
+  if (int8 && ctx.kernels == Kernels::plain)
+    fail(Code::usage, "kernels", "own with weights of 8 bits, for which LibTorch has no operators", "plain");
   ctx.threads = o.threads > 0 ? static_cast<int>(o.threads) : default_threads();
   ctx.seeds = {static_cast<uint64_t>(seed)};
   return ctx;

@@ -114,7 +114,7 @@ Pipeline::Judged Pipeline::judge_tokens(const Context& ctx, const Batch& batch, 
   at_labels.masked_fill_(batch.label_token.lt(0), in_front - 1);  // of a shared prompt
   at::Tensor d_logits;
   const at::Tensor nll = kernels::cross_entropy(backbone->logits(ctx, hidden.index_select(0, at_labels)), batch.labels,
-                                                with_gradient ? &d_logits : nullptr, label_smoothing);
+                                                with_gradient ? &d_logits : nullptr, label_smoothing, ctx.kernels);
   std::vector<int64_t> config;
   for (int64_t sequence : batch.label_sequence) config.push_back(predicting.config[sequence]);
   Judged judged{sum_by_config(nll, at::ones_like(nll), config, configs), {}};
@@ -144,7 +144,7 @@ Pipeline::Judged Pipeline::judge_texts(const Context& ctx, const Batch& batch, c
   HeadSaved saved;
   at::Tensor d_logits;
   const at::Tensor losses = head_loss(head_forward(ctx, weights, batch.source, p, state, gradients ? &saved : nullptr),
-                                      batch.values, gradients ? &d_logits : nullptr, label_smoothing, class_weights);
+                                      batch.values, gradients ? &d_logits : nullptr, label_smoothing, class_weights, ctx.kernels);
   Judged judged{sum_by_config(losses, example_weights(batch.values, class_weights), batch.source.config, weights.P.size(0)), {}};
   if (gradients) {
     HeadGradients d = head_backward(ctx, weights, batch.source, p, saved, d_logits);
@@ -202,12 +202,16 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
   for (const Ids& label : labels) {
     at::Tensor nll = at::zeros({count}, at::kDouble);
     if (first_logits.defined())
-      nll += kernels::cross_entropy(first_logits, at::full({count}, label[0], at::kLong)).to(at::kDouble);
+      nll +=
+          kernels::cross_entropy(first_logits, at::full({count}, label[0], at::kLong), nullptr, 0, ctx.kernels).to(at::kDouble);
     if (const LabelRun run = label_run(rules, label); !run.inputs.empty()) {
       const at::Tensor hidden =
           backbone->extend(ctx, *cache, repeated(*backbone, run.inputs, position, batch.source.example), slots);
       const at::Tensor outputs = at::tensor(run.outputs, at::kLong).repeat({count});
-      nll += kernels::cross_entropy(backbone->logits(ctx, hidden), outputs).to(at::kDouble).view({count, -1}).sum(1);
+      nll += kernels::cross_entropy(backbone->logits(ctx, hidden), outputs, nullptr, 0, ctx.kernels)
+                 .to(at::kDouble)
+                 .view({count, -1})
+                 .sum(1);
       for (int64_t b = 0; b < count; ++b) backbone->rewind(*cache, slots[b], held[b]);
     }
     for (int64_t b = 0; b < count; ++b) {

@@ -93,7 +93,7 @@ HeadGradients head_backward(const Context& ctx, const HeadWeights& weights, cons
 /// distance to it. `class_weights` [C] (fp64; undefined: all 1) as torch.nn.CrossEntropyLoss(weight, reduction="none") has them.
 /// With `d_logits` also the gradient of the sum, [B, C]. Throws bad_input for a label outside the head.
 at::Tensor head_loss(const at::Tensor& logits, const at::Tensor& values, at::Tensor* d_logits = nullptr, double smoothing = 0,
-                     const at::Tensor& class_weights = {});
+                     const at::Tensor& class_weights = {}, Kernels kernels = Kernels::own);
 
 /// What each example counts in a mean over losses, fp64 [B]: its class's weight, or 1.
 at::Tensor example_weights(const at::Tensor& values, const at::Tensor& class_weights);

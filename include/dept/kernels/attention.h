@@ -27,6 +27,7 @@ struct AttentionOptions {
   bool causal = false;       ///< the last query sees all keys, the one before all but one, ...
   at::Tensor relative_bias;  ///< [H, 2R + 1] of the statistics' dtype: added at (h, key - query + R); undefined: none
   double dropout = 0;
+  Kernels kernels = Kernels::own;
   std::vector<DropoutStream> streams;  ///< by span.sequence, when dropout > 0; element (h * q_length + i) * keys + j
 };
 
@@ -42,7 +43,7 @@ struct AttentionMemory {
   std::vector<int64_t> first_panel;  ///< [Nk] at a sequence's first row: how many packed rows stand before it
 };
 /// x [Nk, K] in fp32, bf16 or fp64, contiguous; `tokens` its sequences. Throws bug for another shape.
-AttentionMemory attention_memory(const at::Tensor& x, const Ragged& tokens);
+AttentionMemory attention_memory(const at::Tensor& x, const Ragged& tokens, Kernels kernels = Kernels::own);
 
 /// H is a multiple of Hkv; one dtype of fp32, bf16, fp64, one device; strided views with contiguous heads allowed.
 struct AttentionInputs {

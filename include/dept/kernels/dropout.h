@@ -25,13 +25,14 @@ struct Dropout {
 
 /// x + dropout(branch): x fp32 or fp64 [N, D], branch [N, D] in any compute type -> new [N, D] of x's dtype.
 /// Element (t, c) of an example is number t * D + c of its stream.
-at::Tensor add_dropout(const at::Tensor& x, const at::Tensor& branch, const Dropout& dropout);
+at::Tensor add_dropout(const at::Tensor& x, const at::Tensor& branch, const Dropout& dropout, Kernels kernels = Kernels::own);
 
 /// d [N, D] -> the gradient of the branch in `dtype`: d * mask * scale.
-at::Tensor add_dropout_backward(const at::Tensor& d, const Dropout& dropout, at::ScalarType dtype);
+at::Tensor add_dropout_backward(const at::Tensor& d, const Dropout& dropout, at::ScalarType dtype,
+                                Kernels kernels = Kernels::own);
 
 /// dropout(x) as a new tensor of x's dtype. Its own gradient function.
-at::Tensor apply_dropout(const at::Tensor& x, const Dropout& dropout);
+at::Tensor apply_dropout(const at::Tensor& x, const Dropout& dropout, Kernels kernels = Kernels::own);
 
 /// Numbers first .. first + count - 1 of a stream.
 void dropout_numbers(const DropoutStream& stream, uint64_t first, int64_t count, uint16_t* out);

@@ -63,6 +63,8 @@ class FrozenLinear {
   /// [out, in] in dtype(); a copy unless it is held so.
   at::Tensor weight() const;
   at::ScalarType dtype() const { return weight_.dtype(); }
+  at::Device device() const { return weight_.device(); }
+  Kernels kernels() const { return weight_.kernels(); }
 
   const LinearDelta* delta = nullptr;
 

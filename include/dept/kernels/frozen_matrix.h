@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "dept/tensor/context.h"
+
 namespace dept {
 struct GgmlType;
 }
@@ -25,9 +27,9 @@ class FrozenMatrix {
  public:
   FrozenMatrix() = default;
   /// values [rows, columns], held as they are and used in their own type.
-  FrozenMatrix(at::Tensor values);
+  FrozenMatrix(at::Tensor values, Kernels kernels = Kernels::own);
   /// Parts of equal width on one device, one below the other, used in `dtype`; blocks are on the CPU.
-  FrozenMatrix(std::vector<StoredRows> parts, at::ScalarType dtype);
+  FrozenMatrix(std::vector<StoredRows> parts, at::ScalarType dtype, Kernels kernels = Kernels::own);
 
   /// One without rows: a type alone.
   static FrozenMatrix nothing(at::ScalarType dtype);
@@ -39,6 +41,7 @@ class FrozenMatrix {
   /// The type it is used in: what layers over it take and give.
   at::ScalarType dtype() const { return dtype_; }
   at::Device device() const;
+  Kernels kernels() const { return kernels_; }
 
   /// x [N, columns] -> x W^T + bias [N, rows] in x's type: fp32, bf16 or fp64. bias [rows] of that type, or undefined.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& bias = {}) const;
@@ -63,6 +66,7 @@ class FrozenMatrix {
   std::vector<StoredRows> parts_;
   int64_t rows_ = 0, columns_ = 0;
   at::ScalarType dtype_ = at::kFloat;
+  Kernels kernels_ = Kernels::own;
 };
 
 }  // namespace dept::kernels

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "dept/tensor/context.h"
+
 namespace dept::kernels {
 
 /// Cosine and sine of each token's angles, [N, K/2] each: made once a batch, used by every layer.
@@ -15,6 +17,6 @@ RopeAngles rope_angles(const at::Tensor& position, const at::Tensor& frequency, 
 
 /// Rotates x [N, heads, K] in place; `inverse` rotates back (its own gradient). x may be a view whose last dimension is
 /// contiguous; fp32, bf16 or fp64. Throws bug for other shapes or dtypes.
-void rope(at::Tensor& x, const RopeAngles& angles, bool inverse);
+void rope(at::Tensor& x, const RopeAngles& angles, bool inverse, Kernels kernels = Kernels::own);
 
 }  // namespace dept::kernels

@@ -40,6 +40,7 @@ struct Head {
 struct RmsNorm {
   at::Tensor weight;  ///< [D] fp32 (fp64)
   double eps = 1e-6;
+  Kernels kernels = Kernels::own;
 
   using Saved = kernels::RmsNormSaved;
   /// x residual [N, D] -> C [N, D]
@@ -51,6 +52,7 @@ struct RmsNorm {
 struct LayerNorm {
   at::Tensor weight, bias;  ///< [D] fp32 (fp64)
   double eps = 1e-5;
+  Kernels kernels = Kernels::own;
 
   struct Saved {
     at::Tensor x, statistics;
@@ -114,10 +116,10 @@ struct CrossAttention {
     at::Tensor q;  ///< [Nt, H K]; absorbed: W_K^T q [Nt, H D]
     at::Tensor lse;
   };
-  /// Whether targets of up to `longest` tokens are cheaper absorbed.
-  bool absorbs(int64_t longest) const { return 4 * longest <= head_dim; }
+  /// Whether targets of up to `longest` tokens are cheaper absorbed. On a GPU they never are: heads of D do not suit it.
+  bool absorbs(int64_t longest) const { return kv.device().is_cpu() && 4 * longest <= head_dim; }
   /// Of an encoder's output C [Ns, D], for all layers.
-  static Memory shared_memory(const at::Tensor& hidden, const Ragged& tokens, bool absorbed);
+  Memory shared_memory(const at::Tensor& hidden, const Ragged& tokens, bool absorbed) const;
   /// The same as this layer reads it.
   Memory own_memory(const Memory& shared) const;
   /// What the heads read, x C [Nt, D] -> C [Nt, H K]; `out` is still to be applied. memory: this layer's own.

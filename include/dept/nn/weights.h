@@ -40,6 +40,9 @@ class WeightLoader {
 
   /// How matrices are held from now on. Throws usage for a storage that the file does not have.
   void hold(Storage storage);
+  /// What modules over these weights compute with from now on.
+  void compute_with(Kernels kernels) { kernels_ = kernels; }
+  Kernels kernels() const { return kernels_; }
 
   at::Tensor operator()(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) const {
     return read_(name, shape, dtype);
@@ -55,6 +58,7 @@ class WeightLoader {
   Read read_;
   ReadStored stored_;
   Storage storage_ = Storage::same;
+  Kernels kernels_ = Kernels::own;
 };
 
 }  // namespace dept::nn

@@ -27,10 +27,14 @@ class Collective {
 /// as whole numbers of 8 bits that are multiplied as such.
 enum class Storage { same, fp32, fp16, bf16, gguf, int8 };
 
+/// What computes: our own kernels where the device has any, or ATen's operators alone, the reference on every device.
+enum class Kernels { own, plain };
+
 struct Context {
   c10::Device device = c10::Device(c10::kCPU);
   c10::ScalarType compute = c10::kFloat;  ///< branches of the backbone: kFloat, kBFloat16, or kDouble (reference)
   Storage storage = Storage::same;        ///< of a backbone that is loaded
+  Kernels kernels = Kernels::own;         ///< of a backbone that is loaded, and of what is computed beside it
   int threads = 1;
   Collective* group = nullptr;
 

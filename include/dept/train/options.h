@@ -24,6 +24,7 @@ struct ModelOptions {
   bool bf16 = false;
   bool quantization = false;
   std::string device = "cpu";
+  std::string kernels = "own";
   int64_t threads = 0;  ///< 0: the physical cores
 
   const std::string& path() const { return model_path.empty() ? model_name_or_path : model_path; }

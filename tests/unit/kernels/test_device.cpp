@@ -32,11 +32,15 @@ std::string refusal(const std::function<void()>& call) {
   return "no exception";
 }
 
-TEST(Device, ChoosesByDeviceAndRefusesOthers) {
-  const auto on_cpu = +[] { return 1; }, on_cuda = +[] { return 2; };
-  EXPECT_EQ(by_device(at::kCPU, on_cpu, on_cuda)(), 1);
-  EXPECT_EQ(by_device(at::kCUDA, on_cpu, on_cuda)(), 2);
-  EXPECT_THROW(by_device(elsewhere, on_cpu, on_cuda), Error);
+TEST(Device, ChoosesOwnKernelsWhereThereAreAny) {
+  const auto on_cpu = +[] { return 1; }, plain = +[] { return 2; }, on_cuda = +[] { return 3; };
+  EXPECT_EQ(choose(at::kCPU, Kernels::own, on_cpu, plain, on_cuda)(), 1);
+  EXPECT_EQ(choose(at::kCUDA, Kernels::own, on_cpu, plain, on_cuda)(), 3);
+  EXPECT_EQ(choose(at::kCUDA, Kernels::own, on_cpu, plain)(), 2);
+  EXPECT_EQ(choose(at::kPrivateUse1, Kernels::own, on_cpu, plain, on_cuda)(), 2);
+  for (const at::DeviceType device : {at::kCPU, at::kCUDA})
+    EXPECT_EQ(choose(device, Kernels::plain, on_cpu, plain, on_cuda)(), 2);
+  EXPECT_THROW(choose(elsewhere, Kernels::own, on_cpu, plain), Error);
 }
 
 #ifndef DEPT_CUDA_KERNELS
@@ -144,7 +148,7 @@ TEST(Device, LabelsAreReadOnTheHost) {
               HasSubstr("labels] expected all tensors on cpu"));
 }
 
-TEST(Device, OneWithoutKernelsIsOneClearError) {
+TEST(Device, OneWithoutMemoryIsOneClearError) {
   const auto refuses = [](const std::function<void()>& call) { EXPECT_THAT(refusal(call), HasSubstr("received meta")); };
   for (const Call& call : calls)
     if (std::string_view(call.name).substr(0, 6) != "Frozen") refuses([&] { call.run(elsewhere, elsewhere); });

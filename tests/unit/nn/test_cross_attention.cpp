@@ -41,7 +41,7 @@ Result run(const CrossAttention& layer, const at::Tensor& x, const at::Tensor& m
            const AttentionPlan& plan, bool absorbed) {
   CrossAttention::Saved saved;
   Result result;
-  const auto own = layer.own_memory(CrossAttention::shared_memory(memory, keys, absorbed));
+  const auto own = layer.own_memory(layer.shared_memory(memory, keys, absorbed));
   result.y = layer.out.forward(layer.attend(x, own, plan, &saved));
   EXPECT_EQ(saved.memory.kv.defined(), !absorbed);
   result.d_memory = at::zeros(memory.sizes(), memory.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);

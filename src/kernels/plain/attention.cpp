@@ -1,0 +1,121 @@
+// Ragged attention by padded products: the reference on every device.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+
+#include "kernels/check.h"
+#include "kernels/operators.h"
+#include "kernels/plain/padded.h"
+
+namespace dept::kernels::plain {
+namespace {
+
+// Rows `index` of x [N, ...], of which row N is zeros.
+at::Tensor rows_or_zero(const at::Tensor& x, const at::Tensor& index) {
+  std::vector<int64_t> one = x.sizes().vec();
+  one[0] = 1;
+  return at::cat({x, at::zeros(one, x.options())}).index_select(0, index);
+}
+
+// The padded forms of one call, in the arithmetic type: L queries, M keys.
+class Products {
+ public:
+  Products(const AttentionInputs& in, const std::vector<AttentionSpan>& spans, const AttentionOptions& options)
+      : in_(in), options_(options), padded_(in, spans, options) {}
+
+  // [Nq, H, *] -> [S, H, L, *]
+  at::Tensor pad_queries(const at::Tensor& x) const { return pad(x, padded_.q_rows, padded_.queries); }
+  // [Nk, Hkv, K] -> [S, H, M, K]
+  at::Tensor pad_keys(const at::Tensor& x) const {
+    const at::Tensor heads = pad(x, padded_.k_rows, padded_.keys);
+    return group() == 1 ? heads : heads.repeat_interleave(group(), 1);
+  }
+  // [S, H, L, *] -> [Nq, H, *]
+  at::Tensor unpad_queries(const at::Tensor& x) const { return rows_or_zero(x.transpose(1, 2).flatten(0, 1), padded_.q_places); }
+  // [S, H, M, K] -> [Nk, Hkv, K]: sums over the query heads of a group and over the spans that a row stands in.
+  at::Tensor unpad_keys(const at::Tensor& x) const {
+    const at::Tensor grouped = x.unflatten(1, {in_.k.size(1), group()}).sum(2).transpose(1, 2).flatten(0, 1);
+    at::Tensor sums = rows_or_zero(grouped, padded_.k_places);
+    if (padded_.shared_rows.size(0) == 0) return sums;
+    const at::Tensor shares = rows_or_zero(grouped, padded_.shared_places);
+    return sums.index_copy_(0, padded_.shared_rows, shares.unflatten(0, {-1, padded_.most_shares()}).sum(1));
+  }
+
+  // scale q k^T + bias, -inf where a key is not seen: [S, H, L, M]
+  at::Tensor scores(const at::Tensor& q, const at::Tensor& k) const {
+    const at::Tensor key = range(padded_.keys), visible = padded_.visible.view({padded_.spans, 1, padded_.queries, 1});
+    at::Tensor s = at::matmul(q, k.transpose(2, 3)) * options_.scale;
+    if (options_.relative_bias.defined()) s = s + bias();
+    return s.masked_fill(key.ge(visible), -INFINITY);
+  }
+
+  // What dropout does to the probabilities [S, H, L, M].
+  Mask mask() const {
+    if (options_.dropout <= 0) return {{}, 1};
+    const at::Tensor head = range(in_.q.size(1)).view({1, -1, 1}), query = range(padded_.queries);
+    const at::Tensor first = (head * padded_.q_length.view({-1, 1, 1}) + query) * padded_.k_length.view({-1, 1, 1});
+    const Streams streams = padded_.streams.each([](const at::Tensor& x) { return x.view({-1, 1, 1, 1}); });
+    return {numbers(first, padded_.keys, streams).ge(int64_t{dropout_threshold(options_.dropout)}),
+            dropout_scale(options_.dropout)};
+  }
+
+ private:
+  int64_t group() const { return in_.q.size(1) / in_.k.size(1); }
+  at::Tensor range(int64_t count) const { return at::arange(count, padded_.q_rows.options()); }
+
+  at::Tensor pad(const at::Tensor& x, const at::Tensor& rows, int64_t length) const {
+    const at::Tensor wide = x.to(arithmetic_type(x.scalar_type()));
+    return rows_or_zero(wide, rows).unflatten(0, {padded_.spans, length}).transpose(1, 2);
+  }
+  // [S, H, L, M]
+  at::Tensor bias() const {
+    const int64_t width = options_.relative_bias.size(1);
+    const at::Tensor distance = range(padded_.keys) - padded_.position.unsqueeze(1) + width / 2;
+    const at::Tensor chosen = options_.relative_bias.index_select(1, distance.clamp(0, width - 1).flatten());
+    return chosen.view({-1, padded_.spans, padded_.queries, padded_.keys}).transpose(0, 1);
+  }
+
+  const AttentionInputs& in_;
+  const AttentionOptions& options_;
+  Padded padded_;
+};
+
+}  // namespace
+
+at::Tensor attention(const AttentionInputs& in, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
+                     at::Tensor* lse) {
+  const Products products(in, spans, options);
+  const at::Tensor s = products.scores(products.pad_queries(in.q), products.pad_keys(in.k));
+  const at::Tensor p = products.mask()(at::softmax(s, 3));
+  if (lse != nullptr) *lse = products.unpad_queries(at::logsumexp(s, {3}, true)).squeeze(2).t().contiguous();
+  return products.unpad_queries(at::matmul(p, products.pad_keys(in.v))).flatten(1).to(in.q.scalar_type());
+}
+
+// The probabilities are made anew: padding, too, has some, and no log-sum-exp.
+void attention_backward(const at::Tensor& d_out, const at::Tensor&, const AttentionInputs& in,
+                        const std::vector<AttentionSpan>& spans, const AttentionOptions& options, const AttentionGradients& to) {
+  const Products products(in, spans, options);
+  const at::Tensor q = products.pad_queries(in.q), k = products.pad_keys(in.k),
+                   d = products.pad_queries(d_out.view(in.q.sizes()));
+  const at::Tensor p = at::softmax(products.scores(q, k), 3);
+  const Mask mask = products.mask();
+  const at::Tensor dp = mask(at::matmul(d, products.pad_keys(in.v).transpose(2, 3)));
+  const at::Tensor ds = p * (dp - (dp * p).sum(3, true)) * options.scale;
+  const at::Tensor dk = products.unpad_keys(at::matmul(ds.transpose(2, 3), q));
+  const at::Tensor dv = products.unpad_keys(at::matmul(mask(p).transpose(2, 3), d));
+  to.q.copy_(products.unpad_queries(at::matmul(ds, k)));
+  if (in.memory != nullptr) {
+    to.memory.add_(dk.squeeze(1)).add_(dv.squeeze(1));
+  } else {
+    to.k.copy_(dk);
+    to.v.copy_(dv);
+  }
+}
+
+}  // namespace dept::kernels::plain
