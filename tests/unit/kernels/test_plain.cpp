@@ -1,8 +1,10 @@
-// The plain operators are the reference: our own kernels equal them on the CPU, each operator in fp64, fp32 and bf16.
+// The plain operators are the reference: our own kernels equal them, each operator in fp64, fp32 and bf16, on the CPU and on a
+// simulated device.
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
+#include "dept/kernels/activation.h"
 #include "dept/kernels/argmax.h"
 #include "dept/kernels/attention.h"
 #include "dept/kernels/cross_entropy.h"
@@ -11,6 +13,7 @@
 #include "dept/kernels/rms_norm.h"
 #include "dept/kernels/rope.h"
 #include "kernels/plain/philox.h"
+#include "support/sim_device.h"
 #include "unit/kernels/support.h"
 
 namespace dept::kernels {
@@ -30,15 +33,30 @@ class Plain : public testing::TestWithParam<at::ScalarType> {
   // Of results in the branch's type: bf16 rounds at other places, by one unit in the last place of the largest number.
   double tolerance() const { return branch() == at::kDouble ? 1e-12 : branch() == at::kFloat ? 1e-5 : 1.0 / 128; }
 
-  // result(Kernels) gives tensors; each is alike by either kernels.
+  // Where an operator computes.
+  struct Place {
+    Kernels kernels;
+    at::Device device;
+    at::Tensor operator()(const at::Tensor& x) const { return x.to(device); }
+  };
+
+  // result(Place) gives tensors: the plain ones are alike to our own on the CPU, and on another device, where nothing may wait.
   template <class Result>
   void expect_alike(Result&& result) const {
-    const std::vector<at::Tensor> own = result(Kernels::own), plain = result(Kernels::plain);
+    const std::vector<at::Tensor> own = result(Place{Kernels::own, at::kCPU});
+    compare(own, result(Place{Kernels::plain, at::kCPU}), "on the CPU");
+    sim::counts() = {};
+    const std::vector<at::Tensor> there = result(Place{Kernels::own, sim::device()});
+    EXPECT_EQ(sim::counts().to_host, 0);
+    EXPECT_GT(sim::counts().operators, 0);
+    compare(own, there, "on a device");
+  }
+  void compare(const std::vector<at::Tensor>& own, const std::vector<at::Tensor>& plain, const char* where) const {
     ASSERT_EQ(own.size(), plain.size());
     for (size_t i = 0; i < own.size(); ++i) {
-      EXPECT_EQ(own[i].scalar_type(), plain[i].scalar_type()) << i;
-      ASSERT_EQ(own[i].sizes(), plain[i].sizes()) << i;
-      EXPECT_LT(difference(own[i], plain[i]), tolerance()) << i;
+      EXPECT_EQ(own[i].scalar_type(), plain[i].scalar_type()) << i << " " << where;
+      ASSERT_EQ(own[i].sizes(), plain[i].sizes()) << i << " " << where;
+      EXPECT_LT(difference(own[i], plain[i].cpu()), tolerance()) << i << " " << where;
     }
   }
 
@@ -72,27 +90,28 @@ TEST(PlainPhilox, DrawsTheSameBits) {
 
 TEST_P(Plain, Norms) {
   const at::Tensor x = residuals({15, 37}), w = residuals({37}), b = residuals({37}), dy = branches({15, 37});
-  expect_alike([&](Kernels kernels) -> std::vector<at::Tensor> {
+  expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
     RmsNormSaved saved;
-    const at::Tensor y = rms_norm(x, w, 1e-5, branch(), &saved, kernels);
-    at::Tensor dx = b.expand({15, 37}).contiguous();
-    rms_norm_backward(dy, saved, w, dx, kernels);
+    const at::Tensor y = rms_norm(on(x), on(w), 1e-5, branch(), &saved, on.kernels);
+    at::Tensor dx = on(b).expand({15, 37}).contiguous();
+    rms_norm_backward(on(dy), saved, on(w), dx, on.kernels);
     return {y, saved.normalised, saved.rstd, dx};
   });
-  expect_alike([&](Kernels kernels) -> std::vector<at::Tensor> {
-    at::Tensor statistics, dx = b.expand({15, 37}).contiguous();
-    const at::Tensor y = layer_norm(x * 2 + 3, w, b, 1e-5, branch(), &statistics, kernels);
-    layer_norm_backward(dy, x * 2 + 3, w, statistics, dx, kernels);
-    return {y, layer_norm(x, w, b, 1e-5, residual(), nullptr, kernels), statistics, dx};
+  expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
+    const at::Tensor in = on(x * 2 + 3);
+    at::Tensor statistics, dx = on(b).expand({15, 37}).contiguous();
+    const at::Tensor y = layer_norm(in, on(w), on(b), 1e-5, branch(), &statistics, on.kernels);
+    layer_norm_backward(on(dy), in, on(w), statistics, dx, on.kernels);
+    return {y, layer_norm(in, on(w), on(b), 1e-5, residual(), nullptr, on.kernels), statistics, dx};
   });
 }
 
 TEST_P(Plain, DropoutOfTheSameElements) {
   const at::Tensor x = residuals({15, 37}), y = branches({15, 37});
   for (const Dropout& drops : {Dropout(), dropout()}) {
-    expect_alike([&](Kernels kernels) -> std::vector<at::Tensor> {
-      return {add_dropout(x, y, drops, kernels), add_dropout_backward(x, drops, branch(), kernels),
-              apply_dropout(y, drops, kernels)};
+    expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
+      return {add_dropout(on(x), on(y), drops, on.kernels), add_dropout_backward(on(x), drops, branch(), on.kernels),
+              apply_dropout(on(y), drops, on.kernels)};
     });
     EXPECT_TRUE(at::equal(apply_dropout(y, drops, Kernels::own), apply_dropout(y, drops, Kernels::plain)));
     EXPECT_TRUE(at::equal(add_dropout_backward(x, drops, branch(), Kernels::own),
@@ -104,9 +123,10 @@ TEST_P(Plain, Activations) {
   const at::Tensor x = branches({15, 37}) * 3, d = branches({15, 37}), gate_up = branches({15, 74}) * 2;
   for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_new, Activation::silu})
     for (const Dropout& drops : {Dropout(), dropout()})
-      expect_alike([&](Kernels kernels) -> std::vector<at::Tensor> {
-        return {activation(f, x, drops, kernels), activation_backward(f, d, x, drops, kernels),
-                gated_activation(f, gate_up, drops, kernels), gated_activation_backward(f, d, gate_up, drops, kernels)};
+      expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
+        return {activation(f, on(x), drops, on.kernels), activation_backward(f, on(d), on(x), drops, on.kernels),
+                gated_activation(f, on(gate_up), drops, on.kernels),
+                gated_activation_backward(f, on(d), on(gate_up), drops, on.kernels)};
       });
 }
 
@@ -114,14 +134,14 @@ TEST_P(Plain, ReluKeepsTheSameUnits) {
   const at::Tensor x = branches({15, 37}), d = branches({15, 37});
   for (const Dropout& drops : {Dropout(), dropout()}) {
     std::vector<at::Tensor> bits;
-    expect_alike([&](Kernels kernels) -> std::vector<at::Tensor> {
-      at::Tensor y = x.clone(), dx = d.clone(), kept;
-      relu_dropout(y, drops, &kept, kernels);
-      relu_dropout_backward(dx, drops, kept, kernels);
+    expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
+      at::Tensor y = on(x).clone(), dx = on(d).clone(), kept;
+      relu_dropout(y, drops, &kept, on.kernels);
+      relu_dropout_backward(dx, drops, kept, on.kernels);
       bits.push_back(kept);
       return {y, dx};
     });
-    EXPECT_TRUE(at::equal(bits[0], bits[1]));
+    for (const at::Tensor& other : {bits[1], bits[2].cpu()}) EXPECT_TRUE(at::equal(bits[0], other));
   }
 }
 
@@ -129,9 +149,9 @@ TEST_P(Plain, Rope) {
   const at::Tensor fused = branches({15, 5, 16}), position = at::randint(0, 900, {15}, at::kLong);
   const RopeAngles angles = rope_angles(position, at::rand({8}, at::kDouble), residual());
   for (const bool inverse : {false, true})
-    expect_alike([&](Kernels kernels) -> std::vector<at::Tensor> {
-      at::Tensor all = fused.clone(), part = all.slice(1, 0, 3);
-      rope(part, angles, inverse, kernels);
+    expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
+      at::Tensor all = on(fused).clone(), part = all.slice(1, 0, 3);
+      rope(part, {on(angles.cosine), on(angles.sine)}, inverse, on.kernels);
       return {all};
     });
 }
@@ -139,13 +159,14 @@ TEST_P(Plain, Rope) {
 TEST_P(Plain, LogitsAndTheirLoss) {
   const at::Tensor logits = residuals({15, 101}) * 4, labels = at::randint(0, 101, {15}, at::kLong);
   for (const double smoothing : {0.0, 0.1})
-    expect_alike([&](Kernels kernels) -> std::vector<at::Tensor> {
+    expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
       at::Tensor d;
-      const at::Tensor nll = cross_entropy(logits, labels, &d, smoothing, kernels);
+      const at::Tensor nll = cross_entropy(on(logits), labels, &d, smoothing, on.kernels);
       return {nll, d};
     });
   const at::Tensor ties = (logits * 0.2).round();
-  EXPECT_TRUE(at::equal(argmax(ties, Kernels::own), argmax(ties, Kernels::plain)));
+  EXPECT_TRUE(at::equal(kernels::argmax(ties, Kernels::own), kernels::argmax(ties, Kernels::plain)));
+  EXPECT_TRUE(at::equal(kernels::argmax(ties, Kernels::own), kernels::argmax(ties.to(sim::device()))));
 }
 
 // Of a head's width that tiles take and of one that they do not.
@@ -170,16 +191,16 @@ TEST_P(Plain, Attention) {
       options.scale = 0.3;
       options.causal = c.causal;
       options.dropout = c.dropout;
-      if (c.bias) options.relative_bias = bias;
       for (int64_t b = 0; b < c.tokens.batch(); ++b)
         options.streams.emplace_back(42, 5, c.tokens.example[b], 2, Site::self_attention_probabilities);
-      expect_alike([&](Kernels kernels) -> std::vector<at::Tensor> {
-        options.kernels = kernels;
+      expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
+        options.kernels = on.kernels;
+        if (c.bias) options.relative_bias = on(bias);
         at::Tensor lse;
-        const at::Tensor d_fused = at::zeros_like(fused);
-        const AttentionInputs in = views(fused), to = views(d_fused);
+        const at::Tensor x = on(fused), d_fused = at::zeros_like(x);
+        const AttentionInputs in = views(x), to = views(d_fused);
         const at::Tensor out = attention(in, self_attention_spans(c.tokens), options, &lse);
-        attention_backward(d, lse, in, self_attention_spans(c.tokens), options, {to.q, to.k, to.v, {}});
+        attention_backward(on(d), lse, in, self_attention_spans(c.tokens), options, {to.q, to.k, to.v, {}});
         return {out, lse, d_fused};
       });
     }
@@ -194,13 +215,13 @@ TEST_P(Plain, AttentionToAMemory) {
   for (int64_t b = 0; b < queries.batch(); ++b)
     options.streams.emplace_back(42, 5, queries.example[b], 2, Site::cross_attention_probabilities);
   const std::vector<AttentionSpan> spans = cross_attention_spans(queries, keys);
-  expect_alike([&](Kernels kernels) -> std::vector<at::Tensor> {
-    options.kernels = kernels;
-    const AttentionMemory memory = attention_memory(x, keys, kernels);
-    EXPECT_TRUE(kernels == Kernels::own || !memory.keys.defined());
-    at::Tensor lse, dq = at::zeros_like(q), dx = before.clone();
-    const at::Tensor out = attention({q, memory}, spans, options, &lse);
-    attention_backward(d, lse, {q, memory}, spans, options, {dq, {}, {}, dx});
+  expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
+    options.kernels = on.kernels;
+    const AttentionMemory memory = attention_memory(on(x), keys, on.kernels);
+    EXPECT_TRUE(!memory.keys.defined() || (on.kernels == Kernels::own && on.device.is_cpu()));
+    at::Tensor lse, dq = at::zeros_like(on(q)), dx = on(before).clone();
+    const at::Tensor out = attention({on(q), memory}, spans, options, &lse);
+    attention_backward(on(d), lse, {on(q), memory}, spans, options, {dq, {}, {}, dx});
     return {out, lse, dq, dx};
   });
 }
@@ -208,19 +229,19 @@ TEST_P(Plain, AttentionToAMemory) {
 TEST_P(Plain, FrozenLinears) {
   const at::Tensor w = branches({64, 32}), bias = branches({64}), x = branches({15, 32}), d = branches({15, 64});
   const at::Tensor h = residuals({15, 64}), two = branches({15, 64}), back = branches({64, 64});
-  expect_alike([&](Kernels kernels) -> std::vector<at::Tensor> {
-    const FrozenLinear linear(FrozenMatrix(w, kernels), bias), second(FrozenMatrix(back, kernels));
-    EXPECT_EQ(linear.kernels(), kernels);
+  expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
+    const FrozenLinear linear(FrozenMatrix(on(w), on.kernels), on(bias)), second(FrozenMatrix(on(back), on.kernels));
+    EXPECT_EQ(linear.kernels(), on.kernels);
     at::Tensor kept;
-    const at::Tensor units = linear.forward_relu(x, dropout(), &kept);
-    return {linear.forward(x),
-            linear.backward_input(d),
-            linear.add_forward(h, x, dropout()),
+    const at::Tensor units = linear.forward_relu(on(x), dropout(), &kept);
+    return {linear.forward(on(x)),
+            linear.backward_input(on(d)),
+            linear.add_forward(on(h), on(x), dropout()),
             units,
-            second.backward_relu(d, dropout(), kept),
-            linear.forward_heads(two, {0, 2, 32}),
-            linear.backward_heads(d, {0, 2, 32}),
-            FrozenMatrix(w, kernels).forward_wide(x)};
+            second.backward_relu(on(d), dropout(), kept),
+            linear.forward_heads(on(two), {0, 2, 32}),
+            linear.backward_heads(on(d), {0, 2, 32}),
+            FrozenMatrix(on(w), on.kernels).forward_wide(on(x))};
   });
 }
 

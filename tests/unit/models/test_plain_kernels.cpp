@@ -82,10 +82,12 @@ std::vector<Case> cases() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, PlainModel, testing::ValuesIn(cases()), [](const auto& test) {
+std::string name_of(const testing::TestParamInfo<Case>& test) {
   const auto& [family, dtype, training] = test.param;
   return std::string(family.name) + "_" + std::string(dtype_name(dtype)) + (training ? "_training" : "");
-});
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, PlainModel, testing::ValuesIn(cases()), name_of);
 
 TEST_P(PlainModel, StepsAlike) {
   const at::ScalarType dtype = std::get<1>(GetParam());
