@@ -56,7 +56,8 @@ class BertEncoder : public Backbone {
     kept->tokens = source.tokens;
     kept->plan = plan(source.tokens);
     kept->blocks.resize(saved ? parts_.blocks.size() : 0);
-    Tensor h = source.embeds + parts_.positions.index_select(0, source.tokens.position + parts_.first_position);
+    const Tensor position = (source.tokens.position + parts_.first_position).to(ctx.device);
+    Tensor h = source.embeds + parts_.positions.index_select(0, position);
     h = parts_.embedding_norm.forward(h, residual_, saved ? &kept->embedding_norm : nullptr);
     h = kernels::apply_dropout(h, dropout(*kept, parts_.embedding_dropout, 0, Site::embedding), ctx.kernels);
     if (parts_.mapping) h = parts_.mapping->forward(h.to(dtype_)).to(residual_);

@@ -152,10 +152,11 @@ class Decoder : public Backbone {
     return weights_.head.backward(d_logits);
   }
 
-  std::unique_ptr<KvCache> start(const Context&, const Stream&, int64_t slots, int64_t expected) const override {
+  std::unique_ptr<KvCache> start(const Context& ctx, const Stream&, int64_t slots, int64_t expected) const override {
     const nn::SelfAttention& attention = weights_.blocks.front().attention;
     auto cache = std::make_unique<Cache>();
-    cache->slots = nn::SlotCache(slots, info().layers, attention.kv_heads, attention.head_dim, dtype_, expected);
+    cache->slots = nn::SlotCache(slots, info().layers, attention.kv_heads, attention.head_dim,
+                                 at::TensorOptions(dtype_).device(ctx.device), expected);
     return cache;
   }
 
@@ -227,7 +228,7 @@ class Decoder : public Backbone {
     if (last >= room)
       fail(Code::bad_input, str(info().model_type, ": n_positions"), str("at most ", room, " tokens, prompt and answer included"),
            str(last + 1));
-    return weights_.positions.index_select(0, position);
+    return weights_.positions.index_select(0, position.to(weights_.positions.device()));
   }
 
   /// dropout(embeds + learned positions)

@@ -68,7 +68,6 @@ void Decoding::encode(const Stream& source, int64_t max_new_tokens) {
 // A shared prompt stands in front of its texts: where texts are shared themselves, its keys are copied in front of theirs.
 void Decoding::prefill(const Stream& source, int64_t max_new_tokens) {
   const Ragged& tokens = source.tokens;
-  const at::Tensor position = tokens.position.cpu();
   IdList prompts, texts, end(tokens.batch());
   for (int64_t b = 0; b < tokens.batch(); ++b) (tokens.example[b] < 0 ? prompts : texts).push_back(b);
   cache_ =
@@ -101,7 +100,7 @@ void Decoding::prefill(const Stream& source, int64_t max_new_tokens) {
     if (holder < 0 || tokens.length(holder) == 0) fail(Code::bad_input, str("sequence ", b), "at least one token", "none");
     last_tokens.push_back(end[holder]);
     sources_.push_back(
-        {b, tokens.example[b], tokens.config[b], position.const_data_ptr<int64_t>()[tokens.offsets[holder + 1] - 1] + 1});
+        {b, tokens.example[b], tokens.config[b], tokens.position.const_data_ptr<int64_t>()[tokens.offsets[holder + 1] - 1] + 1});
   }
   last_hidden_ = at::cat(hidden).index_select(0, to_tensor(last_tokens, ctx_.device));
 }
@@ -112,7 +111,7 @@ at::Tensor Decoding::first_logits() {
 
 // Every source's decoder prompt and start token; hidden states [sources, D] of the latter.
 at::Tensor Decoding::start_decoder() {
-  const at::Tensor start = model_.embed(to_tensor({*model_.info().answer_start_id}, ctx_.device)).to(ctx_.residual());
+  const at::Tensor start = model_.embed(at::tensor({*model_.info().answer_start_id}, at::kLong)).to(ctx_.residual());
   const int64_t length = 1 + (decoder_prompt_.defined() ? decoder_prompt_.size(1) : 0);
   Stream fresh;
   std::vector<at::Tensor> embeds;
@@ -125,7 +124,7 @@ at::Tensor Decoding::start_decoder() {
     slots.push_back(source.slot);
     last.push_back(fresh.tokens.tokens() - 1);
   }
-  fresh.tokens.position = to_tensor(positions, ctx_.device);
+  fresh.tokens.position = at::tensor(positions, at::kLong);
   fresh.embeds = at::cat(embeds);
   return model_.extend(ctx_, *cache_, fresh, slots).index_select(0, to_tensor(last, ctx_.device));
 }
@@ -147,8 +146,8 @@ at::Tensor Decoding::extend(const std::vector<size_t>& which, const IdList& ids)
     slots.push_back(rows_[r].slot);
     rows_[r].started = true;
   }
-  fresh.tokens.position = to_tensor(positions, ctx_.device);
-  fresh.embeds = model_.embed(to_tensor(ids, ctx_.device)).to(ctx_.residual());
+  fresh.tokens.position = at::tensor(positions, at::kLong);
+  fresh.embeds = model_.embed(at::tensor(ids, at::kLong)).to(ctx_.residual());
   return model_.logits(ctx_, model_.extend(ctx_, *cache_, fresh, slots));
 }
 

@@ -101,10 +101,10 @@ std::unique_ptr<Backbone> make_llama(const ModelFiles& files, const Context& ctx
   weights.info = llama_info(files.config, files.where);
   weights.embedding.table = files.loader.matrix(base + "embed_tokens.weight", {c.vocab, c.hidden}, ctx.compute);
   weights.head.table = load_decoder_head(files, weights.embedding.table, ctx.compute, weights.info);
-  weights.rope = c.rope;
+  weights.rope = {c.rope.frequency.to(ctx.device), c.rope.factor};
   weights.attention_dropout = c.attention_dropout;
   if (files.weights != nullptr && files.weights->find("rope_freqs.weight") != nullptr)  // GGUF: Llama 3's scaling as divisors
-    weights.rope.frequency = c.rope.frequency / files.loader("rope_freqs.weight", {c.head_dim / 2}, at::kDouble);
+    weights.rope.frequency /= files.loader("rope_freqs.weight", {c.head_dim / 2}, at::kDouble);
   weights.final_norm = {files.loader(base + "norm.weight", {c.hidden}, ctx.residual()), c.eps, ctx.kernels};
   for (int64_t i = 0; i < c.layers; ++i) weights.blocks.push_back(load_block(c, files, ctx, str(base, "layers.", i, ".")));
   return std::make_unique<Decoder<nn::RmsNorm>>(std::move(weights), files, ctx);

@@ -78,8 +78,7 @@ kernels::StoredRows random_blocks(at::IntArrayRef shape, const at::Generator& ge
 
 std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx) {
   ModelFiles files = open_model(path, true);
-  files.loader.hold(ctx.storage);
-  files.loader.compute_with(ctx.kernels);
+  files.loader.use(ctx);
   const Family& family = family_of(files.config, files.where);
   auto model = family.make(files, ctx);
   refuse_unread(files, family.unread);
@@ -95,8 +94,7 @@ std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx
   };
   const auto blocks = [generator](const std::string&, at::IntArrayRef shape) { return random_blocks(shape, generator); };
   files.loader = nn::WeightLoader(numbers, blocks);
-  files.loader.hold(ctx.storage);
-  files.loader.compute_with(ctx.kernels);
+  files.loader.use(ctx);
   return family_of(files.config, files.where).make(files, ctx);
 }
 

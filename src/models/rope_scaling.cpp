@@ -77,7 +77,7 @@ void refuse_other_keys(const Json& scaling, const std::string& where) {
 
 kernels::RopeAngles RopeScaling::angles(const at::Tensor& position, at::ScalarType dtype) const {
   if (!frequency.defined()) return {};
-  kernels::RopeAngles made = kernels::rope_angles(position, frequency, dtype);
+  kernels::RopeAngles made = kernels::rope_angles(position.to(frequency.device()), frequency, dtype);
   if (factor != 1) made = {made.cosine * factor, made.sine * factor};
   return made;
 }

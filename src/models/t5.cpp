@@ -55,7 +55,7 @@ at::Tensor bias_by_distance(const Stack& stack, const T5Config& c, int64_t reach
   std::vector<int64_t> buckets;
   for (int64_t relative = -reach; relative <= reach; ++relative)
     buckets.push_back(t5_bucket(relative, !stack.decoder, c.buckets, c.max_distance));
-  return stack.bias.index_select(1, at::tensor(buckets, at::kLong));
+  return stack.bias.index_select(1, at::tensor(buckets, at::kLong).to(stack.bias.device()));
 }
 
 class T5 : public Backbone {
@@ -110,7 +110,7 @@ class T5 : public Backbone {
     StackSaved unused;
     const at::Tensor memory = run(encoder_, still, source, {}, nullptr, unused, false);
     auto cache = std::make_unique<T5Cache>();
-    cache->slots = nn::SlotCache(slots, config_.decoder_layers, config_.heads, config_.head_dim, dtype_, expected);
+    cache->slots = nn::SlotCache(slots, config_.decoder_layers, config_.heads, config_.head_dim, memory.options(), expected);
     const auto shared = shared_memory(memory, source.tokens, expected);
     for (const T5Block& block : decoder_.blocks) cache->memory.push_back(block.cross->own_memory(shared));
     cache->memory_begin.resize(slots);

@@ -11,21 +11,21 @@
 namespace dept::nn {
 namespace {
 
-at::Tensor index(const std::vector<int64_t>& rows) {
-  return at::tensor(rows, at::kLong);
-}
-
 void append_range(std::vector<int64_t>& rows, int64_t begin, int64_t count) {
   for (int64_t i = 0; i < count; ++i) rows.push_back(begin + i);
 }
 
 }  // namespace
 
-SlotCache::SlotCache(int64_t slots, int64_t layer_count, int64_t kv_heads, int64_t head_dim, at::ScalarType dtype,
+SlotCache::SlotCache(int64_t slots, int64_t layer_count, int64_t kv_heads, int64_t head_dim, const at::TensorOptions& options,
                      int64_t expected)
-    : length(slots, 0), prefix(slots, -1), expected_(expected), begin_(slots, 0), room_(slots, 0) {
-  const at::Tensor none = at::empty({0, kv_heads, head_dim}, at::TensorOptions(dtype));
+    : length(slots, 0), prefix(slots, -1), expected_(expected), device_(options.device()), begin_(slots, 0), room_(slots, 0) {
+  const at::Tensor none = at::empty({0, kv_heads, head_dim}, options);
   layers.assign(layer_count, {none, none});
+}
+
+at::Tensor SlotCache::index(const std::vector<int64_t>& rows) const {
+  return at::tensor(rows, at::kLong).to(device_);
 }
 
 // Rows that a full slot gets beyond those it needs: moving a slot costs as much as its length.
@@ -109,8 +109,9 @@ void SlotCache::copy(const std::vector<int64_t>& from, const std::vector<int64_t
     append_range(source, begin_[from[i]], length[from[i]]);
     append_range(target, begin_[to[i]], length[from[i]]);
   }
+  const at::Tensor from_rows = index(source), to_rows = index(target);
   for (Layer& layer : layers)
-    for (at::Tensor* x : {&layer.k, &layer.v}) x->index_copy_(0, index(target), x->index_select(0, index(source)));
+    for (at::Tensor* x : {&layer.k, &layer.v}) x->index_copy_(0, to_rows, x->index_select(0, from_rows));
   const std::vector<int64_t> old_length = length, old_prefix = prefix;
   for (size_t i = 0; i < from.size(); ++i) {
     length[to[i]] = old_length[from[i]];

@@ -3,6 +3,7 @@
 #include <ATen/ops/cat.h>
 
 #include "dept/base/error.h"
+#include "dept/base/text.h"
 
 namespace dept::nn {
 
@@ -17,10 +18,14 @@ bool takes_int8(const LinearSpec& spec) {
 
 }  // namespace
 
-void WeightLoader::hold(Storage storage) {
-  if (storage == Storage::gguf && !stored_)
+void WeightLoader::use(const Context& ctx) {
+  if (ctx.storage == Storage::gguf && !stored_)
     fail(Code::usage, "backbone_dtype", "same, fp32, fp16 or bf16 for a model that is not a .gguf file", "gguf");
-  storage_ = storage;
+  if ((ctx.storage == Storage::gguf || ctx.storage == Storage::int8) && !ctx.device.is_cpu())
+    fail(Code::usage, "backbone_dtype", dept::str("same, fp32, fp16 or bf16 on ", ctx.device), storage_name(ctx));
+  storage_ = ctx.storage;
+  kernels_ = ctx.kernels;
+  device_ = ctx.device;
 }
 
 at::ScalarType WeightLoader::held_type(at::ScalarType dtype) const {
@@ -38,7 +43,7 @@ at::ScalarType WeightLoader::held_type(at::ScalarType dtype) const {
 
 kernels::FrozenMatrix WeightLoader::matrix(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) const {
   if (storage_ == Storage::gguf) return {{stored_(name, shape)}, dtype, kernels_};
-  return {{{read_(name, shape, held_type(dtype))}}, dtype, kernels_};
+  return {{{(*this)(name, shape, held_type(dtype))}}, dtype, kernels_};
 }
 
 kernels::FrozenLinear WeightLoader::linear(const LinearSpec& spec, at::ScalarType dtype) const {
@@ -51,9 +56,9 @@ kernels::FrozenLinear WeightLoader::linear(const LinearSpec& spec, at::ScalarTyp
     if (storage_ == Storage::gguf)
       stored.push_back(stored_(name, {part.out, spec.in}));
     else
-      weights.push_back(spec.transposed ? read_(name, {spec.in, part.out}, read_as).t()
-                                        : read_(name, {part.out, spec.in}, read_as));
-    if (spec.bias) biases.push_back(read_(part.name + ".bias", {part.out}, dtype));
+      weights.push_back(spec.transposed ? (*this)(name, {spec.in, part.out}, read_as).t()
+                                        : (*this)(name, {part.out, spec.in}, read_as));
+    if (spec.bias) biases.push_back((*this)(part.name + ".bias", {part.out}, dtype));
   }
   if (int8) return kernels::FrozenLinear::int8(at::cat(weights), spec.bias ? at::cat(biases) : at::Tensor());
   if (!weights.empty()) stored.push_back({(weights.size() == 1 ? weights.front() : at::cat(weights)).contiguous()});

@@ -33,8 +33,9 @@ void Ragged::check() const {
   for (size_t b = 0; b < count; ++b) require(prefix[b] < static_cast<int64_t>(b), "a prefix before its sequence", str(prefix[b]));
   for (const at::Tensor* tensor : {&position, &row}) {
     if (!tensor->defined() && tensor == &row) continue;
-    require(tensor->defined() && tensor->scalar_type() == at::kLong && tensor->dim() == 1 && tensor->size(0) == tokens(),
-            str("position and row as int64 [", tokens(), "]"), "another tensor");
+    require(tensor->defined() && tensor->is_cpu() && tensor->scalar_type() == at::kLong && tensor->dim() == 1 &&
+                tensor->size(0) == tokens(),
+            str("position and row on the CPU as int64 [", tokens(), "]"), "another tensor");
   }
 }
 

@@ -53,7 +53,7 @@ struct ModelInfo {
   bool encoder_decoder() const { return architecture == Architecture::encoder_decoder; }
 };
 
-/// One ragged batch and its embeddings, fp32 (fp64 in the reference) [N, D].
+/// One ragged batch and its embeddings, fp32 (fp64 in the reference) [N, D] on the model's device.
 struct Stream {
   Ragged tokens;
   at::Tensor embeds;
@@ -82,7 +82,8 @@ class Backbone {
   virtual ~Backbone() = default;
   virtual const ModelInfo& info() const = 0;
 
-  /// ids int64 [N] -> word embeddings [N, D] in fp32. Throws bad_input for an id outside the vocabulary.
+  /// ids int64 [N] on the CPU -> word embeddings [N, D] in fp32 on the model's device. Throws bad_input for an id outside the
+  /// vocabulary.
   virtual at::Tensor embed(const at::Tensor& ids) const = 0;
 
   /// Decoder-only: hidden states [N, D] of `source` after the final norm; `target` is null.

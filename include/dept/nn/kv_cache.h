@@ -20,11 +20,13 @@ struct SlotCache {
   std::vector<Layer> layers;
 
   SlotCache() = default;
-  /// expected: tokens that a slot is to get behind its first ones, for which room is kept; more may come.
-  SlotCache(int64_t slots, int64_t layers, int64_t kv_heads, int64_t head_dim, at::ScalarType dtype, int64_t expected);
+  /// options: type and device of keys and values. expected: tokens that a slot is to get behind its first ones, for which room is
+  /// kept; more may come.
+  SlotCache(int64_t slots, int64_t layers, int64_t kv_heads, int64_t head_dim, const at::TensorOptions& options,
+            int64_t expected);
 
   /// Makes room for the tokens of `fresh` behind slots[b] and takes over prefixes. Returns the cache row of each token, int64
-  /// [N]. Throws bug when a prefix is set on a slot that holds tokens.
+  /// [N] on the device. Throws bug when a prefix is set on a slot that holds tokens.
   at::Tensor append(const Ragged& fresh, const std::vector<int64_t>& slots);
   /// Spans of the fresh tokens over all that their slots now hold.
   std::vector<kernels::AttentionSpan> spans(const Ragged& fresh, const std::vector<int64_t>& slots) const;
@@ -37,7 +39,10 @@ struct SlotCache {
   int64_t spare_rows(int64_t held) const;
   void lay_out(const std::vector<int64_t>& rooms);
 
+  at::Tensor index(const std::vector<int64_t>& rows) const;
+
   int64_t expected_ = 0;
+  at::Device device_ = at::kCPU;
   std::vector<int64_t> begin_, room_;  // [slots] first row and number of rows
 };
 

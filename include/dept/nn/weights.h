@@ -38,14 +38,13 @@ class WeightLoader {
   /// Without `stored` the file has no storage of its own, and Storage::gguf is refused.
   explicit WeightLoader(Read read, ReadStored stored = {}) : read_(std::move(read)), stored_(std::move(stored)) {}
 
-  /// How matrices are held from now on. Throws usage for a storage that the file does not have.
-  void hold(Storage storage);
-  /// What modules over these weights compute with from now on.
-  void compute_with(Kernels kernels) { kernels_ = kernels; }
+  /// How matrices are held, on which device, and what modules over them compute with, from now on. Throws usage for a storage
+  /// that the file does not have, or that is not to be had on the device.
+  void use(const Context& ctx);
   Kernels kernels() const { return kernels_; }
 
   at::Tensor operator()(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) const {
-    return read_(name, shape, dtype);
+    return read_(name, shape, dtype).to(device_);
   }
   /// A frozen matrix, used in `dtype`.
   kernels::FrozenMatrix matrix(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) const;
@@ -59,6 +58,7 @@ class WeightLoader {
   ReadStored stored_;
   Storage storage_ = Storage::same;
   Kernels kernels_ = Kernels::own;
+  at::Device device_ = at::kCPU;
 };
 
 }  // namespace dept::nn

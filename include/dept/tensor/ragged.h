@@ -8,7 +8,8 @@
 
 namespace dept {
 
-/// Host vectors are per sequence, tensors are per token and live on the compute device.
+/// Vectors are per sequence, tensors per token. All are on the CPU, where batches are made; a model copies to its device what it
+/// reads there.
 struct Ragged {
   std::vector<int64_t> offsets{0};  ///< [B+1] first token of each sequence, then N
   std::vector<int64_t> config;      ///< [B] which of K stacked adapters
