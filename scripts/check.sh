@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 . scripts/versions.env
-readonly all_sections=(format scripts asan tidy cuda tokenizers written hub python long)
+readonly all_sections=(format scripts asan tidy cuda tokenizers written hub python report tensorboard long)
 
 check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror; }
 
@@ -67,6 +67,17 @@ check_hub() { beside_python tests/hub/beside_python.py; }
 
 # The blocks of docs/python.md.
 check_python() { beside_python tests/python/page.py; }
+
+# The page on runs in a browser, at both widths, light and dark.
+check_report() {
+  scripts/build.sh release --target dept_program
+  tests/report/run.sh build/release/bin/dept
+}
+
+# The runs' options in TensorBoard's own reader.
+check_tensorboard() {
+  beside_python tests/report/hparams_in_tensorboard.py "${DEPT_TENSORBOARD_PYTHON:-}" .deps/tensorboard-python "${tensorboard_peers[@]}"
+}
 
 check_long() {
   scripts/build.sh release

@@ -14,6 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build_packages=(ca-certificates g++ cmake ninja-build ccache pkg-config unzip python3-pip nlohmann-json3-dev libspdlog-dev libcli11-dev
   libyaml-cpp-dev libpcre2-dev libicu-dev libssl-dev libcurl4-openssl-dev zlib1g-dev libgloo-dev libgtest-dev libgmock-dev)
 check_packages=(clang-format clang-tidy shellcheck python3-venv)
+# A browser for the report's pages; Ubuntu has none in its archive.
+if grep -q '^ID=debian' /etc/os-release 2>/dev/null; then check_packages+=(chromium); fi
 
 # All that a fresh machine may lack, in one line.
 check_machine() {
@@ -47,7 +49,7 @@ install_packages() {
   for package in "$@"; do
     # What stands there already by another way (pip's cmake, an own compiler) need not come from a package.
     case $package in
-      g++ | cmake | ccache | unzip | pkg-config | clang-format | clang-tidy | shellcheck) have "$package" && continue ;;
+      g++ | cmake | ccache | unzip | pkg-config | clang-format | clang-tidy | shellcheck | chromium) have "$package" && continue ;;
       ninja-build) have ninja && continue ;;
       python3-pip) have pip3 && continue ;;
     esac

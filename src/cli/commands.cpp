@@ -10,6 +10,7 @@ std::span<const Command> commands() {
       {"predict", "text in, predictions and label scores out", run_predict},
       {"generate", "free continuations of prompts, by lines", run_generate},
       {"score", "how likely a model finds given text, by lines", run_score},
+      {"report", "one HTML page on a run, several runs or a sweep", run_report},
       {"bench", "measured figures of the training step", run_bench, {"train", "eval", "load"}},
       {"data",
        "the named tasks: list them, fetch their data, show examples, score predictions",

@@ -1,6 +1,7 @@
 #include "cli/command.h"
 #include "cli/frame.h"
 #include "dept/base/progress.h"
+#include "dept/report/report.h"
 #include "dept/train/run.h"
 #include "dept/train/setup.h"
 #include "dept/train/task_data.h"
@@ -35,6 +36,7 @@ int run_train(const std::vector<std::string>& arguments) {
   set.lead({"sweep"}, "dept sweep takes such a recipe");
   Problems problems;
   if (!read_command_line(set, arguments, usage, problems)) return 0;
+  options.output.command = "dept train " + shell_line(arguments);
   problems.attempt([&] { settle(options, set); });
   if (!problems.empty()) check_files(options, problems);
   problems.raise();

@@ -10,12 +10,18 @@
 namespace dept {
 namespace {
 
-constexpr std::array undeciding = {"output_dir",       "overwrite_output_dir",
-                                   "do_predict_all",   "resume_from_checkpoint",
-                                   "save_total_limit", "report_to",
-                                   "logging_dir",      "disable_tqdm",
-                                   "cache_dir",        "push_to_hub",
-                                   "threads",          "device"};
+constexpr std::array undeciding = {"output_dir",
+                                   "overwrite_output_dir",
+                                   "resume_from_checkpoint",
+                                   "save_total_limit",
+                                   "report",
+                                   "report_to",
+                                   "logging_dir",
+                                   "disable_tqdm",
+                                   "cache_dir",
+                                   "push_to_hub",
+                                   "threads",
+                                   "device"};
 
 // What a folder holds of a model, a tokenizer or an adapter besides weights.
 constexpr std::array side_files = {"config.json",         "generation_config.json",

@@ -27,14 +27,22 @@ constexpr std::array run_files = {"adapter_config.json",
                                   "generated_predictions.jsonl",
                                   "README.md",
                                   "output.log",
-                                  "evaluation.json"};
+                                  "evaluation.json",
+                                  "report.json",
+                                  "report.html"};
 
 OrderedJson marker_json(const RunIdentity& run, bool finished) {
   const std::string text = run.options.dump();
-  return {{"options_sha256", sha256_hex(std::as_bytes(std::span(text)))},
-          {"finished", finished},
-          {"options", run.options},
-          {"contents", run.contents}};
+  OrderedJson json = {{"options_sha256", sha256_hex(std::as_bytes(std::span(text)))}, {"finished", finished}};
+  if (!run.command.empty()) json["command"] = run.command;
+  json["options"] = run.options;
+  json["contents"] = run.contents;
+  return json;
+}
+
+void write_marker(const fs::path& output_dir, const RunIdentity& run, bool finished) {
+  const std::string text = marker_json(run, finished).dump(2, ' ', false, OrderedJson::error_handler_t::replace);
+  write_atomic(output_dir / marker_name, text + "\n");
 }
 
 std::string shown(const Json& options, const std::string& name) {
@@ -146,8 +154,12 @@ Claim claim_output(const fs::path& output_dir, const RunIdentity& run, const Cla
     fs::remove_all(output_dir / "runs", ignored);  // TensorBoard's events
   }
   remove_leftovers(output_dir);
-  if (claim != Claim::finished) write_atomic(output_dir / marker_name, marker_json(run, false).dump(2) + "\n");
+  if (claim != Claim::finished) write_marker(output_dir, run, false);
   return claim;
+}
+
+bool is_claimed(const fs::path& output_dir) {
+  return fs::exists(output_dir / marker_name);
 }
 
 bool same_contents(const fs::path& output_dir, const fs::path& other_dir, const std::string& option) {
@@ -156,7 +168,7 @@ bool same_contents(const fs::path& output_dir, const fs::path& other_dir, const 
 }
 
 void mark_finished(const fs::path& output_dir, const RunIdentity& run) {
-  write_atomic(output_dir / marker_name, marker_json(run, true).dump(2) + "\n");
+  write_marker(output_dir, run, true);
 }
 
 }  // namespace dept

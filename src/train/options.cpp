@@ -419,6 +419,7 @@ void describe(OutputOptions& o, OptionSet& set) {
           "a checkpoint's folder, or true: the newest of output_dir, which must be there (a run given again goes on anyhow)");
   set.add("report_to", &o.report_to, "where else logs go").choices({"tensorboard", "none", "all"});
   set.add("logging_dir", &o.logging_dir, "folder of TensorBoard's events (default: runs in output_dir)");
+  set.add("report", &o.report, "write report.html at the end (false: not)");
   set.add("disable_tqdm", &o.disable_tqdm, "no progress lines");
   set.add("push_to_hub", &o.push_to_hub, "refused: nothing is uploaded");
 }

@@ -106,6 +106,10 @@ void Outputs::predictions(const JudgedAnswers& judged) const {
   write_atomic(folder_ / "generated_predictions.jsonl", lines);
 }
 
+void Outputs::findings(const OrderedJson& findings) const {
+  write_json(folder_ / "report.json", findings);
+}
+
 void Outputs::detail(const OrderedJson& detail) const {
   write_json(folder_ / "evaluation.json", detail);
 }

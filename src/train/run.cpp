@@ -13,8 +13,10 @@
 #include "dept/base/text.h"
 #include "dept/dist/group.h"
 #include "dept/models/label_names.h"
+#include "dept/report/report.h"
 #include "dept/train/advice.h"
 #include "dept/train/class_weights.h"
+#include "dept/train/findings.h"
 #include "dept/train/folder_lock.h"
 #include "dept/train/identity.h"
 #include "dept/train/loop.h"
@@ -241,17 +243,25 @@ class Events {
   Events(const TrainOptions& options, const OrderedJson& shown) : options_(options), shown_(shown) {}
 
   void log(const OrderedJson& entry) {
-    const OutputOptions& output = options_.output;
-    if (!output.reports_to_tensorboard()) return;
-    if (!writer_) {
-      writer_.emplace(output.logging_dir.empty() ? fs::path(output.output_dir) / "runs" : fs::path(output.logging_dir),
-                      entry.value("step", int64_t{0}));
-      writer_->text("args/text_summary", "```json\n" + shown_.dump(2) + "\n```");
-    }
-    writer_->log(entry);
+    if (options_.output.reports_to_tensorboard()) open(entry.value("step", int64_t{0})).log(entry);
+  }
+  void end() {
+    if (writer_) writer_->end_session(true);
+  }
+  void fail() {
+    if (options_.output.reports_to_tensorboard()) open(0).end_session(false);
   }
 
  private:
+  EventWriter& open(int64_t first_step) {
+    if (writer_) return *writer_;
+    const OutputOptions& output = options_.output;
+    writer_.emplace(output.logging_dir.empty() ? fs::path(output.output_dir) / "runs" : fs::path(output.logging_dir), first_step);
+    writer_->text("args/text_summary", "```json\n" + shown_.dump(2) + "\n```");
+    writer_->begin_session(shown_, fs::weakly_canonical(output.output_dir).string());
+    return *writer_;
+  }
+
   const TrainOptions& options_;
   const OrderedJson& shown_;
   std::optional<EventWriter> writer_;
@@ -297,6 +307,7 @@ RunEnd train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
   if (end != LoopEnd::done) return end == LoopEnd::paused ? RunEnd::paused : RunEnd::interrupted;
   outputs.adapter(in.config, in.pipeline, {in.options.output.save_safetensors, in.options.adapter.save_lora_embeddings});
   outputs.trainer_state(loop.state(), loop.total_steps());
+  if (in.options.output.report) outputs.findings(training_findings(in.pipeline, loop.parameters()));
   outputs.results("train", train_results(loop, in));
   return RunEnd::done;
 }
@@ -316,6 +327,16 @@ RunEnd train_under(RunControl& control, TrainingLoop& loop, const LoopInputs& in
   }
   if (end != RunEnd::done) outputs.trainer_state(loop.state(), steps);
   return end;
+}
+
+// A run that cannot go on is shown as a failure; one that the disk ended will go on.
+bool train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs, Events& events) {
+  try {
+    return train(loop, in, outputs);
+  } catch (const Error& error) {
+    if (error.code() != Code::io) events.fail();
+    throw;
+  }
 }
 
 // What follows the training, or is all that is asked for. False: interrupted.
@@ -434,7 +455,7 @@ void check_training(TrainOptions& o, const OptionSet& set) {
 RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& interrupted, RunControl* control) {
   require_one_rank();
   FolderLock lock(o.output.output_dir);
-  RunIdentity run{deciding_options(set)};
+  RunIdentity run{deciding_options(set), OrderedJson::object(), o.output.command};
   adopt(o, set);
   Claim claim = Claim::fresh;
   check(o, [&] {
@@ -462,30 +483,12 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
   const Prepared prepared = prepare(o, set, ctx, data, control, false);
   Events events(o, run.options);
   std::optional<TrainingLoop> loop;
-  LoopInputs in{ctx,
-                o,
-                data->task,
-                prepared.config,
-                prepared.pipeline,
-                prepared.rules,
-                data->train,
-                data->validation,
-                interrupted,
-                [&](const OrderedJson& entry) { events.log(entry); }};
-  if (control != nullptr) in.pause_at = control->pause_at;
-  if (control != nullptr && control->stepped)
-    in.stepped = [&](int64_t step, double loss) { control->stepped(step, loop->total_steps(), loss); };
-  Outputs outputs(o.output.output_dir, !o.output.do_train);
-  if (o.output.do_train) {
-    loop.emplace(in);
-    const RunEnd end = control == nullptr ? train(*loop, in, outputs) : train_under(*control, *loop, in, outputs);
-    if (end != RunEnd::done) return end;
-  }
-  if (!judge_all(in, *data, outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
-  if (loop) {
-    outputs.model_card(prepared.config, data->task, o, loop->state().log);
-    mark_finished(o.output.output_dir, run);
-  }
+  if (o.output.do_train && !train(loop.emplace(in), in, outputs, events)) return RunEnd::interrupted;
+  if (!judge_all(in, data, outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
+  events.end();
+  if (loop) outputs.model_card(adapter.config, data.task, o, loop->state().log);
+  if (o.output.report && is_claimed(o.output.output_dir)) write_report(o.output.output_dir);
+  if (loop) mark_finished(o.output.output_dir, run);
   log::close_file();
   return RunEnd::done;
 }

@@ -50,7 +50,7 @@ namespace event {
 constexpr int wall_time = 1, step = 2, file_version = 3, summary = 5, session_log = 7;
 }
 namespace summary {
-constexpr int value = 1, tag = 1, simple_value = 2, tensor = 8, metadata = 9, plugin_data = 1, plugin_name = 1;
+constexpr int value = 1, tag = 1, simple_value = 2, tensor = 8, metadata = 9, plugin_data = 1, plugin_name = 1, content = 2;
 }
 namespace tensor {
 constexpr int dtype = 1, shape = 2, string_val = 8, dimension = 2, size = 1, string_type = 7;
@@ -58,6 +58,12 @@ constexpr int dtype = 1, shape = 2, string_val = 8, dimension = 2, size = 1, str
 namespace session {
 constexpr int status = 1, start = 1;
 }
+// Those of the hparams plugin's plugin_data.proto and api.proto, and of protobuf's struct.proto.
+namespace hparams {
+constexpr int start_info = 3, end_info = 4, values = 1, group_name = 4, start_time = 5, key = 1, value = 2;
+constexpr int status = 1, end_time = 2, success = 1, failure = 2;
+constexpr int number_value = 2, string_value = 3, bool_value = 4;
+}  // namespace hparams
 
 constexpr std::array<uint32_t, 256> crc_table = [] {
   std::array<uint32_t, 256> table{};
@@ -76,6 +82,13 @@ std::string host_name() {
 
 double wall_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// A protobuf Value; lists and what else is no plain value as their text.
+std::string value_of(const OrderedJson& value) {
+  if (value.is_boolean()) return integer(hparams::bool_value, value.get<bool>() ? 1 : 0);
+  if (value.is_number()) return number64(hparams::number_value, value.get<double>());
+  return bytes(hparams::string_value, value.is_string() ? value.get<std::string>() : value.dump());
 }
 
 std::string tag_of(const std::string& name) {
@@ -128,6 +141,25 @@ void EventWriter::log(const OrderedJson& entry) {
     values += bytes(summary::value, bytes(summary::tag, tag_of(name)) + number32(summary::simple_value, scalar));
   }
   write(entry.value("step", int64_t{0}), bytes(event::summary, values));
+}
+
+void EventWriter::write_hparams(std::string_view tag, std::string_view data) {
+  const std::string plugin = bytes(summary::plugin_data, bytes(summary::plugin_name, "hparams") + bytes(summary::content, data));
+  write(0, bytes(event::summary, bytes(summary::value, bytes(summary::tag, tag) + bytes(summary::metadata, plugin))));
+}
+
+void EventWriter::begin_session(const OrderedJson& options, std::string_view group) {
+  std::string info;
+  for (const auto& [name, value] : options.items())
+    if (!value.is_null()) info += bytes(hparams::values, bytes(hparams::key, name) + bytes(hparams::value, value_of(value)));
+  info += bytes(hparams::group_name, group) + number64(hparams::start_time, wall_time());
+  write_hparams("_hparams_/session_start_info", bytes(hparams::start_info, info));
+}
+
+void EventWriter::end_session(bool success) {
+  const std::string info =
+      integer(hparams::status, success ? hparams::success : hparams::failure) + number64(hparams::end_time, wall_time());
+  write_hparams("_hparams_/session_end_info", bytes(hparams::end_info, info));
 }
 
 void EventWriter::text(std::string_view tag, std::string_view markdown) {

@@ -74,7 +74,7 @@ TEST_F(TrainingRun, LeavesWhatTheOriginalLeaves) {
   for (const char* name :
        {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "checkpoint-12", "trainer_state.json",
         "train_results.json", "eval_results.json", "test_results.json", "all_results.json", "generated_predictions.jsonl",
-        "evaluation.json", "output.log", "README.md", "run.json"})
+        "evaluation.json", "report.html", "output.log", "README.md", "run.json"})
     EXPECT_TRUE(fs::exists(out_ / name)) << name;
   EXPECT_THAT(fs::directory_iterator(out_ / "runs")->path().filename().string(), HasSubstr("events.out.tfevents."));
 
@@ -132,6 +132,34 @@ TEST_F(TrainingRun, SaysHowItDidByClass) {
   EXPECT_THAT(expect_one_line(judged((scratch_ / "judged/evaluation.json").string()), 2), HasSubstr("another name"));
   EXPECT_EQ(judged("/dev/null").code, 0);
   EXPECT_FALSE(fs::exists("/dev/evaluation.json"));
+}
+
+TEST_F(TrainingRun, LeavesAPageThatReportWritesAgain) {
+  ASSERT_EQ(train({}).code, 0);
+  const std::string page = read_file(out_ / "report.html");
+  EXPECT_THAT(page, HasSubstr("<!DOCTYPE html>"));
+  const std::string command = read_json(out_ / "run.json").at("command").get<std::string>();
+  EXPECT_EQ(command.rfind("dept train --do_train --do_eval", 0), 0u);
+  EXPECT_THAT(command, HasSubstr("--causal_suffix ' :'"));
+  EXPECT_EQ(read_json(out_ / "report.json").at("prompt").size(), 3u);
+  EXPECT_EQ(read_json(out_ / "report.json").at("delta_norms").size(), 48u);
+
+  const std::string other = (scratch_ / "page.html").string();
+  ASSERT_EQ(run_dept({"report", out_.string(), "--output", other}).code, 0);
+  EXPECT_EQ(read_file(other), page);
+  fs::remove(out_ / "report.html");
+  ASSERT_EQ(run_dept({"report", out_.string()}).code, 0);
+  EXPECT_EQ(read_file(out_ / "report.html"), page);
+  EXPECT_THAT(expect_one_line(run_dept({"report", out_.string(), out_.string()}), 2), HasSubstr("--output"));
+  EXPECT_THAT(expect_one_line(run_dept({"report"}), 2), HasSubstr("the folder of a run"));
+  EXPECT_THAT(expect_one_line(run_dept({"report", (scratch_ / "no").string()}), 4), HasSubstr("no folder"));
+  EXPECT_THAT(expect_one_line(run_dept({"report", scratch_.path().string()}), 3), HasSubstr("run.json"));
+}
+
+TEST_F(TrainingRun, LeavesNoPageWhenToldSo) {
+  ASSERT_EQ(train({"--report", "false"}).code, 0);
+  EXPECT_FALSE(fs::exists(out_ / "report.html"));
+  EXPECT_FALSE(fs::exists(out_ / "report.json"));
 }
 
 TEST_F(TrainingRun, OneInterruptFinishesTheStepAndSaves) {

@@ -17,6 +17,7 @@ enum class Claim {
 /// digest}}).
 struct RunIdentity {
   OrderedJson options, contents = OrderedJson::object();
+  std::string command = {};  ///< as typed, kept for people; "" is left out
 };
 
 /// What a run may do with an earlier one's folder.
@@ -32,6 +33,9 @@ Claim claim_output(const fs::path& output_dir, const RunIdentity& run, const Cla
 
 /// What claim_output would say or throw, without touching anything.
 Claim check_claim(const fs::path& output_dir, const RunIdentity& run, const ClaimRules& rules);
+
+/// Whether a run has claimed the folder.
+bool is_claimed(const fs::path& output_dir);
 
 /// Whether the runs that claimed two folders read the same files for `option`, as far as both say.
 bool same_contents(const fs::path& output_dir, const fs::path& other_dir, const std::string& option);

@@ -126,6 +126,8 @@ struct OutputOptions {
   std::optional<std::string> resume_from_checkpoint;
   std::vector<std::string> report_to = {"tensorboard"};
   std::string logging_dir;  ///< empty: runs in output_dir
+  bool report = true;       ///< write report.html at the end
+  std::string command;      ///< the command line as typed, for run.json; no option
   bool disable_tqdm = false;
   bool push_to_hub = false;
 

@@ -23,6 +23,8 @@ class Outputs {
   /// generated_predictions.jsonl: {"index", "source", "prediction", "target"} in the data's order, the source cut at 500 code
   /// points; where they are known also "scores": {label: share}.
   void predictions(const JudgedAnswers& judged) const;
+  /// report.json: what the report shows beside what the other files hold.
+  void findings(const OrderedJson& findings) const;
   /// evaluation.json.
   void detail(const OrderedJson& detail) const;
   /// README.md: what was trained, how, and how it went.

@@ -22,11 +22,17 @@ class EventWriter {
 
   /// An entry of log_history under transformers' tags: eval_loss is eval/loss, loss is train/loss (unrounded).
   void log(const OrderedJson& entry);
+  /// Shown under "HParams": a run's options, numbers as numbers, in a row of its own; TensorBoard makes one row of all runs with
+  /// the same `group`.
+  void begin_session(const OrderedJson& options, std::string_view group);
+  /// The same row's state.
+  void end_session(bool success);
   /// Shown under "Text".
   void text(std::string_view tag, std::string_view markdown);
 
  private:
   void write(int64_t step, std::string_view fields);
+  void write_hparams(std::string_view tag, std::string_view data);
   fs::path path_;
   int descriptor_ = -1;
 };

@@ -57,5 +57,24 @@ TEST(TensorBoard, WritesEventsUnderTransformersTags) {
   EXPECT_NE(more[1].find("\x3a\x02\x08\x01"), std::string::npos) << "session log: start";
 }
 
+TEST(TensorBoard, WritesOptionsAndTheEndForTheHparamsPlugin) {
+  const Scratch scratch;
+  {
+    EventWriter writer(scratch / "runs", 1);
+    writer.begin_session({{"r", 8}, {"optim", "adamw"}, {"do_train", true}, {"none", nullptr}}, "here/run");
+    writer.end_session(true);
+  }
+  const std::vector<std::string> events = records(read_file(fs::directory_iterator(scratch / "runs")->path()));
+  ASSERT_EQ(events.size(), 3u);
+  for (const std::string& part :
+       {std::string("_hparams_/session_start_info"), std::string("hparams"), std::string("\x22\x08here/run"),
+        std::string("\x0a\x01r\x12\x09\x11\0\0\0\0\0\0\x20\x40", 14),  // r: number_value 8
+        std::string("\x0a\x05optim\x12\x07\x1a\x05") + "adamw", std::string("\x0a\x08") + "do_train\x12\x02\x20\x01"})
+    EXPECT_NE(events[1].find(part), std::string::npos) << part;
+  EXPECT_EQ(events[1].find("none"), std::string::npos);
+  EXPECT_NE(events[2].find("_hparams_/session_end_info"), std::string::npos);
+  EXPECT_NE(events[2].find(std::string("\x22\x0b\x08\x01\x11")), std::string::npos) << "status 1, end_time_secs";
+}
+
 }  // namespace
 }  // namespace dept
