@@ -16,7 +16,7 @@ namespace {
 // x [N, H * A] times a matrix [A, B] of each head [H, A, B] -> [N, H * B]
 at::Tensor multiply_heads(const at::Tensor& x, const at::Tensor& matrices) {
   const at::Tensor heads = x.view({x.size(0), matrices.size(0), matrices.size(1)}).transpose(0, 1);
-  return at::bmm(heads, matrices).transpose(0, 1).reshape({x.size(0), -1});
+  return at::bmm(heads, matrices).transpose(0, 1).reshape({x.size(0), matrices.size(0) * matrices.size(2)});
 }
 
 // The same with matrix(h) packed.

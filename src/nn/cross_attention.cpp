@@ -1,5 +1,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros_like.h>
 
 #include "dept/nn/modules.h"
 #include "nn/attention_options.h"
@@ -54,7 +55,8 @@ at::Tensor CrossAttention::forward_projected(const at::Tensor& queries, const At
 at::Tensor CrossAttention::backward_projected(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
                                               at::Tensor& d_memory) const {
   const auto [k, v] = KeysAndValues(saved.memory.kv, heads, head_dim);
-  at::Tensor dq = at::empty_like(saved.q), d_kv = at::empty_like(saved.memory.kv);
+  // d_kv: zeros, as keys of a sequence without queries stand in no span.
+  at::Tensor dq = at::empty_like(saved.q), d_kv = at::zeros_like(saved.memory.kv);
   const auto [dk, dv] = KeysAndValues(d_kv, heads, head_dim);
   kernels::attention_backward(d, saved.lse, {saved.q.view({-1, heads, head_dim}), k, v}, plan.spans,
                               with_dropout(plan, kv.kernels()), {dq.view({-1, heads, head_dim}), dk, dv, {}});

@@ -1,7 +1,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
@@ -342,7 +342,8 @@ void attention_backward(const at::Tensor& d_out, const at::Tensor& lse, const At
   const AttentionCall call{in, spans, options};
   if (tileable(in.q)) return tiled_attention_backward(call, d_out, lse, to);
   if (in.memory == nullptr) return untiled_attention_backward(call, d_out, lse, to.q, to.k, to.v);
-  const at::Tensor d_keys = at::empty_like(in.k), d_values = at::empty_like(in.v);
+  // Zeros, as keys of a sequence without queries stand in no span.
+  const at::Tensor d_keys = at::zeros_like(in.k), d_values = at::zeros_like(in.v);
   untiled_attention_backward(call, d_out, lse, to.q, d_keys, d_values);
   at::Tensor sum = to.memory;
   sum += d_keys.squeeze(1);

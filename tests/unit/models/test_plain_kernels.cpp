@@ -52,10 +52,10 @@ struct Place {
 using Case = std::tuple<Family, at::ScalarType, bool>;
 class PlainModel : public testing::TestWithParam<Case> {
  protected:
-  static Context context(const Place& on, bool training) {
+  static Context context(const Place& on, bool training, at::ScalarType compute = std::get<1>(GetParam())) {
     Context ctx = test::training_context();
     ctx.training = training;
-    ctx.compute = std::get<1>(GetParam());
+    ctx.compute = compute;
     ctx.kernels = on.kernels;
     ctx.device = on.device;
     return ctx;
@@ -66,9 +66,9 @@ class PlainModel : public testing::TestWithParam<Case> {
   }
 
   // Hidden states, losses and gradients of a step. Nothing in it waits for a device.
-  static std::vector<at::Tensor> step(const Place& on) {
+  static std::vector<at::Tensor> step(const Place& on, at::ScalarType compute = std::get<1>(GetParam())) {
     const bool causal = std::get<0>(GetParam()).causal, training = std::get<2>(GetParam());
-    const Context ctx = context(on, training);
+    const Context ctx = context(on, training, compute);
     const std::unique_ptr<Backbone> model = PlainModel::model(ctx);
     at::manual_seed(5);
     const bool t5 = model->info().encoder_decoder(), shares = causal && !t5 && !training;
@@ -140,8 +140,7 @@ INSTANTIATE_TEST_SUITE_P(Families, PlainModel, testing::ValuesIn(cases(is_step))
 
 TEST_P(PlainModel, StepsAlike) {
   const at::ScalarType dtype = std::get<1>(GetParam());
-  const double tolerance = dtype == at::kDouble ? 1e-12 : dtype == at::kFloat ? 1e-5 : 5e-2;
-  const std::vector<at::Tensor> own = step({Kernels::own, at::kCPU});
+  const std::vector<at::Tensor> own = step({Kernels::own, at::kCPU}), exact = step({Kernels::own, at::kCPU}, at::kDouble);
   for (const Place& place : {Place{Kernels::plain, at::kCPU}, Place{Kernels::own, sim::device()}}) {
     const std::vector<at::Tensor> plain = step(place);
     ASSERT_EQ(own.size(), plain.size());
@@ -149,7 +148,16 @@ TEST_P(PlainModel, StepsAlike) {
       EXPECT_EQ(plain[i].device(), place.device);
       EXPECT_EQ(own[i].scalar_type(), plain[i].scalar_type());
       EXPECT_GT(own[i].abs().max().item<double>(), 0);
-      EXPECT_LT(test::difference(own[i], plain[i].cpu()), tolerance) << i << " on " << place.device;
+      if (dtype == at::kDouble) {
+        EXPECT_LT(test::difference(own[i], plain[i].cpu()), 1e-12) << i << " on " << place.device;
+        continue;
+      }
+      // Rounding moves a badly conditioned model far from its values in fp64: neither way of computing is to be the worse one.
+      const double ours = test::difference(own[i], exact[i]), theirs = test::difference(plain[i].cpu(), exact[i]);
+      const double least = dtype == at::kFloat ? 1e-5 : 5e-2;
+      EXPECT_LT(theirs, 3 * ours + least) << i << " on " << place.device;
+      EXPECT_LT(ours, 3 * theirs + least) << i << " on " << place.device;
+      if (dtype == at::kFloat) EXPECT_LT(ours, 1e-3) << i;
     }
   }
 }
