@@ -1,3 +1,17 @@
+# dept_precompile(TARGET FROM [header...]): the headers that take most of the time of a compilation are read once, for the target FROM,
+# and shared by all targets that are compiled as it is: libraries, the program, tests.
+function(dept_precompile target from)
+  if(NOT DEPT_PCH)
+    return()
+  elseif(NOT target STREQUAL from)
+    target_precompile_headers(${target} REUSE_FROM ${from})
+  else()
+    target_precompile_headers(${target} PRIVATE <algorithm> <cmath> <functional> <map> <memory> <optional> <set> <string> <vector>
+      <ATen/CPUGeneratorImpl.h> <ATen/Parallel.h> <ATen/TensorOperators.h> <ATen/core/Tensor.h> <ATen/ops/cat.h> <ATen/ops/empty.h>
+      <ATen/ops/zeros.h> <nlohmann/json.hpp> ${ARGN})
+  endif()
+endfunction()
+
 # dept_folder(NAME LINKS ... PRIVATE_LINKS ...): the static library dept_NAME from the *.cpp in src/NAME and the folders in it.
 # In LINKS a plain folder name stands for that folder's library. An empty folder gives an interface library.
 # The cuda preset adds *.cu and *.cuda.cpp.
@@ -19,7 +33,7 @@ function(dept_folder name)
     target_include_directories(dept_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include> PRIVATE ${PROJECT_SOURCE_DIR}/src)
     target_link_libraries(dept_${name} PUBLIC ${links} PRIVATE ${FOLDER_PRIVATE_LINKS})
     dept_compile_options(dept_${name})
-    if(NOT name MATCHES "^(base|hub)$")  # these know no LibTorch
+    if(NOT name MATCHES "^(base|hub|report)$")  # these know no LibTorch
       dept_precompile(dept_${name} dept_tensor)
     endif()
   else()

@@ -75,9 +75,7 @@ check_report() {
 }
 
 # The runs' options in TensorBoard's own reader.
-check_tensorboard() {
-  beside_python tests/report/hparams_in_tensorboard.py "${DEPT_TENSORBOARD_PYTHON:-}" .deps/tensorboard-python "${tensorboard_peers[@]}"
-}
+check_tensorboard() { beside_python tests/report/hparams_in_tensorboard.py; }
 
 check_long() {
   scripts/build.sh release

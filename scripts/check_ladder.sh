@@ -8,7 +8,7 @@ cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}"
 grep -rHE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' src include --include='*.h' --include='*.cpp' --include='*.cu' --include='*.cuh' |
   awk '
   BEGIN {
-    ladder = "base | tensor tensorio hub report | text kernels dist | nn data | models tasks | adapter | train | serve | cli bench examples"
+    ladder = "base | tensor tensorio hub report | text kernels dist | nn data | models tasks | adapter | train | sweep | serve | cli bench examples"
     count = split(ladder, steps, / *\| */)
     for (s = 1; s <= count; ++s) {
       n = split(steps[s], names, " ")

@@ -4,6 +4,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/report/report.h"
 
 namespace dept {
 namespace {
@@ -35,6 +36,10 @@ std::unique_ptr<Configuration> base_configuration(const SweepCommand& command, P
   return made;
 }
 
+std::string SweepCommand::line() const {
+  return "dept sweep " + shell_line(arguments);
+}
+
 std::unique_ptr<Configuration> run_configuration(const SweepCommand& command, const SweepSpec& spec, const PlannedRun& run,
                                                  bool predicts, Problems& problems) {
   std::unique_ptr<Configuration> made = base_configuration(command, problems);
@@ -43,6 +48,7 @@ std::unique_ptr<Configuration> run_configuration(const SweepCommand& command, co
   output.do_train = output.do_eval = true;
   output.do_predict = predicts;
   output.overwrite_output_dir = false;  // the sweep's own
+  output.command = command.line();
   if (!output.output_dir.empty()) output.output_dir = (fs::path(output.output_dir) / "runs" / run.name).string();
   if (!output.logging_dir.empty()) output.logging_dir = (fs::path(output.logging_dir) / run.name).string();
   problems.attempt([&] { settle(made->train(), made->set); });

@@ -14,6 +14,9 @@ namespace dept {
 struct SweepCommand {
   std::vector<std::string> arguments;  ///< behind "sweep"
   fs::path recipe;
+
+  /// As it was typed.
+  std::string line() const;
 };
 
 /// What a command and its recipe come to. The set points into the options.

@@ -158,6 +158,7 @@ std::shared_ptr<Sweep> prepare_sweep(const std::vector<std::string>& arguments, 
   }
   sweep->tests_all = base->options.do_predict_all;
   sweep->overwrite = output.overwrite_output_dir;
+  sweep->reports = output.report;
   sweep->out = output.output_dir;
   sweep->identity.options = deciding_options(base->set);
   sweep->identity.options["do_predict_all"] = sweep->tests_all;

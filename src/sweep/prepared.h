@@ -15,6 +15,7 @@ class Sweep {
   std::vector<PlannedRun> plan;
   fs::path out;
   bool overwrite = false, tests = false, tests_all = false;  ///< --overwrite_output_dir; whether the best, or all, see test data
+  bool reports = true;                                       ///< report.html at its end
   int threads = 1;
   RunIdentity identity;  ///< options alone
 

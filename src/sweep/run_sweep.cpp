@@ -7,6 +7,7 @@
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
+#include "dept/report/report.h"
 #include "dept/train/folder_lock.h"
 #include "dept/train/identity.h"
 #include "sweep/outcome.h"
@@ -38,6 +39,7 @@ class Course {
     store_.open();
     for (const std::vector<size_t>& task : tasks())
       if (!run_task(task)) return RunEnd::interrupted;
+    if (sweep_.reports) write_report(sweep_.out);
     store_.finish();
     return RunEnd::done;
   }

@@ -34,22 +34,6 @@ OrderedJson contents_of(const Sweep& sweep) {
   return contents;
 }
 
-std::string quoted_for_shell(const std::string& word) {
-  const bool plain = !word.empty() && word.find_first_not_of(
-                                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                          "_-./=:,+@%") == std::string::npos;
-  if (plain) return word;
-  std::string out = "'";
-  for (const char c : word) out += c == '\'' ? "'\\''" : std::string(1, c);
-  return out + "'";
-}
-
-std::string command_line(const std::vector<std::string>& arguments) {
-  std::string line = "dept sweep";
-  for (const std::string& word : arguments) line += " " + quoted_for_shell(word);
-  return line;
-}
-
 // What an earlier sweep wrote; its state first, which claims the rest.
 void remove_sweep(const fs::path& out) {
   std::error_code ignored;
@@ -107,7 +91,7 @@ void Store::open() {
 }
 
 void Store::write_state() const {
-  OrderedJson state = {{"command", command_line(sweep_.command.arguments)},
+  OrderedJson state = {{"command", sweep_.command.line()},
                        {"finished", finished_},
                        {"options", identity_.options},
                        {"contents", identity_.contents},

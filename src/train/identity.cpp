@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::array undeciding = {"output_dir",
                                    "overwrite_output_dir",
+                                   "do_predict_all",
                                    "resume_from_checkpoint",
                                    "save_total_limit",
                                    "report",
