@@ -19,8 +19,6 @@ struct Named {
   const char* name;
 };
 
-constexpr Named<PeftType> peft_types[] = {{PeftType::prompt_tuning_lora, "PROMPT_TUNING_LORA"},
-                                          {PeftType::prompt_tuning, "PROMPT_TUNING"}};
 constexpr Named<DeltaAlignment> alignments[] = {{DeltaAlignment::start, "start"}, {DeltaAlignment::end, "end"}};
 
 template <class T>
@@ -89,10 +87,15 @@ AdapterTask task_from_json(const Json& json, const std::string& where) {
 }
 
 // What PEFT and the original's fork of it write that is read here, or tells how the adapter was made and changes no answer.
-constexpr std::string_view known_fields[] = {"auto_mapping",
+constexpr std::string_view known_fields[] = {"adapter_dropout",
+                                             "auto_mapping",
                                              "base_model_name_or_path",
                                              "bias",
                                              "delta_alignment",
+                                             "encoder_dropout",
+                                             "encoder_hidden_size",
+                                             "encoder_num_layers",
+                                             "encoder_reparameterization_type",
                                              "hidden_size",
                                              "inference_mode",
                                              "init_lora_weights",
@@ -108,6 +111,7 @@ constexpr std::string_view known_fields[] = {"auto_mapping",
                                              "peft_type",
                                              "peft_version",
                                              "pooling",
+                                             "projection_seed",
                                              "prompt_tuning_init",
                                              "prompt_tuning_init_text",
                                              "r",
@@ -136,9 +140,26 @@ void check_modules_to_save(const Json& json, bool classifies, const std::string&
       fail(Code::bad_input, where + ": modules_to_save", classifies ? "classifier and score alone" : "none", quote(name));
 }
 
+const Method* parse_method(std::string_view peft_type) {
+  return &find_method(peft_type);
+}
+
+// What other methods than DePT have of their own.
+void read_method_fields(const Json& json, const std::string& where, AdapterConfig& config) {
+  if (config.decomposed()) return;
+  const Method::Fields& fields = config.method->fields;
+  if (fields.rank) config.r = size_field(json, "r", 1, where);
+  if (fields.hidden) config.encoder_hidden_size = count_or(json, "encoder_hidden_size", 0, where);
+  if (fields.seed) config.projection_seed = require<int64_t>(json, "projection_seed", where);
+  if (!fields.dropout) return;
+  config.adapter_dropout = require<double>(json, "adapter_dropout", where);
+  if (!(config.adapter_dropout >= 0 && config.adapter_dropout < 1))
+    fail(Code::bad_input, where + ": adapter_dropout", "a number from 0 to less than 1", str(config.adapter_dropout));
+}
+
 AdapterConfig config_from_json(const Json& json, const std::string& where) {
   AdapterConfig config;
-  config.peft_type = name_field(parse_peft_type, json, "peft_type", where);
+  config.method = name_field(parse_method, json, "peft_type", where);
   config.num_virtual_tokens = size_field(json, "num_virtual_tokens", 0, where);
   config.token_dim = size_field(json, "token_dim", 1, where);
   if (config.decomposed()) {
@@ -150,6 +171,7 @@ AdapterConfig config_from_json(const Json& json, const std::string& where) {
   } else if (json.contains("max_length")) {
     config.max_length = size_field(json, "max_length", 0, where);
   }
+  read_method_fields(json, where, config);
   config.num_transformer_submodules = value_or<int64_t>(json, "num_transformer_submodules", 1, where);
   if (config.num_transformer_submodules != 1 && config.num_transformer_submodules != 2)
     fail(Code::bad_input, where + ": num_transformer_submodules", "1, or 2 for a prompt of the decoder's own",
@@ -200,7 +222,7 @@ Json original_json(const AdapterConfig& config, bool with_delta) {
                {"num_layers", config.num_layers},
                {"num_transformer_submodules", config.num_transformer_submodules},
                {"num_virtual_tokens", config.num_virtual_tokens},
-               {"peft_type", to_string(config.peft_type)},
+               {"peft_type", config.method->peft_type},
                {"prompt_tuning_init", config.prompt_tuning_init},
                {"prompt_tuning_init_text", text_or_null(config.prompt_tuning_init_text)},
                {"revision", nullptr},
@@ -244,7 +266,7 @@ OrderedJson task_json(const AdapterTask& task) {
 
 OrderedJson to_json(const AdapterConfig& config) {
   OrderedJson json;
-  json["peft_type"] = to_string(config.peft_type);
+  json["peft_type"] = config.method->peft_type;
   json["task_type"] = text_or_null(config.task_type);
   json["base_model_name_or_path"] = text_or_null(config.base_model_name_or_path);
   if (!config.revision.empty()) json["revision"] = config.revision;
@@ -261,6 +283,12 @@ OrderedJson to_json(const AdapterConfig& config) {
     json["r"] = config.r;
     json["lora_alpha"] = number(config.lora_alpha);
     json["delta_alignment"] = to_string(config.delta_alignment);
+  } else {
+    const Method::Fields& fields = config.method->fields;
+    if (fields.rank) json["r"] = config.r;
+    if (fields.hidden) json["encoder_hidden_size"] = config.encoder_hidden_size;
+    if (fields.dropout) json["adapter_dropout"] = config.adapter_dropout;
+    if (fields.seed) json["projection_seed"] = config.projection_seed;
   }
   if (config.pooling) json["pooling"] = to_string(*config.pooling);
   json["semantics"] = our_semantics;
@@ -270,12 +298,18 @@ OrderedJson to_json(const AdapterConfig& config) {
 
 }  // namespace
 
-PeftType parse_peft_type(std::string_view name) {
-  return parse_name(peft_types, "peft_type", name);
-}
-
-std::string to_string(PeftType type) {
-  return name_of(peft_types, type);
+AdapterShape shape_of(const AdapterConfig& config) {
+  AdapterShape shape;
+  shape.prompt_tokens = config.num_virtual_tokens;
+  shape.submodules = config.submodules();
+  shape.width = config.token_dim;
+  const Method::Fields& fields = config.method->fields;
+  if (fields.rank) shape.rank = config.r;
+  if (fields.rows) shape.max_length = config.max_length, shape.alpha = config.lora_alpha;
+  if (fields.hidden) shape.hidden = config.encoder_hidden_size;
+  if (fields.dropout) shape.dropout = config.adapter_dropout;
+  if (fields.seed) shape.seed = static_cast<uint64_t>(config.projection_seed);
+  return shape;
 }
 
 DeltaAlignment parse_delta_alignment(std::string_view name) {

@@ -15,7 +15,6 @@
 
 #include <array>
 
-#include "dept/adapter/weights.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/kernels/cross_entropy.h"
@@ -94,16 +93,46 @@ void check_pooling(Pooling pooling, Architecture architecture) {
 
 std::vector<HeadTensor> head_tensors(HeadForm form, int64_t labels, int64_t hidden) {
   std::vector<HeadTensor> tensors;
-  if (form == HeadForm::dense) tensors = {{&HeadWeights::dense, {hidden, hidden}}, {&HeadWeights::dense_bias, {hidden}}};
-  tensors.push_back({&HeadWeights::out, {labels, hidden}});
-  if (form != HeadForm::score) tensors.push_back({&HeadWeights::out_bias, {labels}});
+  const auto add = [&](const char* name, at::Tensor HeadWeights::*tensor, std::vector<int64_t> shape) {
+    tensors.push_back({name, tensor, std::move(shape)});
+  };
+  switch (form) {
+    case HeadForm::none:
+      break;
+    case HeadForm::score:
+      add("base_model.score.weight", &HeadWeights::out, {labels, hidden});
+      break;
+    case HeadForm::classifier:
+      add("base_model.classifier.weight", &HeadWeights::out, {labels, hidden});
+      add("base_model.classifier.bias", &HeadWeights::out_bias, {labels});
+      break;
+    case HeadForm::dense:
+      add("base_model.classifier.dense.weight", &HeadWeights::dense, {hidden, hidden});
+      add("base_model.classifier.dense.bias", &HeadWeights::dense_bias, {hidden});
+      add("base_model.classifier.out_proj.weight", &HeadWeights::out, {labels, hidden});
+      add("base_model.classifier.out_proj.bias", &HeadWeights::out_bias, {labels});
+      break;
+  }
   return tensors;
+}
+
+std::string head_output_name(HeadForm form) {
+  for (const HeadTensor& tensor : head_tensors(form, 0, 0))
+    if (tensor.tensor == &HeadWeights::out) return tensor.name;
+  fail(Code::bug, "head", "a form with an output", "none");
+}
+
+std::vector<Parameter> head_parameters(const HeadWeights& weights) {
+  std::vector<Parameter> parameters;
+  for (const HeadTensor& tensor : head_tensors(weights.form, 0, 0))
+    parameters.push_back({tensor.name, Group::head, weights.*tensor.tensor});
+  return parameters;
 }
 
 HeadWeights init_head(HeadForm form, int64_t labels, int64_t hidden, double deviation, at::Generator generator) {
   HeadWeights head;
   head.form = form;
-  for (const auto& [tensor, shape] : head_tensors(form, labels, hidden)) {
+  for (const auto& [name, tensor, shape] : head_tensors(form, labels, hidden)) {
     head.*tensor = at::zeros(shape, at::kFloat);
     if (shape.size() == 2) (head.*tensor).normal_(0, deviation, generator);
     head.*tensor = (head.*tensor).unsqueeze(0);
@@ -115,8 +144,8 @@ std::optional<HeadWeights> checkpoint_head(const fs::path& model, HeadForm form,
   const std::shared_ptr<const TensorSource> file = open_model(model, true).weights;
   HeadWeights head;
   head.form = form;
-  for (const auto& [tensor, shape] : head_tensors(form, labels, hidden)) {
-    const std::string name = member_name(form, tensor).substr(std::string_view("base_model.").size());
+  for (const auto& [adapter_name, tensor, shape] : head_tensors(form, labels, hidden)) {
+    const std::string name = std::string(adapter_name).substr(std::string_view("base_model.").size());
     const TensorInfo* stored = file->find(name);
     if (stored == nullptr || stored->shape != shape) return std::nullopt;
     head.*tensor = file->read(name, shape, at::kFloat).unsqueeze(0);
@@ -124,7 +153,7 @@ std::optional<HeadWeights> checkpoint_head(const fs::path& model, HeadForm form,
   return head;
 }
 
-PooledTokens pooled_tokens(Pooling pooling, const Ragged& text, int64_t prompt_tokens, bool share_prompt, int64_t configs) {
+PooledTokens pooled_tokens(Pooling pooling, const Ragged& text, const PromptLayout& layout) {
   std::vector<int64_t> token, sequence;  // of the text
   std::vector<double> share;
   for (int64_t b = 0; b < text.batch(); ++b) {
@@ -136,9 +165,8 @@ PooledTokens pooled_tokens(Pooling pooling, const Ragged& text, int64_t prompt_t
       share.push_back(1 / static_cast<double>(count));
     }
   }
-  PooledTokens pooled{text_token_index(text, prompt_tokens, share_prompt, configs).index_select(0, at::tensor(token)),
-                      at::tensor(sequence), at::tensor(share, at::kDouble)};
-  if (pooling == Pooling::first) pooled.token -= prompt_tokens;
+  PooledTokens pooled{layout.text.index_select(0, at::tensor(token)), at::tensor(sequence), at::tensor(share, at::kDouble)};
+  if (pooling == Pooling::first) pooled.token -= layout.prompt;
   return pooled;
 }
 
@@ -171,8 +199,7 @@ Tensor head_forward(const Context& ctx, const HeadWeights& weights, const Ragged
 
 HeadGradients head_backward(const Context& ctx, const HeadWeights& weights, const Ragged& text, double p, const HeadSaved& saved,
                             const Tensor& d_logits) {
-  HeadGradients gradients;
-  HeadWeights& d = gradients.weights;
+  HeadWeights d;
   d.form = weights.form;
   Tensor dx =
       linear_backward(text, d_logits, saved.dropped, weights.out, d.out, weights.out_bias.defined() ? &d.out_bias : nullptr);
@@ -180,7 +207,8 @@ HeadGradients head_backward(const Context& ctx, const HeadWeights& weights, cons
     dx = kernels::apply_dropout(dx, row_dropout(ctx, text, p, Site::head_units), ctx.kernels) * (1 - saved.units * saved.units);
     dx = linear_backward(text, dx, saved.x, weights.dense, d.dense, &d.dense_bias);
   }
-  gradients.x = kernels::apply_dropout(dx, row_dropout(ctx, text, p, Site::head_input), ctx.kernels);
+  HeadGradients gradients{{}, kernels::apply_dropout(dx, row_dropout(ctx, text, p, Site::head_input), ctx.kernels)};
+  for (Parameter& parameter : head_parameters(d)) gradients.parameters.push_back(std::move(parameter.value));
   return gradients;
 }
 

@@ -1,6 +1,5 @@
 // dept bench eval: inputs encoded and labels written.
 #include "bench/measure.h"
-#include "dept/adapter/submodules.h"
 #include "dept/models/generation.h"
 
 namespace dept {
@@ -13,7 +12,6 @@ GenerationOptions greedy(int64_t new_tokens) {
 }
 
 void answer(const Context& ctx, const Pipeline& pipeline, std::vector<Example> examples) {
-  const bool decoder = pipeline.rules.architecture == Architecture::decoder;
   const auto new_tokens = static_cast<int64_t>(examples.front().target.size());
   for (Example& example : examples) example.target = {0};
   const Batch batch = collate(pipeline.rules, examples);
@@ -21,9 +19,8 @@ void answer(const Context& ctx, const Pipeline& pipeline, std::vector<Example> e
     pipeline.head_logits(ctx, batch);
     return;
   }
-  const Stream source =
-      apply_dept(pipeline.weights, pipeline.scale, batch.source, pipeline.backbone->embed(batch.source_ids), decoder);
-  generate(ctx, *pipeline.backbone, {source, {}, target_weights(pipeline.weights, 1).P}, greedy(new_tokens));
+  const Stream source = pipeline.adapt_source(ctx, batch.source, batch.source_ids).source.stream;
+  generate(ctx, *pipeline.backbone, {source, {}, pipeline.weights.input->decoder_prompt()}, greedy(new_tokens));
 }
 
 }  // namespace

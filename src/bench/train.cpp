@@ -1,6 +1,5 @@
 // dept bench train: seconds, memory and arithmetic of the training step.
 #include "bench/measure.h"
-#include "dept/adapter/dept.h"
 #include "dept/train/step.h"
 
 namespace dept {
@@ -8,15 +7,9 @@ namespace {
 
 int64_t saved_bytes(const Pipeline& pipeline, Context ctx, const std::vector<Example>& examples) {
   ctx.training = true;
-  const Batch batch = collate(pipeline.rules, examples);
-  const ModelInfo& info = pipeline.backbone->info();
-  const bool share = info.architecture == Architecture::decoder && info.dropout == 0;
-  const Stream source =
-      apply_dept(pipeline.weights, pipeline.scale, batch.source, pipeline.backbone->embed(batch.source_ids), share);
-  Stream target;
-  if (info.encoder_decoder()) target = {batch.target, pipeline.backbone->embed(batch.target_ids)};
+  const AdaptedBatch inputs = pipeline.adapt(ctx, collate(pipeline.rules, examples));
   std::unique_ptr<Saved> saved;
-  pipeline.backbone->forward(ctx, source, info.encoder_decoder() ? &target : nullptr, &saved);
+  pipeline.backbone->forward(ctx, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr, &saved);
   return saved->bytes();
 }
 

@@ -160,10 +160,16 @@ Pipeline make_pipeline(const BenchOptions& o, const Context& ctx) {
   pipeline.rules.max_source = o.max_seq_length;
   pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
   const at::Generator generator = at::detail::createCPUGenerator(0);
-  pipeline.weights = init_dept(init_prompt_random(o.m, info.input_width(), generator), o.max_seq_length, o.r, generator);
-  pipeline.scale = delta_scale(8, o.r);
+  AdapterShape shape;
+  shape.prompt_tokens = o.m;
+  shape.width = info.input_width();
+  shape.rank = o.r;
+  shape.max_length = o.max_seq_length;
+  shape.alpha = 8;
+  const auto noise = [&] { return init_prompt_random(o.m, info.input_width(), generator); };
+  pipeline.weights.input = start_adapter(dept_method(), shape, {noise, generator});
   if (info.architecture == Architecture::encoder) {
-    static_cast<HeadWeights&>(pipeline.weights) = init_head(info.head, 2, info.hidden, info.initializer_range, generator);
+    pipeline.weights.head = init_head(info.head, 2, info.hidden, info.initializer_range, generator);
     pipeline.pooling = default_pooling(info.architecture);
     pipeline.rules.head = true;
   }

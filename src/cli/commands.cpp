@@ -10,6 +10,7 @@ std::span<const Command> commands() {
       {"predict", "text in, predictions and label scores out", run_predict},
       {"generate", "free continuations of prompts, by lines", run_generate},
       {"score", "how likely a model finds given text, by lines", run_score},
+      {"export", "a trained adapter for other programs: a prompt for PEFT, or embeddings of texts", run_export},
       {"report", "one HTML page on a run, several runs or a sweep", run_report},
       {"bench", "measured figures of the training step", run_bench, {"train", "eval", "load"}},
       {"data",

@@ -166,6 +166,7 @@ int run_eval(const std::vector<std::string>& arguments) {
   if (!report.cut.empty()) log::info(report.cut);
   for (const std::string& warning : report.warnings) log::warn(warning);
   pipeline.backbone = load_backbone(options.model.path(), ctx);
+  pipeline.fold();
   const PredictRules rules = predict_rules(options.evaluation, task, pipeline, ctx.threads);
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
   const Evaluation evaluation = evaluate(ctx, pipeline, rules, task, rows, examples, "evaluate");

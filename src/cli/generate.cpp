@@ -97,12 +97,12 @@ GenerationOptions resolved(const GenerateOptions& given, const LoadedModel& mode
                            : *given.early_stopping == "true" ? EarlyStopping::yes
                                                              : EarlyStopping::no;
   asked.eos_ids = given_eos_ids(given);
-  const ModelInfo& info = model.backbone->info();
+  const ModelInfo& info = model.backbone().info();
   GenerationOptions o = generation_options(model.path, info, asked);
   o.seed = static_cast<uint64_t>(given.seed);
   // A model that names no end token at all has its tokenizer's.
-  if (info.eos_ids.empty() && o.eos_ids.empty() && model.tokenizer && model.tokenizer->eos_id)
-    o.eos_ids = {*model.tokenizer->eos_id};
+  if (info.eos_ids.empty() && o.eos_ids.empty() && model.tokenizer() && model.tokenizer()->eos_id)
+    o.eos_ids = {*model.tokenizer()->eos_id};
   return o;
 }
 
@@ -113,7 +113,7 @@ std::vector<std::string> stop_texts(const GenerateOptions& options, const Loaded
   const auto stops = several ? list.get<std::vector<std::string>>() : std::vector<std::string>{*options.stop};
   for (const std::string& stop : stops)
     if (stop.empty()) fail(Code::usage, "--stop", "a text of at least one character, or a list of them", quote(*options.stop));
-  if (!model.tokenizer) fail(Code::usage, "--stop", "a model with a tokenizer", "one without");
+  if (!model.tokenizer()) fail(Code::usage, "--stop", "a model with a tokenizer", "one without");
   return stops;
 }
 
@@ -137,7 +137,7 @@ class Generator {
 
   void run(LineWriter& writer) {
     const auto ends = [&](size_t, std::span<const int64_t> ids) {
-      return find_stop(model_.tokenizer->decode_written(ids), stops_) != std::string::npos;
+      return find_stop(model_.tokenizer()->decode_written(ids), stops_) != std::string::npos;
     };
     for (const auto& choices : answers(stops_.empty() ? TokenSink() : TokenSink(ends))) {
       OrderedJson line = OrderedJson::array();
@@ -153,12 +153,12 @@ class Generator {
 
   /// Whether an answer may be shown as it comes: one prompt, one answer, text, and no search that changes its mind.
   bool streams() const {
-    return counted_.size() == 1 && model_.tokenizer && options_.num_return_sequences == 1 && options_.num_beams == 1;
+    return counted_.size() == 1 && model_.tokenizer() && options_.num_return_sequences == 1 && options_.num_beams == 1;
   }
 
   /// The text of the one answer on standard output, as its tokens come, and a line's end.
   void stream() {
-    TextStream text(*model_.tokenizer, stops_);
+    TextStream text(*model_.tokenizer(), stops_);
     answers([&](size_t, std::span<const int64_t> ids) {
       write_stdout(text.add(ids.back()));
       return text.stopped();
@@ -178,9 +178,9 @@ class Generator {
 
   std::vector<std::vector<Generated>> answers(const TokenSink& sink) {
     const auto begin = std::chrono::steady_clock::now();
-    const at::Tensor decoder_prompt = model_.target_weights.P.to(model_.ctx.residual());
+    const at::Tensor decoder_prompt = model_.adapter().decoder_prompt().to(model_.ctx.residual());
     const auto made =
-        generate(model_.ctx, *model_.backbone, {batch_.stream(), std::move(counted_), decoder_prompt}, options_, sink);
+        generate(model_.ctx, model_.backbone(), {batch_.adapted().stream, std::move(counted_), decoder_prompt}, options_, sink);
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     for (const auto& choices : made) {
       for (const Generated& choice : choices) tokens_ += choice.ids.size();
@@ -193,14 +193,14 @@ class Generator {
 
   OrderedJson choice_json(const Generated& choice) const {
     OrderedJson line;
-    line["text"] = model_.tokenizer ? OrderedJson(text(choice.ids)) : OrderedJson();
+    line["text"] = model_.tokenizer() ? OrderedJson(text(choice.ids)) : OrderedJson();
     line["ids"] = choice.ids;
     line["finish_reason"] = finish_name(choice.finish);
     return line;
   }
 
   std::string text(const Ids& ids) const {
-    const std::string whole = model_.tokenizer->decode_written(ids);
+    const std::string whole = model_.tokenizer()->decode_written(ids);
     return whole.substr(0, find_stop(whole, stops_));
   }
 

@@ -5,13 +5,11 @@
 #include <algorithm>
 #include <limits>
 
-#include "dept/adapter/submodules.h"
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/models/generation.h"
 #include "dept/train/encode.h"
-#include "dept/train/pipeline.h"
 #include "dept/train/setup.h"
 #include "tasks/source_template.h"
 
@@ -44,29 +42,30 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set) {
   model.path = options.path();
   model.ctx = make_context(options, 0);
   configure_process(model.ctx.threads);
-  model.weights = model.target_weights = no_adapter(info.input_width());
+  model.pipeline.rules.architecture = info.architecture;
+  model.pipeline.weights.input = no_adapter(info.input_width());
   if (!options.peft_model_id.empty()) {
     const Adapter adapter = load_adapter(options.peft_model_id, info.input_width());
-    model.weights = source_weights(adapter.weights, adapter.submodules());
-    model.target_weights = target_weights(adapter.weights, adapter.submodules());
-    model.scale = delta_scale(adapter.config.lora_alpha, adapter.config.r);
+    model.pipeline.weights = adapter.weights;
     if (!info.encoder_decoder()) model.alignment = adapter.config.delta_alignment;
     model.task = adapter.config.task;
   }
-  if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) model.tokenizer = load_model_tokenizer(options, false);
-  model.backbone = load_backbone(options.path(), model.ctx);
+  if (!options.tokenizer_name.empty() || has_tokenizer(options.path()))
+    model.pipeline.tokenizer = load_model_tokenizer(options, false);
+  model.pipeline.backbone = load_backbone(options.path(), model.ctx);
+  model.pipeline.fold();
   return model;
 }
 
 int64_t LoadedModel::room(int64_t behind) const {
-  const int64_t positions = backbone->info().max_positions;
-  return positions > 0 ? positions - prompt_length() - behind : std::numeric_limits<int64_t>::max();
+  const int64_t positions = backbone().info().max_positions;
+  return positions > 0 ? positions - adapter().prompt_tokens() - behind : std::numeric_limits<int64_t>::max();
 }
 
 Ids Texts::source(const AdapterTask& task, const std::string& text, int64_t behind, const std::string& where) {
   const std::string filled = fill_template(task.source_template, text, where, "--raw and the whole source");
-  const int64_t room = model_->room(behind);
-  return fit(task, filled, model_->has_rows() ? std::min(room, model_->weights.A.size(1)) : room, where);
+  const int64_t room = model_->room(behind), most = model_->adapter().max_text();
+  return fit(task, filled, most > 0 ? std::min(room, most) : room, where);
 }
 
 Ids Texts::whole(const std::string& text, const std::string& where) {
@@ -74,24 +73,24 @@ Ids Texts::whole(const std::string& text, const std::string& where) {
 }
 
 Ids Texts::target(const std::string& text, const std::string& where) const {
-  if (!model_->tokenizer) fail(Code::bad_input, where, "ids, as the model has no tokenizer.json", "text");
+  if (!model_->tokenizer()) fail(Code::bad_input, where, "ids, as the model has no tokenizer.json", "text");
   EncodeOptions options;
   options.add_special_tokens = model_->encoder_decoder();
-  const Ids ids = model_->tokenizer->encode(text, options);
-  check_ids(*model_->tokenizer, ids, model_->backbone->info().vocab, where);
+  const Ids ids = model_->tokenizer()->encode(text, options);
+  check_ids(*model_->tokenizer(), ids, model_->backbone().info().vocab, where);
   return ids;
 }
 
 Ids Texts::fit(const AdapterTask& task, const std::string& text, int64_t room, const std::string& where) {
-  if (!model_->tokenizer) fail(Code::bad_input, where, "ids, as the model has no tokenizer.json", "text");
+  if (!model_->tokenizer()) fail(Code::bad_input, where, "ids, as the model has no tokenizer.json", "text");
   ++texts_;
   EncodeRules rules;
-  rules.architecture = model_->backbone->info().architecture;
+  rules.architecture = model_->backbone().info().architecture;
   rules.max_source = room;
   rules.truncate_head = task.truncate_head;
   if (!model_->encoder_decoder()) rules.causal_suffix = task.causal_suffix;
-  const Ids ids = model_->tokenizer->encode(text + rules.causal_suffix);
-  check_ids(*model_->tokenizer, ids, model_->backbone->info().vocab, where);
+  const Ids ids = model_->tokenizer()->encode(text + rules.causal_suffix);
+  check_ids(*model_->tokenizer(), ids, model_->backbone().info().vocab, where);
   const auto length = static_cast<int64_t>(ids.size());
   if (length <= room) return ids;
   if (!truncate_ || room < 1)
@@ -99,7 +98,7 @@ Ids Texts::fit(const AdapterTask& task, const std::string& text, int64_t room, c
          str("at most ", room, " tokens (", model_->limits(), ")", room < 1 ? "" : "; --truncate cuts a text"), str(length));
   ++cut_;
   const std::vector<TextExample> one{{0, text, ""}};
-  return encode_examples(*model_->tokenizer, rules, one, 1).front().source;
+  return encode_examples(*model_->tokenizer(), rules, one, 1).front().source;
 }
 
 void Texts::report() const {
@@ -108,15 +107,16 @@ void Texts::report() const {
 
 std::string LoadedModel::limits() const {
   std::vector<std::string> limits;
-  if (const int64_t positions = backbone->info().max_positions; positions > 0)
-    limits.push_back(str("the model's ", positions, " positions, less the prompt's ", prompt_length(), " and the answer's"));
-  if (has_rows()) limits.push_back(str("the adapter's max_length, ", weights.A.size(1)));
+  if (const int64_t positions = backbone().info().max_positions; positions > 0)
+    limits.push_back(
+        str("the model's ", positions, " positions, less the prompt's ", adapter().prompt_tokens(), " and the answer's"));
+  if (adapter().max_text() > 0) limits.push_back(str("the adapter's max_length, ", adapter().max_text()));
   return join(limits, "; ");
 }
 
 Ids require_ids(const LoadedModel& model, const Json& value, const std::string& key, const std::string& where, bool ignored) {
   const Ids ids = require<std::vector<int64_t>>(value, key, where);
-  const int64_t vocab = model.backbone->info().vocab;
+  const int64_t vocab = model.backbone().info().vocab;
   for (const int64_t id : ids) {
     if ((id >= 0 && id < vocab) || (ignored && id == -100)) continue;
     fail(Code::bad_input, str(where, ": ", key), str("ids from 0 to ", vocab - 1, ignored ? ", or -100" : ""), str(id));
@@ -125,27 +125,26 @@ Ids require_ids(const LoadedModel& model, const Json& value, const std::string& 
 }
 
 void InputBatch::add(const Ids& ids, int64_t sources, int64_t behind, const std::string& where) {
-  const int64_t S = model_->weights.A.size(1), length = static_cast<int64_t>(ids.size()), room = model_->room(behind);
-  const bool has_rows = model_->has_rows();
-  if (length == 0 && model_->prompt_length() == 0) fail(Code::bad_input, where, "at least one token", "none");
+  const int64_t S = model_->adapter().max_text(), length = static_cast<int64_t>(ids.size()), room = model_->room(behind);
+  const bool has_rows = S > 0;
+  if (length == 0 && model_->adapter().prompt_tokens() == 0) fail(Code::bad_input, where, "at least one token", "none");
   if (has_rows && sources > S)
     fail(Code::bad_input, where, str("at most ", S, " source tokens (the adapter's max_length)"), str(sources));
   if (length > room) fail(Code::bad_input, where, str("at most ", room, " tokens (", model_->limits(), ")"), str(length));
-  const int64_t first_row = model_->alignment == DeltaAlignment::end ? S - sources : 0;
+  const int64_t first_row = has_rows && model_->alignment == DeltaAlignment::end ? S - sources : 0;
   tokens_.append(length, next_example_++);
   for (int64_t i = 0; i < length; ++i) {
     ids_.push_back(ids[i]);
     positions_.push_back(i);
-    rows_.push_back(has_rows && i < sources ? first_row + i : -1);
+    rows_.push_back(i < sources ? first_row + i : -1);
   }
 }
 
-Stream InputBatch::stream() const {
+AdaptedText InputBatch::adapted() const {
   Ragged tokens = tokens_;
   tokens.position = at::tensor(positions_, at::kLong);
   tokens.row = at::tensor(rows_, at::kLong);
-  const at::Tensor embeds = model_->backbone->embed(at::tensor(ids_, at::kLong));
-  return apply_dept(model_->weights, model_->scale, tokens, embeds, model_->shares_prompt());
+  return model_->pipeline.adapt_source(model_->ctx, tokens, at::tensor(ids_, at::kLong)).source;
 }
 
 void for_each_line(LineReader& reader, std::optional<int64_t> batch_size,

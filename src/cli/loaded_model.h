@@ -8,33 +8,26 @@
 
 #include "cli/lines.h"
 #include "dept/adapter/adapter_file.h"
-#include "dept/adapter/dept.h"
-#include "dept/models/backbone.h"
-#include "dept/text/tokenizer.h"
 #include "dept/train/options.h"
+#include "dept/train/pipeline.h"
 
 namespace dept {
 
 struct LoadedModel {
   fs::path path;
   Context ctx;
-  std::unique_ptr<Backbone> backbone;
-  std::shared_ptr<const Tokenizer> tokenizer;  ///< null where the model has none
-  DeptWeights weights;                         ///< M = 0 and R = 0 without adapter
-  DeptWeights target_weights;                  ///< the decoder's prompt, M = 0 where it has none
-  double scale = 0;
+  Pipeline pipeline;  ///< its tokenizer is null where the model has none
   DeltaAlignment alignment = DeltaAlignment::start;
   AdapterTask task;  ///< of an adapter of ours, else the text as given
 
-  bool encoder_decoder() const { return backbone->info().encoder_decoder(); }
-  int64_t prompt_length() const { return weights.P.size(1); }
-  bool has_rows() const { return weights.A.size(2) > 0; }
+  const Backbone& backbone() const { return *pipeline.backbone; }
+  const Tokenizer* tokenizer() const { return pipeline.tokenizer.get(); }
+  const InputAdapter& adapter() const { return *pipeline.weights.input; }
+  bool encoder_decoder() const { return backbone().info().encoder_decoder(); }
   /// The tokens that the model's positions leave to a text behind the prompt and in front of `behind` more; a T5 has no limit.
   int64_t room(int64_t behind) const;
   /// What room and the adapter's rows come from, for messages.
   std::string limits() const;
-  /// Whether the prompt stands once, as the first sequence of a stream.
-  bool shares_prompt() const { return !encoder_decoder() && prompt_length() > 0; }
 };
 
 /// The model (the adapter's own when the options name none), its tokenizer and the adapter; what can be checked before the
@@ -77,8 +70,8 @@ class InputBatch {
   /// there are more than A has rows, or more with `behind` further tokens than the model has positions, or nothing at all to
   /// start from.
   void add(const Ids& ids, int64_t sources, int64_t behind, const std::string& where);
-  /// Word embeddings with prompt and delta.
-  Stream stream() const;
+  /// What the backbone takes: word embeddings with prompt and delta.
+  AdaptedText adapted() const;
   /// Text tokens only.
   const Ragged& tokens() const { return tokens_; }
   /// Makes room for the next batch; examples are counted on.

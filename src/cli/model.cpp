@@ -75,7 +75,7 @@ void describe_gguf(const GgufFile& file, OrderedJson& summary) {
 }
 
 void describe_adapter(const AdapterConfig& config, OrderedJson& summary) {
-  summary["peft_type"] = to_string(config.peft_type);
+  summary["peft_type"] = config.method->peft_type;
   summary["task_type"] = config.task_type;
   summary["num_virtual_tokens"] = config.num_virtual_tokens;
   summary["num_transformer_submodules"] = config.num_transformer_submodules;

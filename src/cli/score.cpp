@@ -68,7 +68,7 @@ std::vector<double> label_nll(const LoadedModel& model, const at::Tensor& hidden
   for (size_t begin = 0; begin < labels.size(); begin += head_tokens) {
     const size_t end = std::min(labels.size(), begin + head_tokens);
     const at::Tensor at = at::tensor(at::ArrayRef(tokens).slice(begin, end - begin), at::kLong);
-    const at::Tensor logits = model.backbone->logits(model.ctx, hidden.index_select(0, at));
+    const at::Tensor logits = model.backbone().logits(model.ctx, hidden.index_select(0, at));
     const at::Tensor label = at::tensor(at::ArrayRef(labels).slice(begin, end - begin), at::kLong);
     const at::Tensor nll = kernels::cross_entropy(logits, label, nullptr, 0, model.ctx.kernels).to(at::kDouble);
     out.insert(out.end(), nll.data_ptr<double>(), nll.data_ptr<double>() + nll.numel());
@@ -93,7 +93,7 @@ class Scorer {
   }
 
   void run(LineWriter& writer) {
-    const Stream source = batch_.stream();
+    const AdaptedText source = batch_.adapted();
     counts_.clear();
     tokens_.clear();
     labels_.clear();
@@ -139,50 +139,47 @@ class Scorer {
     return out;
   }
 
-  /// Notes every counted label of a line; label i is predicted by token first + i of the hidden states, or not at all (-1).
-  template <class Predictor>
-  void count(const Line& line, const Predictor& predictor) {
+  /// Notes every counted label of a line; label i is predicted by token first + i of the texts. A first token of -1 is the
+  /// prompt's last, where there is one.
+  void count(const Line& line, int64_t first, const PromptLayout& layout, int64_t own) {
+    const int64_t* text = layout.text.const_data_ptr<int64_t>();
     const size_t before = labels_.size();
     for (size_t i = 0; i < line.labels.size(); ++i) {
-      const int64_t token = predictor(static_cast<int64_t>(i));
-      if (line.labels[i] == ignored || token < 0) continue;
-      tokens_.push_back(token);
+      const int64_t token = first + static_cast<int64_t>(i);
+      const int64_t predicting = token < own ? layout.prompt - 1 : text[token];
+      if (line.labels[i] == ignored || predicting < 0) continue;
+      tokens_.push_back(predicting);
       labels_.push_back(line.labels[i]);
     }
     counts_.push_back(static_cast<int64_t>(labels_.size() - before));
   }
 
-  at::Tensor decode(const Stream& source) {
-    const ModelInfo& info = model_.backbone->info();
+  at::Tensor decode(const AdaptedText& source) {
+    const ModelInfo& info = model_.backbone().info();
     if (!info.decoder_start_id) fail(Code::bad_input, "config.json", "decoder_start_token_id", "none");
-    const int64_t prompt = model_.target_weights.P.size(1);
     Ragged tokens;
     Ids ids, positions;
     for (const Line& line : lines_) {
       const int64_t length = static_cast<int64_t>(line.labels.size());
-      const int64_t first = prompt * (tokens.batch() + 1) + tokens.tokens();
       tokens.append(length, tokens.batch());
       for (int64_t i = 0; i < length; ++i) {
         const int64_t before = i == 0 ? *info.decoder_start_id : line.labels[i - 1];
         ids.push_back(before == ignored ? info.pad_id.value_or(*info.decoder_start_id) : before);
         positions.push_back(i);
       }
-      count(line, [&](int64_t i) { return first + i; });
     }
     tokens.position = at::tensor(positions, at::kLong);
-    const at::Tensor embeds = model_.backbone->embed(at::tensor(ids, at::kLong));
-    const Stream target = apply_dept(model_.target_weights, 0, tokens, embeds, false);
-    return model_.backbone->forward(model_.ctx, source, &target, nullptr);
+    const at::Tensor embeds = model_.backbone().embed(at::tensor(ids, at::kLong));
+    const AdaptedText target = model_.adapter().apply_to_target({tokens, embeds});
+    for (size_t b = 0; b < lines_.size(); ++b) count(lines_[b], tokens.offsets[b], target.layout, 0);
+    return model_.backbone().forward(model_.ctx, source.stream, &target.stream, nullptr);
   }
 
   /// Token i predicts label i + 1; the first label is the prompt's to predict.
-  at::Tensor decoder_only(const Stream& source) {
-    const int64_t M = model_.prompt_length();
-    for (size_t b = 0; b < lines_.size(); ++b) {
-      const int64_t first = M + batch_.tokens().offsets[b];
-      count(lines_[b], [&](int64_t i) { return i == 0 ? M - 1 : first + i - 1; });
-    }
-    return model_.backbone->forward(model_.ctx, source, nullptr, nullptr);
+  at::Tensor decoder_only(const AdaptedText& source) {
+    const std::vector<int64_t>& offsets = batch_.tokens().offsets;
+    for (size_t b = 0; b < lines_.size(); ++b) count(lines_[b], offsets[b] - 1, source.layout, offsets[b]);
+    return model_.backbone().forward(model_.ctx, source.stream, nullptr, nullptr);
   }
 
   const LoadedModel& model_;

@@ -28,16 +28,28 @@ class IdleOptions {
   const OptionSet& set_;
 };
 
+void find_idle_method(const IdleOptions& idle, const AdapterConfig& adapter) {
+  const auto& [words, rank, rows, hidden, dropout, seed] = adapter.method->fields;
+  bool delta = false;
+  for (const AdapterTensor& tensor : adapter.method->tensors(shape_of(adapter))) delta = delta || tensor.group == Group::delta;
+  const std::string why = str("--peft_type ", adapter.method->peft_type, " has no use for it");
+  idle.when(!words, why, {"prompt_tuning_init", "prompt_tuning_init_text", "text_init"});
+  idle.when(!rank, why, {"r"});
+  idle.when(!rows, why, {"lora_alpha", "delta_alignment", "save_lora_embeddings"});
+  idle.when(!delta, why, {"lora_embedding_lr"});
+  idle.when(!hidden, why, {"encoder_hidden_size"});
+  idle.when(!dropout, why, {"adapter_dropout"});
+  idle.when(!seed, why, {"projection_seed"});
+}
+
 void find_idle_adapter(const TrainOptions& o, const IdleOptions& idle, const ModelInfo& model, const AdapterConfig& adapter) {
   const bool loads = !o.model.peft_model_id.empty(), head = adapter.classifies();
   idle.when(loads, "the adapter of --peft_model_id has its own",
-            {"prefix_length", "r", "lora_alpha", "num_transformer_submodules", "prompt_tuning_init", "prompt_tuning_init_text",
-             "text_init", "pooling"});
+            {"prefix_length", "r", "lora_alpha", "encoder_hidden_size", "adapter_dropout", "projection_seed",
+             "num_transformer_submodules", "prompt_tuning_init", "prompt_tuning_init_text", "text_init", "pooling"});
   idle.when(!loads, "there is no --peft_model_id to load", {"load_lora_embeddings", "load_lora_embedding_B"});
   if (loads) return;
-  if (!o.data.original_quirks)
-    idle.when(!adapter.decomposed(), "--peft_type PROMPT_TUNING has no A and B",
-              {"r", "lora_alpha", "lora_embedding_lr", "delta_alignment", "save_lora_embeddings"});
+  if (!o.data.original_quirks) find_idle_method(idle, adapter);
   idle.when(adapter.decomposed() && adapter.r == 0, "--r 0 leaves no A and B", {"lora_alpha", "lora_embedding_lr"});
   idle.when(adapter.prompt_tuning_init == "RANDOM", "the prompt starts at random", {"prompt_tuning_init_text"});
   idle.when(model.encoder_decoder() && adapter.decomposed(), str(model.model_type, " aligns A·B with the text's start"),
@@ -98,7 +110,8 @@ void find_idle_training(const OptionSet& set) {
 
 std::string form_of(const AdapterConfig& config) {
   std::string form = str(config.decomposed() ? "decomposed " : "", "prompt of ", config.num_virtual_tokens, " tokens");
-  if (config.decomposed()) form += str(", rank ", config.r);
+  if (config.method->fields.rank) form += str(", rank ", config.r);
+  if (!config.decomposed() && config.method != &prompt_tuning_method()) form = str(config.method->peft_type, ", ", form);
   return form + (config.classifies() ? ", classification head" : "");
 }
 

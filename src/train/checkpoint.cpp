@@ -130,7 +130,7 @@ OrderedJson trainer_state_json(const TrainState& state, int64_t max_steps, const
 void save_checkpoint(const fs::path& output_dir, const TrainState& state, int64_t max_steps, const AdapterConfig& config,
                      const AdapterWeights& weights, const NamedTensors& optimizer) {
   AtomicFolder folder(output_dir / checkpoint_name(state.step));
-  save_adapter(folder.path(), config, weights);
+  save_adapter(folder.path(), config, weights, 0, {.network = true});
   save_safetensors(folder.path() / "optimizer.safetensors", optimizer);
   write_atomic(folder.path() / "training_state.json", training_state_json(state).dump(2) + "\n");
   write_atomic(folder.path() / "trainer_state.json", trainer_state_json(state, max_steps, output_dir).dump(2) + "\n");
@@ -138,7 +138,7 @@ void save_checkpoint(const fs::path& output_dir, const TrainState& state, int64_
 }
 
 Checkpoint load_checkpoint(const fs::path& folder, int64_t hidden) {
-  Checkpoint checkpoint{read_state(folder), load_adapter(folder, hidden), {}};
+  Checkpoint checkpoint{read_state(folder), load_adapter(folder, hidden, {.use = AdapterUse::training}), {}};
   const auto optimizer = open_safetensors(folder / "optimizer.safetensors");
   for (const TensorInfo& tensor : optimizer->tensors())
     checkpoint.optimizer.emplace_back(tensor.name, optimizer->read(tensor.name));

@@ -254,7 +254,7 @@ PredictRules predict_rules(const EvaluationOptions& options, const TaskData& tas
   rules.labels = task.labels;
   if (rules.by == PredictBy::head) {
     // A head of the original may have more labels than the task, which names them by their numbers.
-    for (int64_t i = static_cast<int64_t>(rules.labels.size()); !rules.labels.empty() && i < pipeline.weights.labels(); ++i)
+    for (int64_t i = static_cast<int64_t>(rules.labels.size()); !rules.labels.empty() && i < pipeline.weights.head.labels(); ++i)
       rules.labels.push_back(str(i));
     return rules;
   }

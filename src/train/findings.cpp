@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "dept/adapter/dept.h"
 #include "dept/base/text.h"
 
 namespace dept {
@@ -61,7 +62,7 @@ OrderedJson prompt_words(const Pipeline& pipeline, const at::Tensor& prompt) {
   OrderedJson list = OrderedJson::array();
   const auto [ids, cosines] = nearest(*pipeline.backbone, prompt);
   const at::Tensor norms = prompt.norm(2, 1);
-  const int64_t own = prompt.size(0) / pipeline.submodules;
+  const int64_t own = pipeline.weights.input->prompt_tokens();
   for (int64_t i = 0; i < prompt.size(0); ++i) {
     OrderedJson words = OrderedJson::array();
     for (int64_t k = 0; k < ids.size(1); ++k)
@@ -88,9 +89,13 @@ std::vector<double> row_norms(const at::Tensor& a, const at::Tensor& b, double s
 
 OrderedJson training_findings(const Pipeline& pipeline, int64_t parameters) {
   OrderedJson json = {{"parameters", parameters}, {"peak_memory_bytes", peak_memory()}};
-  const DeptWeights& weights = pipeline.weights;
-  if (weights.P.size(1) > 0) json["prompt"] = prompt_words(pipeline, weights.P[0]);
-  if (weights.A.size(2) > 0) json["delta_norms"] = row_norms(weights.A[0], weights.B[0], pipeline.scale);
+  const InputAdapter& adapter = *pipeline.weights.input;
+  if (adapter.prompt_tokens() > 0) json["prompt"] = prompt_words(pipeline, adapter.whole_prompt()[0]);
+  if (adapter.max_text() > 0) {  // DePT's A and B
+    const std::vector<Parameter>& parameters = adapter.parameters();
+    const double scale = delta_scale(adapter.shape().alpha, adapter.shape().rank);
+    json["delta_norms"] = row_norms(parameters[1].value[0], parameters[2].value[0], scale);
+  }
   return json;
 }
 

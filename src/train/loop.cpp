@@ -96,14 +96,12 @@ int64_t input_tokens(const LoopInputs& in, const Example& example) {
   return static_cast<int64_t>(example.source.size() + (rules.encoder_decoder() ? 0 : example.target.size()));
 }
 
-// What transformers' estimate of operations counts, 6 a token: parameters that are no tables. Of a head there are two with the
-// original, the one it started from and the one that trains.
+// What transformers' estimate of operations counts, 6 a token: non-embedding parameters. The original counts a head twice, as it
+// starts and as it trains.
 int64_t counted_parameters(const LoopInputs& in) {
   const ModelInfo& info = in.pipeline.backbone->info();
-  const AdapterWeights& weights = in.pipeline.weights;
   int64_t head = 0;
-  for (const AdapterMember& member : adapter_members(weights.form).subspan(adapter_members(HeadForm::none).size()))
-    head += (weights.*member.tensor).numel() / weights.P.size(0);
+  for (const Parameter& parameter : head_parameters(in.pipeline.weights.head)) head += parameter.value[0].numel();
   const int64_t unused = in.pipeline.has_head() && !info.tied ? info.vocab * info.hidden : 0;
   return info.parameters - info.embedding_parameters - unused +
          head * (in.pipeline.rules.semantics == Semantics::original ? 2 : 1);
@@ -488,14 +486,14 @@ void TrainingLoop::save() {
 void TrainingLoop::load_best() {
   if (!state_.best_metric) return;
   const fs::path folder = fs::path(in_.options.output.output_dir) / state_.best_checkpoint;
-  const Adapter best = load_adapter(folder, in_.pipeline.backbone->info().input_width());
+  const Adapter best = load_adapter(folder, in_.pipeline.backbone->info().input_width(), {.use = AdapterUse::training});
   take_weights(best.weights);
   log::info(str("the best checkpoint is ", folder.string(), " (", *state_.best_metric, ")"));
 }
 
 void TrainingLoop::take_weights(const AdapterWeights& weights) const {
-  for (const AdapterMember& member : adapter_members(weights.form))
-    if (const at::Tensor& mine = in_.pipeline.weights.*member.tensor; mine.numel() > 0) mine.copy_(weights.*member.tensor);
+  const std::vector<Parameter> mine = in_.pipeline.weights.parameters(), theirs = weights.parameters();
+  for (size_t i = 0; i < mine.size(); ++i) mine[i].value.copy_(theirs.at(i).value);
 }
 
 void TrainingLoop::log_summary(double seconds) {

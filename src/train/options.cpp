@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "dept/adapter/method.h"
 #include "dept/base/cpus.h"
 #include "dept/base/error.h"
 #include "dept/base/log.h"
@@ -298,10 +299,43 @@ void describe(DataOptions& o, OptionSet& set) {
   set.add("max_predict_samples", &o.max_predict_samples, "use the first so many rows for testing").min(1);
 }
 
+namespace {
+
+std::vector<std::string> method_names() {
+  std::vector<std::string> names;
+  for (const Method* method : methods()) names.emplace_back(method->peft_type);
+  return names;
+}
+
+// A method's own values where none are given.
+void settle_method(AdapterOptions& o, const OptionSet& set) {
+  const Method& method = find_method(o.peft_type);
+  const auto settle = [&](const char* name, auto& value, auto standard) {
+    if (standard > 0 && !set.given(name)) value = standard;
+  };
+  settle("prefix_length", o.prefix_length, method.defaults.prompt_tokens);
+  settle("r", o.r, method.defaults.rank);
+  settle("encoder_hidden_size", o.encoder_hidden_size, method.defaults.hidden);
+  settle("adapter_dropout", o.adapter_dropout, method.defaults.dropout);
+  if (!method.fields.rank) o.r = 0;
+}
+
+void check_method(const TrainOptions& o, Contradictions& found) {
+  const Method& method = find_method(o.adapter.peft_type);
+  found.unless(method.fields.rows || !method.fields.rank || o.adapter.r > 0, "--r", str("at least 1 for ", method.peft_type),
+               "0");
+  const bool known = &method == &dept_method() || &method == &prompt_tuning_method();
+  found.unless(known || !o.data.original_quirks, "--peft_type",
+               "PROMPT_TUNING_LORA or PROMPT_TUNING under --original_quirks, as the original has no other",
+               std::string(method.peft_type));
+}
+
+}  // namespace
+
 void describe(AdapterOptions& o, OptionSet& set) {
   set.section("Adapter");
-  set.add("peft_type", &o.peft_type, "decomposed (PROMPT_TUNING_LORA) or vanilla prompt tuning")
-      .choices({"PROMPT_TUNING_LORA", "PROMPT_TUNING"});
+  set.add("peft_type", &o.peft_type, "decomposed (PROMPT_TUNING_LORA), vanilla (PROMPT_TUNING) or another prompt tuning")
+      .choices(method_names());
   set.add("prefix_length", &o.prefix_length, "m, the tokens of the soft prompt").min(1).max(1 << 20);
   set.add("num_transformer_submodules", &o.num_transformer_submodules,
           "2, encoder-decoder: another prompt of m tokens in front of the decoder's input")
@@ -309,6 +343,18 @@ void describe(AdapterOptions& o, OptionSet& set) {
       .max(2);
   set.add("r", &o.r, "rank of A·B").min(0).max(1 << 16);
   set.add("lora_alpha", &o.lora_alpha, "A·B is scaled by lora_alpha / sqrt(r)");
+  set.add("encoder_hidden_size", &o.encoder_hidden_size,
+          "RESIDUAL_PROMPT, P_TUNING: units of the network that makes the prompt (default: 800, the model's width)")
+      .min(1)
+      .max(1 << 16);
+  set.add("adapter_dropout", &o.adapter_dropout, "ADEPT: of the offset's inner values, in training (default: 0.1)")
+      .min(0)
+      .max(0.99);
+  set.add("projection_seed", &o.projection_seed, "ULPT: seed of the frozen random matrix").min(0);
+  set.add("backbone_dropout", &o.backbone_dropout,
+          "0: the frozen model drops nothing out in training (default: as its config has it)")
+      .min(0)
+      .max(0);
   set.add("prompt_tuning_init", &o.prompt_tuning_init, "the prompt starts as embeddings of a text or at random")
       .choices({"TEXT", "RANDOM"});
   set.add("text_init", &o.text_init, "false: the same as --prompt_tuning_init RANDOM");
@@ -451,7 +497,7 @@ void check_task_options(const DataOptions& o, const OptionSet& set) {
 
 void settle(TrainOptions& o, const OptionSet& set) {
   if (o.model.bf16 && !set.given("dtype")) o.model.dtype = "bf16";
-  if (o.adapter.peft_type == "PROMPT_TUNING") o.adapter.r = 0;
+  settle_method(o.adapter, set);
   if (o.adapter.text_init && !set.given("prompt_tuning_init"))
     o.adapter.prompt_tuning_init = *o.adapter.text_init ? "TEXT" : "RANDOM";
   if (o.schedule.group_by_length) o.schedule.train_sampling_strategy = "group_by_length";
@@ -467,6 +513,7 @@ void settle(TrainOptions& o, const OptionSet& set) {
   check_output(o.output, found);
   found.attempt([&] { check_task_options(o.data, set); });
   check_precision(o.model, set, found);
+  check_method(o, found);
   check_schedule(o, found);
   check_evaluations(o, found);
   found.raise();

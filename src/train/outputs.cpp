@@ -22,10 +22,11 @@ std::string front_matter(const AdapterConfig& config, const TaskData& task, cons
 }
 
 std::string method_of(const AdapterConfig& config) {
-  return config.peft_type == PeftType::prompt_tuning
-             ? str("a soft prompt of ", config.num_virtual_tokens, " tokens")
-             : str("a decomposed soft prompt (DePT, arXiv 2309.05173): ", config.num_virtual_tokens,
-                   " tokens and an update of rank ", config.r, " for sources of up to ", config.max_length, " tokens");
+  if (config.decomposed())
+    return str("a decomposed soft prompt (DePT, arXiv 2309.05173): ", config.num_virtual_tokens, " tokens and an update of rank ",
+               config.r, " for sources of up to ", config.max_length, " tokens");
+  const bool plain = config.method == &prompt_tuning_method();
+  return str(plain ? "" : str(config.method->title, ": "), "a soft prompt of ", config.num_virtual_tokens, " tokens");
 }
 
 std::string hyperparameters(const TrainOptions& o) {
@@ -58,8 +59,8 @@ std::string course(const OrderedJson& log) {
   for (const OrderedJson& entry : log) {
     if (entry.contains("loss")) loss = shown(entry, "loss");
     if (!entry.contains("eval_loss")) continue;
-    std::string head = "| loss | epoch | step |", rule = "|---|---|---|", line;
-    line = "| " + loss + " | " + shown(entry, "epoch") + " | " + shown(entry, "step") + " |";
+    std::string head = "| loss | epoch | step |", rule = "|---|---|---|";
+    std::string line = str("| ", loss, " | ", shown(entry, "epoch"), " | ", shown(entry, "step"), " |");
     for (const auto& [name, value] : entry.items()) {
       if (name.rfind("eval_", 0) != 0 || is_timing(name)) continue;
       head += " " + name + " |", rule += "---|", line += " " + value.dump() + " |";

@@ -6,13 +6,13 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include "dept/adapter/submodules.h"
 #include "dept/kernels/cross_entropy.h"
 
 namespace dept {
@@ -62,62 +62,75 @@ Stream repeated(const Backbone& backbone, const Ids& ids, const std::vector<int6
 
 }  // namespace
 
+Context Pipeline::backbone_context(Context ctx) const {
+  ctx.training = ctx.training && backbone_dropout;
+  return ctx;
+}
+
 // An encoder's prompt sees the text.
 bool Pipeline::shares_prompt(const Context& ctx) const {
-  return rules.architecture == Architecture::decoder && (!ctx.training || backbone->info().dropout == 0);
+  const bool drops = backbone_context(ctx).training && backbone->info().dropout > 0;
+  return rules.architecture == Architecture::decoder && !drops;
 }
 
-Stream Pipeline::embed_source(const Context& ctx, const Batch& batch) const {
-  return apply_dept(source_weights(weights, submodules), scale, batch.source,
-                    backbone->embed(batch.source_ids).to(weights.P.scalar_type()), shares_prompt(ctx));
+// A folded adapter changes the tokens of sources, which have a row, and leaves answers behind them.
+at::Tensor Pipeline::embed(const Ragged& tokens, const at::Tensor& ids) const {
+  const at::Tensor E = backbone->embed(ids).to(weights.input->dtype());
+  return words.defined() ? at::where(tokens.row.ge(0).unsqueeze(1), words.index_select(0, ids), E) : E;
 }
 
-Stream Pipeline::embed_target(const Ragged& tokens, const at::Tensor& ids) const {
-  return apply_dept(target_weights(weights, submodules), 0, tokens, backbone->embed(ids).to(weights.P.scalar_type()), false);
+AdaptedBatch Pipeline::adapt_source(const Context& ctx, const Ragged& tokens, const at::Tensor& ids) const {
+  return weights.input->apply(ctx, {tokens, embed(tokens, ids)}, nullptr, shares_prompt(ctx));
 }
 
-DeptWeights Pipeline::prompt_gradients(const Context& ctx, const Batch& batch, const InputGradients& d_inputs) const {
-  DeptWeights gradients = dept_backward(source_weights(weights, submodules), scale, batch.source,
-                                        d_inputs.source.to(weights.P.scalar_type()), shares_prompt(ctx));
-  if (submodules == 1) return gradients;
-  const DeptWeights target =
-      dept_backward(target_weights(weights, submodules), 0, batch.target, d_inputs.target.to(weights.P.scalar_type()), false);
-  gradients.P = at::cat({gradients.P, target.P}, 1);
-  return gradients;
+AdaptedBatch Pipeline::adapt(const Context& ctx, const Batch& batch) const {
+  if (!rules.encoder_decoder()) return adapt_source(ctx, batch.source, batch.source_ids);
+  const Stream target{batch.target, backbone->embed(batch.target_ids).to(weights.input->dtype())};
+  return weights.input->apply(ctx, {batch.source, embed(batch.source, batch.source_ids)}, &target, shares_prompt(ctx));
 }
 
-BatchLoss Pipeline::loss(const Context& ctx, const Batch& batch, AdapterWeights* gradients) const {
-  const Stream source = embed_source(ctx, batch);
-  Stream target;
-  if (rules.encoder_decoder()) target = embed_target(batch.target, batch.target_ids);
+void Pipeline::fold() {
+  if (weights.input->max_text() > 0) return;  // rows of A·B are as cheap as they are
+  const auto all_words = [&] {
+    return backbone->embed(at::arange(backbone->info().vocab, at::kLong)).to(weights.input->dtype());
+  };
+  const FoldedAdapter folded = weights.input->fold(all_words);
+  if (folded.table.defined()) words = folded.table[0];
+  weights.input = prompt_alone(folded, weights.input->shape().submodules);
+}
 
+BatchLoss Pipeline::loss(const Context& ctx, const Batch& batch, Gradients* gradients) const {
+  const AdaptedBatch inputs = adapt(ctx, batch);
+  const Context frozen = backbone_context(ctx);
   std::unique_ptr<Saved> saved;
-  const at::Tensor hidden =
-      backbone->forward(ctx, source, rules.encoder_decoder() ? &target : nullptr, gradients ? &saved : nullptr);
-  const Judged judged =
-      has_head() ? judge_texts(ctx, batch, hidden, gradients) : judge_tokens(ctx, batch, hidden, gradients != nullptr);
+  const at::Tensor hidden = backbone->forward(frozen, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr,
+                                              gradients ? &saved : nullptr);
+  const PromptLayout& layout = inputs.target ? inputs.target->layout : inputs.source.layout;
+  Gradients of_head;
+  const Judged judged = has_head() ? judge_texts(ctx, batch, layout, hidden, gradients ? &of_head : nullptr)
+                                   : judge_tokens(ctx, batch, layout, hidden, gradients != nullptr);
   if (gradients) {
-    const InputGradients d_inputs = backbone->backward(ctx, std::move(saved), judged.d_hidden);
-    static_cast<DeptWeights&>(*gradients) = prompt_gradients(ctx, batch, d_inputs);
+    InputGradients d = backbone->backward(frozen, std::move(saved), judged.d_hidden);
+    d.source = d.source.to(weights.input->dtype());
+    if (d.target.defined()) d.target = d.target.to(weights.input->dtype());
+    *gradients = weights.input->backward(inputs, d);
+    gradients->insert(gradients->end(), of_head.begin(), of_head.end());
   }
   return judged.loss;
 }
 
 // By the language-model head, at the label tokens.
-Pipeline::Judged Pipeline::judge_tokens(const Context& ctx, const Batch& batch, const at::Tensor& hidden,
-                                        bool with_gradient) const {
-  const int64_t configs = weights.P.size(0), prompt = weights.P.size(1) / submodules;
+Pipeline::Judged Pipeline::judge_tokens(const Context& ctx, const Batch& batch, const PromptLayout& layout,
+                                        const at::Tensor& hidden, bool with_gradient) const {
   const Ragged& predicting = rules.encoder_decoder() ? batch.target : batch.source;
-  const int64_t in_front = rules.encoder_decoder() ? weights.P.size(1) - prompt : prompt;
-  const at::Tensor text = text_token_index(predicting, in_front, shares_prompt(ctx), configs);
-  at::Tensor at_labels = text.index_select(0, batch.label_token.clamp_min(0));
-  at_labels.masked_fill_(batch.label_token.lt(0), in_front - 1);  // of a shared prompt
+  at::Tensor at_labels = layout.text.index_select(0, batch.label_token.clamp_min(0));
+  at_labels.masked_fill_(batch.label_token.lt(0), layout.prompt - 1);  // of a shared prompt
   at::Tensor d_logits;
   const at::Tensor nll = kernels::cross_entropy(backbone->logits(ctx, hidden.index_select(0, at_labels)), batch.labels,
                                                 with_gradient ? &d_logits : nullptr, label_smoothing, ctx.kernels);
   std::vector<int64_t> config;
   for (int64_t sequence : batch.label_sequence) config.push_back(predicting.config[sequence]);
-  Judged judged{sum_by_config(nll, at::ones_like(nll), config, configs), {}};
+  Judged judged{sum_by_config(nll, at::ones_like(nll), config, weights.configs()), {}};
   if (with_gradient) {
     const at::Tensor d_rows = backbone->logits_backward(ctx, d_logits);
     judged.d_hidden = at::zeros(hidden.sizes(), d_rows.options()).index_copy_(0, at_labels, d_rows);
@@ -125,30 +138,26 @@ Pipeline::Judged Pipeline::judge_tokens(const Context& ctx, const Batch& batch, 
   return judged;
 }
 
-PooledTokens Pipeline::pooled(const Context& ctx, const Batch& batch) const {
-  return pooled_tokens(pooling, batch.source, weights.P.size(1), shares_prompt(ctx), weights.P.size(0));
-}
-
 // What the head sees of each text.
 at::Tensor Pipeline::pooled_state(const PooledTokens& tokens, const Batch& batch, const at::Tensor& hidden) const {
-  const at::Tensor state = pool(tokens, hidden, batch.source.batch(), weights.out.scalar_type());
+  const at::Tensor state = pool(tokens, hidden, batch.source.batch(), weights.head.out.scalar_type());
   return pooling == Pooling::mean ? state : backbone->pool(state);
 }
 
 // By the classification head, once a text.
-Pipeline::Judged Pipeline::judge_texts(const Context& ctx, const Batch& batch, const at::Tensor& hidden,
-                                       AdapterWeights* gradients) const {
+Pipeline::Judged Pipeline::judge_texts(const Context& ctx, const Batch& batch, const PromptLayout& layout,
+                                       const at::Tensor& hidden, Gradients* gradients) const {
   const double p = backbone->info().head_dropout;
-  const PooledTokens tokens = pooled(ctx, batch);
+  const PooledTokens tokens = pooled_tokens(pooling, batch.source, layout);
   const at::Tensor state = pooled_state(tokens, batch, hidden);
   HeadSaved saved;
   at::Tensor d_logits;
-  const at::Tensor losses = head_loss(head_forward(ctx, weights, batch.source, p, state, gradients ? &saved : nullptr),
+  const at::Tensor losses = head_loss(head_forward(ctx, weights.head, batch.source, p, state, gradients ? &saved : nullptr),
                                       batch.values, gradients ? &d_logits : nullptr, label_smoothing, class_weights, ctx.kernels);
-  Judged judged{sum_by_config(losses, example_weights(batch.values, class_weights), batch.source.config, weights.P.size(0)), {}};
+  Judged judged{sum_by_config(losses, example_weights(batch.values, class_weights), batch.source.config, weights.configs()), {}};
   if (gradients) {
-    HeadGradients d = head_backward(ctx, weights, batch.source, p, saved, d_logits);
-    static_cast<HeadWeights&>(*gradients) = std::move(d.weights);
+    HeadGradients d = head_backward(ctx, weights.head, batch.source, p, saved, d_logits);
+    *gradients = std::move(d.parameters);
     if (pooling != Pooling::mean) d.x = backbone->pool_backward(d.x, state);
     judged.d_hidden = pool_backward(tokens, d.x, hidden.size(0));
   }
@@ -156,9 +165,10 @@ Pipeline::Judged Pipeline::judge_texts(const Context& ctx, const Batch& batch, c
 }
 
 at::Tensor Pipeline::head_logits(const Context& ctx, const Batch& batch) const {
-  const at::Tensor hidden = backbone->forward(ctx, embed_source(ctx, batch), nullptr, nullptr);
-  const at::Tensor state = pooled_state(pooled(ctx, batch), batch, hidden);
-  return head_forward(ctx, weights, batch.source, backbone->info().head_dropout, state, nullptr).to(at::kCPU, at::kDouble);
+  const AdaptedText source = std::move(adapt_source(ctx, batch.source, batch.source_ids).source);
+  const at::Tensor hidden = backbone->forward(ctx, source.stream, nullptr, nullptr);
+  const at::Tensor state = pooled_state(pooled_tokens(pooling, batch.source, source.layout), batch, hidden);
+  return head_forward(ctx, weights.head, batch.source, backbone->info().head_dropout, state, nullptr).to(at::kCPU, at::kDouble);
 }
 
 Batch Pipeline::source_batch(std::span<const Example> sources) const {
@@ -170,9 +180,8 @@ Batch Pipeline::source_batch(std::span<const Example> sources) const {
 std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Example> sources,
                                           std::span<const Ids> labels) const {
   const Batch batch = source_batch(sources);
-  const Stream source = embed_source(ctx, batch);
-  const int64_t count = static_cast<int64_t>(sources.size()), prompt = weights.P.size(1) / submodules;
-  const int64_t decoder_prompt = weights.P.size(1) - prompt;
+  const auto [source, layout] = std::move(adapt_source(ctx, batch.source, batch.source_ids).source);
+  const int64_t count = static_cast<int64_t>(sources.size()), decoder_prompt = weights.input->decoder_prompt_tokens();
   const int64_t prompts = rules.encoder_decoder() ? 0 : source.tokens.batch() - count;
   int64_t longest = 1;
   for (const Ids& label : labels) longest = std::max<int64_t>(longest, static_cast<int64_t>(label.size()));
@@ -186,14 +195,14 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
     std::vector<int64_t> all(prompts + count);
     std::iota(all.begin(), all.end(), 0);
     const at::Tensor hidden = backbone->extend(ctx, *cache, source, all);
-    const at::Tensor text = text_token_index(batch.source, prompt, shares_prompt(ctx), weights.P.size(0));
-    first_logits = backbone->logits(ctx, hidden.index_select(0, text.index_select(0, batch.label_token)));
+    first_logits = backbone->logits(ctx, hidden.index_select(0, layout.text.index_select(0, batch.label_token)));
     for (int64_t b = 0; b < count; ++b) {
       held[b] = backbone->length(*cache, slots[b]);
-      position[b] = prompt + batch.source.length(b);
+      position[b] = layout.prompt + batch.source.length(b);
     }
   } else if (decoder_prompt > 0) {
-    backbone->extend(ctx, *cache, embed_target(no_tokens(batch.target), at::zeros({0}, at::kLong)), slots);
+    const at::Tensor none = at::zeros({0, weights.input->shape().width}, weights.input->parameters().front().value.options());
+    backbone->extend(ctx, *cache, weights.input->apply_to_target({no_tokens(batch.target), none}).stream, slots);
     std::fill(held.begin(), held.end(), decoder_prompt);
     position = held;
   }
@@ -225,8 +234,10 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
 std::vector<std::string> Pipeline::answers(const Context& ctx, std::span<const Example> sources,
                                            const GenerationOptions& options) const {
   std::vector<std::string> texts;
-  const at::Tensor decoder_prompt = target_weights(weights, submodules).P.to(ctx.residual());
-  for (const auto& answers : generate(ctx, *backbone, {embed_source(ctx, source_batch(sources)), {}, decoder_prompt}, options))
+  const at::Tensor decoder_prompt = weights.input->decoder_prompt().to(ctx.residual());
+  const Batch batch = source_batch(sources);
+  const Stream source = adapt_source(ctx, batch.source, batch.source_ids).source.stream;
+  for (const auto& answers : generate(ctx, *backbone, {source, {}, decoder_prompt}, options))
     texts.push_back(tokenizer->decode_written(answers.front().ids));
   return texts;
 }
@@ -238,10 +249,6 @@ std::vector<double> label_shares(const std::vector<double>& nll) {
   for (double value : nll) sum += shares.emplace_back(std::exp(best - value));
   for (double& share : shares) share /= sum;
   return shares;
-}
-
-AdapterWeights no_adapter(int64_t hidden) {
-  return {{at::zeros({1, 0, hidden}), at::zeros({1, 0, 0}), at::zeros({1, 0, hidden})}};
 }
 
 }  // namespace dept

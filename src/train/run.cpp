@@ -39,13 +39,23 @@ void check_positions(const ModelInfo& info, const TrainOptions& o) {
          str(needed));
 }
 
+int64_t hidden_units(const TrainOptions& o, const ModelInfo& info) {
+  return o.adapter.encoder_hidden_size > 0 ? o.adapter.encoder_hidden_size : info.input_width();
+}
+
 // Adapter and optimiser of the checkpoints that stand at once, in fp32; the head is small beside them.
 void check_room(const ModelInfo& info, const TrainOptions& o) {
   if (!o.output.do_train || !o.model.peft_model_id.empty()) return;
-  const auto m = static_cast<double>(o.adapter.prefix_length * o.adapter.num_transformer_submodules);
-  const auto r = static_cast<double>(o.adapter.r), s = static_cast<double>(o.data.max_seq_length);
-  const auto d = static_cast<double>(info.input_width());
-  const double state = 3 * sizeof(float) * (m * d + s * r + r * d), checkpoints = o.output.save_strategy == "no" ? 1 : 2;
+  AdapterShape shape{o.adapter.prefix_length, o.adapter.num_transformer_submodules, info.input_width(), o.adapter.r};
+  shape.max_length = o.data.max_seq_length;
+  shape.hidden = hidden_units(o, info);
+  double numbers = 0;
+  for (const AdapterTensor& tensor : find_method(o.adapter.peft_type).tensors(shape)) {
+    double product = 1;
+    for (const int64_t size : tensor.shape) product *= static_cast<double>(size);
+    numbers += product;
+  }
+  const double state = 3 * sizeof(float) * numbers, checkpoints = o.output.save_strategy == "no" ? 1 : 2;
   check_free_space(o.output.output_dir, state * checkpoints);
 }
 
@@ -145,9 +155,12 @@ AdapterTask adapter_task(const TrainOptions& o, const TaskData& data) {
 
 AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
   AdapterConfig config;
-  config.peft_type = parse_peft_type(o.adapter.peft_type);
+  config.method = &find_method(o.adapter.peft_type);
   config.r = o.adapter.r;
   config.lora_alpha = o.adapter.lora_alpha;
+  config.encoder_hidden_size = hidden_units(o, model);
+  config.adapter_dropout = o.adapter.adapter_dropout;
+  config.projection_seed = o.adapter.projection_seed;
   config.max_length = o.data.max_seq_length;
   config.num_virtual_tokens = o.adapter.prefix_length;
   config.num_transformer_submodules = o.adapter.num_transformer_submodules;
@@ -196,32 +209,45 @@ HeadWeights start_head(const std::string& model, const TaskData& task, Semantics
   return *own;
 }
 
-// New weights, or those of --peft_model_id, whose config then decides type, rank and prompt; its head stays for its own labels.
-Adapter start_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer, const TaskData& task,
-                      Semantics semantics) {
-  const int64_t width = backbone.info().input_width();
-  const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
-  if (!o.model.peft_model_id.empty()) {
-    Adapter adapter = load_adapter(o.model.peft_model_id, width, static_cast<uint64_t>(o.schedule.seed),
-                                   {o.adapter.load_lora_embeddings, o.adapter.load_lora_embedding_B});
-    name_model(adapter.config, o, semantics);  // given with it, another one than it was trained with
-    if (adapter.config.classifies() && !adapter.config.original() && adapter.config.task.labels != task.labels)
-      static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.path(), task, semantics, generator);
-    if (semantics == Semantics::dept) adapter.weights.idle.reset();
-    adopt_semantics(adapter.config, semantics, o, backbone.info());
-    return adapter;
-  }
-  AdapterConfig config = new_config(o, backbone.info());
+// Those of --peft_model_id, whose config then decides method, rank and prompt; its head stays for its own labels.
+Adapter given_adapter(const TrainOptions& o, const Backbone& backbone, const TaskData& task, Semantics semantics,
+                      const at::Generator& generator) {
+  AdapterLoad load{o.output.do_train ? AdapterUse::training : AdapterUse::answers, static_cast<uint64_t>(o.schedule.seed),
+                   o.adapter.load_lora_embeddings, o.adapter.load_lora_embedding_B};
+  Adapter adapter = load_adapter(o.model.peft_model_id, backbone.info().input_width(), load);
+  name_model(adapter.config, o, semantics);  // given with it, another one than it was trained with
+  if (adapter.config.classifies() && !adapter.config.original() && adapter.config.task.labels != task.labels)
+    adapter.weights.head = start_head(o.model.path(), task, semantics, generator);
+  if (semantics == Semantics::dept) adapter.weights.idle.reset();
+  adopt_semantics(adapter.config, semantics, o, backbone.info());
+  return adapter;
+}
+
+Adapter fresh_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer, const TaskData& task,
+                      Semantics semantics, const at::Generator& generator) {
+  Adapter adapter{new_config(o, backbone.info()), {}};
+  AdapterConfig& config = adapter.config;
   name_model(config, o, semantics);
   adopt_semantics(config, semantics, o, backbone.info());
-  const at::Tensor prompt = config.prompt_tuning_init == "RANDOM"
-                                ? init_prompt_random(config.prompt_rows(), width, generator)
+  const AdapterShape shape = shape_of(config);
+  const auto prompt = [&] {
+    const at::Tensor rows = config.prompt_tuning_init == "RANDOM"
+                                ? init_prompt_random(config.prompt_rows(), config.token_dim, generator)
                                 : init_prompt_text(backbone, tokenizer, config.prompt_tuning_init_text, config.prompt_rows());
-  const int64_t used = config.original() ? config.num_virtual_tokens : config.prompt_rows();
-  Adapter adapter{config, init_dept(prompt.narrow(0, 0, used), config.max_length, config.r, generator)};
-  if (used < config.prompt_rows()) adapter.weights.idle = prompt.narrow(0, used, used).unsqueeze(0).contiguous();
-  if (config.classifies()) static_cast<HeadWeights&>(adapter.weights) = start_head(o.model.path(), task, semantics, generator);
+    const int64_t used = shape.prompt_rows();
+    if (used < rows.size(0)) adapter.weights.idle = rows.narrow(0, used, rows.size(0) - used).unsqueeze(0).contiguous();
+    return rows.narrow(0, 0, used);
+  };
+  adapter.weights.input = start_adapter(*config.method, shape, {prompt, generator});
+  if (config.classifies()) adapter.weights.head = start_head(o.model.path(), task, semantics, generator);
   return adapter;
+}
+
+Adapter first_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer, const TaskData& task,
+                      Semantics semantics) {
+  const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
+  return o.model.peft_model_id.empty() ? fresh_adapter(o, backbone, tokenizer, task, semantics, generator)
+                                       : given_adapter(o, backbone, task, semantics, generator);
 }
 
 // The original says --max_train_samples where it is the smaller, though a row of ReCoRD may be several examples.
@@ -330,9 +356,11 @@ RunEnd train_under(RunControl& control, TrainingLoop& loop, const LoopInputs& in
 }
 
 // A run that cannot go on is shown as a failure; one that the disk ended will go on.
-bool train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs, Events& events) {
+RunEnd train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs, Events& events, RunControl* control) {
   try {
-    return train(loop, in, outputs);
+    const RunEnd end = control == nullptr ? train(loop, in, outputs) : train_under(*control, loop, in, outputs);
+    if (end == RunEnd::diverged) events.fail();
+    return end;
   } catch (const Error& error) {
     if (error.code() != Code::io) events.fail();
     throw;
@@ -430,13 +458,14 @@ Prepared prepare(const TrainOptions& o, const OptionSet& set, const Context& ctx
   announce(info, ctx);
   for (const std::string& counts : run.data->counts) log::info(counts);
   Adapter adapter = saved ? load_adapter(o.output.output_dir, info.input_width())
-                          : start_adapter(o, *pipeline.backbone, *pipeline.tokenizer, task, pipeline.rules.semantics);
+                          : first_adapter(o, *pipeline.backbone, *pipeline.tokenizer, task, pipeline.rules.semantics);
   adapter.config.task = adapter_task(o, task);
   attach_adapter(pipeline, adapter, info, task.labels);
   TrainOptions advised = o;
   advised.output.do_predict = o.output.do_predict || (control != nullptr && control->reads_test);
   advise(advised, set, info, adapter.config);
   pipeline.label_smoothing = o.optimizer.label_smoothing_factor;
+  pipeline.backbone_dropout = !o.adapter.backbone_dropout;
   pipeline.rules.alignment = adapter.config.delta_alignment;
   run.config = adapter.config;
   run.rules = predict_rules(o.evaluation, task, pipeline, ctx.threads);
@@ -483,10 +512,28 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
   const Prepared prepared = prepare(o, set, ctx, data, control, false);
   Events events(o, run.options);
   std::optional<TrainingLoop> loop;
-  if (o.output.do_train && !train(loop.emplace(in), in, outputs, events)) return RunEnd::interrupted;
-  if (!judge_all(in, data, outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
+  LoopInputs in{ctx,
+                o,
+                data->task,
+                prepared.config,
+                prepared.pipeline,
+                prepared.rules,
+                data->train,
+                data->validation,
+                interrupted,
+                [&](const OrderedJson& entry) { events.log(entry); }};
+  if (control != nullptr) in.pause_at = control->pause_at;
+  if (control != nullptr && control->stepped)
+    in.stepped = [&](int64_t step, double loss) { control->stepped(step, loop->total_steps(), loss); };
+  Outputs outputs(o.output.output_dir, !o.output.do_train);
+  if (o.output.do_train) {
+    loop.emplace(in);
+    const RunEnd end = train(*loop, in, outputs, events, control);
+    if (end != RunEnd::done) return end;
+  }
+  if (!judge_all(in, *data, outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
   events.end();
-  if (loop) outputs.model_card(adapter.config, data.task, o, loop->state().log);
+  if (loop) outputs.model_card(prepared.config, data->task, o, loop->state().log);
   if (o.output.report && is_claimed(o.output.output_dir)) write_report(o.output.output_dir);
   if (loop) mark_finished(o.output.output_dir, run);
   log::close_file();
@@ -497,7 +544,7 @@ bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& i
   const fs::path folder = o.output.output_dir;
   const FolderLock lock(folder);
   o.output.do_predict = true;
-  RunIdentity run{deciding_options(set)};
+  RunIdentity run{deciding_options(set), OrderedJson::object(), o.output.command};
   adopt(o, set);
   place_model(o.model);
   run.contents = file_contents(o);
@@ -529,6 +576,7 @@ bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& i
   }
   outputs.all_results();
   outputs.model_card(prepared.config, data->task, o, trained.log);
+  if (o.output.report) write_report(folder);
   mark_finished(folder, run);
   log::close_file();
   return true;

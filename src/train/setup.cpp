@@ -231,18 +231,29 @@ std::string task_type_for(const ModelInfo& model, const std::optional<std::strin
   return *wanted;
 }
 
+namespace {
+
+std::unique_ptr<InputAdapter> with_scale_zero(const InputAdapter& adapter) {
+  AdapterShape shape = adapter.shape();
+  shape.alpha = 0;
+  std::vector<at::Tensor> values;
+  for (const Parameter& parameter : adapter.parameters()) values.push_back(parameter.value);
+  return make_adapter(dept_method(), shape, values);
+}
+
+}  // namespace
+
 void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo& model, const std::vector<std::string>& labels) {
   const AdapterConfig& config = adapter.config;
   pipeline.weights = adapter.weights;
-  pipeline.submodules = adapter.submodules();
-  pipeline.scale = delta_scale(config.lora_alpha, config.r);
   if (!pipeline.has_head()) return;
   const bool original = pipeline.rules.semantics == Semantics::original;
   // The original trains an encoder's A and B but never applies them.
-  if (original && model.architecture == Architecture::encoder) pipeline.scale = 0;
+  if (original && model.architecture == Architecture::encoder && config.decomposed())
+    pipeline.weights.input = with_scale_zero(*adapter.weights.input);
   pipeline.pooling = config.pooling.value_or(default_pooling(model.architecture));
   check_pooling(pipeline.pooling, model.architecture);
-  const HeadWeights& head = pipeline.weights;
+  const HeadWeights& head = pipeline.weights.head;
   if (head.form != model.head || head.out.size(2) != model.hidden)
     fail(Code::bad_input, "adapter", str("a classification head as ", model.model_type, " has it, of width ", model.hidden),
          str("another, of width ", head.out.size(2)));
@@ -255,7 +266,7 @@ Pipeline prepare_pipeline(const ModelOptions& options, const DataOptions& data) 
   const ModelInfo info = check_model(options);
   Pipeline pipeline;
   pipeline.tokenizer = load_model_tokenizer(options, data.original_quirks);
-  pipeline.weights = no_adapter(info.input_width());
+  pipeline.weights.input = no_adapter(info.input_width());
   pipeline.rules = encode_rules(info, *pipeline.tokenizer, data, DeltaAlignment::end, semantics_for(options, data, false));
   if (!options.peft_model_id.empty()) {
     const Adapter adapter = load_adapter(options.peft_model_id, info.input_width());
@@ -269,7 +280,7 @@ Pipeline prepare_pipeline(const ModelOptions& options, const DataOptions& data) 
   pipeline.rules.head = pipeline.has_head();
   pipeline.rules.label_words = data.task.label_words.empty() ? data.task.labels : data.task.label_words;
   pipeline.rules.truncate = data.truncate;
-  limit_to_positions(pipeline.rules, info, *pipeline.tokenizer, pipeline.weights.P.size(1) / pipeline.submodules);
+  limit_to_positions(pipeline.rules, info, *pipeline.tokenizer, pipeline.weights.input->prompt_tokens());
   if (!pipeline.has_head()) check_label_ids(*pipeline.tokenizer, pipeline.rules, data.task.labels, data.task.label_words);
   return pipeline;
 }
@@ -277,6 +288,7 @@ Pipeline prepare_pipeline(const ModelOptions& options, const DataOptions& data) 
 Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const DataOptions& data) {
   Pipeline pipeline = prepare_pipeline(options, data);
   pipeline.backbone = load_backbone(options.path(), ctx);
+  pipeline.fold();
   return pipeline;
 }
 

@@ -15,14 +15,14 @@ namespace {
 
 struct MicroBatch {
   BatchLoss loss;
-  AdapterWeights gradients;
+  Gradients gradients;
 };
 
 // One flat all-reduce carries gradients, loss sums and token counts.
 void sum_over_ranks(Collective* group, MicroBatch& micro) {
   if (group == nullptr || group->size() == 1) return;
   std::vector<at::Tensor*> parts = {&micro.loss.nll, &micro.loss.tokens};
-  for (const AdapterMember& member : adapter_members(micro.gradients.form)) parts.push_back(&(micro.gradients.*member.tensor));
+  for (at::Tensor& gradient : micro.gradients) parts.push_back(&gradient);
   std::vector<at::Tensor> pieces;
   for (const at::Tensor* part : parts) pieces.push_back(part->to(at::kCPU, at::kDouble).flatten());
   at::Tensor flat = at::cat(pieces);
@@ -38,8 +38,7 @@ void sum_over_ranks(Collective* group, MicroBatch& micro) {
 void average(MicroBatch& micro, double share) {
   const at::Tensor& count = micro.loss.tokens;  // class weights may sum to less than 1
   const at::Tensor factor = share / count.masked_fill(count.le(0), 1);
-  for (const AdapterMember& member : adapter_members(micro.gradients.form)) {
-    at::Tensor& gradient = micro.gradients.*member.tensor;
+  for (at::Tensor& gradient : micro.gradients) {
     std::vector<int64_t> shape(gradient.dim(), 1);
     shape[0] = -1;
     gradient = gradient * factor.to(gradient.options()).view(shape);
@@ -48,11 +47,8 @@ void average(MicroBatch& micro, double share) {
 }
 
 MicroBatch nothing(const AdapterWeights& weights) {
-  const at::Tensor none = at::zeros({weights.P.size(0)}, at::kDouble);
-  MicroBatch micro{{none, none.clone()}, weights};
-  for (const AdapterMember& member : adapter_members(weights.form))
-    micro.gradients.*member.tensor = at::zeros_like(weights.*member.tensor);
-  return micro;
+  const at::Tensor none = at::zeros({weights.configs()}, at::kDouble);
+  return {{none, none.clone()}, no_gradients(weights.parameters())};
 }
 
 Context training_context(Context ctx) {
@@ -65,11 +61,11 @@ Context training_context(Context ctx) {
 Step::Step(const Context& ctx, const Pipeline& pipeline, const AdamOptions& adam, double max_grad_norm, int64_t accumulation)
     : ctx_(training_context(ctx)),
       pipeline_(pipeline),
-      trainables_(list_trainables(pipeline.weights)),
+      trainables_(list_trainables(pipeline.weights.parameters())),
       optimizer_(trainables_, adam),
       max_grad_norm_(max_grad_norm),
       share_(1.0 / static_cast<double>(accumulation)),
-      loss_(at::zeros({pipeline.weights.P.size(0)}, at::kDouble)) {}
+      loss_(at::zeros({pipeline.weights.configs()}, at::kDouble)) {}
 
 at::Tensor Step::accumulate(std::span<const Example> examples) {
   MicroBatch micro = nothing(pipeline_.weights);

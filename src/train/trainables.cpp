@@ -2,32 +2,19 @@
 
 #include <ATen/ops/zeros_like.h>
 
-#include "dept/base/error.h"
-
 namespace dept {
 
-namespace {
-
-Group group_of(const AdapterMember& member) {
-  if (member.tensor == &AdapterWeights::P) return Group::prompt;
-  return member.tensor == &AdapterWeights::A || member.tensor == &AdapterWeights::B ? Group::delta : Group::head;
-}
-
-}  // namespace
-
-std::vector<Trainable> list_trainables(const AdapterWeights& weights) {
+std::vector<Trainable> list_trainables(const std::vector<Parameter>& parameters) {
   std::vector<Trainable> list;
-  for (const AdapterMember& member : adapter_members(weights.form)) {
-    const at::Tensor& value = weights.*member.tensor;
-    if (value.numel() > 0) list.push_back({member.name, value, at::zeros_like(value), group_of(member)});
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const auto& [name, group, value] = parameters[i];
+    if (value.numel() > 0) list.push_back({name, value, at::zeros_like(value), group, i});
   }
   return list;
 }
 
-void add_gradients(std::vector<Trainable>& trainables, const AdapterWeights& gradients) {
-  for (const AdapterMember& member : adapter_members(gradients.form))
-    for (Trainable& trainable : trainables)
-      if (trainable.name == member.name) trainable.grad.add_(gradients.*member.tensor);
+void add_gradients(std::vector<Trainable>& trainables, const Gradients& gradients) {
+  for (Trainable& trainable : trainables) trainable.grad.add_(gradients.at(trainable.parameter));
 }
 
 void zero_gradients(std::vector<Trainable>& trainables) {

@@ -149,7 +149,7 @@ TEST(ForeignAdapter, OfAnotherKindIsRefusedByName) {
   const auto refused = [&](const Json& fields) {
     return expect_one_line(run_dept({"predict", "--peft_model_id", changed(scratch, peft("causal"), fields)}, "\"the\"\n"), 3);
   };
-  for (const char* type : {"LORA", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "IA3"})
+  for (const char* type : {"LORA", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "IA3"})
     EXPECT_THAT(refused({{"peft_type", type}}), HasSubstr(str("received \"", type, "\"")));
   EXPECT_THAT(refused({{"modules_to_save", {"lm_head"}}}), HasSubstr("modules_to_save] expected none, received \"lm_head\""));
 }

@@ -12,9 +12,9 @@
 
 #include <optional>
 
-#include "dept/adapter/weights.h"
 #include "dept/train/step.h"
 #include "dist/ranks.h"
+#include "support/dept_adapter.h"
 #include "unit/base/scratch.h"
 
 namespace dept {
@@ -46,12 +46,11 @@ Pipeline make_pipeline(const std::string& model, HeadForm head, const Context& c
   pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
   at::manual_seed(7);
   const auto options = at::TensorOptions(ctx.residual());
-  pipeline.weights = {{at::randn({1, 4, info.hidden}, options), at::rand({1, rows, 3}, options) - 0.5,
-                       at::randn({1, 3, info.hidden}, options) * 0.1}};
-  pipeline.scale = delta_scale(8, 3);
+  pipeline.weights = dept_alone({at::randn({1, 4, info.hidden}, options), at::rand({1, rows, 3}, options) - 0.5,
+                                 at::randn({1, 3, info.hidden}, options) * 0.1});
   if (pipeline.rules.head) {
-    pipeline.weights.form = head;
-    pipeline.weights.out = at::randn({1, 3, info.hidden}, options);
+    pipeline.weights.head.form = head;
+    pipeline.weights.head.out = at::randn({1, 3, info.hidden}, options);
   }
   return pipeline;
 }
@@ -82,8 +81,7 @@ int train(const RankInfo& info, const std::string& model, HeadForm head, c10::Sc
     losses.push_back(step.update({{0.05, 0.01}}));
   }
   NamedTensors result = step.state();
-  for (const AdapterMember& member : adapter_members(pipeline.weights.form))
-    result.emplace_back(member.name, pipeline.weights.*member.tensor);
+  for (const Parameter& parameter : pipeline.weights.parameters()) result.emplace_back(parameter.name, parameter.value);
   result.emplace_back("losses", at::stack(losses));
   save_safetensors(file, result);
   return 0;

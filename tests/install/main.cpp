@@ -15,9 +15,11 @@ int main(int argc, char** argv) try {
   pipeline.rules.max_source = 8;
   const int64_t width = pipeline.backbone->info().hidden;
 
+  dept::AdapterConfig config;
+  config.r = 2, config.max_length = 8, config.num_virtual_tokens = 4, config.token_dim = width, config.task_type = "CAUSAL_LM";
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(1);
-  pipeline.weights = dept::init_dept(dept::init_prompt_random(4, width, generator), 8, 2, generator);
-  pipeline.scale = dept::delta_scale(8, 2);
+  const auto noise = [&] { return dept::init_prompt_random(4, width, generator); };
+  pipeline.weights.input = dept::start_adapter(*config.method, dept::shape_of(config), {noise, generator});
 
   const std::vector<dept::Example> examples{{0, {5, 6, 7}, {10, 2}}, {1, {8, 9}, {11, 2}}, {2, {5, 9, 7, 6}, {12, 2}}};
   const int steps = 200;
@@ -30,8 +32,6 @@ int main(int argc, char** argv) try {
   }
   std::printf("%lld parameters, loss %.4f -> %.4f\n", static_cast<long long>(step.parameters()), first, loss);
 
-  dept::AdapterConfig config;
-  config.r = 2, config.max_length = 8, config.num_virtual_tokens = 4, config.token_dim = width, config.task_type = "CAUSAL_LM";
   dept::save_adapter(argv[2], config, pipeline.weights);
   return loss < 0.1 * first ? 0 : 1;
 } catch (const dept::Error& error) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "dept/adapter/method.h"
 #include "dept/adapter/weights.h"
 #include "dept/base/file.h"
 #include "dept/data/batch.h"
@@ -16,11 +17,6 @@
 
 namespace dept {
 
-enum class PeftType { prompt_tuning_lora, prompt_tuning };
-
-/// "PROMPT_TUNING_LORA" or "PROMPT_TUNING", and back. Throws usage.
-PeftType parse_peft_type(std::string_view name);
-std::string to_string(PeftType type);
 /// "start" or "end", and back. Throws usage.
 DeltaAlignment parse_delta_alignment(std::string_view name);
 std::string to_string(DeltaAlignment alignment);
@@ -42,12 +38,15 @@ struct AdapterTask {
 
 /// adapter_config.json.
 struct AdapterConfig {
-  PeftType peft_type = PeftType::prompt_tuning_lora;
+  const Method* method = &dept_method();
   int64_t r = 0;  ///< R
   double lora_alpha = 8;
-  int64_t max_length = 0;                  ///< S, the rows of A
+  int64_t max_length = 0;           ///< S, the rows of A
+  int64_t encoder_hidden_size = 0;  ///< H
+  double adapter_dropout = 0;
+  int64_t projection_seed = 0;
   int64_t num_virtual_tokens = 0;          ///< M
-  int64_t num_transformer_submodules = 1;  ///< 2: as many rows again for the decoder's input (see submodules.h)
+  int64_t num_transformer_submodules = 1;  ///< 2: as many rows again for the decoder's input
   int64_t token_dim = 0;                   ///< D
   std::string prompt_tuning_init = "TEXT";
   std::string prompt_tuning_init_text;
@@ -65,21 +64,27 @@ struct AdapterConfig {
   std::vector<std::string> unknown_fields;                         ///< of the file: named when the adapter is loaded
   bool load_lora_embeddings = true, load_lora_embedding_B = true;  ///< false: A and B, or B alone, start anew when it is loaded
 
-  bool decomposed() const { return peft_type == PeftType::prompt_tuning_lora; }
+  bool decomposed() const { return method == &dept_method(); }
   bool original() const { return semantics == Semantics::original; }
   /// A prompt alone without our fields runs as PEFT runs it, whoever wrote it.
   bool runs_as_peft() const { return original() && !decomposed(); }
+  /// Prompts in use: the decoder's own is idle in files of the original.
+  int64_t submodules() const { return original() ? 1 : num_transformer_submodules; }
   bool classifies() const { return task_type == "SEQ_CLS"; }
   int64_t prompt_rows() const { return num_virtual_tokens * num_transformer_submodules; }
 };
 
+/// The shape of the tensors of an adapter of this config.
+AdapterShape shape_of(const AdapterConfig& config);
+
 struct Adapter {
   AdapterConfig config;
   AdapterWeights weights;  ///< K = 1, fp32
-
-  /// Prompts in use: the decoder's own is idle in files of the original.
-  int64_t submodules() const { return weights.idle.defined() ? 1 : config.num_transformer_submodules; }
 };
+
+/// What an adapter is loaded for: to answer with, or to train on. Of a method that keeps its prompt alone, training needs the
+/// network too, which checkpoints have.
+enum class AdapterUse { answers, training };
 
 /// Reads and checks adapter_config.json alone. Throws io or bad_input, naming file and field.
 AdapterConfig read_adapter_config(const fs::path& folder);
@@ -90,22 +95,24 @@ std::unique_ptr<TensorSource> open_adapter_weights(const fs::path& folder);
 /// The labels of the head that an adapter's files hold, 0 without one. Throws io or bad_input.
 int64_t head_rows(const fs::path& folder);
 
-/// Which of A and B are to be taken from a file; absent: as its config says.
-struct LoadDelta {
-  std::optional<bool> embeddings, embedding_B;
+struct AdapterLoad {
+  AdapterUse use = AdapterUse::answers;
+  uint64_t seed = 42;                                     ///< of what starts anew
+  std::optional<bool> embeddings = {}, embedding_B = {};  ///< whether A and B are taken from the file; absent: as its config says
 };
 
 /// What of an adapter is written, and how.
 struct AdapterForm {
   bool safetensors = true;  ///< false: adapter_model.bin as torch.save writes it
   bool delta = true;        ///< false: without A and B
+  bool network = false;     ///< with what makes the prompt, of a method that keeps its prompt alone, to train on
 };
 
 /// Reads both files and checks shapes against the config and the width against `hidden`, the backbone's D. A head is there
-/// exactly when the task type is SEQ_CLS. A file of a prompt without A and B is logged as a warning, and these start as for a new
-/// adapter, drawn with `seed`, as do those that `load` or the config leaves out. The second half of an original's prompt for two
-/// submodules is idle. Throws io or bad_input; an adapter of another model's width is one of these.
-Adapter load_adapter(const fs::path& folder, int64_t hidden, uint64_t seed = 42, const LoadDelta& load = {});
+/// exactly when the task type is SEQ_CLS. A file of DePT's prompt without A and B is logged as a warning, and these start as for
+/// a new adapter, as do those that `load` or the config leaves out. The second half of an original's prompt for two submodules is
+/// idle. Throws io or bad_input; an adapter of another model's width is one of these.
+Adapter load_adapter(const fs::path& folder, int64_t hidden, const AdapterLoad& load = {});
 
 /// Writes configuration k of the stack `weights` into an existing folder, each file atomically. Throws io.
 /// A PROMPT_TUNING adapter has no A and B and loads in upstream PEFT.

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "dept/adapter/parameters.h"
+#include "dept/adapter/prompt_layout.h"
 #include "dept/base/file.h"
 #include "dept/models/backbone.h"
 #include "dept/tensor/context.h"
@@ -43,12 +45,17 @@ struct HeadWeights {
   int64_t labels() const { return out.size(1); }
 };
 
-/// The tensors of a head with their shapes, without K: weights are matrices, biases vectors.
+/// The tensors of a head with their names in adapter files and their shapes, without K: weights are matrices, biases vectors.
 struct HeadTensor {
+  const char* name;
   at::Tensor HeadWeights::*tensor;
   std::vector<int64_t> shape;
 };
 std::vector<HeadTensor> head_tensors(HeadForm form, int64_t labels, int64_t hidden);
+/// The name of the last matrix.
+std::string head_output_name(HeadForm form);
+/// What trains of a head, in that order; nothing of HeadForm::none.
+std::vector<Parameter> head_parameters(const HeadWeights& weights);
 
 /// A fresh head, K = 1: weights from N(0, deviation) in the order of head_tensors, biases zero.
 HeadWeights init_head(HeadForm form, int64_t labels, int64_t hidden, double deviation, at::Generator generator);
@@ -61,8 +68,8 @@ struct PooledTokens {
   at::Tensor token, sequence, share;
 };
 
-/// `text`: the batch before apply_dept, the other arguments as that had them.
-PooledTokens pooled_tokens(Pooling pooling, const Ragged& text, int64_t prompt_tokens, bool share_prompt, int64_t configs);
+/// `text`: the batch without its prompts; `layout`: where its tokens stand behind them.
+PooledTokens pooled_tokens(Pooling pooling, const Ragged& text, const PromptLayout& layout);
 /// hidden [N, D] of any compute type -> [B, D] in `dtype`.
 at::Tensor pool(const PooledTokens& pooled, const at::Tensor& hidden, int64_t batch, at::ScalarType dtype);
 /// d [B, D] -> gradient of hidden, [tokens, D].
@@ -81,10 +88,9 @@ struct HeadSaved {
 at::Tensor head_forward(const Context& ctx, const HeadWeights& weights, const Ragged& text, double p, const at::Tensor& x,
                         HeadSaved* saved);
 
-/// Gradients as sums over the batch, and that of x [B, D].
 struct HeadGradients {
-  HeadWeights weights;
-  at::Tensor x;
+  Gradients parameters;  ///< in the order of head_parameters
+  at::Tensor x;          ///< [B, D]
 };
 HeadGradients head_backward(const Context& ctx, const HeadWeights& weights, const Ragged& text, double p, const HeadSaved& saved,
                             const at::Tensor& d_logits);

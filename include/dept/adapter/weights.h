@@ -1,31 +1,29 @@
-// All that an adapter trains: the decomposed prompt and, for classification, a head.
+// All that trains beside a frozen model: an adapter of its inputs and, for classification, a head.
 #pragma once
 
-#include <span>
-#include <string>
-#include <utility>
+#include <ATen/core/Tensor.h>
 
-#include "dept/adapter/dept.h"
+#include <memory>
+#include <vector>
+
 #include "dept/adapter/head.h"
+#include "dept/adapter/input_adapter.h"
 
 namespace dept {
 
-struct AdapterWeights : DeptWeights, HeadWeights {
-  AdapterWeights() = default;
-  AdapterWeights(DeptWeights prompt, HeadWeights head = {}) : DeptWeights(std::move(prompt)), HeadWeights(std::move(head)) {}
-
+struct AdapterWeights {
+  std::shared_ptr<const InputAdapter> input;
+  HeadWeights head;
   at::Tensor idle;  ///< [K, M, D] rows behind P in files of the original that nothing uses or moves; else undefined
+
+  /// K.
+  int64_t configs() const { return input->configs(); }
+  bool has_head() const { return head.form != HeadForm::none; }
+  /// The adapter's, then the head's.
+  std::vector<Parameter> parameters() const;
 };
 
-/// What trains and its name in files, there without the leading K.
-struct AdapterMember {
-  const char* name;
-  at::Tensor AdapterWeights::*tensor;
-};
-
-/// P, A and B, then the tensors of a head of this form. The one list of what there is.
-std::span<const AdapterMember> adapter_members(HeadForm form);
-/// The name of one of them.
-std::string member_name(HeadForm form, at::Tensor AdapterWeights::*tensor);
+/// Zeros for each of a list of parameters.
+Gradients no_gradients(const std::vector<Parameter>& parameters);
 
 }  // namespace dept

@@ -31,7 +31,7 @@ class WeightLoader {
  public:
   /// The matrix `name` with exactly `shape` in its file's own storage.
   using ReadStored = std::function<kernels::StoredRows(const std::string& name, at::IntArrayRef shape)>;
-  /// The tensor `name` with exactly `shape`, contiguous, as `dtype`. Throws bad_input when there is no such tensor.
+  /// The tensor `name` with exactly `shape`, contiguous, as `dtype`. Throws bad_input when the file has no tensor of this name.
   using Read = std::function<at::Tensor(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype)>;
 
   WeightLoader() = default;

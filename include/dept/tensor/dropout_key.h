@@ -20,6 +20,7 @@ enum class Site : uint32_t {
   final_output = 7,
   head_input = 8,
   head_units = 9,
+  adapter_offset = 10,
 };
 
 /// The stream of 16-bit numbers of one example at one site. Element e is number e % 8 of Philox block e / 8.

@@ -54,6 +54,10 @@ struct AdapterOptions {
   int64_t num_transformer_submodules = 1;
   int64_t r = 30;
   double lora_alpha = 8;
+  int64_t encoder_hidden_size = 0;  ///< 0: the model's width
+  double adapter_dropout = 0;
+  int64_t projection_seed = 42;
+  std::optional<double> backbone_dropout;  ///< 0: none in the frozen model; absent: its own
   std::string prompt_tuning_init = "TEXT";
   std::optional<bool> text_init;  ///< the original's name: false is prompt_tuning_init RANDOM
   std::string prompt_tuning_init_text = "Classify this text is postive or not:";

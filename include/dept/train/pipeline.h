@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "dept/adapter/adapter_file.h"
-#include "dept/adapter/dept.h"
+#include "dept/adapter/method.h"
 #include "dept/models/backbone.h"
 #include "dept/models/generation.h"
 #include "dept/text/tokenizer.h"
@@ -34,17 +34,26 @@ struct Pipeline {
   std::shared_ptr<const Backbone> backbone;
   std::shared_ptr<const Tokenizer> tokenizer;
   EncodeRules rules;
-  AdapterWeights weights;           ///< M = 0 and R = 0: the model as it is
-  int64_t submodules = 1;           ///< 2, encoder-decoder: the second half of P is the decoder's
-  double scale = 0;                 ///< of A·B
+  AdapterWeights weights;           ///< of no_adapter: the model as it is
+  at::Tensor words;                 ///< [V, D] that a folded adapter puts in place of the word embeddings; else undefined
+  bool backbone_dropout = true;     ///< in training; false switches the frozen model's off
   Pooling pooling = Pooling::last;  ///< with a head
   double label_smoothing = 0;       ///< of the loss, not of label scores
   at::Tensor class_weights;         ///< fp64 [C], of a head's loss; undefined: all 1
 
-  bool has_head() const { return weights.form != HeadForm::none; }
+  bool has_head() const { return weights.has_head(); }
 
   /// The way of a batch to its loss; with `gradients` also those of all that trains, as sums over the batch.
-  BatchLoss loss(const Context& ctx, const Batch& batch, AdapterWeights* gradients = nullptr) const;
+  /// They are in the order of weights.parameters().
+  BatchLoss loss(const Context& ctx, const Batch& batch, Gradients* gradients = nullptr) const;
+
+  /// The batch's sources as the backbone takes them and, for an encoder-decoder, the decoder's input.
+  AdaptedBatch adapt(const Context& ctx, const Batch& batch) const;
+  /// Sources alone, int64 ids [N].
+  AdaptedBatch adapt_source(const Context& ctx, const Ragged& tokens, const at::Tensor& ids) const;
+
+  /// Replaces an adapter that is not going to be trained by what it amounts to.
+  void fold();
 
   /// What the head says of each source, fp64 [B, C].
   at::Tensor head_logits(const Context& ctx, const Batch& batch) const;
@@ -62,21 +71,18 @@ struct Pipeline {
     BatchLoss loss;
     at::Tensor d_hidden;
   };
+  Context backbone_context(Context ctx) const;
   bool shares_prompt(const Context& ctx) const;
-  Stream embed_source(const Context& ctx, const Batch& batch) const;
-  Stream embed_target(const Ragged& tokens, const at::Tensor& ids) const;
-  DeptWeights prompt_gradients(const Context& ctx, const Batch& batch, const InputGradients& d_inputs) const;
-  PooledTokens pooled(const Context& ctx, const Batch& batch) const;
+  at::Tensor embed(const Ragged& tokens, const at::Tensor& ids) const;
   at::Tensor pooled_state(const PooledTokens& tokens, const Batch& batch, const at::Tensor& hidden) const;
-  Judged judge_tokens(const Context& ctx, const Batch& batch, const at::Tensor& hidden, bool with_gradient) const;
-  Judged judge_texts(const Context& ctx, const Batch& batch, const at::Tensor& hidden, AdapterWeights* gradients) const;
+  Judged judge_tokens(const Context& ctx, const Batch& batch, const PromptLayout& layout, const at::Tensor& hidden,
+                      bool with_gradient) const;
+  Judged judge_texts(const Context& ctx, const Batch& batch, const PromptLayout& layout, const at::Tensor& hidden,
+                     Gradients* gradients) const;
   Batch source_batch(std::span<const Example> sources) const;
 };
 
 /// softmax(-nll): the shares of the labels.
 std::vector<double> label_shares(const std::vector<double>& nll);
-
-/// Adapter weights that leave the model as it is.
-AdapterWeights no_adapter(int64_t hidden);
 
 }  // namespace dept

@@ -57,7 +57,7 @@ bool place_model(ModelOptions& options);
 /// Throws io unless the folder, or the nearest one above it that is there, can be written in. Makes nothing.
 void check_output_folder(const fs::path& folder);
 
-/// Throws io unless the folder's disk has room for so many bytes.
+/// Throws io unless the folder's disk has room for `bytes`.
 void check_free_space(const fs::path& folder, double bytes);
 
 /// Reads the tokenizer of the model, or the one named besides.
@@ -67,11 +67,11 @@ std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& option
 /// of its.
 Semantics semantics_for(const ModelOptions& model, const DataOptions& data, bool trains);
 
-/// How text becomes ids for this model. A head is told of apart, as its labels are the task's.
+/// How text becomes ids for this model. The caller sets rules.head.
 EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment,
                          Semantics semantics);
 
-/// Sets what the model's positions leave behind a prompt of so many tokens, where a head, the longest of the rules' label words
+/// Sets what the model's positions leave behind a prompt of `prompt` tokens, where a head, the longest of the rules' label words
 /// or one token at least is to answer. Under Semantics::original nothing: its rows are cut as they are.
 void limit_to_positions(EncodeRules& rules, const ModelInfo& model, const Tokenizer& tokenizer, int64_t prompt);
 

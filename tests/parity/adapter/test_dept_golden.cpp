@@ -10,6 +10,7 @@
 #include "dept/adapter/init.h"
 #include "dept/base/error.h"
 #include "dept/tensorio/tensor_source.h"
+#include "support/dept_adapter.h"
 
 namespace dept {
 namespace {
@@ -52,9 +53,10 @@ TEST_P(DeptGolden, ForwardAndGradientsMatchAutograd) {
 
   for (bool share : {false, true}) {
     const std::string form = share ? "shared." : "copied.";
-    const Stream x = apply_dept(weights, scale, tokens, golden("E").to(dtype), share);
-    EXPECT_LE(relative_error(x.embeds, golden(form + "X")), tolerance);
-    const DeptWeights gradient = dept_backward(weights, scale, tokens, golden(form + "d").to(dtype), share);
+    const auto adapter = dept_adapter(weights);
+    const AdaptedBatch x = adapter->apply({}, {tokens, golden("E").to(dtype)}, nullptr, share);
+    EXPECT_LE(relative_error(x.source.stream.embeds, golden(form + "X")), tolerance);
+    const DeptWeights gradient = dept_weights(adapter->backward(x, {golden(form + "d").to(dtype), {}}));
     EXPECT_LE(relative_error(gradient.P, golden(form + "dP")), tolerance);
     EXPECT_LE(relative_error(gradient.A, golden(form + "dA")), tolerance);
     EXPECT_LE(relative_error(gradient.B, golden(form + "dB")), tolerance);
@@ -80,7 +82,9 @@ TEST(InitGolden, DrawsWhatTorchDraws) {
   const auto file = open_safetensors(data / "init.safetensors");
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(42);
   const at::Tensor prompt = init_prompt_random(7, 16, generator);
-  const DeptWeights weights = init_dept(prompt, 24, 5, generator);
+  const AdapterShape shape{.prompt_tokens = 7, .width = 16, .rank = 5, .max_length = 24};
+  const DeptWeights weights =
+      dept_weights(AdapterWeights{start_adapter(dept_method(), shape, {[&] { return prompt; }, generator}), {}, {}});
   EXPECT_TRUE(prompt.equal(file->read("P")));
   EXPECT_TRUE(weights.P[0].equal(prompt));
   EXPECT_TRUE(weights.A[0].equal(file->read("A")));
@@ -90,29 +94,29 @@ TEST(InitGolden, DrawsWhatTorchDraws) {
 TEST(AdapterFileGolden, ReadsTheForksLayout) {
   const Adapter adapter = load_adapter(data / "original", 16);
   EXPECT_TRUE(adapter.config.original());
-  EXPECT_EQ(adapter.config.peft_type, PeftType::prompt_tuning_lora);
+  EXPECT_EQ(adapter.config.method, &dept_method());
   EXPECT_EQ(adapter.config.r, 3);
   EXPECT_EQ(adapter.config.lora_alpha, 8);
   EXPECT_EQ(adapter.config.base_model_name_or_path, "t5-base");
   EXPECT_EQ(adapter.config.prompt_tuning_init_text, default_init_text);
   const auto file = open_safetensors(data / "original" / "adapter_model.safetensors");
-  for (const AdapterMember& member : adapter_members(HeadForm::none))
-    EXPECT_TRUE((adapter.weights.*member.tensor)[0].equal(file->read(member.name)));
+  for (const Parameter& parameter : adapter.weights.parameters())
+    EXPECT_TRUE(parameter.value[0].equal(file->read(parameter.name)));
 }
 
 TEST(AdapterFileGolden, ReadsAPromptThatPeftWrote) {
   const Adapter adapter = load_adapter(data / "from_peft", 16);
-  EXPECT_EQ(adapter.config.peft_type, PeftType::prompt_tuning);
+  EXPECT_EQ(adapter.config.method, &prompt_tuning_method());
   EXPECT_EQ(adapter.config.num_virtual_tokens, 3);
-  EXPECT_EQ(adapter.weights.A.size(2), 0);
+  EXPECT_EQ(adapter.weights.parameters().size(), 1u);
   const auto file = open_safetensors(data / "from_peft" / "adapter_model.safetensors");
-  EXPECT_TRUE(adapter.weights.P[0].equal(file->read("prompt_embeddings")));
+  EXPECT_TRUE(adapter.weights.input->parameter("prompt_embeddings")[0].equal(file->read("prompt_embeddings")));
 }
 
 // make/adapter.py checks that PEFT loads the folder to_peft; here we check that it is what we write.
 TEST(AdapterFileGolden, WritesWhatPeftWasSeenToRead) {
   AdapterConfig config;
-  config.peft_type = PeftType::prompt_tuning;
+  config.method = &prompt_tuning_method();
   config.num_virtual_tokens = 3;
   config.token_dim = 16;
   config.max_length = 96;
@@ -126,7 +130,7 @@ TEST(AdapterFileGolden, WritesWhatPeftWasSeenToRead) {
   const at::Tensor prompt = (at::arange(48, at::kFloat) / 8 - 3).view({1, 3, 16});
   const fs::path written = fs::path(testing::TempDir()) / "dept_to_peft";
   fs::create_directories(written);
-  save_adapter(written, config, {{prompt, at::zeros({1, 96, 0}), at::zeros({1, 0, 16})}});
+  save_adapter(written, config, {make_adapter(prompt_tuning_method(), shape_of(config), {prompt}), {}, {}});
   for (const char* name : {"adapter_config.json", "adapter_model.safetensors"})
     EXPECT_EQ(read_file(written / name), read_file(data / "to_peft" / name)) << name << " changed: see " << written;
 }
@@ -136,11 +140,11 @@ TEST(AdapterParity, OriginalWithoutAAndB) {
   const fs::path runs = fs::path(DEPT_TEST_DATA) / "parity/data/original_runs";
   const Adapter whole = load_adapter(runs / "t5-mrpc/start", 16), prompt = load_adapter(runs / "without_delta", 16);
   EXPECT_TRUE(whole.config.original() && prompt.config.original());
-  EXPECT_TRUE(prompt.weights.P.equal(whole.weights.P)) << "both are the embeddings of the same text";
-  EXPECT_EQ(whole.weights.A.sizes(), (at::IntArrayRef{1, 26, 3}));
-  EXPECT_EQ(prompt.weights.A.sizes(), whole.weights.A.sizes());
-  EXPECT_GT(whole.weights.B.abs().max().item<float>(), 0);
-  EXPECT_EQ(prompt.weights.B.abs().max().item<float>(), 0);
+  EXPECT_TRUE(dept_weights(prompt.weights).P.equal(dept_weights(whole.weights).P)) << "both are the embeddings of the same text";
+  EXPECT_EQ(dept_weights(whole.weights).A.sizes(), (at::IntArrayRef{1, 26, 3}));
+  EXPECT_EQ(dept_weights(prompt.weights).A.sizes(), dept_weights(whole.weights).A.sizes());
+  EXPECT_GT(dept_weights(whole.weights).B.abs().max().item<float>(), 0);
+  EXPECT_EQ(dept_weights(prompt.weights).B.abs().max().item<float>(), 0);
 }
 
 }  // namespace

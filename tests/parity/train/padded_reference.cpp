@@ -220,7 +220,7 @@ PaddedResult PaddedReference::run(const DeptWeights& weights, double scale, std:
     nll = nll - scores.gather(1, at::tensor(examples[b].target).unsqueeze(1)).sum();
   }
   nll.backward();
-  return {nll.item<double>(), {{P.grad().unsqueeze(0), A.grad().unsqueeze(0), B.grad().unsqueeze(0)}}};
+  return {nll.item<double>(), {P.grad().unsqueeze(0), A.grad().unsqueeze(0), B.grad().unsqueeze(0)}};
 }
 
 }  // namespace dept

@@ -8,16 +8,16 @@
 #include <span>
 #include <vector>
 
-#include "dept/adapter/weights.h"
 #include "dept/base/json.h"
 #include "dept/data/batch.h"
 #include "dept/tensorio/tensor_source.h"
+#include "support/dept_adapter.h"
 
 namespace dept {
 
 struct PaddedResult {
-  double nll;               ///< sum over the label tokens
-  AdapterWeights gradient;  ///< of that sum
+  double nll;            ///< sum over the label tokens
+  DeptWeights gradient;  ///< of that sum
 };
 
 class PaddedReference {

@@ -10,6 +10,7 @@
 #include "dept/tensorio/tensor_source.h"
 #include "dept/train/schedule.h"
 #include "dept/train/step.h"
+#include "support/dept_adapter.h"
 
 namespace dept {
 namespace {
@@ -45,9 +46,8 @@ class DeptOnModels : public testing::TestWithParam<std::tuple<std::string, at::S
     fs::remove_all(folder);
     pipeline_.rules.architecture = pipeline_.backbone->info().architecture;
     pipeline_.rules.max_source = 16;
-    pipeline_.weights = {{tensor("P"), tensor("A"), tensor("B")}};
-    pipeline_.scale = delta_scale(8, 3);
-    pipeline_.submodules = name.ends_with(decoder_prompt) ? 2 : 1;
+    const DeptWeights weights{tensor("P"), tensor("A"), tensor("B")};
+    pipeline_.weights.input = dept_adapter(weights, 8, name.ends_with(decoder_prompt) ? 2 : 1);
   }
 
   at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(ctx_.compute).unsqueeze(0); }
@@ -72,8 +72,9 @@ class DeptOnModels : public testing::TestWithParam<std::tuple<std::string, at::S
 };
 
 TEST_P(DeptOnModels, LossAndGradients) {
-  AdapterWeights sums;
-  const BatchLoss loss = pipeline_.loss(ctx_, collate(pipeline_.rules, batch(0)), &sums);
+  Gradients gradients;
+  const BatchLoss loss = pipeline_.loss(ctx_, collate(pipeline_.rules, batch(0)), &gradients);
+  const DeptWeights sums = dept_weights(gradients);
   expect_near((loss.nll / loss.tokens).item<double>(), golden_["losses"][kind_]["loss"].get<double>(), "loss");
   for (const auto& [name, sum] : {std::pair{"dP", sums.P}, {"dA", sums.A}, {"dB", sums.B}}) {
     const at::Tensor want = tensor(std::string(name) + "." + kind_);
@@ -96,7 +97,7 @@ TEST_P(DeptOnModels, LabelScoresAddUpToTheLoss) {
 }
 
 TEST_P(DeptOnModels, TenOptimiserSteps) {
-  pipeline_.weights.B = at::zeros_like(pipeline_.weights.B);
+  dept_weights(pipeline_.weights).B.zero_();
   Step step(ctx_, pipeline_, {}, 1.0, 1);
   const Schedule schedule("linear", warmup, steps, prompt_rate);
   for (int64_t t = 0; t < steps; ++t) {

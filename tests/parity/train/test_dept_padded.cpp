@@ -16,6 +16,8 @@ namespace {
 constexpr double tolerance = 1e-9;
 constexpr int64_t M = 5, S = 16, R = 3, D = 32;
 
+constexpr at::Tensor DeptWeights::*members[] = {&DeptWeights::P, &DeptWeights::A, &DeptWeights::B};
+
 double relative_error(const at::Tensor& got, const at::Tensor& want) {
   return ((got - want).abs().max() / want.abs().max()).item<double>();
 }
@@ -33,9 +35,8 @@ class Padded : public testing::TestWithParam<std::tuple<const char*, bool>> {
     pipeline_.backbone = load_backbone(model, ctx_);
     pipeline_.rules.architecture = pipeline_.backbone->info().architecture;
     pipeline_.rules.max_source = S;
-    pipeline_.scale = delta_scale(8, R);
     for (int64_t k = 0; k < 2; ++k)
-      weights_.push_back({{draw({1, M, D}), draw({1, S, R}) / std::sqrt(static_cast<double>(R)), draw({1, R, D}) * 0.1}});
+      weights_.push_back({draw({1, M, D}), draw({1, S, R}) / std::sqrt(static_cast<double>(R)), draw({1, R, D}) * 0.1});
     for (const auto& [source, target] : {std::pair<int64_t, int64_t>{3, 2}, {16, 1}, {7, 3}, {1, 5}, {12, 2}})
       examples_.push_back({1000 + 17 * static_cast<int64_t>(examples_.size()), ids(source), ids(target)});
   }
@@ -47,26 +48,25 @@ class Padded : public testing::TestWithParam<std::tuple<const char*, bool>> {
     return list;
   }
   PaddedResult reference(int64_t k, std::span<const Example> examples) const {
-    return reference_->run(weights_[k], pipeline_.scale, examples, ctx_.training, ctx_.seeds[k], ctx_.micro_step,
+    return reference_->run(weights_[k], delta_scale(8, R), examples, ctx_.training, ctx_.seeds[k], ctx_.micro_step,
                            pipeline_.rules.alignment);
   }
   /// Configuration 0 alone.
   PaddedResult ragged(std::span<const Example> examples) {
-    pipeline_.weights = weights_[0];
-    PaddedResult result;
-    result.nll = pipeline_.loss(ctx_, collate(pipeline_.rules, examples), &result.gradient).nll.item<double>();
-    return result;
+    pipeline_.weights = dept_alone(weights_[0]);
+    Gradients gradients;
+    const double nll = pipeline_.loss(ctx_, collate(pipeline_.rules, examples), &gradients).nll.item<double>();
+    return {nll, dept_weights(gradients)};
   }
   static void expect_same(const PaddedResult& got, const PaddedResult& want) {
     EXPECT_LE(std::abs(got.nll - want.nll) / want.nll, tolerance);
-    for (const AdapterMember& member : adapter_members(HeadForm::none))
-      EXPECT_LE(relative_error(got.gradient.*member.tensor, want.gradient.*member.tensor), tolerance) << member.name;
+    for (auto member : members) EXPECT_LE(relative_error(got.gradient.*member, want.gradient.*member), tolerance);
   }
 
   Context ctx_;
   Pipeline pipeline_;
   std::unique_ptr<PaddedReference> reference_;
-  std::vector<AdapterWeights> weights_;  // of two configurations
+  std::vector<DeptWeights> weights_;  // of two configurations
   std::vector<Example> examples_;
   at::Generator generator_ = at::make_generator<at::CPUGeneratorImpl>(5);
   int64_t next_ = 0;
@@ -80,19 +80,18 @@ TEST_P(Padded, EqualsRagged) {
 }
 
 TEST_P(Padded, EqualsOneAtATime) {
-  PaddedResult sum{0, {{at::zeros_like(weights_[0].P), at::zeros_like(weights_[0].A), at::zeros_like(weights_[0].B)}}};
+  PaddedResult sum{0, {at::zeros_like(weights_[0].P), at::zeros_like(weights_[0].A), at::zeros_like(weights_[0].B)}};
   for (const Example& example : examples_) {
     const PaddedResult one = ragged(std::span(&example, 1));
     sum.nll += one.nll;
-    for (const AdapterMember& member : adapter_members(HeadForm::none))
-      (sum.gradient.*member.tensor).add_(one.gradient.*member.tensor);
+    for (auto member : members) (sum.gradient.*member).add_(one.gradient.*member);
   }
   expect_same(sum, reference(0, examples_));
 }
 
 TEST_P(Padded, EqualsTwoStackedConfigurations) {
-  pipeline_.weights = {{at::cat({weights_[0].P, weights_[1].P}), at::cat({weights_[0].A, weights_[1].A}),
-                        at::cat({weights_[0].B, weights_[1].B})}};
+  pipeline_.weights = dept_alone({at::cat({weights_[0].P, weights_[1].P}), at::cat({weights_[0].A, weights_[1].A}),
+                                  at::cat({weights_[0].B, weights_[1].B})});
   Batch batch = collate(pipeline_.rules, examples_);
   std::vector<Example> of_config[2];
   for (size_t b = 0; b < examples_.size(); ++b) {
@@ -101,11 +100,12 @@ TEST_P(Padded, EqualsTwoStackedConfigurations) {
     batch.source.config[b] = k;
     if (pipeline_.rules.encoder_decoder()) batch.target.config[b] = k;
   }
-  AdapterWeights gradient;
-  const BatchLoss loss = pipeline_.loss(ctx_, batch, &gradient);
+  Gradients gradients;
+  const BatchLoss loss = pipeline_.loss(ctx_, batch, &gradients);
+  const DeptWeights gradient = dept_weights(gradients);
   for (int64_t k = 0; k < 2; ++k) {
     const auto slice = [&](const at::Tensor& t) { return t.narrow(0, k, 1); };
-    expect_same({loss.nll[k].item<double>(), {{slice(gradient.P), slice(gradient.A), slice(gradient.B)}}},
+    expect_same({loss.nll[k].item<double>(), {slice(gradient.P), slice(gradient.A), slice(gradient.B)}},
                 reference(k, of_config[k]));
   }
 }

@@ -20,8 +20,8 @@ TEST(FindingsParity, EqualNumpyAndTokenizers) {
   const Json golden = read_json(DEPT_TEST_DATA "/parity/data/train/findings.json");
   Pipeline pipeline = tiny_pipeline("llama-gqa-tied");
   pipeline.tokenizer = load_tokenizer(DEPT_TEST_DATA "/recipe/tiny/tokenizer.json");
-  pipeline.weights = {{matrix(golden["P"]), matrix(golden["A"]), matrix(golden["B"])}};
-  pipeline.scale = golden["scale"].get<double>();
+  const DeptWeights weights{matrix(golden["P"]), matrix(golden["A"]), matrix(golden["B"])};
+  pipeline.weights = dept_alone(weights, golden["scale"].get<double>() * std::sqrt(static_cast<double>(weights.A.size(2))));
   const OrderedJson found = training_findings(pipeline, 42);
   EXPECT_EQ(found["parameters"], 42);
   EXPECT_GT(found["peak_memory_bytes"].get<int64_t>(), 1'000'000);
@@ -45,7 +45,7 @@ TEST(FindingsParity, EqualNumpyAndTokenizers) {
 TEST(FindingsParity, APromptAloneHasNoRows) {
   Pipeline pipeline = tiny_pipeline("llama-gqa-tied", 4, 12, 0);
   pipeline.tokenizer = load_tokenizer(DEPT_TEST_DATA "/recipe/tiny/tokenizer.json");
-  pipeline.submodules = 2;
+  pipeline.weights.input = dept_adapter(dept_weights(pipeline.weights), 8, 2);
   const OrderedJson found = training_findings(pipeline, 1);
   EXPECT_FALSE(found.contains("delta_norms"));
   EXPECT_EQ(found["prompt"][1]["vector"], "1");

@@ -12,6 +12,7 @@
 #include "dept/tensorio/tensor_source.h"
 #include "dept/train/schedule.h"
 #include "dept/train/step.h"
+#include "support/dept_adapter.h"
 
 namespace dept {
 namespace {
@@ -35,11 +36,10 @@ class Heads : public testing::TestWithParam<std::tuple<const char*, at::ScalarTy
     pipeline_.rules.architecture = info.architecture;
     pipeline_.rules.head = true;
     pipeline_.rules.max_source = 16;
-    pipeline_.weights = {{tensor("P"), tensor("A"), tensor("B")}};
-    pipeline_.weights.form = info.head;
-    for (const auto& [member, shape] : head_tensors(info.head, 3, info.hidden))
-      pipeline_.weights.*member = tensor(golden_name(member_name(info.head, member)));
-    pipeline_.scale = delta_scale(8, 3);
+    pipeline_.weights = dept_alone({tensor("P"), tensor("A"), tensor("B")});
+    pipeline_.weights.head.form = info.head;
+    for (const auto& [member, head_tensor, shape] : head_tensors(info.head, 3, info.hidden))
+      pipeline_.weights.head.*head_tensor = tensor(golden_name(member));
     pipeline_.pooling = default_pooling(info.architecture);
   }
 
@@ -83,31 +83,32 @@ TEST_P(Heads, LogitsLossAndGradients) {
     pipeline_.pooling = pooling;
     expect_near(pipeline_.head_logits(ctx_, examples), tensor("logits" + suffix + "." + kind_)[0].to(at::kDouble),
                 "logits" + suffix);
-    AdapterWeights sums;
+    Gradients sums;
     const BatchLoss loss = pipeline_.loss(ctx_, examples, &sums);
     EXPECT_EQ(loss.tokens.item<double>(), 4);
     expect_near((loss.nll / loss.tokens).item<double>(), golden_["losses"][kind_]["loss" + suffix].get<double>(),
                 "loss" + suffix);
-    for (const AdapterMember& member : adapter_members(pipeline_.weights.form)) {
-      const std::string name = "d" + suffix + "." + golden_name(member.name);
-      expect_near(sums.*member.tensor / loss.tokens.item<double>(), tensor(name + "." + kind_), name);
+    const std::vector<Parameter> parameters = pipeline_.weights.parameters();
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      const std::string name = "d" + suffix + "." + golden_name(parameters[i].name);
+      expect_near(sums.at(i) / loss.tokens.item<double>(), tensor(name + "." + kind_), name);
     }
   }
 }
 
 // The model is at rest in the golden loop: Step turns dropout on, so the steps are taken by hand where the model has any.
 TEST_P(Heads, TenOptimiserSteps) {
-  pipeline_.weights.B = at::zeros_like(pipeline_.weights.B);
-  std::vector<Trainable> trainables = list_trainables(pipeline_.weights);
+  dept_weights(pipeline_.weights).B.zero_();
+  std::vector<Trainable> trainables = list_trainables(pipeline_.weights.parameters());
   AdamW adam(trainables, {});
   const Schedule schedule("linear", warmup, steps, prompt_rate);
   for (int64_t t = 0; t < steps; ++t) {
-    AdapterWeights sums;
+    Gradients sums;
     const BatchLoss loss = pipeline_.loss(ctx_, collate(pipeline_.rules, batch(t % 2)), &sums);
     const double count = loss.tokens.item<double>();
     expect_near(loss.nll.item<double>() / count, golden_["losses"][kind_]["steps"][t].get<double>(),
                 "step " + std::to_string(t + 1));
-    for (const AdapterMember& member : adapter_members(sums.form)) (sums.*member.tensor).div_(count);
+    for (at::Tensor& sum : sums) sum.div_(count);
     add_gradients(trainables, sums);
     clip_gradients(trainables, 1.0);
     const double factor = schedule.factor(t);
@@ -123,19 +124,20 @@ TEST_P(Heads, GradientsAreFiniteDifferencesInTraining) {
   const Batch examples = collate(pipeline_.rules, batch(0));
   for (const auto& [pooling, suffix] : poolings()) {
     pipeline_.pooling = pooling;
-    AdapterWeights sums;
+    Gradients sums;
     pipeline_.loss(ctx_, examples, &sums);
-    for (const AdapterMember& member : adapter_members(pipeline_.weights.form)) {
-      at::Tensor& weight = pipeline_.weights.*member.tensor;
-      const at::Tensor before = weight, v = at::randn(before.sizes(), at::detail::createCPUGenerator(5), at::kDouble);
+    const std::vector<Parameter> parameters = pipeline_.weights.parameters();
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      const at::Tensor weight = parameters[i].value, before = weight.clone(),
+                       v = at::randn(before.sizes(), at::detail::createCPUGenerator(5), at::kDouble);
       const double h = 1e-6;
-      weight = before + h * v;
+      weight.copy_(before + h * v);
       const double above = pipeline_.loss(ctx_, examples).nll.item<double>();
-      weight = before - h * v;
+      weight.copy_(before - h * v);
       const double below = pipeline_.loss(ctx_, examples).nll.item<double>();
-      weight = before;
-      const double exact = (sums.*member.tensor * v).sum().item<double>();
-      EXPECT_NEAR((above - below) / (2 * h), exact, 1e-6 * std::abs(exact) + 1e-8) << member.name << suffix;
+      weight.copy_(before);
+      const double exact = (sums.at(i) * v).sum().item<double>();
+      EXPECT_NEAR((above - below) / (2 * h), exact, 1e-6 * std::abs(exact) + 1e-8) << parameters[i].name << suffix;
     }
   }
 }

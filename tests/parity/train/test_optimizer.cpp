@@ -6,6 +6,7 @@
 #include "dept/train/metric_schedule.h"
 #include "dept/train/optimizer.h"
 #include "dept/train/schedule.h"
+#include "support/dept_adapter.h"
 
 namespace dept {
 namespace {
@@ -23,7 +24,7 @@ struct Golden {
   std::vector<std::string> names{"P", "A", "B"};
 
   AdapterWeights start(at::ScalarType dtype) const {
-    return {{read("P.start", dtype), read("A.start", dtype), read("B.start", dtype)}};
+    return dept_alone({read("P.start", dtype), read("A.start", dtype), read("B.start", dtype)});
   }
   at::Tensor read(const std::string& name, at::ScalarType dtype) const { return file->read(name).to(dtype); }
   void set_gradients(std::vector<Trainable>& trainables, int64_t step) const {
@@ -37,7 +38,7 @@ TEST_P(AdamGolden, TwelveStepsOfTwoConfigurations) {
   const auto [form, decay, dtype] = GetParam();
   const Golden golden;
   const AdapterWeights weights = golden.start(dtype);
-  std::vector<Trainable> trainables = list_trainables(weights);
+  std::vector<Trainable> trainables = list_trainables(weights.parameters());
   ASSERT_EQ(trainables.size(), 3u);
   AdamOptions options;
   options.form = parse_optim(form);
@@ -70,7 +71,7 @@ TEST(ClipGolden, EachConfigurationByTheNormOfAllItsGradients) {
   const Golden golden;
   for (const char* limit : {"1.0", "100.0"}) {
     const AdapterWeights weights = golden.start(at::kDouble);
-    std::vector<Trainable> trainables = list_trainables(weights);
+    std::vector<Trainable> trainables = list_trainables(weights.parameters());
     golden.set_gradients(trainables, 0);
     const std::vector<double> norms = clip_gradients(trainables, std::stod(limit));
     ASSERT_EQ(norms.size(), 2u);

@@ -12,6 +12,7 @@
 #include "dept/base/error.h"
 #include "dept/base/json.h"
 #include "dept/tensorio/tensor_source.h"
+#include "support/dept_adapter.h"
 
 namespace dept {
 namespace {
@@ -36,7 +37,7 @@ class AdapterFile : public testing::Test {
     config_.task.causal_suffix = " Label :";
     config_.task.labels = {"neg", "pos"};
     config_.task.label_words = {" negative", " positive"};
-    weights_ = {{at::randn({2, 5, 8}), at::randn({2, 12, 3}), at::randn({2, 3, 8})}};
+    weights_ = dept_alone({at::randn({2, 5, 8}), at::randn({2, 12, 3}), at::randn({2, 3, 8})}, 2.5);
   }
   void TearDown() override { fs::remove_all(folder_); }
 
@@ -57,6 +58,13 @@ class AdapterFile : public testing::Test {
     return "";
   }
 
+  void expect_second(const AdapterWeights& got) const {
+    const std::vector<Parameter> all = got.parameters(), expected = weights_.parameters();
+    ASSERT_EQ(all.size(), expected.size());
+    for (size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(all[i].value[0].equal(expected[i].value[1])) << all[i].name;
+  }
+  void set_prompt(const at::Tensor& P) { weights_ = dept_alone({P, dept_weights(weights_).A, dept_weights(weights_).B}, 2.5); }
+
   fs::path folder_;
   AdapterConfig config_;
   AdapterWeights weights_;
@@ -65,8 +73,7 @@ class AdapterFile : public testing::Test {
 TEST_F(AdapterFile, ComesBackAsItWasSaved) {
   save_adapter(folder_, config_, weights_, 1);
   const auto [config, weights] = load_adapter(folder_, 8);
-  for (const AdapterMember& member : adapter_members(HeadForm::none))
-    EXPECT_TRUE((weights.*member.tensor)[0].equal((weights_.*member.tensor)[1]));
+  expect_second(weights);
   EXPECT_FALSE(config.original());
   EXPECT_EQ(config.lora_alpha, 2.5);
   EXPECT_EQ(config.max_length, 12);
@@ -120,8 +127,8 @@ TEST_F(AdapterFile, RefusesAnAnswerThatNobodyCanGive) {
 TEST_F(AdapterFile, RankZeroAndNoPromptComeBack) {
   config_.r = 0;
   config_.num_virtual_tokens = 0;
-  save_adapter(folder_, config_, {{at::zeros({1, 0, 8}), at::zeros({1, 12, 0}), at::zeros({1, 0, 8})}});
-  EXPECT_EQ(load_adapter(folder_, 8).weights.A.sizes(), (at::IntArrayRef{1, 12, 0}));
+  save_adapter(folder_, config_, dept_alone({at::zeros({1, 0, 8}), at::zeros({1, 12, 0}), at::zeros({1, 0, 8})}));
+  EXPECT_EQ(dept_weights(load_adapter(folder_, 8).weights).A.sizes(), (at::IntArrayRef{1, 12, 0}));
 }
 
 class TwoPrompts : public AdapterFile {
@@ -129,7 +136,7 @@ class TwoPrompts : public AdapterFile {
   void SetUp() override {
     AdapterFile::SetUp();
     config_.num_transformer_submodules = 2;
-    weights_.P = at::randn({2, 10, 8});
+    set_prompt(at::randn({2, 10, 8}));
     save_adapter(folder_, config_, weights_);
   }
 };
@@ -138,13 +145,13 @@ TEST_F(TwoPrompts, ComeBack) {
   const auto [config, weights] = load_adapter(folder_, 8);
   EXPECT_EQ(config.num_virtual_tokens, 5);
   EXPECT_EQ(config.num_transformer_submodules, 2);
-  EXPECT_TRUE(weights.P[0].equal(weights_.P[0]));
+  EXPECT_TRUE(dept_weights(weights).P[0].equal(dept_weights(weights_).P[0]));
 }
 
 TEST_F(TwoPrompts, NeedAsManyRows) {
   edit("num_transformer_submodules", 1);
   EXPECT_THAT(error(), HasSubstr("prompt_embeddings"));
-  weights_.P = weights_.P.narrow(1, 0, 5);
+  set_prompt(dept_weights(weights_).P.narrow(1, 0, 5));
   save_adapter(folder_, config_, weights_);
   EXPECT_THAT(error(), HasSubstr("prompt_embeddings"));
 }
@@ -153,10 +160,11 @@ TEST_F(TwoPrompts, NeedAsManyRows) {
 TEST_F(TwoPrompts, OfTheOriginalKeepTheDecodersIdle) {
   edit("semantics", Json(Json::value_t::discarded));
   const Adapter adapter = load_adapter(folder_, 8);
-  EXPECT_EQ(adapter.submodules(), 1);
-  EXPECT_TRUE(adapter.weights.P[0].equal(weights_.P[0].narrow(0, 0, 5)));
+  EXPECT_EQ(adapter.weights.input->shape().submodules, 1);
+  EXPECT_TRUE(dept_weights(adapter.weights).P[0].equal(dept_weights(weights_).P[0].narrow(0, 0, 5)));
   save_adapter(folder_, adapter.config, adapter.weights);
-  EXPECT_TRUE(open_safetensors(folder_ / "adapter_model.safetensors")->read("prompt_embeddings").equal(weights_.P[0]));
+  EXPECT_TRUE(
+      open_safetensors(folder_ / "adapter_model.safetensors")->read("prompt_embeddings").equal(dept_weights(weights_).P[0]));
 }
 
 TEST_F(AdapterFile, IsWrittenInTheOriginalsForm) {
@@ -215,13 +223,14 @@ TEST_F(AdapterFile, RefusesWrongFieldsByName) {
 }
 
 TEST_F(AdapterFile, RefusesNanMissingAndUnknownTensors) {
-  weights_.A[0][3][1] = std::numeric_limits<float>::quiet_NaN();
+  dept_weights(weights_).A[0][3][1] = std::numeric_limits<float>::quiet_NaN();
   save_adapter(folder_, config_, weights_);
   EXPECT_THAT(error(), HasSubstr("prompt_encoder.lora_embedding_A"));
-  save_safetensors(folder_ / "adapter_model.safetensors",
-                   {{"prompt_embeddings", weights_.P[0]}, {adapter_members(HeadForm::none)[2].name, weights_.B[0]}});
+  save_safetensors(folder_ / "adapter_model.safetensors", {{"prompt_embeddings", dept_weights(weights_).P[0]},
+                                                           {weights_.parameters()[2].name, dept_weights(weights_).B[0]}});
   EXPECT_THAT(error(), HasSubstr("prompt_encoder.lora_embedding_A"));
-  save_safetensors(folder_ / "adapter_model.safetensors", {{"prompt_embeddings", weights_.P[0]}, {"other", weights_.P[0]}});
+  save_safetensors(folder_ / "adapter_model.safetensors",
+                   {{"prompt_embeddings", dept_weights(weights_).P[0]}, {"other", dept_weights(weights_).P[0]}});
   EXPECT_THAT(error(), HasSubstr("\"other\""));
 }
 
@@ -233,8 +242,8 @@ class HeadFile : public AdapterFile {
     config_.pooling = Pooling::mean;
   }
   void set_head(HeadForm form) {
-    static_cast<HeadWeights&>(weights_) = init_head(form, 2, 8, 1, at::detail::createCPUGenerator(1));
-    for (const auto& [tensor, shape] : head_tensors(form, 2, 8)) weights_.*tensor = (weights_.*tensor).repeat_interleave(2, 0);
+    HeadWeights& head = weights_.head = init_head(form, 2, 8, 1, at::detail::createCPUGenerator(1));
+    for (const auto& [name, tensor, shape] : head_tensors(form, 2, 8)) head.*tensor = (head.*tensor).repeat_interleave(2, 0);
   }
 };
 
@@ -254,9 +263,8 @@ TEST_F(HeadFile, ComesBackUnderTheForksNames) {
     EXPECT_THAT(stored, testing::UnorderedElementsAreArray(names));
     const auto [config, weights] = load_adapter(folder_, 8);
     EXPECT_EQ(config.pooling, Pooling::mean);
-    EXPECT_EQ(weights.form, form);
-    for (const AdapterMember& member : adapter_members(form))
-      EXPECT_TRUE((weights.*member.tensor)[0].equal((weights_.*member.tensor)[1])) << member.name;
+    EXPECT_EQ(weights.head.form, form);
+    expect_second(weights);
   }
 }
 
@@ -272,10 +280,10 @@ TEST_F(HeadFile, RefusesAHeadThatDoesNotFit) {
   save_adapter(folder_, config_, weights_);
   EXPECT_THAT(error(), HasSubstr("3 rows, one a label"));
   config_.task.labels = config_.task.label_words = {"a", "b"};
-  weights_.out_bias = weights_.out_bias.narrow(1, 0, 1);
+  weights_.head.out_bias = weights_.head.out_bias.narrow(1, 0, 1);
   save_adapter(folder_, config_, weights_);
   EXPECT_THAT(error(), HasSubstr("base_model.classifier.bias"));
-  static_cast<HeadWeights&>(weights_) = {};
+  weights_.head = {};
   save_adapter(folder_, config_, weights_);
   EXPECT_THAT(error(), HasSubstr("classification head"));
 }
@@ -283,12 +291,11 @@ TEST_F(HeadFile, RefusesAHeadThatDoesNotFit) {
 TEST_F(AdapterFile, ReadsHalfPrecisionAsFp32) {
   save_adapter(folder_, config_, weights_);
   NamedTensors half;
-  for (const AdapterMember& member : adapter_members(HeadForm::none))
-    half.emplace_back(member.name, (weights_.*member.tensor)[0].to(at::kHalf));
+  for (const Parameter& parameter : weights_.parameters()) half.emplace_back(parameter.name, parameter.value[0].to(at::kHalf));
   save_safetensors(folder_ / "adapter_model.safetensors", half);
   const Adapter adapter = load_adapter(folder_, 8);
-  EXPECT_EQ(adapter.weights.P.scalar_type(), at::kFloat);
-  EXPECT_TRUE(adapter.weights.P[0].equal(half[0].second.to(at::kFloat)));
+  EXPECT_EQ(dept_weights(adapter.weights).P.scalar_type(), at::kFloat);
+  EXPECT_TRUE(dept_weights(adapter.weights).P[0].equal(half[0].second.to(at::kFloat)));
 }
 
 TEST_F(AdapterFile, TorchsFormComesBackAndReplacesTheOther) {
@@ -296,31 +303,31 @@ TEST_F(AdapterFile, TorchsFormComesBackAndReplacesTheOther) {
   save_adapter(folder_, config_, weights_, 1, {.safetensors = false});
   EXPECT_FALSE(fs::exists(folder_ / "adapter_model.safetensors"));
   const Adapter adapter = load_adapter(folder_, 8);
-  for (const AdapterMember& member : adapter_members(HeadForm::none))
-    EXPECT_TRUE((adapter.weights.*member.tensor)[0].equal((weights_.*member.tensor)[1]));
+  expect_second(adapter.weights);
   save_adapter(folder_, config_, weights_, 0);
   EXPECT_FALSE(fs::exists(folder_ / "adapter_model.bin"));
 }
 
 TEST_F(AdapterFile, APromptAloneGetsAFreshDelta) {
   save_adapter(folder_, config_, weights_);
-  save_torch_file(folder_ / "adapter_model.bin", {{"prompt_embeddings", weights_.P[0]}});
+  save_torch_file(folder_ / "adapter_model.bin", {{"prompt_embeddings", dept_weights(weights_).P[0]}});
   fs::remove(folder_ / "adapter_model.safetensors");
-  const AdapterWeights one = load_adapter(folder_, 8, 1).weights, other = load_adapter(folder_, 8, 2).weights;
-  EXPECT_TRUE(one.P[0].equal(weights_.P[0]));
+  const DeptWeights one = dept_weights(load_adapter(folder_, 8, {.seed = 1}).weights),
+                    other = dept_weights(load_adapter(folder_, 8, {.seed = 2}).weights);
+  EXPECT_TRUE(one.P[0].equal(dept_weights(weights_).P[0]));
   EXPECT_EQ(one.A.sizes(), (at::IntArrayRef{1, 12, 3}));
   EXPECT_FALSE(one.A.equal(other.A)) << "drawn with the seed";
   EXPECT_TRUE(one.B.equal(at::zeros({1, 3, 8})));
-  save_torch_file(folder_ / "adapter_model.bin",
-                  {{"prompt_embeddings", weights_.P[0]}, {adapter_members(HeadForm::none)[1].name, weights_.A[0]}});
+  save_torch_file(folder_ / "adapter_model.bin", {{"prompt_embeddings", dept_weights(weights_).P[0]},
+                                                  {weights_.parameters()[1].name, dept_weights(weights_).A[0]}});
   EXPECT_THAT(error(), HasSubstr("prompt_encoder.lora_embedding_B"));
 }
 
 TEST_F(AdapterFile, PartsMayBeLeftOut) {
   save_adapter(folder_, config_, weights_);
-  const AdapterWeights all = load_adapter(folder_, 8, 1).weights;
-  const AdapterWeights prompt = load_adapter(folder_, 8, 1, {.embeddings = false}).weights;
-  const AdapterWeights without_B = load_adapter(folder_, 8, 1, {.embedding_B = false}).weights;
+  const DeptWeights all = dept_weights(load_adapter(folder_, 8, {.seed = 1}).weights);
+  const DeptWeights prompt = dept_weights(load_adapter(folder_, 8, {.seed = 1, .embeddings = false}).weights);
+  const DeptWeights without_B = dept_weights(load_adapter(folder_, 8, {.seed = 1, .embedding_B = false}).weights);
   EXPECT_TRUE(prompt.P.equal(all.P));
   EXPECT_FALSE(prompt.A.equal(all.A));
   EXPECT_TRUE(prompt.B.equal(at::zeros({1, 3, 8})));
@@ -329,8 +336,8 @@ TEST_F(AdapterFile, PartsMayBeLeftOut) {
 
   // The file's own config says the same, and is overruled.
   edit("load_lora_embedding_B", false);
-  EXPECT_TRUE(load_adapter(folder_, 8, 1).weights.B.equal(at::zeros({1, 3, 8})));
-  EXPECT_TRUE(load_adapter(folder_, 8, 1, {.embedding_B = true}).weights.B.equal(all.B));
+  EXPECT_TRUE(dept_weights(load_adapter(folder_, 8, {.seed = 1}).weights).B.equal(at::zeros({1, 3, 8})));
+  EXPECT_TRUE(dept_weights(load_adapter(folder_, 8, {.seed = 1, .embedding_B = true}).weights).B.equal(all.B));
   EXPECT_TRUE(load_adapter(folder_, 8).config.load_lora_embedding_B) << "of what is trained from here on it is to be taken";
 
   save_adapter(folder_, config_, weights_, 0, {.delta = false});

@@ -6,8 +6,8 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
-#include "dept/adapter/dept.h"
 #include "dept/base/error.h"
+#include "support/dept_adapter.h"
 
 namespace dept {
 namespace {
@@ -28,14 +28,29 @@ Ragged three_sequences() {
   return tokens;
 }
 
+std::shared_ptr<const InputAdapter> scaled(const DeptWeights& w, double scale) {
+  return dept_adapter(w, scale * std::sqrt(static_cast<double>(w.A.size(2))));
+}
+
+AdaptedBatch apply(const DeptWeights& w, double scale, const at::Tensor& embeds, bool share) {
+  return scaled(w, scale)->apply({}, {three_sequences(), embeds}, nullptr, share);
+}
+
+// The gradients from d_stream, the gradient of what apply puts out.
+DeptWeights backward(const DeptWeights& w, double scale, const at::Tensor& d_stream, bool share) {
+  const auto adapter = scaled(w, scale);
+  const AdaptedBatch batch = adapter->apply({}, {three_sequences(), at::zeros({5, 4}, at::kDouble)}, nullptr, share);
+  return dept_weights(adapter->backward(batch, {d_stream, {}}));
+}
+
 double loss(const DeptWeights& w, double scale, const at::Tensor& embeds, const at::Tensor& weight, bool share) {
-  return (apply_dept(w, scale, three_sequences(), embeds, share).embeds * weight).sum().item<double>();
+  return (apply(w, scale, embeds, share).source.stream.embeds * weight).sum().item<double>();
 }
 
 TEST(Dept, PutsTheConfigsPromptInFrontAndAddsRowsOfTheProduct) {
   const DeptWeights w = random_weights(2, 2, 5, 3, 4);
   const at::Tensor embeds = at::randn({5, 4}, at::kDouble);
-  const Stream x = apply_dept(w, 0.5, three_sequences(), embeds, false);
+  const Stream x = apply(w, 0.5, embeds, false).source.stream;
   x.tokens.check();
   EXPECT_EQ(x.tokens.offsets, (std::vector<int64_t>{0, 5, 7, 11}));
   EXPECT_EQ(x.tokens.config, (std::vector<int64_t>{1, 0, 0}));
@@ -53,37 +68,36 @@ TEST(Dept, PutsTheConfigsPromptInFrontAndAddsRowsOfTheProduct) {
 TEST(Dept, SharedPromptsComeFirstAndAreNamedAsPrefix) {
   const DeptWeights w = random_weights(2, 2, 5, 3, 4);
   const at::Tensor embeds = at::randn({5, 4}, at::kDouble);
-  const Stream x = apply_dept(w, 0.5, three_sequences(), embeds, true);
+  const Stream x = apply(w, 0.5, embeds, true).source.stream;
   x.tokens.check();
   EXPECT_EQ(x.tokens.offsets, (std::vector<int64_t>{0, 2, 4, 7, 7, 9}));
   EXPECT_EQ(x.tokens.config, (std::vector<int64_t>{0, 1, 1, 0, 0}));
   EXPECT_EQ(x.tokens.prefix, (std::vector<int64_t>{-1, -1, 1, 0, 0}));
   EXPECT_EQ(x.tokens.example, (std::vector<int64_t>{-1, -1, 7, 8, 9}));
   EXPECT_TRUE(x.tokens.position.equal(at::tensor({0L, 1L, 0L, 1L, 2L, 3L, 4L, 2L, 3L})));
-  const Stream copied = apply_dept(w, 0.5, three_sequences(), embeds, false);
   for (bool share : {false, true}) {
-    const at::Tensor index = text_token_index(three_sequences(), 2, share, 2);
-    EXPECT_EQ(index.size(0), 5);
-    EXPECT_TRUE((share ? x : copied).embeds.index_select(0, index).equal(x.embeds.narrow(0, 4, 5)));
+    const AdaptedText text = apply(w, 0.5, embeds, share).source;
+    EXPECT_EQ(text.layout.text.size(0), 5);
+    EXPECT_TRUE(text.stream.embeds.index_select(0, text.layout.text).equal(x.embeds.narrow(0, 4, 5)));
   }
 }
 
 TEST(Dept, WithoutPromptTokensThereIsNoPromptSequence) {
   const DeptWeights w = random_weights(2, 0, 5, 3, 4);
   const at::Tensor embeds = at::randn({5, 4}, at::kDouble);
-  const Stream x = apply_dept(w, 0.5, three_sequences(), embeds, true);
+  const Stream x = apply(w, 0.5, embeds, true).source.stream;
   EXPECT_EQ(x.tokens.offsets, three_sequences().offsets);
   EXPECT_EQ(x.tokens.prefix, (std::vector<int64_t>{-1, -1, -1}));
-  EXPECT_EQ(dept_backward(w, 0.5, three_sequences(), x.embeds, true).P.numel(), 0);
+  EXPECT_EQ(backward(w, 0.5, x.embeds, true).P.numel(), 0);
 }
 
 TEST(Dept, RankZeroIsVanillaPromptTuningWhateverTheRows) {
   const DeptWeights w = random_weights(2, 2, 0, 0, 4);
   const at::Tensor embeds = at::randn({5, 4}, at::kDouble);
   EXPECT_EQ(delta_scale(8, 0), 0);
-  const Stream x = apply_dept(w, delta_scale(8, 0), three_sequences(), embeds, true);
+  const Stream x = apply(w, delta_scale(8, 0), embeds, true).source.stream;
   EXPECT_TRUE(x.embeds.narrow(0, 4, 5).equal(embeds));
-  const DeptWeights gradient = dept_backward(w, 0, three_sequences(), x.embeds, true);
+  const DeptWeights gradient = backward(w, 0, x.embeds, true);
   EXPECT_EQ(gradient.A.sizes(), w.A.sizes());
   EXPECT_EQ(gradient.B.sizes(), w.B.sizes());
 }
@@ -93,7 +107,7 @@ TEST(Dept, BackwardIsTheSlopeOfForward) {
   const at::Tensor embeds = at::randn({5, 4}, at::kDouble);
   for (bool share : {false, true}) {
     const at::Tensor weight = at::randn({share ? 9 : 11, 4}, at::kDouble);
-    const DeptWeights gradient = dept_backward(w, 0.7, three_sequences(), weight, share);
+    const DeptWeights gradient = backward(w, 0.7, weight, share);
     for (auto member : {&DeptWeights::P, &DeptWeights::A, &DeptWeights::B}) {
       at::Tensor flat = (w.*member).view(-1);
       for (int64_t i = 0; i < flat.size(0); ++i) {  // linear in each of P, A, B: differences are exact
@@ -112,7 +126,7 @@ TEST(Dept, BackwardIsTheSlopeOfForward) {
 TEST(Dept, RefusesRowsOutsideA) {
   const DeptWeights w = random_weights(2, 2, 3, 3, 4);
   try {
-    apply_dept(w, 1, three_sequences(), at::zeros({5, 4}, at::kDouble), false);
+    apply(w, 1, at::zeros({5, 4}, at::kDouble), false);
     FAIL() << "row 3 of 3 was taken";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Code::bad_input);

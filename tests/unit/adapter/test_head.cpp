@@ -8,7 +8,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
-#include "dept/adapter/weights.h"
+#include "dept/adapter/head.h"
 #include "dept/base/error.h"
 #include "dept/tensorio/tensor_source.h"
 #include "unit/base/scratch.h"
@@ -22,11 +22,11 @@ at::Tensor draw(at::IntArrayRef shape, uint64_t seed) {
   return at::randn(shape, at::detail::createCPUGenerator(seed), at::kDouble);
 }
 
-AdapterWeights random_head(HeadForm form, int64_t labels = C) {
-  AdapterWeights weights;
+HeadWeights random_head(HeadForm form, int64_t labels = C) {
+  HeadWeights weights;
   weights.form = form;
   uint64_t seed = 0;
-  for (auto [tensor, shape] : head_tensors(form, labels, D)) {
+  for (auto [name, tensor, shape] : head_tensors(form, labels, D)) {
     shape.insert(shape.begin(), K);
     weights.*tensor = draw(shape, ++seed);
   }
@@ -58,7 +58,7 @@ class HeadOf : public testing::TestWithParam<HeadForm> {};
 INSTANTIATE_TEST_SUITE_P(Forms, HeadOf, testing::Values(HeadForm::score, HeadForm::classifier, HeadForm::dense));
 
 TEST_P(HeadOf, EachTextIsJudgedByItsConfiguration) {
-  const AdapterWeights head = random_head(GetParam());
+  const HeadWeights head = random_head(GetParam());
   const at::Tensor x = draw({4, D}, 9), logits = head_forward({}, head, four_texts(), 0.5, x, nullptr);
   for (const auto& [b, k] : {std::pair{0, 1}, {1, 0}, {2, 0}, {3, 1}}) {
     at::Tensor state = x[b];
@@ -73,7 +73,7 @@ TEST_P(HeadOf, EachTextIsJudgedByItsConfiguration) {
 TEST_P(HeadOf, GradientsAreFiniteDifferences) {
   const Context ctx = dropping_context();
   const Ragged text = four_texts();
-  AdapterWeights head = random_head(GetParam());
+  HeadWeights head = random_head(GetParam());
   at::Tensor x = draw({4, D}, 9);
   const at::Tensor values = at::tensor({2.0, 0.0, 1.0, 2.0}, at::kDouble);
   const auto loss = [&] { return head_loss(head_forward(ctx, head, text, 0.3, x, nullptr), values).sum().item<double>(); };
@@ -93,15 +93,15 @@ TEST_P(HeadOf, GradientsAreFiniteDifferences) {
     const double exact = (gradient * v).sum().item<double>();
     EXPECT_NEAR((above - below) / (2 * h), exact, 1e-7 * std::abs(exact) + 1e-9) << name;
   };
-  EXPECT_EQ(gradients.weights.form, GetParam());
-  for (const auto& [tensor, shape] : head_tensors(GetParam(), C, D))
-    expect_gradient(head.*tensor, gradients.weights.*tensor, member_name(GetParam(), tensor));
+  const std::vector<HeadTensor> tensors = head_tensors(GetParam(), C, D);
+  ASSERT_EQ(gradients.parameters.size(), tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) expect_gradient(head.*tensors[i].tensor, gradients.parameters[i], tensors[i].name);
   expect_gradient(x, gradients.x, "x");
 }
 
 TEST(Head, DropoutDependsOnTheStepAndTheExample) {
   Context ctx = dropping_context();
-  const AdapterWeights head = random_head(HeadForm::classifier);
+  const HeadWeights head = random_head(HeadForm::classifier);
   const at::Tensor x = draw({4, D}, 9), once = head_forward(ctx, head, four_texts(), 0.5, x, nullptr);
   EXPECT_TRUE(once.equal(head_forward(ctx, head, four_texts(), 0.5, x, nullptr)));
   ctx.micro_step = 1;
@@ -124,7 +124,7 @@ TEST(Pooling, TakesTheTokensThatItNames) {
   constexpr int64_t M = 2;
   const at::Tensor hidden = draw({10 + 4 * M, D}, 3);  // a prompt in front of each text: at 0, 5, 8, 12
   const auto state = [&](Pooling pooling) {
-    return pool(pooled_tokens(pooling, text, M, false, K), hidden, text.batch(), at::kDouble);
+    return pool(pooled_tokens(pooling, text, lay_out(text, M, K, false)), hidden, text.batch(), at::kDouble);
   };
   const auto rows = [&](std::vector<int64_t> list) { return hidden.index_select(0, at::tensor(list)); };
   EXPECT_TRUE(state(Pooling::first).equal(rows({0, 5, 8, 12})));
@@ -134,7 +134,7 @@ TEST(Pooling, TakesTheTokensThatItNames) {
   EXPECT_TRUE(state(Pooling::mean)[3].allclose(hidden.narrow(0, 14, 4).mean(0), 1e-14, 1e-14));
 
   // Behind K shared prompts the texts follow one another.
-  const at::Tensor last = pool(pooled_tokens(Pooling::last, text, M, true, K), hidden, text.batch(), at::kDouble);
+  const at::Tensor last = pool(pooled_tokens(Pooling::last, text, lay_out(text, M, K, true)), hidden, text.batch(), at::kDouble);
   EXPECT_TRUE(last.equal(rows({K * M + 2, K * M + 3, K * M + 5, K * M + 9})));
 }
 
@@ -142,7 +142,7 @@ TEST(Pooling, BackwardIsTheTransposeOfForward) {
   const Ragged text = four_texts();
   const at::Tensor hidden = draw({18, D}, 3), d = draw({4, D}, 4);
   for (Pooling pooling : {Pooling::first, Pooling::cls, Pooling::mean, Pooling::last}) {
-    const PooledTokens tokens = pooled_tokens(pooling, text, 2, false, K);
+    const PooledTokens tokens = pooled_tokens(pooling, text, lay_out(text, 2, K, false));
     const double forward = (pool(tokens, hidden, 4, at::kDouble) * d).sum().item<double>();
     EXPECT_NEAR((hidden * pool_backward(tokens, d, 18)).sum().item<double>(), forward, 1e-12) << to_string(pooling);
   }

@@ -8,6 +8,7 @@
 
 #include "dept/adapter/init.h"
 #include "dept/base/error.h"
+#include "support/dept_adapter.h"
 
 namespace dept {
 namespace {
@@ -62,23 +63,19 @@ TEST(InitText, RepeatsTheIdsWithTheirSpecialsAndCuts) {
   EXPECT_THROW(init_prompt_text(EmbeddingOnly(), ByteTokenizer(), "", 2), Error);
 }
 
-TEST(InitDept, DrawsWithinTheBoundAndStartsAsNothing) {
+AdapterWeights start(int64_t S, int64_t R, const at::Generator& generator) {
+  const AdapterShape shape{.prompt_tokens = 3, .width = 4, .rank = R, .max_length = S};
+  return {start_adapter(dept_method(), shape, {[] { return at::zeros({3, 4}); }, generator}), {}, {}};
+}
+
+TEST(StartDept, DrawsWithinTheBoundAndStartsAsNothing) {
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(1);
-  const DeptWeights weights = init_dept(at::zeros({3, 4}), 500, 9, generator);
+  const DeptWeights weights = dept_weights(start(500, 9, generator));
   EXPECT_LE(weights.A.abs().max().item<float>(), 1.0F / 3);
   EXPECT_GE(weights.A.abs().max().item<float>(), 0.33F);
   EXPECT_NEAR(weights.A.mean().item<float>(), 0, 0.02);
   EXPECT_EQ(weights.B.abs().sum().item<float>(), 0);
-  EXPECT_EQ(init_dept(at::zeros({3, 4}), 5, 0, generator).A.sizes(), (at::IntArrayRef{1, 5, 0}));
-}
-
-TEST(StackAdapters, GivesTheLeadingK) {
-  const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(1);
-  const DeptWeights a = init_dept(at::zeros({3, 4}), 5, 2, generator), b = init_dept(at::zeros({3, 4}) + 1, 5, 2, generator);
-  const DeptWeights both = stack_adapters({a, b});
-  EXPECT_TRUE(both.P[1].equal(b.P[0]));
-  EXPECT_TRUE(both.A[0].equal(a.A[0]));
-  EXPECT_EQ(both.B.size(0), 2);
+  EXPECT_EQ(dept_weights(start(5, 0, generator)).A.sizes(), (at::IntArrayRef{1, 5, 0}));
 }
 
 }  // namespace

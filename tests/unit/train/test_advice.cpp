@@ -29,7 +29,7 @@ struct Advice {
     model.model_type = "llama";
     adapter.r = options.adapter.r;
     adapter.num_virtual_tokens = options.adapter.prefix_length;
-    adapter.peft_type = parse_peft_type(options.adapter.peft_type);
+    adapter.method = &find_method(options.adapter.peft_type);
     adapter.prompt_tuning_init = options.adapter.prompt_tuning_init;
   }
   std::string said() {

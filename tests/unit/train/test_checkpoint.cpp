@@ -4,6 +4,7 @@
 
 #include "dept/train/checkpoint.h"
 #include "dept/train/marker.h"
+#include "support/dept_adapter.h"
 #include "unit/base/scratch.h"
 
 namespace dept {
@@ -21,7 +22,7 @@ AdapterConfig config() {
 }
 
 AdapterWeights weights() {
-  return {{at::rand({1, 3, 4}), at::rand({1, 5, 2}), at::rand({1, 2, 4})}};
+  return dept_alone({at::rand({1, 3, 4}), at::rand({1, 5, 2}), at::rand({1, 2, 4})});
 }
 
 TrainState state(int64_t step) {
@@ -50,7 +51,8 @@ void save(const fs::path& folder, int64_t step) {
 TEST(Checkpoint, GivesBackWhatWasSaved) {
   const Scratch scratch;
   const AdapterWeights saved = weights();
-  save_checkpoint(scratch.path(), state(6), 10, config(), saved, {{"P.exp_avg", saved.P}, {"step", at::full({1}, 6, at::kLong)}});
+  save_checkpoint(scratch.path(), state(6), 10, config(), saved,
+                  {{"P.exp_avg", dept_weights(saved).P}, {"step", at::full({1}, 6, at::kLong)}});
   const Checkpoint loaded = load_checkpoint(scratch / "checkpoint-6", 4);
   const TrainState expected = state(6);
   EXPECT_EQ(loaded.state.step, 6);
@@ -67,7 +69,7 @@ TEST(Checkpoint, GivesBackWhatWasSaved) {
   EXPECT_EQ(loaded.state.total_flos, expected.total_flos);
   EXPECT_EQ(loaded.state.schedule, expected.schedule);
   EXPECT_EQ(loaded.state.log.dump(), expected.log.dump()) << "keys in order";
-  EXPECT_TRUE(at::equal(loaded.adapter.weights.A, saved.A));
+  EXPECT_TRUE(at::equal(dept_weights(loaded.adapter.weights).A, dept_weights(saved).A));
   ASSERT_EQ(loaded.optimizer.size(), 2u);
 }
 

@@ -66,8 +66,8 @@ double loss_of_backbone(const Pipeline& pipeline, const Batch& batch) {
 
 TEST_P(PipelineOf, NoAdapterIsTheModelItself) {
   Pipeline bare = tiny_pipeline(GetParam()), zero = tiny_pipeline(GetParam(), 0);
-  bare.weights = no_adapter(bare.backbone->info().hidden);
-  zero.weights.B.zero_();
+  bare.weights.input = no_adapter(bare.backbone->info().hidden);
+  dept_weights(zero.weights).B.zero_();
   const std::vector<Example> examples = random_examples(3, 9);
   const double expected = loss_of_backbone(bare, collate(bare.rules, examples));
   EXPECT_NEAR(mean_loss(bare, examples), expected, 1e-5 * expected);
@@ -99,21 +99,21 @@ TEST_P(PipelineOf, GradientsPointWhereTheLossGrows) {
   const Batch batch = collate(pipeline.rules, examples);
   for (const double smoothing : {0.0, 0.3}) {
     pipeline.label_smoothing = smoothing;
-    AdapterWeights gradients;
+    Gradients gradients;
     pipeline.loss(Context{}, batch, &gradients);
-    for (const AdapterMember& member : adapter_members(HeadForm::none)) {
-      at::Tensor& weight = pipeline.weights.*member.tensor;
-      const at::Tensor before = weight.clone(), gradient = gradients.*member.tensor;
+    const std::vector<Parameter> parameters = pipeline.weights.parameters();
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      const at::Tensor weight = parameters[i].value, before = weight.clone(), gradient = gradients.at(i);
       const double norm = gradient.norm().item<double>(), h = 3e-3;
       for (const at::Tensor& direction : directions(gradient)) {
-        weight = before + h * direction;
+        weight.copy_(before + h * direction);
         const double above = pipeline.loss(Context{}, batch).nll[0].item<double>();
-        weight = before - h * direction;
+        weight.copy_(before - h * direction);
         const double below = pipeline.loss(Context{}, batch).nll[0].item<double>();
         EXPECT_NEAR((above - below) / (2 * h), (gradient * direction).sum().item<double>(), 0.02 * norm)
-            << member.name << " smoothing " << smoothing;
+            << parameters[i].name << " smoothing " << smoothing;
       }
-      weight = before;
+      weight.copy_(before);
     }
   }
 }

@@ -8,66 +8,70 @@
 #include "dept/train/optimizer.h"
 #include "dept/train/schedule.h"
 #include "dept/train/trainables.h"
+#include "support/dept_adapter.h"
 
 namespace dept {
 namespace {
 
 AdapterWeights some_weights(int64_t R) {
-  return {{at::randn({2, 3, 4}), at::randn({2, 5, R}), at::randn({2, R, 4})}};
+  return dept_alone({at::randn({2, 3, 4}), at::randn({2, 5, R}), at::randn({2, R, 4})});
 }
 
 TEST(Trainables, AreTheWeightsOwnMemoryInTwoGroups) {
   const AdapterWeights weights = some_weights(2);
-  std::vector<Trainable> list = list_trainables(weights);
+  std::vector<Trainable> list = list_trainables(weights.parameters());
   ASSERT_EQ(list.size(), 3u);
   EXPECT_EQ(list[0].group, Group::prompt);
   EXPECT_EQ(list[1].group, Group::delta);
   EXPECT_EQ(list[2].group, Group::delta);
   list[1].value.fill_(7);
-  EXPECT_EQ(weights.A[1][4][1].item<float>(), 7);
+  EXPECT_EQ(dept_weights(weights).A[1][4][1].item<float>(), 7);
   EXPECT_EQ(parameter_count(list), 3 * 4 + 5 * 2 + 2 * 4);
 }
 
 TEST(Trainables, LeaveOutWhatHasNoElements) {
-  const std::vector<Trainable> list = list_trainables(some_weights(0));
+  const std::vector<Trainable> list = list_trainables(some_weights(0).parameters());
   ASSERT_EQ(list.size(), 1u);
   EXPECT_EQ(list[0].name, "prompt_embeddings");
-  EXPECT_TRUE(list_trainables({{at::zeros({1, 0, 4}), at::zeros({1, 5, 0}), at::zeros({1, 0, 4})}}).empty());
+  EXPECT_TRUE(list_trainables(no_adapter(4)->parameters()).empty());
 }
 
 TEST(Trainables, HoldTheHeadInAGroupOfItsOwn) {
   AdapterWeights weights = some_weights(2);
-  weights.form = HeadForm::classifier;
-  weights.out = at::randn({2, 3, 4});
-  weights.out_bias = at::randn({2, 3});
-  std::vector<Trainable> list = list_trainables(weights);
+  weights.head.form = HeadForm::classifier;
+  weights.head.out = at::randn({2, 3, 4});
+  weights.head.out_bias = at::randn({2, 3});
+  std::vector<Trainable> list = list_trainables(weights.parameters());
   ASSERT_EQ(list.size(), 5u);
   EXPECT_EQ(list[3].name, "base_model.classifier.weight");
   EXPECT_EQ(list[4].name, "base_model.classifier.bias");
   EXPECT_EQ(list[4].group, Group::head);
   EXPECT_EQ(parameter_count(list), 3 * 4 + 5 * 2 + 2 * 4 + 3 * 4 + 3);
-  add_gradients(list, weights);
-  const at::Tensor before = weights.out.clone(), prompt = weights.P.clone();
+  Gradients gradients;
+  for (const Parameter& parameter : weights.parameters()) gradients.push_back(parameter.value);
+  add_gradients(list, gradients);
+  const at::Tensor before = weights.head.out.clone(), prompt = dept_weights(weights).P.clone();
   AdamW(list, {}).step({{0, 0, 0.5}, {0, 0, 0}});
-  EXPECT_TRUE(weights.P.equal(prompt));
-  EXPECT_FALSE(weights.out[0].equal(before[0])) << "configuration 0 learns at the head's rate";
-  EXPECT_TRUE(weights.out[1].equal(before[1]));
+  EXPECT_TRUE(dept_weights(weights).P.equal(prompt));
+  EXPECT_FALSE(weights.head.out[0].equal(before[0])) << "configuration 0 learns at the head's rate";
+  EXPECT_TRUE(weights.head.out[1].equal(before[1]));
 }
 
 TEST(Trainables, AddGradientsUpUntilZeroed) {
-  const AdapterWeights weights = some_weights(2), gradients = some_weights(2);
-  std::vector<Trainable> list = list_trainables(weights);
+  const AdapterWeights weights = some_weights(2);
+  const Gradients gradients = {at::randn({2, 3, 4}), at::randn({2, 5, 2}), at::randn({2, 2, 4})};
+  std::vector<Trainable> list = list_trainables(weights.parameters());
   add_gradients(list, gradients);
   add_gradients(list, gradients);
-  EXPECT_TRUE(list[2].grad.equal(gradients.B * 2));
+  EXPECT_TRUE(list[2].grad.equal(gradients[2] * 2));
   zero_gradients(list);
   EXPECT_EQ(list[2].grad.abs().sum().item<float>(), 0);
 }
 
 TEST(AdamW, RefusesAStateOfOtherTensors) {
   const AdapterWeights weights = some_weights(2);
-  AdamW adam(list_trainables(weights), {});
-  NamedTensors state = AdamW(list_trainables(some_weights(3)), {}).state();
+  AdamW adam(list_trainables(weights.parameters()), {});
+  NamedTensors state = AdamW(list_trainables(some_weights(3).parameters()), {}).state();
   EXPECT_THROW(adam.load_state(state), Error);
   state = adam.state();
   state.pop_back();

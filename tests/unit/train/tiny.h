@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dept/train/pipeline.h"
+#include "support/dept_adapter.h"
 
 namespace dept {
 
@@ -27,8 +28,8 @@ inline Pipeline tiny_pipeline(const std::string& name, int64_t M = 3, int64_t S 
   pipeline.rules.max_source = S;
   pipeline.rules.end_id = 1;
   pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
-  pipeline.weights = {{noise({1, M, info.hidden}, 1), noise({1, S, R}, 2), noise({1, R, info.hidden}, 3)}};
-  pipeline.scale = 2;
+  const DeptWeights weights{noise({1, M, info.hidden}, 1), noise({1, S, R}, 2), noise({1, R, info.hidden}, 3)};
+  pipeline.weights = dept_alone(weights, 2 * std::sqrt(static_cast<double>(R)));
   return pipeline;
 }
 
@@ -38,7 +39,7 @@ inline Pipeline tiny_classifier(const std::string& name, int64_t labels, Pooling
   const ModelInfo& info = pipeline.backbone->info();
   pipeline.rules.head = true;
   pipeline.pooling = pooling;
-  static_cast<HeadWeights&>(pipeline.weights) = init_head(info.head, labels, info.hidden, 0.3, at::detail::createCPUGenerator(4));
+  pipeline.weights.head = init_head(info.head, labels, info.hidden, 0.3, at::detail::createCPUGenerator(4));
   return pipeline;
 }
 

@@ -31,7 +31,7 @@ struct TinyRun {
     options.schedule.per_device_train_batch_size = 4;
     options.schedule.gradient_accumulation_steps = 2;
     options.optimizer.learning_rate = 0.05;
-    const AdapterWeights& w = pipeline.weights;
+    const DeptWeights w = dept_weights(pipeline.weights);
     config.r = w.A.size(2);
     config.max_length = w.A.size(1);
     config.num_virtual_tokens = w.P.size(1);

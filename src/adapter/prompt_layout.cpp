@@ -1,0 +1,85 @@
+#include "dept/adapter/prompt_layout.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+
+#include <vector>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+
+namespace dept {
+namespace {
+
+using at::Tensor;
+
+// A copy of its config's prompt stands in front of each text.
+void lay_out_copies(const Ragged& text, PromptLayout& layout) {
+  const int64_t M = layout.prompt, prompts = layout.configs * M;
+  std::vector<int64_t> source, index;
+  source.reserve(text.batch() * M + text.tokens());
+  index.reserve(text.tokens());
+  for (int64_t b = 0; b < text.batch(); ++b) {
+    for (int64_t j = 0; j < M; ++j) source.push_back(text.config[b] * M + j);
+    for (int64_t n = text.offsets[b]; n < text.offsets[b + 1]; ++n) {
+      index.push_back(static_cast<int64_t>(source.size()));
+      source.push_back(prompts + n);
+    }
+  }
+  layout.source = at::tensor(source, at::kLong);
+  layout.text = at::tensor(index, at::kLong);
+}
+
+}  // namespace
+
+PromptLayout lay_out(const Ragged& text, int64_t prompt_tokens, int64_t configs, bool share_prompt) {
+  for (const int64_t k : text.config)
+    if (k < 0 || k >= configs) fail(Code::bug, "prompt layout", str("a config below ", configs), str(k));
+  PromptLayout layout{configs, prompt_tokens, share_prompt, {}, {}};
+  if (share_prompt) {
+    layout.source = at::arange(configs * prompt_tokens + text.tokens(), at::kLong);
+    layout.text = layout.source.narrow(0, configs * prompt_tokens, text.tokens());
+  } else {
+    lay_out_copies(text, layout);
+  }
+  return layout;
+}
+
+Ragged with_prompt(const Ragged& text, const PromptLayout& layout) {
+  const int64_t K = layout.configs, M = layout.prompt;
+  const bool prefix = layout.shared && M > 0;
+  Ragged out;
+  for (int64_t k = 0; prefix && k < K; ++k) out.append(M, -1, k);
+  for (int64_t b = 0; b < text.batch(); ++b)
+    out.append(text.length(b) + (prefix ? 0 : M), text.example[b], text.config[b], prefix ? text.config[b] : -1);
+  if (!text.outside.empty()) {
+    out.outside.assign(prefix ? K : 0, false);
+    out.outside.insert(out.outside.end(), text.outside.begin(), text.outside.end());
+  }
+  const Tensor none = at::full({K * M}, -1, at::kLong);
+  const Tensor row = text.row.defined() ? text.row : at::full({text.tokens()}, -1, at::kLong);
+  out.position = at::cat({at::arange(M, at::kLong).repeat({K}), text.position + M}).index_select(0, layout.source);
+  out.row = at::cat({none, row}).index_select(0, layout.source);
+  return out;
+}
+
+Tensor put_in_front(const PromptLayout& layout, const Tensor& P, const Tensor& text) {
+  const Tensor X = at::cat({P.flatten(0, 1), text});
+  return layout.shared ? X : X.index_select(0, layout.source);
+}
+
+PromptGradients take_from_front(const PromptLayout& layout, const Tensor& d_stream) {
+  const int64_t prompts = layout.configs * layout.prompt, N = layout.text_tokens();
+  if (d_stream.dim() != 2 || d_stream.size(0) != layout.tokens())
+    fail(Code::bug, "prompt layout", str("gradients [", layout.tokens(), ", D]"), dept::str(d_stream.sizes()));
+  const int64_t D = d_stream.size(1);
+  const Tensor d =
+      layout.shared ? d_stream : at::zeros({prompts + N, D}, d_stream.options()).index_add_(0, layout.source, d_stream);
+  return {d.narrow(0, 0, prompts).reshape({layout.configs, layout.prompt, D}), d.narrow(0, prompts, N)};
+}
+
+}  // namespace dept
