@@ -50,7 +50,7 @@ OptionValue list_of(std::vector<OptionTree> items) {
 
 void add_member(OptionTree& tree, const std::string& key, OptionTree member) {
   if (tree.find(key) != nullptr) fail(Code::usage, member.where, "each key once", "it twice");
-  tree.members.emplace_back(key, std::move(member));
+  tree.members.push_back({key, std::move(member)});
 }
 
 OptionTree convert(const OrderedJson& json, const std::string& file, const std::string& path, int depth, Limits& limits) {
@@ -116,8 +116,8 @@ std::optional<OptionTree> read_yaml(const fs::path& path, const std::string& key
 }  // namespace
 
 const OptionTree* OptionTree::find(std::string_view key) const {
-  const auto found = std::find_if(members.begin(), members.end(), [&](const auto& member) { return member.first == key; });
-  return found == members.end() ? nullptr : &found->second;
+  const auto found = std::find_if(members.begin(), members.end(), [&](const auto& member) { return member.key == key; });
+  return found == members.end() ? nullptr : &found->tree;
 }
 
 std::optional<OptionTree> read_option_tree(const fs::path& path, const std::string& key) {

@@ -3,7 +3,6 @@
 
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/option_values.h"
@@ -13,10 +12,16 @@ namespace dept {
 struct OptionTree {
   std::string where;  ///< "FILE: line 3: sweep.method" in YAML, "FILE: sweep.method" in JSON
   OptionValue value;  ///< a scalar, or a list of scalars; else Kind::nested
-  std::vector<std::pair<std::string, OptionTree>> members;  ///< of a mapping, in order
+  struct Member;
+  std::vector<Member> members;  ///< of a mapping, in order
   bool mapping = false;
 
   const OptionTree* find(std::string_view key) const;
+};
+
+struct OptionTree::Member {
+  std::string key;
+  OptionTree tree;
 };
 
 /// What a .yaml, .yml or .json file has under its key `key`; nothing where it does not have it. Throws io, bad_input (no YAML or
