@@ -1,18 +1,13 @@
 #include "dept/train/run.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/ops/tensor.h>
-
 #include <algorithm>
 #include <chrono>
 #include <iterator>
 
-#include "dept/adapter/init.h"
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/dist/group.h"
-#include "dept/models/label_names.h"
 #include "dept/report/report.h"
 #include "dept/train/advice.h"
 #include "dept/train/class_weights.h"
@@ -26,6 +21,7 @@
 #include "dept/train/setup.h"
 #include "dept/train/task_data.h"
 #include "dept/train/tensorboard.h"
+#include "train/first_adapter.h"
 
 namespace dept {
 namespace {
@@ -37,10 +33,6 @@ void check_positions(const ModelInfo& info, const TrainOptions& o) {
   if (info.max_positions > 0 && needed > info.max_positions)
     fail(Code::usage, "prefix_length + max_seq_length", str("at most the model's ", info.max_positions, " positions"),
          str(needed));
-}
-
-int64_t hidden_units(const TrainOptions& o, const ModelInfo& info) {
-  return o.adapter.encoder_hidden_size > 0 ? o.adapter.encoder_hidden_size : info.input_width();
 }
 
 // Adapter and optimiser of the checkpoints that stand at once, in fp32; the head is small beside them.
@@ -105,149 +97,6 @@ void check(const TrainOptions& o, const std::function<void()>& claim) {
                if (o.output.resume_from_checkpoint) checkpoint_to_resume(o.output);
              },
              claim, [&] { check_output_folder(o.output.output_dir); }});
-}
-
-// What a file says of the model and of the rules that it is trained under.
-void adopt_semantics(AdapterConfig& config, Semantics semantics, const TrainOptions& o, const ModelInfo& model) {
-  if (semantics == Semantics::dept && config.original()) {  // trained on as the default has it
-    config.num_transformer_submodules = 1;
-    config.delta_alignment = parse_delta_alignment(o.adapter.delta_alignment);
-    if (config.classifies()) config.pooling = default_pooling(model.architecture);
-  }
-  config.semantics = semantics;
-  if (config.original() && config.num_layers == 0) {  // a new one: of T5 the encoder's
-    config.num_layers = model.encoder_decoder() ? value_or<int64_t>(read_json(fs::path(o.model.path()) / "config.json"),
-                                                                    "num_layers", model.layers, o.model.path())
-                                                : model.layers;
-    config.num_attention_heads = model.heads;
-  }
-  config.hidden_size = config.original() ? AdapterConfig().hidden_size : model.hidden;
-}
-
-// Where the model is, so that it is found again from another folder; the original writes what it was told.
-void name_model(AdapterConfig& config, const TrainOptions& o, Semantics semantics) {
-  const ModelOptions& m = o.model;
-  const auto name = [&](const std::string& given) { return semantics == Semantics::dept ? lasting_name(given) : given; };
-  config.base_model_name_or_path = name(m.model_name_or_path);
-  config.tokenizer_name_or_path = name(m.tokenizer_name.empty() ? m.model_name_or_path : m.tokenizer_name);
-  config.revision = is_on_hub(m.model_name_or_path) && m.hub.revision != HubFlags().revision ? m.hub.revision : "";
-}
-
-// How this run makes input of text and answers, for those who use the adapter.
-AdapterTask adapter_task(const TrainOptions& o, const TaskData& data) {
-  AdapterTask task;
-  task.source_template = o.data.task.source_template;
-  task.text_column = o.data.task.text_column;
-  task.text_pair_column = o.data.task.text_pair_column;
-  task.label_column = o.data.task.label_column;
-  task.causal_suffix = o.data.causal_suffix;
-  task.truncate_head = o.data.truncate_head;
-  task.labels = data.labels;
-  task.label_words = data.label_words;
-  task.predict_by = o.evaluation.predict_by;
-  task.generation_max_length = o.evaluation.generation_max_length;
-  task.generation_num_beams = o.evaluation.generation_num_beams;
-  task.max_new_tokens = o.evaluation.max_new_tokens;
-  const bool int8 = o.model.quantization || o.model.backbone_dtype == "int8";
-  task.dtype = int8 ? "int8" : o.model.dtype;
-  return task;
-}
-
-AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
-  AdapterConfig config;
-  config.method = &find_method(o.adapter.peft_type);
-  config.r = o.adapter.r;
-  config.lora_alpha = o.adapter.lora_alpha;
-  config.encoder_hidden_size = hidden_units(o, model);
-  config.adapter_dropout = o.adapter.adapter_dropout;
-  config.projection_seed = o.adapter.projection_seed;
-  config.max_length = o.data.max_seq_length;
-  config.num_virtual_tokens = o.adapter.prefix_length;
-  config.num_transformer_submodules = o.adapter.num_transformer_submodules;
-  config.token_dim = model.input_width();
-  config.prompt_tuning_init = o.adapter.prompt_tuning_init;
-  config.prompt_tuning_init_text = o.adapter.prompt_tuning_init_text;
-  config.task_type = task_type(o, model);
-  config.delta_alignment = parse_delta_alignment(o.adapter.delta_alignment);
-  if (config.classifies())
-    config.pooling = o.adapter.pooling ? parse_pooling(*o.adapter.pooling) : default_pooling(model.architecture);
-  return config;
-}
-
-// As many as the task's labels; the original takes the model's num_labels, whatever the task is.
-int64_t head_labels(const std::string& model, const TaskData& task, Semantics semantics) {
-  if (semantics == Semantics::dept) return std::max<int64_t>(1, static_cast<int64_t>(task.labels.size()));
-  const fs::path path = fs::path(model) / "config.json";
-  const Json config = read_json(path);
-  if (config.contains("id2label") && config["id2label"].is_object()) return static_cast<int64_t>(config["id2label"].size());
-  return value_or<int64_t>(config, "num_labels", 2, path.string());
-}
-
-// The rows of a model's own head in the order of the task's labels, where their names tell it; else as they are.
-void order_by_names(HeadWeights& head, const fs::path& model, const std::vector<std::string>& labels) {
-  const std::vector<std::string> names = label_names(model);
-  if (names.size() != labels.size() || labels.size() < 2) return;
-  const auto rows = rows_of_labels(names, labels);
-  if (!rows) {
-    log::warn(str("the model's head tells apart ", join(names, ", "), "; the data ", join(labels, ", "),
-                  ": its rows are taken in this order, whatever their names"));
-    return;
-  }
-  const at::Tensor order = at::tensor(*rows);
-  head.out = head.out.index_select(1, order);
-  if (head.out_bias.defined()) head.out_bias = head.out_bias.index_select(1, order);
-}
-
-// The head that the model's checkpoint holds for as many labels, else a fresh one.
-HeadWeights start_head(const std::string& model, const TaskData& task, Semantics semantics, const at::Generator& generator) {
-  const ModelInfo info = read_model_info(model);
-  const int64_t labels = head_labels(model, task, semantics);
-  std::optional<HeadWeights> own = checkpoint_head(model, info.head, labels, info.hidden);
-  log::info(own ? "the classification head starts as the model's own" : "the classification head starts at random");
-  if (!own) return init_head(info.head, labels, info.hidden, info.initializer_range, generator);
-  if (semantics == Semantics::dept) order_by_names(*own, model, task.labels);
-  return *own;
-}
-
-// Those of --peft_model_id, whose config then decides method, rank and prompt; its head stays for its own labels.
-Adapter given_adapter(const TrainOptions& o, const Backbone& backbone, const TaskData& task, Semantics semantics,
-                      const at::Generator& generator) {
-  AdapterLoad load{o.output.do_train ? AdapterUse::training : AdapterUse::answers, static_cast<uint64_t>(o.schedule.seed),
-                   o.adapter.load_lora_embeddings, o.adapter.load_lora_embedding_B};
-  Adapter adapter = load_adapter(o.model.peft_model_id, backbone.info().input_width(), load);
-  name_model(adapter.config, o, semantics);  // given with it, another one than it was trained with
-  if (adapter.config.classifies() && !adapter.config.original() && adapter.config.task.labels != task.labels)
-    adapter.weights.head = start_head(o.model.path(), task, semantics, generator);
-  if (semantics == Semantics::dept) adapter.weights.idle.reset();
-  adopt_semantics(adapter.config, semantics, o, backbone.info());
-  return adapter;
-}
-
-Adapter fresh_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer, const TaskData& task,
-                      Semantics semantics, const at::Generator& generator) {
-  Adapter adapter{new_config(o, backbone.info()), {}};
-  AdapterConfig& config = adapter.config;
-  name_model(config, o, semantics);
-  adopt_semantics(config, semantics, o, backbone.info());
-  const AdapterShape shape = shape_of(config);
-  const auto prompt = [&] {
-    const at::Tensor rows = config.prompt_tuning_init == "RANDOM"
-                                ? init_prompt_random(config.prompt_rows(), config.token_dim, generator)
-                                : init_prompt_text(backbone, tokenizer, config.prompt_tuning_init_text, config.prompt_rows());
-    const int64_t used = shape.prompt_rows();
-    if (used < rows.size(0)) adapter.weights.idle = rows.narrow(0, used, rows.size(0) - used).unsqueeze(0).contiguous();
-    return rows.narrow(0, 0, used);
-  };
-  adapter.weights.input = start_adapter(*config.method, shape, {prompt, generator});
-  if (config.classifies()) adapter.weights.head = start_head(o.model.path(), task, semantics, generator);
-  return adapter;
-}
-
-Adapter first_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer, const TaskData& task,
-                      Semantics semantics) {
-  const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
-  return o.model.peft_model_id.empty() ? fresh_adapter(o, backbone, tokenizer, task, semantics, generator)
-                                       : given_adapter(o, backbone, task, semantics, generator);
 }
 
 // The original says --max_train_samples where it is the smaller, though a row of ReCoRD may be several examples.
@@ -474,6 +323,22 @@ Prepared prepare(const TrainOptions& o, const OptionSet& set, const Context& ctx
   return run;
 }
 
+// All arguments must outlive what is returned.
+LoopInputs inputs_of(const Context& ctx, const TrainOptions& o, const Prepared& prepared, const Interrupt& interrupted,
+                     Events& events) {
+  const RunData& data = *prepared.data;
+  return {ctx,
+          o,
+          data.task,
+          prepared.config,
+          prepared.pipeline,
+          prepared.rules,
+          data.train,
+          data.validation,
+          interrupted,
+          [&events](const OrderedJson& entry) { events.log(entry); }};
+}
+
 }  // namespace
 
 void check_training(TrainOptions& o, const OptionSet& set) {
@@ -512,16 +377,7 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
   const Prepared prepared = prepare(o, set, ctx, data, control, false);
   Events events(o, run.options);
   std::optional<TrainingLoop> loop;
-  LoopInputs in{ctx,
-                o,
-                data->task,
-                prepared.config,
-                prepared.pipeline,
-                prepared.rules,
-                data->train,
-                data->validation,
-                interrupted,
-                [&](const OrderedJson& entry) { events.log(entry); }};
+  LoopInputs in = inputs_of(ctx, o, prepared, interrupted, events);
   if (control != nullptr) in.pause_at = control->pause_at;
   if (control != nullptr && control->stepped)
     in.stepped = [&](int64_t step, double loss) { control->stepped(step, loop->total_steps(), loss); };
@@ -558,16 +414,7 @@ bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& i
   trained.step = state.at("global_step");
   trained.log = state.at("log_history");
   Events events(o, run.options);
-  const LoopInputs in{ctx,
-                      o,
-                      data->task,
-                      prepared.config,
-                      prepared.pipeline,
-                      prepared.rules,
-                      data->train,
-                      data->validation,
-                      interrupted,
-                      [&](const OrderedJson& entry) { events.log(entry); }};
+  const LoopInputs in = inputs_of(ctx, o, prepared, interrupted, events);
   Outputs outputs(folder, true);
   try {
     judge_test(in, *data, outputs, &trained);
