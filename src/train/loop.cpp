@@ -14,6 +14,7 @@
 #include "dept/base/progress.h"
 #include "dept/base/text.h"
 #include "dept/train/marker.h"
+#include "train/loop_rules.h"
 
 namespace dept {
 namespace {
@@ -35,136 +36,7 @@ double rounded(double value, int digits) {
   return std::stod(fixed(value, digits));
 }
 
-int64_t ranks(const Context& ctx) {
-  return ctx.group == nullptr ? 1 : ctx.group->size();
-}
-// What trainer_state.json calls num_train_epochs: with --max_steps those that they take.
-double epochs_of(const ScheduleOptions& schedule, int64_t steps, int64_t batches) {
-  if (schedule.max_steps <= 0) return schedule.num_train_epochs;
-  const int64_t per_epoch = std::max<int64_t>(1, batches / schedule.gradient_accumulation_steps);
-  return static_cast<double>((steps + per_epoch - 1) / per_epoch);
-}
-
-int64_t rank(const Context& ctx) {
-  return ctx.group == nullptr ? 0 : ctx.group->rank();
-}
-
-int64_t examples_per_batch(const LoopInputs& in) {
-  return in.options.schedule.per_device_train_batch_size * ranks(in.ctx);
-}
-
-int64_t count_batches(const LoopInputs& in) {
-  const int64_t size = examples_per_batch(in), count = static_cast<int64_t>(in.train.examples.size());
-  if (!in.options.schedule.dataloader_drop_last) return (count + size - 1) / size;
-  if (count < size)
-    fail(Code::bad_input, "training data", str("a full batch of ", size, " for --dataloader_drop_last"), str(count, " examples"));
-  return count / size;
-}
-
-uint64_t order_seed(const ScheduleOptions& schedule) {
-  return schedule.data_seed ? static_cast<uint64_t>(*schedule.data_seed)
-                            : EpochSampler::generator_seed(static_cast<uint64_t>(schedule.seed));
-}
-
-Rates base_rates(const OptimizerOptions& o) {
-  return {o.learning_rate, o.lora_embedding_lr.value_or(o.learning_rate), o.head_learning_rate.value_or(o.learning_rate)};
-}
-
-AdamOptions adam_options(const OptimizerOptions& o) {
-  return {parse_optim(o.optim), o.adam_beta1, o.adam_beta2, o.adam_epsilon, o.apply_weight_decay ? o.weight_decay : 0};
-}
-
-// What chooses the best checkpoint: "loss" or a metric of the task, by default its first one.
-std::string judging_metric(const LoopInputs& in) {
-  const std::string& name = in.options.evaluation.metric_for_best_model;
-  if (!name.empty()) return name.rfind("eval_", 0) == 0 ? name.substr(5) : name;
-  return in.rules.by == PredictBy::nothing || in.task.metrics.empty() ? "loss" : in.task.metrics.front();
-}
-
-bool greater_is_better(const LoopInputs& in) {
-  return in.options.evaluation.greater_is_better.value_or(judging_metric(in) != "loss");
-}
-
-bool groups_by_length(const ScheduleOptions& schedule) {
-  return schedule.train_sampling_strategy == "group_by_length";
-}
-
-// As transformers counts a model's input; the original's is padded.
-int64_t input_tokens(const LoopInputs& in, const Example& example) {
-  const EncodeRules& rules = in.pipeline.rules;
-  if (rules.semantics == Semantics::original) return rules.max_source;
-  return static_cast<int64_t>(example.source.size() + (rules.encoder_decoder() ? 0 : example.target.size()));
-}
-
-// What transformers' estimate of operations counts, 6 a token: non-embedding parameters. The original counts a head twice, as it
-// starts and as it trains.
-int64_t counted_parameters(const LoopInputs& in) {
-  const ModelInfo& info = in.pipeline.backbone->info();
-  int64_t head = 0;
-  for (const Parameter& parameter : head_parameters(in.pipeline.weights.head)) head += parameter.value[0].numel();
-  const int64_t unused = in.pipeline.has_head() && !info.tied ? info.vocab * info.hidden : 0;
-  return info.parameters - info.embedding_parameters - unused +
-         head * (in.pipeline.rules.semantics == Semantics::original ? 2 : 1);
-}
-
-// Under the original's quirks a run without --max_steps is scheduled as one of -1 steps: rate 0 after warm-up (07, row 5).
-int64_t scheduled_steps(const TrainOptions& o, int64_t total) {
-  return o.data.original_quirks && o.schedule.max_steps < 0 ? -1 : total;
-}
-
-// What moves the rates of a schedule that follows a metric; as in transformers the loss where no other is named.
-std::string scheduling_metric(const LoopInputs& in) {
-  return in.options.evaluation.metric_for_best_model.empty() ? "loss" : judging_metric(in);
-}
-
-std::optional<MetricSchedule> metric_schedule(const LoopInputs& in) {
-  const auto& [type, arguments] = std::tie(in.options.schedule.lr_scheduler_type, in.options.schedule.lr_scheduler_kwargs);
-  if (!follows_metric(type)) return std::nullopt;
-  const bool greater = !in.options.evaluation.metric_for_best_model.empty() && greater_is_better(in);
-  return MetricSchedule(parse_metric_schedule(type, arguments, greater), base_rates(in.options.optimizer));
-}
-
-Schedule step_schedule(const LoopInputs& in, int64_t steps) {
-  const ScheduleOptions& o = in.options.schedule;
-  const double rate = in.options.optimizer.learning_rate;
-  if (follows_metric(o.lr_scheduler_type)) return {"constant", 0, steps, rate};
-  return {o.lr_scheduler_type, warmup_steps(o.warmup_steps, o.warmup_ratio, steps), scheduled_steps(in.options, steps), rate,
-          parse_schedule_arguments(o.lr_scheduler_type, o.lr_scheduler_kwargs)};
-}
-
-double judgement(const Evaluation& evaluation, const std::string& name) {
-  if (name == "loss") return evaluation.loss;
-  for (const auto& [metric, value] : evaluation.metrics)
-    if (metric == name) return value;
-  fail(Code::usage, "metric_for_best_model", "loss or a metric of the task", quote(name));
-}
-
 }  // namespace
-
-int64_t total_steps(const ScheduleOptions& options, int64_t batches_per_epoch) {
-  if (options.max_steps > 0) return options.max_steps;
-  const int64_t per_epoch = std::max<int64_t>(1, batches_per_epoch / options.gradient_accumulation_steps);
-  return static_cast<int64_t>(std::ceil(options.num_train_epochs * static_cast<double>(per_epoch)));
-}
-
-int64_t stale_evaluations(int64_t so_far, std::optional<double> best, double value, bool greater_is_better, double threshold) {
-  const bool better = !best || (greater_is_better ? value > *best : value < *best);
-  return better && (!best || std::abs(value - *best) > threshold) ? 0 : so_far + 1;
-}
-
-fs::path checkpoint_to_resume(const OutputOptions& output) {
-  const std::string wanted = output.resume_from_checkpoint.value_or("");
-  const bool newest = wanted.empty() || wanted == "true" || wanted == "True" || wanted == "false" || wanted == "False";
-  if (!newest) {
-    if (!fs::exists(fs::path(wanted) / "training_state.json"))
-      fail(Code::io, "resume_from_checkpoint", "a checkpoint's folder, or true", quote(wanted));
-    return wanted;
-  }
-  const std::vector<fs::path> checkpoints = list_checkpoints(output.output_dir);
-  if (checkpoints.empty() && (wanted == "true" || wanted == "True"))
-    fail(Code::io, "resume_from_checkpoint", str("a checkpoint in ", output.output_dir), "none");
-  return checkpoints.empty() ? fs::path() : checkpoints.back();
-}
 
 TrainingLoop::TrainingLoop(const LoopInputs& inputs)
     : in_(inputs),
@@ -352,7 +224,7 @@ std::span<const Example> TrainingLoop::next_micro_batch() {
   return micro_batch_;
 }
 
-// Micro-batches are counted over epochs' ends; an epoch shorter than a step ends in a step of its own (07, row 7).
+// Micro-batches are counted over epochs' ends; an epoch shorter than a step ends in a step of its own (docs/parity.md, row 7).
 void TrainingLoop::train_one_step() {
   const int64_t accumulation = in_.options.schedule.gradient_accumulation_steps;
   within_step_ = true;
@@ -445,10 +317,10 @@ Evaluation TrainingLoop::log_evaluation() {
 
 void TrainingLoop::evaluate_and_log() {
   const Evaluation evaluation = log_evaluation();
-  judged_ = judgement(evaluation, judging_metric(in_));
+  judged_ = metric_value(evaluation, judging_metric(in_));
   state_.stale_evaluations = stale_evaluations(state_.stale_evaluations, state_.best_metric, *judged_, greater_is_better(in_),
                                                in_.options.evaluation.early_stopping_threshold);
-  if (metric_schedule_ && state_.step > 0) follow(judgement(evaluation, scheduling_metric(in_)));
+  if (metric_schedule_ && state_.step > 0) follow(metric_value(evaluation, scheduling_metric(in_)));
 }
 
 void TrainingLoop::follow(double metric) {

@@ -251,7 +251,7 @@ void adopt(TrainOptions& o, const OptionSet& set) {
     adopt_dtype(config, o.model, set);
   }
   if (config.classifies() && !set.given("causal_suffix")) o.data.causal_suffix = config.task.causal_suffix;
-  // There the flag decides the groups of learning rates and the file all else (07, row 17).
+  // There the flag decides the groups of learning rates and the file all else (docs/parity.md, row 17).
   if (o.data.original_quirks && o.adapter.peft_type == "PROMPT_TUNING") o.optimizer.lora_embedding_lr.reset();
 }
 

@@ -27,7 +27,7 @@ class Step {
   Step(const Context& ctx, const Pipeline& pipeline, const AdamOptions& adam, double max_grad_norm, int64_t accumulation);
 
   /// Forward and backward of this rank's part of a micro-batch; over all ranks together the gradients of the mean loss over label
-  /// tokens are added up (07: the mean of the micro-batches' means). An empty part is fine as long as some rank has tokens.
+  /// tokens are added up (the mean of the micro-batches' means). An empty part is fine as long as some rank has tokens.
   /// Keys its dropout with the count of micro-batches so far. Returns how many label tokens (examples, of a head) of each
   /// configuration it had over all ranks, fp64 [K].
   at::Tensor accumulate(std::span<const Example> examples);

@@ -10,6 +10,7 @@
 #include "dept/tensorio/tensor_source.h"
 #include "dept/train/schedule.h"
 #include "dept/train/step.h"
+#include "parity/train/golden_models.h"
 #include "support/dept_adapter.h"
 
 namespace dept {
@@ -32,13 +33,11 @@ fs::path without_dropout(const std::string& model) {
   return folder;
 }
 
-class DeptOnModels : public testing::TestWithParam<std::tuple<std::string, at::ScalarType>> {
+class DeptOnModels : public testing::TestWithParam<std::tuple<std::string, at::ScalarType>>, protected GoldenModel {
  protected:
   void SetUp() override {
     const auto [name, dtype] = GetParam();
-    kind_ = dtype == at::kDouble ? "fp64" : "fp32";
-    tolerance_ = dtype == at::kDouble ? 1e-9 : 1e-4;
-    ctx_.compute = dtype;
+    set_dtype(dtype, 1e-4);
     golden_ = read_json(data / "adapter" / (name + ".dept.json"));
     tensors_ = open_safetensors(data / "adapter" / (name + ".dept.safetensors"));
     const fs::path folder = without_dropout(name.substr(0, name.find(decoder_prompt)));
@@ -51,24 +50,6 @@ class DeptOnModels : public testing::TestWithParam<std::tuple<std::string, at::S
   }
 
   at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(ctx_.compute).unsqueeze(0); }
-  std::vector<Example> batch(size_t number) const {
-    std::vector<Example> examples;
-    for (const Json& one : golden_["batches"][number]) {
-      const auto index = static_cast<int64_t>(examples.size());
-      examples.push_back({index, one["source"].get<Ids>(), one["target"].get<Ids>()});
-    }
-    return examples;
-  }
-  void expect_near(double got, double want, const std::string& what) const {
-    EXPECT_LE(std::abs(got - want) / std::abs(want), tolerance_) << what << ": " << got << ", not " << want;
-  }
-
-  Context ctx_;
-  std::string kind_;
-  double tolerance_ = 0;
-  Json golden_;
-  std::unique_ptr<TensorSource> tensors_;
-  Pipeline pipeline_;
 };
 
 TEST_P(DeptOnModels, LossAndGradients) {

@@ -12,6 +12,7 @@
 #include "dept/tensorio/tensor_source.h"
 #include "dept/train/schedule.h"
 #include "dept/train/step.h"
+#include "parity/train/golden_models.h"
 #include "support/dept_adapter.h"
 
 namespace dept {
@@ -21,13 +22,11 @@ const fs::path data = fs::path(DEPT_TEST_DATA) / "parity" / "data";
 constexpr int64_t steps = 10, warmup = 2;
 constexpr double prompt_rate = 0.1, delta_rate = 0.02, head_rate = 0.03;
 
-class Heads : public testing::TestWithParam<std::tuple<const char*, at::ScalarType>> {
+class Heads : public testing::TestWithParam<std::tuple<const char*, at::ScalarType>>, protected GoldenModel {
  protected:
   void SetUp() override {
     const auto [model, dtype] = GetParam();
-    kind_ = dtype == at::kDouble ? "fp64" : "fp32";
-    tolerance_ = dtype == at::kDouble ? 1e-9 : 2e-5;
-    ctx_.compute = dtype;
+    set_dtype(dtype, 2e-5);
     const std::string name = fs::path(model).filename().string();
     golden_ = read_json(data / "adapter" / (name + ".head.json"));
     tensors_ = open_safetensors(data / "adapter" / (name + ".head.safetensors"));
@@ -49,32 +48,10 @@ class Heads : public testing::TestWithParam<std::tuple<const char*, at::ScalarTy
     if (member == "prompt_embeddings") return "P";
     return member.rfind("base_model.", 0) == 0 ? member.substr(11) : member.substr(member.size() - 1);
   }
-  std::vector<Example> batch(size_t number) const {
-    std::vector<Example> examples;
-    for (const Json& one : golden_["batches"][number]) {
-      const auto index = static_cast<int64_t>(examples.size());
-      examples.push_back({index, one["source"].get<Ids>(), {}, one["label"].get<double>()});
-    }
-    return examples;
-  }
   std::vector<std::pair<Pooling, std::string>> poolings() const {
     if (pipeline_.rules.architecture == Architecture::decoder) return {{Pooling::last, ""}};
     return {{Pooling::first, ""}, {Pooling::cls, ".cls"}, {Pooling::mean, ".mean"}};
   }
-  void expect_near(double got, double want, const std::string& what) const {
-    EXPECT_LE(std::abs(got - want) / std::abs(want), tolerance_) << what << ": " << got << ", not " << want;
-  }
-  void expect_near(const at::Tensor& got, const at::Tensor& want, const std::string& what) const {
-    ASSERT_EQ(got.sizes(), want.sizes()) << what;
-    EXPECT_LE(((got - want).abs().max() / want.abs().max()).item<double>(), tolerance_) << what;
-  }
-
-  Context ctx_;
-  std::string kind_;
-  double tolerance_ = 0;
-  Json golden_;
-  std::unique_ptr<TensorSource> tensors_;
-  Pipeline pipeline_;
 };
 
 TEST_P(Heads, LogitsLossAndGradients) {

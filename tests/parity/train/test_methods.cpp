@@ -12,6 +12,7 @@
 #include "dept/tensorio/tensor_source.h"
 #include "dept/train/schedule.h"
 #include "dept/train/step.h"
+#include "parity/train/golden_models.h"
 #include "unit/base/scratch.h"
 
 namespace dept {
@@ -42,14 +43,12 @@ std::string name_of(const Method& method) {
   return std::string(method.peft_type);
 }
 
-class Methods : public testing::TestWithParam<std::tuple<const Method*, const char*, at::ScalarType>> {
+class Methods : public testing::TestWithParam<std::tuple<const Method*, const char*, at::ScalarType>>, protected GoldenModel {
  protected:
   void SetUp() override {
     const auto [method, model, dtype] = GetParam();
     method_ = method;
-    kind_ = dtype == at::kDouble ? "fp64" : "fp32";
-    tolerance_ = dtype == at::kDouble ? 1e-9 : 1e-4;
-    ctx_.compute = dtype;
+    set_dtype(dtype, 1e-4);
     golden_ = read_json(data / "adapter" / (std::string(model) + ".methods.json"));
     tensors_ = open_safetensors(data / "adapter" / (std::string(model) + ".methods.safetensors"));
     pipeline_.backbone = load_backbone(data / "models" / model, ctx_);
@@ -64,29 +63,12 @@ class Methods : public testing::TestWithParam<std::tuple<const Method*, const ch
 
   at::Tensor golden(const std::string& name) const { return tensors_->read(name_of(*method_) + "." + name).to(ctx_.compute); }
   const Json& losses() const { return golden_["losses"][name_of(*method_)][kind_]; }
-  std::vector<Example> batch(size_t number) const {
-    std::vector<Example> examples;
-    for (const Json& one : golden_["batches"][number]) {
-      const auto index = static_cast<int64_t>(examples.size());
-      examples.push_back({index, one["source"].get<Ids>(), one["target"].get<Ids>()});
-    }
-    return examples;
-  }
   double mean_loss() const {
     const BatchLoss loss = pipeline_.loss(ctx_, collate(pipeline_.rules, batch(0)));
     return (loss.nll / loss.tokens).item<double>();
   }
-  void expect_near(double got, double want, const std::string& what) const {
-    EXPECT_LE(std::abs(got - want) / std::abs(want), tolerance_) << what << ": " << got << ", not " << want;
-  }
 
   const Method* method_ = nullptr;
-  Context ctx_;
-  std::string kind_;
-  double tolerance_ = 0;
-  Json golden_;
-  std::unique_ptr<TensorSource> tensors_;
-  Pipeline pipeline_;
 };
 
 TEST_P(Methods, LossAndGradients) {

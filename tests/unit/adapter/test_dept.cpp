@@ -133,6 +133,14 @@ TEST(Dept, RefusesRowsOutsideA) {
   }
 }
 
+TEST(Dept, AmountsToItsPromptAndTheScaledProduct) {
+  const DeptWeights w = random_weights(2, 2, 5, 3, 4);
+  const FoldedAdapter folded = scaled(w, 0.5)->fold({});
+  EXPECT_TRUE(folded.prompt.equal(w.P));
+  EXPECT_TRUE(folded.rows.allclose(0.5 * w.A.matmul(w.B), 1e-14, 1e-14));
+  EXPECT_FALSE(folded.table.defined());
+}
+
 TEST(Dept, ScaleIsAlphaOverRootRank) {
   EXPECT_DOUBLE_EQ(delta_scale(8, 4), 4.0);
 }
