@@ -22,8 +22,8 @@ namespace {
 using at::Tensor;
 
 struct Offsets : AdapterSaved {
-  Tensor E, units;           // [N, D] and [N, R] behind the ReLU
-  std::vector<Tensor> rows;  // [K] the tokens of each configuration
+  Tensor units;                 // [N, R] behind the ReLU
+  std::vector<Tensor> rows, E;  // [K] the source tokens of each configuration, int64 [n], and their embeddings [n, D]
   kernels::Dropout dropout;
   Kernels chosen = Kernels::own;
 };
@@ -51,18 +51,17 @@ class Adept final : public InputAdapter {
 
   Tensor change(const Context& ctx, const Ragged& text, const Tensor& E, AdapterSaved* saved) const override {
     Offsets& kept = static_cast<Offsets&>(*saved);
-    kept.E = E;
     kept.chosen = ctx.kernels;
     kept.rows = tokens_of_configs(text, configs());
     kept.dropout = kernels::Dropout(ctx, text, shape().dropout, 0, Site::adapter_offset);
     Tensor inner = at::zeros({E.size(0), a.size(1)}, E.options());
     for (int64_t k = 0; k < configs(); ++k)
-      inner.index_copy_(0, kept.rows[k], at::addmm(a[k], E.index_select(0, kept.rows[k]), A[k]));
+      inner.index_copy_(0, kept.rows[k], at::addmm(a[k], kept.E.emplace_back(E.index_select(0, kept.rows[k])), A[k]));
     kept.units = at::relu(kernels::apply_dropout(inner, kept.dropout, ctx.kernels));
     Tensor X = E.clone();
     for (int64_t k = 0; k < configs(); ++k) {
       const Tensor offset = at::addmm(b[k], kept.units.index_select(0, kept.rows[k]), B[k]);
-      X.index_copy_(0, kept.rows[k], E.index_select(0, kept.rows[k]) + offset);
+      X.index_copy_(0, kept.rows[k], kept.E[k] + offset);
     }
     return X;
   }
@@ -77,7 +76,7 @@ class Adept final : public InputAdapter {
     const Tensor d_inner = kernels::apply_dropout(d_units * (kept.units > 0), kept.dropout, kept.chosen);
     for (int64_t k = 0; k < configs(); ++k) {
       const Tensor mine = d.index_select(0, kept.rows[k]), inner = d_inner.index_select(0, kept.rows[k]);
-      dA[k].copy_(at::mm(kept.E.index_select(0, kept.rows[k]).t(), inner));
+      dA[k].copy_(at::mm(kept.E[k].t(), inner));
       dB[k].copy_(at::mm(kept.units.index_select(0, kept.rows[k]).t(), mine));
       da[k].copy_(inner.sum(0));
       db[k].copy_(mine.sum(0));

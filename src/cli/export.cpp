@@ -49,7 +49,7 @@ void check(const ExportOptions& o, const OptionSet& set) {
 // The prompt alone is the whole adapter only where the word embeddings stay as they are.
 void export_prompt(const ExportOptions& o, const LoadedModel& model) {
   AdapterConfig config = read_adapter_config(o.model.peft_model_id);
-  if (model.pipeline.words.defined() || model.adapter().max_text() > 0)
+  if (model.pipeline.word_embeddings.defined() || model.adapter().max_text() > 0)
     fail(Code::usage, "--to", "prompt_embeds, as this adapter changes the word embeddings too", "prompt_tuning");
   FoldedAdapter folded;
   folded.prompt = model.adapter().whole_prompt();

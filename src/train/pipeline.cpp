@@ -76,7 +76,7 @@ bool Pipeline::shares_prompt(const Context& ctx) const {
 // A folded adapter changes the tokens of sources, which have a row, and leaves answers behind them.
 at::Tensor Pipeline::embed(const Ragged& tokens, const at::Tensor& ids) const {
   const at::Tensor E = backbone->embed(ids).to(weights.input->dtype());
-  return words.defined() ? at::where(tokens.row.ge(0).unsqueeze(1), words.index_select(0, ids), E) : E;
+  return word_embeddings.defined() ? at::where(tokens.row.ge(0).unsqueeze(1), word_embeddings.index_select(0, ids), E) : E;
 }
 
 AdaptedBatch Pipeline::adapt_source(const Context& ctx, const Ragged& tokens, const at::Tensor& ids) const {
@@ -95,7 +95,7 @@ void Pipeline::fold() {
     return backbone->embed(at::arange(backbone->info().vocab, at::kLong)).to(weights.input->dtype());
   };
   const FoldedAdapter folded = weights.input->fold(all_words);
-  if (folded.table.defined()) words = folded.table[0];
+  if (folded.table.defined()) word_embeddings = folded.table[0];
   weights.input = prompt_alone(folded, weights.input->shape().submodules);
 }
 

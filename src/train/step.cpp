@@ -68,8 +68,10 @@ Step::Step(const Context& ctx, const Pipeline& pipeline, const AdamOptions& adam
       loss_(at::zeros({pipeline.weights.configs()}, at::kDouble)) {}
 
 at::Tensor Step::accumulate(std::span<const Example> examples) {
-  MicroBatch micro = nothing(pipeline_.weights);
-  if (!examples.empty())
+  MicroBatch micro;
+  if (examples.empty())
+    micro = nothing(pipeline_.weights);
+  else
     micro.loss = pipeline_.loss(ctx_, collate(pipeline_.rules, examples, Purpose::training), &micro.gradients);
   sum_over_ranks(ctx_.group, micro);
   average(micro, share_);

@@ -35,7 +35,7 @@ struct Pipeline {
   std::shared_ptr<const Tokenizer> tokenizer;
   EncodeRules rules;
   AdapterWeights weights;           ///< of no_adapter: the model as it is
-  at::Tensor words;                 ///< [V, D] that a folded adapter puts in place of the word embeddings; else undefined
+  at::Tensor word_embeddings;       ///< [V, D] of a folded adapter, in place of the backbone's; else undefined
   bool backbone_dropout = true;     ///< in training; false switches the frozen model's off
   Pooling pooling = Pooling::last;  ///< with a head
   double label_smoothing = 0;       ///< of the loss, not of label scores

@@ -100,7 +100,7 @@ TEST_P(Methods, FoldedItAnswersTheSame) {
   const double loss = mean_loss();
   pipeline_.fold();
   EXPECT_EQ(pipeline_.weights.input->parameters().size(), 1u) << "a prompt alone is left";
-  EXPECT_EQ(pipeline_.words.defined(), name_of(*method_) == "ADEPT");
+  EXPECT_EQ(pipeline_.word_embeddings.defined(), name_of(*method_) == "ADEPT");
   expect_near(mean_loss(), loss, "folded");
 }
 
