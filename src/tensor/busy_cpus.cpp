@@ -60,10 +60,12 @@ class Watch {
 }  // namespace
 
 bool BusySense::sample(double waited) {
-  constexpr double busy = 0.05;
-  constexpr int shortest = 20, longest = 160;
+  constexpr double busy = 0.25;
+  constexpr int enough = 4, shortest = 20, longest = 160;
   if (left_ > 0) return --left_ > 0;
-  if (waited <= busy) return length_ = shortest, false;
+  if (waited <= busy) return above_ = 0, length_ = shortest, false;
+  if (++above_ < enough) return false;
+  above_ = enough - 1;
   left_ = length_;
   length_ = std::min(2 * length_, longest);
   return true;

@@ -12,11 +12,13 @@ namespace dept {
 class BusySense {
  public:
   /// `waited` is the time that threads of this process were ready to run and waited for a CPU since the last sample, as a share
-  /// of that time. A sample above a twentieth means busy, for 20 samples, whatever they say: threads that sleep wait for a CPU
-  /// each time they wake. If the one after those is above too, for twice as many, up to 160.
+  /// of that time. Four samples in a row above a quarter mean busy (fewer are another's short moment, which costs less than
+  /// sleep does), for 20 samples, whatever they say: threads that sleep wait for a CPU each time they wake. If the one after
+  /// those is above too, for twice as many, up to 160.
   bool sample(double waited);
 
  private:
+  int above_ = 0;    // samples in a row that were above a quarter
   int left_ = 0;     // samples of the busy time under way
   int length_ = 20;  // of the next one
 };

@@ -16,19 +16,25 @@ namespace {
 // Samples of a busy time, behind one that says busy.
 int length_of_busy_time(BusySense& sense) {
   int length = 1;
-  EXPECT_TRUE(sense.sample(0.06));
+  EXPECT_TRUE(sense.sample(0.26));
   while (sense.sample(1.7)) ++length;
   return length;
 }
 
 TEST(BusySense, LooksAgainAfterATimeThatGrows) {
   BusySense sense;
-  EXPECT_FALSE(sense.sample(0));
-  EXPECT_FALSE(sense.sample(0.04));
-  EXPECT_FALSE(sense.sample(-3));  // a thread ended, and its time went with it
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(sense.sample(0.26));
   for (int length : {20, 40, 80, 160, 160}) EXPECT_EQ(length_of_busy_time(sense), length);
   EXPECT_FALSE(sense.sample(0));
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(sense.sample(0.26));
   EXPECT_EQ(length_of_busy_time(sense), 20);
+}
+
+TEST(BusySense, TakesNoShortMomentForBusy) {
+  BusySense sense;
+  for (double waited :
+       {0.0, 0.24, -3.0, 1.7, 1.7, 1.7, 0.2, 1.7, 1.7, 1.7, 0.0})  // below 0: a thread ended, and its time went with it
+    EXPECT_FALSE(sense.sample(waited));
 }
 
 TEST(SecondsWaited, SumsTheThreads) {
