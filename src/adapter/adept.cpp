@@ -49,15 +49,15 @@ class Adept final : public InputAdapter {
   std::unique_ptr<AdapterSaved> new_saved() const override { return std::make_unique<Offsets>(); }
   Tensor prompt(AdapterSaved*) const override { return P; }
 
-  Tensor change(const Context& ctx, const Ragged& text, const Tensor& E, AdapterSaved* saved) const override {
+  Tensor change(const AdapterCall& how, const Ragged& text, const Tensor& E, AdapterSaved* saved) const override {
     Offsets& kept = static_cast<Offsets&>(*saved);
-    kept.chosen = ctx.kernels;
+    kept.chosen = how.kernels;
     kept.rows = tokens_of_configs(text, configs());
-    kept.dropout = kernels::Dropout(ctx, text, shape().dropout, 0, Site::adapter_offset);
+    kept.dropout = kernels::Dropout(how.call, text, shape().dropout, 0, Site::adapter_offset);
     Tensor inner = at::zeros({E.size(0), a.size(1)}, E.options());
     for (int64_t k = 0; k < configs(); ++k)
       inner.index_copy_(0, kept.rows[k], at::addmm(a[k], kept.E.emplace_back(E.index_select(0, kept.rows[k])), A[k]));
-    kept.units = at::relu(kernels::apply_dropout(inner, kept.dropout, ctx.kernels));
+    kept.units = at::relu(kernels::apply_dropout(inner, kept.dropout, how.kernels));
     Tensor X = E.clone();
     for (int64_t k = 0; k < configs(); ++k) {
       const Tensor offset = at::addmm(b[k], kept.units.index_select(0, kept.rows[k]), B[k]);

@@ -64,7 +64,7 @@ class Dept final : public InputAdapter {
   std::unique_ptr<AdapterSaved> new_saved() const override { return std::make_unique<UsedRows>(); }
   Tensor prompt(AdapterSaved*) const override { return P; }
 
-  Tensor change(const Context&, const Ragged& text, const Tensor& E, AdapterSaved* saved) const override {
+  Tensor change(const AdapterCall&, const Ragged& text, const Tensor& E, AdapterSaved* saved) const override {
     UsedRows& rows = static_cast<UsedRows&>(*saved);
     find_used_rows(text, P.size(0), A.size(1), A.size(2), rows);
     const Tensor AB = at::bmm(A.narrow(1, rows.first, rows.count), B).mul_(scale_).flatten(0, 1);

@@ -62,10 +62,10 @@ Tensor linear_backward(const Ragged& text, const Tensor& dy, const Tensor& x, co
 }
 
 // Over one row a sequence.
-kernels::Dropout row_dropout(const Context& ctx, const Ragged& text, double p, Site site) {
+kernels::Dropout row_dropout(const Call& call, const Ragged& text, double p, Site site) {
   Ragged rows;
   for (int64_t b = 0; b < text.batch(); ++b) rows.append(1, text.example[b], text.config[b]);
-  return kernels::Dropout(ctx, rows, p, 0, site);
+  return kernels::Dropout(call, rows, p, 0, site);
 }
 
 }  // namespace
@@ -180,34 +180,36 @@ Tensor pool_backward(const PooledTokens& pooled, const Tensor& d, int64_t tokens
   return at::zeros({tokens, d.size(1)}, d.options()).index_copy_(0, pooled.token, rows);
 }
 
-Tensor head_forward(const Context& ctx, const HeadWeights& weights, const Ragged& text, double p, const Tensor& x,
-                    HeadSaved* saved) {
+Tensor head_forward(const Call& call, const HeadWeights& weights, const Ragged& text, double p, const Tensor& x, HeadSaved* saved,
+                    Kernels kernels) {
   if (x.dim() != 2 || x.size(0) != text.batch() || x.size(1) != weights.out.size(2) ||
       x.scalar_type() != weights.out.scalar_type())
     fail(Code::bug, "head", dept::str(weights.out.scalar_type(), " [", text.batch(), ", ", weights.out.size(2), "]"),
          dept::str(x.scalar_type(), " ", x.sizes()));
   HeadSaved kept;
-  kept.x = kept.dropped = kernels::apply_dropout(x.contiguous(), row_dropout(ctx, text, p, Site::head_input), ctx.kernels);
+  kept.kernels = kernels;
+  kept.input_dropout = row_dropout(call, text, p, Site::head_input);
+  kept.x = kept.dropped = kernels::apply_dropout(x.contiguous(), kept.input_dropout, kernels);
   if (weights.form == HeadForm::dense) {
     kept.units = at::tanh(linear(text, kept.x, weights.dense, weights.dense_bias));
-    kept.dropped = kernels::apply_dropout(kept.units, row_dropout(ctx, text, p, Site::head_units), ctx.kernels);
+    kept.unit_dropout = row_dropout(call, text, p, Site::head_units);
+    kept.dropped = kernels::apply_dropout(kept.units, kept.unit_dropout, kernels);
   }
   const Tensor logits = linear(text, kept.dropped, weights.out, weights.out_bias);
   if (saved != nullptr) *saved = std::move(kept);
   return logits;
 }
 
-HeadGradients head_backward(const Context& ctx, const HeadWeights& weights, const Ragged& text, double p, const HeadSaved& saved,
-                            const Tensor& d_logits) {
+HeadGradients head_backward(const HeadWeights& weights, const Ragged& text, const HeadSaved& saved, const Tensor& d_logits) {
   HeadWeights d;
   d.form = weights.form;
   Tensor dx =
       linear_backward(text, d_logits, saved.dropped, weights.out, d.out, weights.out_bias.defined() ? &d.out_bias : nullptr);
   if (weights.form == HeadForm::dense) {
-    dx = kernels::apply_dropout(dx, row_dropout(ctx, text, p, Site::head_units), ctx.kernels) * (1 - saved.units * saved.units);
+    dx = kernels::apply_dropout(dx, saved.unit_dropout, saved.kernels) * (1 - saved.units * saved.units);
     dx = linear_backward(text, dx, saved.x, weights.dense, d.dense, &d.dense_bias);
   }
-  HeadGradients gradients{{}, kernels::apply_dropout(dx, row_dropout(ctx, text, p, Site::head_input), ctx.kernels)};
+  HeadGradients gradients{{}, kernels::apply_dropout(dx, saved.input_dropout, saved.kernels)};
   for (Parameter& parameter : head_parameters(d)) gradients.parameters.push_back(std::move(parameter.value));
   return gradients;
 }

@@ -28,14 +28,14 @@ const at::Tensor& InputAdapter::parameter(std::string_view name) const {
   fail(Code::bug, "adapter", "one of its parameters", quote(std::string(name)));
 }
 
-AdaptedBatch InputAdapter::apply(const Context& ctx, const Stream& source, const Stream* target, bool share_prompt) const {
+AdaptedBatch InputAdapter::apply(const AdapterCall& how, const Stream& source, const Stream* target) const {
   AdaptedBatch batch;
   batch.saved = new_saved();
   const at::Tensor rows = prompt(batch.saved.get());
   check_embeds(source, rows);
   const int64_t M = prompt_tokens();
-  batch.source =
-      in_front(rows.narrow(1, 0, M), source.tokens, change(ctx, source.tokens, source.embeds, batch.saved.get()), share_prompt);
+  batch.source = in_front(rows.narrow(1, 0, M), source.tokens, change(how, source.tokens, source.embeds, batch.saved.get()),
+                          how.share_prompt);
   if (target == nullptr) return batch;
   check_embeds(*target, rows);
   batch.target = in_front(rows.narrow(1, M, decoder_prompt_tokens()), target->tokens, target->embeds, false);

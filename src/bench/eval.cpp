@@ -11,32 +11,32 @@ GenerationOptions greedy(int64_t new_tokens) {
   return options;
 }
 
-void answer(const Context& ctx, const Pipeline& pipeline, std::vector<Example> examples) {
+void answer(const Pipeline& pipeline, std::vector<Example> examples) {
   const auto new_tokens = static_cast<int64_t>(examples.front().target.size());
   for (Example& example : examples) example.target = {0};
   const Batch batch = collate(pipeline.rules, examples);
   if (pipeline.has_head()) {
-    pipeline.head_logits(ctx, batch);
+    pipeline.head_logits(batch);
     return;
   }
-  const Stream source = pipeline.adapt_source(ctx, batch.source, batch.source_ids).source.stream;
-  generate(ctx, *pipeline.backbone, {source, {}, pipeline.weights.input->decoder_prompt()}, greedy(new_tokens));
+  const Stream source = pipeline.adapt_source({}, batch.source, batch.source_ids).source.stream;
+  generate(as_text_model(*pipeline.backbone), {source, {}, pipeline.weights.input->decoder_prompt()}, greedy(new_tokens));
 }
 
 }  // namespace
 
 OrderedJson bench_eval(const BenchOptions& o) {
-  const Context ctx = make_context(o.model, 42);
-  configure_process(ctx.threads);
+  const ModelContext context = make_context(o.model);
+  configure_process(context.threads);
   const ModelCost cost = model_cost(bench_config(o), model_name(o));
-  const Pipeline pipeline = make_pipeline(o, ctx);
+  const Pipeline pipeline = make_pipeline(o, context);
   Workload workload(o, pipeline);
-  MachineCheck machine(o, ctx, cost, workload.mean_tokens(cost), false);
+  MachineCheck machine(o, context.compute, cost, workload.mean_tokens(cost), false);
   Steps steps;
   for (int64_t i = 0; i < o.warmup + o.steps; ++i) {
     const std::vector<Example> batch = workload.next();
     const auto began = Clock::now();
-    answer(ctx, pipeline, batch);
+    answer(pipeline, batch);
     if (i < o.warmup) continue;
     steps.seconds.push_back(seconds_since(began));
     steps.examples += static_cast<double>(batch.size());

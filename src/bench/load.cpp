@@ -47,14 +47,14 @@ OrderedJson bench_load(const BenchOptions& o) {
     total += seconds_since(part);
     part = Clock::now();
   };
-  const Context ctx = make_context(o.model, 42);
-  configure_process(ctx.threads);
+  const ModelContext context = make_context(o.model);
+  configure_process(context.threads);
   open_model(o.model.path(), true);
   add("map_s");
-  const Pipeline pipeline = make_pipeline(o, ctx);
+  const Pipeline pipeline = make_pipeline(o, context);
   add("weights_s");
   Workload workload(o, pipeline);
-  Step step(ctx, pipeline, {}, 1, 1);
+  Step step({}, pipeline, {}, 1, 1);
   step.accumulate(workload.next());
   step.update({{0.01, 0.001, 0.001}})[0].item<double>();
   add("first_step_s");

@@ -76,12 +76,12 @@ double peak_rss_gb() {
   return static_cast<double>(usage.ru_maxrss) * 1024 / 1e9;
 }
 
-GemmPeak gemm_peak_gflops(const ModelCost& cost, const Context& ctx, int64_t tokens, bool backward) {
+GemmPeak gemm_peak_gflops(const ModelCost& cost, c10::ScalarType compute, int64_t tokens, bool backward) {
   double flop = 0;
   GemmPeak weighted;
   for (const LinearShape& shape : cost.source.linears) {
-    const at::Tensor x = at::randn({tokens, shape.in}, ctx.compute), w = at::randn({shape.out, shape.in}, ctx.compute);
-    const at::Tensor dy = at::randn({tokens, shape.out}, ctx.compute);
+    const at::Tensor x = at::randn({tokens, shape.in}, compute), w = at::randn({shape.out, shape.in}, compute);
+    const at::Tensor dy = at::randn({tokens, shape.out}, compute);
     const kernels::FrozenLinear engine{kernels::FrozenMatrix(w)};
     const double product = 2 * static_cast<double>(tokens * shape.in * shape.out);
     const auto add = [&](const std::function<void()>& library, const std::function<void()>& ours) {

@@ -23,9 +23,9 @@ struct GemmPeak {
   double library = 0;  ///< by LibTorch's own products
   double best = 0;     ///< by those or the engine's, whichever is faster for a shape
 };
-/// In ctx.compute, of each linear of `cost.source` with `tokens` tokens, forward and (unless only that is asked for) backward;
+/// In type `compute`, of each linear of `cost.source` with `tokens` tokens, forward and (unless only that is asked for) backward;
 /// weighted by their multiply-adds.
-GemmPeak gemm_peak_gflops(const ModelCost& cost, const Context& ctx, int64_t tokens, bool backward);
+GemmPeak gemm_peak_gflops(const ModelCost& cost, c10::ScalarType compute, int64_t tokens, bool backward);
 
 /// CPU time that others used since construction, as a share of the machine's; 0 where the system does not tell.
 class BusyMeter {

@@ -18,13 +18,13 @@ std::string percent(double share) {
 
 }  // namespace
 
-MachineCheck::MachineCheck(const BenchOptions& options, const Context& ctx, ModelCost cost, int64_t tokens, bool backward)
-    : options_(options), ctx_(ctx), cost_(std::move(cost)), tokens_(tokens), backward_(backward), before_(measure()) {
+MachineCheck::MachineCheck(const BenchOptions& options, c10::ScalarType compute, ModelCost cost, int64_t tokens, bool backward)
+    : options_(options), compute_(compute), cost_(std::move(cost)), tokens_(tokens), backward_(backward), before_(measure()) {
   require_idle();
 }
 
 GemmPeak MachineCheck::measure() {
-  return gemm_peak_gflops(cost_, ctx_, tokens_, backward_);
+  return gemm_peak_gflops(cost_, compute_, tokens_, backward_);
 }
 
 void MachineCheck::require_idle() const {

@@ -20,7 +20,7 @@ OrderedJson bench_load(const BenchOptions& options);
 class MachineCheck {
  public:
   /// Measures products of `tokens` tokens. Throws resource when others use the machine, unless options say allow_busy.
-  MachineCheck(const BenchOptions& options, const Context& ctx, ModelCost cost, int64_t tokens, bool backward);
+  MachineCheck(const BenchOptions& options, c10::ScalarType compute, ModelCost cost, int64_t tokens, bool backward);
   /// Measures them again. Throws resource unless the machine was idle all along.
   void finish();
 
@@ -32,7 +32,7 @@ class MachineCheck {
   void require_idle() const;
 
   const BenchOptions& options_;
-  Context ctx_;
+  c10::ScalarType compute_;
   ModelCost cost_;
   int64_t tokens_;
   bool backward_;

@@ -5,11 +5,12 @@
 namespace dept {
 namespace {
 
-int64_t saved_bytes(const Pipeline& pipeline, Context ctx, const std::vector<Example>& examples) {
-  ctx.training = true;
-  const AdaptedBatch inputs = pipeline.adapt(ctx, collate(pipeline.rules, examples));
+int64_t saved_bytes(const Pipeline& pipeline, const std::vector<Example>& examples) {
+  Call call;
+  call.training = true;
+  const AdaptedBatch inputs = pipeline.adapt(call, collate(pipeline.rules, examples));
   std::unique_ptr<Saved> saved;
-  pipeline.backbone->forward(ctx, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr, &saved);
+  pipeline.backbone->forward(call, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr, &saved);
   return saved->bytes();
 }
 
@@ -21,15 +22,15 @@ double input_tokens(const std::vector<Example>& batch) {
 
 OrderedJson measure(const BenchOptions& o, Layout layout, double seconds_before) {
   const auto start = Clock::now();
-  const Context ctx = make_context(o.model, 42);
-  configure_process(ctx.threads);
+  const ModelContext context = make_context(o.model);
+  configure_process(context.threads);
   const ModelCost cost = model_cost(bench_config(o), model_name(o));
-  const Pipeline pipeline = make_pipeline(o, ctx);
+  const Pipeline pipeline = make_pipeline(o, context);
   Workload workload(o, pipeline);
-  Step step(ctx, pipeline, {}, 1, 1);
+  Step step({}, pipeline, {}, 1, 1);
   double to_first = seconds_before + seconds_since(start);
 
-  MachineCheck machine(o, ctx, cost, workload.mean_tokens(cost), true);
+  MachineCheck machine(o, context.compute, cost, workload.mean_tokens(cost), true);
   Steps steps;
   std::vector<Example> batch;
   for (int64_t i = 0; i < o.warmup + o.steps; ++i) {
@@ -50,7 +51,7 @@ OrderedJson measure(const BenchOptions& o, Layout layout, double seconds_before)
 
   const double tokens =
       input_tokens(batch) + static_cast<double>(o.m) * (cost.shares_prompt ? 1.0 : static_cast<double>(o.batch));
-  const auto kept = static_cast<double>(saved_bytes(pipeline, ctx, workload.laid_out(batch, layout)));
+  const auto kept = static_cast<double>(saved_bytes(pipeline, workload.laid_out(batch, layout)));
   OrderedJson figures = {{"mode", layout_name(layout)}, {"shape", model_name(o)}, {"batch", o.batch}};
   steps.report(figures);
   figures["peak_rss_gb"] = rss;

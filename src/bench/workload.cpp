@@ -147,9 +147,9 @@ Json bench_config(const BenchOptions& o) {
   return config;
 }
 
-Pipeline make_pipeline(const BenchOptions& o, const Context& ctx) {
+Pipeline make_pipeline(const BenchOptions& o, const ModelContext& context) {
   Pipeline pipeline;
-  pipeline.backbone = o.shape.empty() ? load_backbone(o.model.path(), ctx) : random_backbone(bench_config(o), ctx, 0);
+  pipeline.backbone = o.shape.empty() ? load_backbone(o.model.path(), context) : random_backbone(bench_config(o), context, 0);
   const ModelInfo& info = pipeline.backbone->info();
   if (!o.text.empty()) {
     if (o.model.tokenizer_name.empty() && o.model.model_name_or_path.empty())

@@ -59,7 +59,7 @@ class Workload {
 /// config.json of the shape, with as many layers as asked for, or of the model.
 Json bench_config(const BenchOptions& options);
 /// With a head for two labels where the model has no language-model head.
-Pipeline make_pipeline(const BenchOptions& options, const Context& ctx);
+Pipeline make_pipeline(const BenchOptions& options, const ModelContext& context);
 /// "t5-base", or the model's path.
 std::string model_name(const BenchOptions& options);
 

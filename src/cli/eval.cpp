@@ -150,14 +150,14 @@ int run_eval(const std::vector<std::string>& arguments) {
   const TaskData task = load_task(options.data, options.schedule.seed, {loaded}, config.classifies());
   options.data.task.labels = task.labels;
   options.data.task.label_words = task.label_words;
-  const Context ctx = make_context(options.model, options.schedule.seed);
-  configure_process(ctx.threads);
+  const ModelContext context = make_context(options.model);
+  configure_process(context.threads);
 
   Pipeline pipeline = prepare_pipeline(options.model, options.data);
   pipeline.rules.max_target = longest_target(task, options.evaluation, *pipeline.tokenizer, pipeline.rules);
   const std::vector<TextExample>& rows = rows_of(task, loaded);
   Cuts cuts;
-  const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, ctx.threads, &cuts);
+  const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, context.threads, &cuts);
   log::info("judged is " + what_is_judged(options.model));
   warn_of_idle_options(o, set, split, pipeline.has_head());
   const SplitReport report =
@@ -165,11 +165,11 @@ int run_eval(const std::vector<std::string>& arguments) {
   log::info(report.counts);
   if (!report.cut.empty()) log::info(report.cut);
   for (const std::string& warning : report.warnings) log::warn(warning);
-  pipeline.backbone = load_backbone(options.model.path(), ctx);
+  pipeline.backbone = load_backbone(options.model.path(), context);
   pipeline.fold();
-  const PredictRules rules = predict_rules(options.evaluation, task, pipeline, ctx.threads);
+  const PredictRules rules = predict_rules(options.evaluation, task, pipeline, context.threads);
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
-  const Evaluation evaluation = evaluate(ctx, pipeline, rules, task, rows, examples, "evaluate");
+  const Evaluation evaluation = evaluate(pipeline, rules, task, rows, examples, "evaluate");
   write_detail(evaluation_detail(to_string(split), judged_answers(evaluation, rules, task, rows)), detail_path(o.output));
   const std::string line = metrics_json(evaluation).dump() + "\n";
   if (!o.output.empty() && o.output != "-") write_atomic(o.output, line);

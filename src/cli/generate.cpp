@@ -178,9 +178,9 @@ class Generator {
 
   std::vector<std::vector<Generated>> answers(const TokenSink& sink) {
     const auto begin = std::chrono::steady_clock::now();
-    const at::Tensor decoder_prompt = model_.adapter().decoder_prompt().to(model_.ctx.residual());
+    const at::Tensor decoder_prompt = model_.adapter().decoder_prompt().to(model_.backbone().context().residual());
     const auto made =
-        generate(model_.ctx, model_.backbone(), {batch_.adapted().stream, std::move(counted_), decoder_prompt}, options_, sink);
+        generate(model_.backbone(), {batch_.adapted().stream, std::move(counted_), decoder_prompt}, options_, sink);
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     for (const auto& choices : made) {
       for (const Generated& choice : choices) tokens_ += choice.ids.size();

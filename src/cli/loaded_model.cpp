@@ -40,8 +40,8 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set) {
     fail(Code::usage, "--model_name_or_path", "a model that writes text", str(info.model_type, ", an encoder"));
   LoadedModel model;
   model.path = options.path();
-  model.ctx = make_context(options, 0);
-  configure_process(model.ctx.threads);
+  const ModelContext context = make_context(options);
+  configure_process(context.threads);
   model.pipeline.rules.architecture = info.architecture;
   model.pipeline.weights.input = no_adapter(info.input_width());
   if (!options.peft_model_id.empty()) {
@@ -52,7 +52,7 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set) {
   }
   if (!options.tokenizer_name.empty() || has_tokenizer(options.path()))
     model.pipeline.tokenizer = load_model_tokenizer(options, false);
-  model.pipeline.backbone = load_backbone(options.path(), model.ctx);
+  model.pipeline.backbone = load_backbone(options.path(), context);
   model.pipeline.fold();
   return model;
 }
@@ -144,7 +144,7 @@ AdaptedText InputBatch::adapted() const {
   Ragged tokens = tokens_;
   tokens.position = at::tensor(positions_, at::kLong);
   tokens.row = at::tensor(rows_, at::kLong);
-  return model_->pipeline.adapt_source(model_->ctx, tokens, at::tensor(ids_, at::kLong)).source;
+  return model_->pipeline.adapt_source({}, tokens, at::tensor(ids_, at::kLong)).source;
 }
 
 void for_each_line(LineReader& reader, std::optional<int64_t> batch_size,

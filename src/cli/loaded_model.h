@@ -15,12 +15,11 @@ namespace dept {
 
 struct LoadedModel {
   fs::path path;
-  Context ctx;
   Pipeline pipeline;  ///< its tokenizer is null where the model has none
   DeltaAlignment alignment = DeltaAlignment::start;
   AdapterTask task;  ///< of an adapter of ours, else the text as given
 
-  const Backbone& backbone() const { return *pipeline.backbone; }
+  const TextModel& backbone() const { return as_text_model(*pipeline.backbone); }
   const Tokenizer* tokenizer() const { return pipeline.tokenizer.get(); }
   const InputAdapter& adapter() const { return *pipeline.weights.input; }
   bool encoder_decoder() const { return backbone().info().encoder_decoder(); }

@@ -146,17 +146,17 @@ int run_predict(const std::vector<std::string>& arguments) {
   const TaskData task = answers_of(options);
   if (options.scores && task.labels.empty()) fail(Code::usage, "--scores", "an adapter with labels, or --labels", "free text");
 
-  const Context ctx = make_context(options.model, 0);
-  configure_process(ctx.threads);
-  const Pipeline pipeline = load_pipeline(ctx, options.model, options.data);
-  const PredictRules rules = predict_rules(options.evaluation, task, pipeline, ctx.threads);
+  const ModelContext context = make_context(options.model);
+  configure_process(context.threads);
+  const Pipeline pipeline = load_pipeline(context, options.model, options.data);
+  const PredictRules rules = predict_rules(options.evaluation, task, pipeline, context.threads);
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
   log::info("answering is " + what_is_judged(options.model));
   warn_of_idle_options(options, set, pipeline.has_head());
   AnswerWatch watch;
   const auto predicted = [&](std::span<const TextExample> rows) {
-    const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, ctx.threads);
-    std::vector<Prediction> predictions = predict(ctx, pipeline, rules, task, examples, options.scores);
+    const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, context.threads);
+    std::vector<Prediction> predictions = predict(pipeline, rules, task, examples, options.scores);
     for (const Prediction& prediction : predictions) watch.add(prediction.text);
     return predictions;
   };

@@ -68,9 +68,9 @@ std::vector<double> label_nll(const LoadedModel& model, const at::Tensor& hidden
   for (size_t begin = 0; begin < labels.size(); begin += head_tokens) {
     const size_t end = std::min(labels.size(), begin + head_tokens);
     const at::Tensor at = at::tensor(at::ArrayRef(tokens).slice(begin, end - begin), at::kLong);
-    const at::Tensor logits = model.backbone().logits(model.ctx, hidden.index_select(0, at));
+    const at::Tensor logits = model.backbone().logits(hidden.index_select(0, at));
     const at::Tensor label = at::tensor(at::ArrayRef(labels).slice(begin, end - begin), at::kLong);
-    const at::Tensor nll = kernels::cross_entropy(logits, label, nullptr, 0, model.ctx.kernels).to(at::kDouble);
+    const at::Tensor nll = kernels::cross_entropy(logits, label, nullptr, 0, model.backbone().context().kernels).to(at::kDouble);
     out.insert(out.end(), nll.data_ptr<double>(), nll.data_ptr<double>() + nll.numel());
   }
   return out;
@@ -172,14 +172,14 @@ class Scorer {
     const at::Tensor embeds = model_.backbone().embed(at::tensor(ids, at::kLong));
     const AdaptedText target = model_.adapter().apply_to_target({tokens, embeds});
     for (size_t b = 0; b < lines_.size(); ++b) count(lines_[b], tokens.offsets[b], target.layout, 0);
-    return model_.backbone().forward(model_.ctx, source.stream, &target.stream, nullptr);
+    return model_.backbone().forward({}, source.stream, &target.stream, nullptr);
   }
 
   /// Token i predicts label i + 1; the first label is the prompt's to predict.
   at::Tensor decoder_only(const AdaptedText& source) {
     const std::vector<int64_t>& offsets = batch_.tokens().offsets;
     for (size_t b = 0; b < lines_.size(); ++b) count(lines_[b], offsets[b] - 1, source.layout, offsets[b]);
-    return model_.backbone().forward(model_.ctx, source.stream, nullptr, nullptr);
+    return model_.backbone().forward({}, source.stream, nullptr, nullptr);
   }
 
   const LoadedModel& model_;

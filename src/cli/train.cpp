@@ -40,7 +40,7 @@ int run_train(const std::vector<std::string>& arguments) {
   problems.attempt([&] { settle(options, set); });
   if (!problems.empty()) check_files(options, problems);
   problems.raise();
-  configure_process(make_context(options.model, options.schedule.seed).threads);
+  configure_process(make_context(options.model).threads);
   if (options.output.disable_tqdm) Progress::set_sink({});
   // Until the first step a signal just ends it: a download goes on where it stopped.
   const auto stop = [] {

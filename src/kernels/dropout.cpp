@@ -4,12 +4,12 @@
 
 namespace dept::kernels {
 
-Dropout::Dropout(const Context& ctx, const Ragged& tokens, double probability, int64_t layer, Site site) {
-  if (!ctx.training || probability <= 0) return;
+Dropout::Dropout(const Call& call, const Ragged& tokens, double probability, int64_t layer, Site site) {
+  if (!call.training || probability <= 0) return;
   p = probability;
   first_token = tokens.offsets;
   for (int64_t b = 0; b < tokens.batch(); ++b)
-    streams.emplace_back(ctx.seeds.at(tokens.config[b]), ctx.micro_step, tokens.example[b], layer, site);
+    streams.emplace_back(call.seeds.at(tokens.config[b]), call.micro_step, tokens.example[b], layer, site);
 }
 
 namespace {

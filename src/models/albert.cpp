@@ -35,9 +35,9 @@ ModelInfo albert_info(const Json& config, const std::string& where) {
   return info;
 }
 
-std::unique_ptr<Backbone> make_albert(const ModelFiles& files, const Context& ctx) {
+std::unique_ptr<Backbone> make_albert(const ModelFiles& files, const ModelContext& context) {
   const auto [c, embedding, groups, inner] = read_albert_config(files.config, files.where);
-  const EncoderLoader loader(files, ctx, "albert.", c);
+  const EncoderLoader loader(files, context, "albert.", c);
   EncoderParts parts;
   parts.info = albert_info(files.config, files.where);
   load_embeddings(loader, embedding, parts);
@@ -53,7 +53,7 @@ std::unique_ptr<Backbone> make_albert(const ModelFiles& files, const Context& ct
   for (int64_t i = 0; i < c.layers; ++i)
     for (int64_t j = 0; j < inner; ++j) parts.blocks.push_back(own[i * groups / c.layers * inner + j]);
   if (loader.has("pooler.weight")) parts.pooler = loader.linear({{"pooler", c.hidden}}, c.hidden);
-  return make_encoder(std::move(parts), ctx);
+  return make_encoder(std::move(parts), context);
 }
 
 }  // namespace dept

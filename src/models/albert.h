@@ -15,6 +15,6 @@ inline constexpr std::string_view albert_unread[] = {"embeddings.position_ids", 
                                                      "qa_outputs.weight",       "qa_outputs.bias"};
 
 ModelInfo albert_info(const Json& config, const std::string& where);
-std::unique_ptr<Backbone> make_albert(const ModelFiles& files, const Context& ctx);
+std::unique_ptr<Backbone> make_albert(const ModelFiles& files, const ModelContext& context);
 
 }  // namespace dept

@@ -41,12 +41,12 @@ ModelInfo bert_info(const Json& config, const std::string& where) {
   return info;
 }
 
-std::unique_ptr<Backbone> make_bert(const ModelFiles& files, const Context& ctx) {
+std::unique_ptr<Backbone> make_bert(const ModelFiles& files, const ModelContext& context) {
   const BertConfig c = read_bert_config(files.config, files.where);
-  const EncoderLoader loader(files, ctx, "bert.", c);
+  const EncoderLoader loader(files, context, "bert.", c);
   EncoderParts parts = load_parts(loader, bert_info(files.config, files.where));
   if (loader.has("pooler.dense.weight")) parts.pooler = loader.linear({{"pooler.dense", c.hidden}}, c.hidden);
-  return make_encoder(std::move(parts), ctx);
+  return make_encoder(std::move(parts), context);
 }
 
 ModelInfo roberta_info(const Json& config, const std::string& where) {
@@ -61,11 +61,11 @@ ModelInfo roberta_info(const Json& config, const std::string& where) {
   return info;
 }
 
-std::unique_ptr<Backbone> make_roberta(const ModelFiles& files, const Context& ctx) {
+std::unique_ptr<Backbone> make_roberta(const ModelFiles& files, const ModelContext& context) {
   const BertConfig c = read_bert_config(files.config, files.where);
-  EncoderParts parts = load_parts(EncoderLoader(files, ctx, "roberta.", c), roberta_info(files.config, files.where));
+  EncoderParts parts = load_parts(EncoderLoader(files, context, "roberta.", c), roberta_info(files.config, files.where));
   parts.first_position = first_position(parts.info);
-  return make_encoder(std::move(parts), ctx);
+  return make_encoder(std::move(parts), context);
 }
 
 }  // namespace dept

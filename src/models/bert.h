@@ -18,7 +18,7 @@ inline constexpr std::string_view bert_unread[] = {"embeddings.position_ids",
                                                    "qa_outputs.bias"};
 
 ModelInfo bert_info(const Json& config, const std::string& where);
-std::unique_ptr<Backbone> make_bert(const ModelFiles& files, const Context& ctx);
+std::unique_ptr<Backbone> make_bert(const ModelFiles& files, const ModelContext& context);
 
 /// The pooler as well, which no head of RoBERTa stands on.
 inline constexpr std::string_view roberta_unread[] = {"embeddings.position_ids",
@@ -38,6 +38,6 @@ inline constexpr std::string_view roberta_unread[] = {"embeddings.position_ids",
                                                       "qa_outputs.bias"};
 
 ModelInfo roberta_info(const Json& config, const std::string& where);
-std::unique_ptr<Backbone> make_roberta(const ModelFiles& files, const Context& ctx);
+std::unique_ptr<Backbone> make_roberta(const ModelFiles& files, const ModelContext& context);
 
 }  // namespace dept

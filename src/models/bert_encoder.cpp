@@ -27,7 +27,7 @@ struct BlockSaved {
 };
 
 struct EncoderSaved : Saved {
-  Context ctx;  // dropout is drawn again in backward
+  Call call;  // dropout is drawn again in backward
   Ragged tokens;
   nn::AttentionPlan plan;
   nn::LayerNorm::Saved embedding_norm;
@@ -42,31 +42,32 @@ struct EncoderSaved : Saved {
 
 class BertEncoder : public Backbone {
  public:
-  BertEncoder(EncoderParts parts, const Context& ctx) : parts_(std::move(parts)), dtype_(ctx.compute), residual_(ctx.residual()) {
-    parts_.info.storage = storage_name(ctx);
+  BertEncoder(EncoderParts parts, const ModelContext& context)
+      : Backbone(context), parts_(std::move(parts)), dtype_(context.compute), residual_(context.residual()) {
+    parts_.info.storage = storage_name(context);
   }
 
   const ModelInfo& info() const override { return parts_.info; }
   Tensor embed(const Tensor& ids) const override { return parts_.words.forward(ids); }
 
-  Tensor forward(const Context& ctx, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const override {
-    check(ctx, source, target);
+  Tensor forward(const Call& call, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const override {
+    check(source, target);
     auto kept = std::make_unique<EncoderSaved>();
-    kept->ctx = ctx;
+    kept->call = call;
     kept->tokens = source.tokens;
     kept->plan = plan(source.tokens);
     kept->blocks.resize(saved ? parts_.blocks.size() : 0);
-    const Tensor position = (source.tokens.position + parts_.first_position).to(ctx.device);
+    const Tensor position = (source.tokens.position + parts_.first_position).to(context().device);
     Tensor h = source.embeds + parts_.positions.index_select(0, position);
     h = parts_.embedding_norm.forward(h, residual_, saved ? &kept->embedding_norm : nullptr);
-    h = kernels::apply_dropout(h, dropout(*kept, parts_.embedding_dropout, 0, Site::embedding), ctx.kernels);
+    h = kernels::apply_dropout(h, dropout(*kept, parts_.embedding_dropout, 0, Site::embedding), context().kernels);
     if (parts_.mapping) h = parts_.mapping->forward(h.to(dtype_)).to(residual_);
     for (size_t i = 0; i < parts_.blocks.size(); ++i) h = block_forward(h, *kept, i, saved ? &kept->blocks[i] : nullptr);
     if (saved) *saved = std::move(kept);
     return h.to(dtype_);
   }
 
-  InputGradients backward(const Context&, std::unique_ptr<Saved> saved, const Tensor& d_hidden) const override {
+  InputGradients backward(std::unique_ptr<Saved> saved, const Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<EncoderSaved&>(*saved);
     Tensor d = d_hidden.to(residual_).contiguous();
     for (size_t i = parts_.blocks.size(); i-- > 0;) {
@@ -74,7 +75,7 @@ class BertEncoder : public Backbone {
       kept.blocks[i] = {};
     }
     if (parts_.mapping) d = parts_.mapping->backward_input(d.to(dtype_)).to(residual_);
-    d = kernels::apply_dropout(d, dropout(kept, parts_.embedding_dropout, 0, Site::embedding), kept.ctx.kernels);
+    d = kernels::apply_dropout(d, dropout(kept, parts_.embedding_dropout, 0, Site::embedding), context().kernels);
     return {through(parts_.embedding_norm, kept.embedding_norm, d), {}};
   }
 
@@ -86,24 +87,10 @@ class BertEncoder : public Backbone {
     return parts_.pooler->backward_input((d_pooled * (1 - pooled * pooled)).to(dtype_)).to(d_pooled.scalar_type());
   }
 
-  Tensor logits(const Context&, const Tensor&) const override { writes_no_text(); }
-  Tensor logits_backward(const Context&, const Tensor&) const override { writes_no_text(); }
-  std::unique_ptr<KvCache> start(const Context&, const Stream&, int64_t, int64_t) const override { writes_no_text(); }
-  Tensor extend(const Context&, KvCache&, const Stream&, const std::vector<int64_t>&) const override { writes_no_text(); }
-  int64_t length(const KvCache&, int64_t) const override { writes_no_text(); }
-  void rewind(KvCache&, int64_t, int64_t) const override { writes_no_text(); }
-  void copy_slots(KvCache&, const std::vector<int64_t>&, const std::vector<int64_t>&) const override { writes_no_text(); }
-
  private:
-  [[noreturn]] void writes_no_text() const {
-    fail(Code::usage, "model", "one that writes text", str(parts_.info.model_type, ", an encoder"));
-  }
-
-  void check(const Context& ctx, const Stream& stream, const Stream* target) const {
+  void check(const Stream& stream, const Stream* target) const {
     if (target != nullptr) fail(Code::bug, "encoder", "no target stream", "one");
-    if (ctx.compute != dtype_)
-      fail(Code::bug, "encoder", str("a context of the weights' type ", dtype_name(dtype_)), dtype_name(ctx.compute));
-    check_stream(ctx, stream, parts_.info.input_width(), "encoder");
+    check_stream(context(), stream, parts_.info.input_width(), "encoder");
     const int64_t length = stream.tokens.max_length();
     if (length > parts_.info.max_positions)
       fail(Code::bad_input, parts_.info.model_type,
@@ -118,7 +105,7 @@ class BertEncoder : public Backbone {
   }
 
   static kernels::Dropout dropout(const EncoderSaved& kept, double p, int64_t layer, Site site) {
-    return kernels::Dropout(kept.ctx, kept.tokens, p, layer, site);
+    return kernels::Dropout(kept.call, kept.tokens, p, layer, site);
   }
   nn::AttentionPlan plan_of(const EncoderSaved& kept, int64_t layer) const {
     nn::AttentionPlan made = kept.plan;
@@ -141,7 +128,7 @@ class BertEncoder : public Backbone {
   Tensor block_backward(const Tensor& d_out, const EncoderSaved& kept, size_t i) const {
     const BertBlock& block = parts_.blocks[i];
     const BlockSaved& saved = kept.blocks[i];
-    const Kernels kernels = kept.ctx.kernels;
+    const Kernels kernels = context().kernels;
     const auto branch = [&](const Tensor& d, double p, Site site) {
       return kernels::add_dropout_backward(d, dropout(kept, p, i, site), dtype_, kernels);
     };
@@ -219,12 +206,13 @@ int64_t block_parameters(const BertConfig& c) {
   return 4 * c.hidden * (c.hidden + 1) + 2 * c.hidden * c.intermediate + c.intermediate + c.hidden + 4 * c.hidden;
 }
 
-EncoderLoader::EncoderLoader(const ModelFiles& files, const Context& ctx, const std::string& prefix, const BertConfig& config)
+EncoderLoader::EncoderLoader(const ModelFiles& files, const ModelContext& context, const std::string& prefix,
+                             const BertConfig& config)
     : files_(files),
       config_(config),
       prefix_(name_prefix(files, {"", prefix}, "embeddings.word_embeddings.weight")),
-      dtype_(ctx.compute),
-      residual_(ctx.residual()) {}
+      dtype_(context.compute),
+      residual_(context.residual()) {}
 
 bool EncoderLoader::has(const std::string& name) const {
   return files_.weights == nullptr || files_.weights->find(prefix_ + name) != nullptr;
@@ -271,8 +259,8 @@ void load_embeddings(const EncoderLoader& loader, int64_t width, EncoderParts& p
   parts.embedding_dropout = c.hidden_dropout;
 }
 
-std::unique_ptr<Backbone> make_encoder(EncoderParts parts, const Context& ctx) {
-  return std::make_unique<BertEncoder>(std::move(parts), ctx);
+std::unique_ptr<Backbone> make_encoder(EncoderParts parts, const ModelContext& context) {
+  return std::make_unique<BertEncoder>(std::move(parts), context);
 }
 
 }  // namespace dept

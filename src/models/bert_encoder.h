@@ -39,7 +39,7 @@ struct BertBlock {
 /// Reads the weights of an encoder, whose names may or may not begin with the family's prefix.
 class EncoderLoader {
  public:
-  EncoderLoader(const ModelFiles& files, const Context& ctx, const std::string& prefix, const BertConfig& config);
+  EncoderLoader(const ModelFiles& files, const ModelContext& context, const std::string& prefix, const BertConfig& config);
 
   bool has(const std::string& name) const;
   /// As residual type: norms and tables that are added to the stream.
@@ -81,6 +81,6 @@ struct EncoderParts {
 /// Words, positions, token type and norm, all of this width.
 void load_embeddings(const EncoderLoader& loader, int64_t width, EncoderParts& parts);
 
-std::unique_ptr<Backbone> make_encoder(EncoderParts parts, const Context& ctx);
+std::unique_ptr<Backbone> make_encoder(EncoderParts parts, const ModelContext& context);
 
 }  // namespace dept

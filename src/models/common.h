@@ -63,12 +63,12 @@ inline std::string name_prefix(const ModelFiles& files, std::initializer_list<st
 }
 
 /// Throws bug unless embeds is [tokens, D] of the residual's dtype on the context's device.
-inline void check_stream(const Context& ctx, const Stream& stream, int64_t hidden, std::string_view where) {
+inline void check_stream(const ModelContext& context, const Stream& stream, int64_t hidden, std::string_view where) {
   stream.tokens.check();
   const at::Tensor& x = stream.embeds;
-  if (x.dim() != 2 || x.size(0) != stream.tokens.tokens() || x.size(1) != hidden || x.scalar_type() != ctx.residual() ||
-      x.device() != ctx.device)
-    fail(Code::bug, where, dept::str("embeds ", ctx.residual(), " [", stream.tokens.tokens(), ", ", hidden, "] on ", ctx.device),
+  if (x.dim() != 2 || x.size(0) != stream.tokens.tokens() || x.size(1) != hidden || x.scalar_type() != context.residual() ||
+      x.device() != context.device)
+    fail(Code::bug, where, dept::str("embeds ", context.residual(), " [", stream.tokens.tokens(), ", ", hidden, "] on ", context.device),
          dept::str(x.scalar_type(), " ", x.sizes(), " on ", x.device()));
 }
 

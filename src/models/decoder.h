@@ -27,11 +27,12 @@ inline int64_t bytes_of(const nn::LayerNorm::Saved& saved) {
 /// What every block needs to know of a batch.
 struct DecoderPlan {
   nn::AttentionPlan attention;  ///< scale and dropout are set for each layer
-  Context ctx;                  ///< dropout is drawn again in backward
+  ModelContext context;
+  Call call;  ///< dropout is drawn again in backward
   Ragged tokens;
   double attention_dropout = 0, residual_dropout = 0, embedding_dropout = 0;
 
-  kernels::Dropout dropout(double p, int64_t layer, Site site) const { return kernels::Dropout(ctx, tokens, p, layer, site); }
+  kernels::Dropout dropout(double p, int64_t layer, Site site) const { return kernels::Dropout(call, tokens, p, layer, site); }
   nn::AttentionPlan attention_of(int64_t layer, double scale) const {
     nn::AttentionPlan made = attention;
     made.options.scale = scale;
@@ -61,7 +62,7 @@ struct DecoderBlock {
 
   /// h residual [N, D] -> [N, D]
   at::Tensor forward(const at::Tensor& h, const DecoderPlan& plan, int64_t layer, Saved* saved) const {
-    const at::Tensor x = attention_norm.forward(h, plan.ctx.compute, saved ? &saved->attention_norm : nullptr);
+    const at::Tensor x = attention_norm.forward(h, plan.context.compute, saved ? &saved->attention_norm : nullptr);
     const at::Tensor attended =
         attention.attend(x, plan.attention_of(layer, attention_scale), saved ? &saved->attention : nullptr);
     return feed(h, attended, plan, layer, saved);
@@ -70,7 +71,7 @@ struct DecoderBlock {
   /// forward of new tokens over a cache
   at::Tensor extend(const at::Tensor& h, const DecoderPlan& plan, nn::SlotCache& cache, int64_t layer,
                     const at::Tensor& rows) const {
-    const at::Tensor x = attention_norm.forward(h, plan.ctx.compute, nullptr);
+    const at::Tensor x = attention_norm.forward(h, plan.context.compute, nullptr);
     return feed(h, attention.extend(x, plan.attention_of(layer, attention_scale), cache, static_cast<size_t>(layer), rows), plan,
                 layer, nullptr);
   }
@@ -78,8 +79,8 @@ struct DecoderBlock {
   /// d is the gradient of the block's output and becomes that of its input.
   void backward(at::Tensor& d, const DecoderPlan& plan, int64_t layer, const Saved& saved) const {
     const auto branch = [&](Site site) {
-      return kernels::add_dropout_backward(d, plan.dropout(plan.residual_dropout, layer, site), plan.ctx.compute,
-                                           plan.ctx.kernels);
+      return kernels::add_dropout_backward(d, plan.dropout(plan.residual_dropout, layer, site), plan.context.compute,
+                                           plan.context.kernels);
     };
     feed_forward_norm.backward(feed_forward.backward(branch(Site::feed_forward_output), {}, saved.feed_forward),
                                saved.feed_forward_norm, d);
@@ -92,7 +93,7 @@ struct DecoderBlock {
   at::Tensor feed(const at::Tensor& h, const at::Tensor& attended, const DecoderPlan& plan, int64_t layer, Saved* saved) const {
     const auto dropout = [&](Site site) { return plan.dropout(plan.residual_dropout, layer, site); };
     const at::Tensor middle = attention.out.add_forward(h, attended, dropout(Site::self_attention_output));
-    const at::Tensor x = feed_forward_norm.forward(middle, plan.ctx.compute, saved ? &saved->feed_forward_norm : nullptr);
+    const at::Tensor x = feed_forward_norm.forward(middle, plan.context.compute, saved ? &saved->feed_forward_norm : nullptr);
     return feed_forward.wo.add_forward(middle, feed_forward.units(x, {}, saved ? &saved->feed_forward : nullptr),
                                        dropout(Site::feed_forward_output));
   }
@@ -111,22 +112,22 @@ struct DecoderWeights {
 };
 
 template <class Norm>
-class Decoder : public Backbone {
+class Decoder : public TextModel {
  public:
-  Decoder(DecoderWeights<Norm> weights, const ModelFiles& files, const Context& ctx)
-      : weights_(std::move(weights)), dtype_(ctx.compute) {
+  Decoder(DecoderWeights<Norm> weights, const ModelFiles& files, const ModelContext& context)
+      : TextModel(context), weights_(std::move(weights)), dtype_(context.compute) {
     weights_.info.eos_ids = files.eos_ids;
-    weights_.info.storage = storage_name(ctx);
+    weights_.info.storage = storage_name(context);
   }
 
   const ModelInfo& info() const override { return weights_.info; }
   at::Tensor embed(const at::Tensor& ids) const override { return weights_.embedding.forward(ids); }
 
-  at::Tensor forward(const Context& ctx, const Stream& source, const Stream* target,
+  at::Tensor forward(const Call& call, const Stream& source, const Stream* target,
                      std::unique_ptr<Saved>* saved) const override {
-    check(ctx, source, target);
+    check(source, target);
     auto kept = std::make_unique<Kept>();
-    kept->plan = plan(ctx, source.tokens, kernels::self_attention_spans(source.tokens));
+    kept->plan = plan(call, source.tokens, kernels::self_attention_spans(source.tokens));
     kept->blocks.resize(saved ? weights_.blocks.size() : 0);
     at::Tensor h = begin(source, kept->plan);
     for (size_t i = 0; i < weights_.blocks.size(); ++i)
@@ -136,37 +137,33 @@ class Decoder : public Backbone {
     return hidden;
   }
 
-  InputGradients backward(const Context&, std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const override {
+  InputGradients backward(std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<Kept&>(*saved);
-    at::Tensor d = at::zeros(d_hidden.sizes(), d_hidden.options().dtype(kept.plan.ctx.residual()));
+    at::Tensor d = at::zeros(d_hidden.sizes(), d_hidden.options().dtype(kept.plan.context.residual()));
     weights_.final_norm.backward(d_hidden.to(dtype_).contiguous(), kept.final_norm, d);
     for (size_t i = weights_.blocks.size(); i-- > 0;) {
       weights_.blocks[i].backward(d, kept.plan, static_cast<int64_t>(i), kept.blocks[i]);
       kept.blocks[i] = {};
     }
-    return {kernels::apply_dropout(d, embedding_dropout(kept.plan), kept.plan.ctx.kernels), {}};
+    return {kernels::apply_dropout(d, embedding_dropout(kept.plan), kept.plan.context.kernels), {}};
   }
 
-  at::Tensor logits(const Context&, const at::Tensor& hidden) const override { return weights_.head.forward(hidden); }
-  at::Tensor logits_backward(const Context&, const at::Tensor& d_logits) const override {
-    return weights_.head.backward(d_logits);
-  }
+  at::Tensor logits(const at::Tensor& hidden) const override { return weights_.head.forward(hidden); }
+  at::Tensor logits_backward(const at::Tensor& d_logits) const override { return weights_.head.backward(d_logits); }
 
-  std::unique_ptr<KvCache> start(const Context& ctx, const Stream&, int64_t slots, int64_t expected) const override {
+  std::unique_ptr<KvCache> start(const Stream&, int64_t slots, int64_t expected) const override {
     const nn::SelfAttention& attention = weights_.blocks.front().attention;
     auto cache = std::make_unique<Cache>();
     cache->slots = nn::SlotCache(slots, info().layers, attention.kv_heads, attention.head_dim,
-                                 at::TensorOptions(dtype_).device(ctx.device), expected);
+                                 at::TensorOptions(dtype_).device(context().device), expected);
     return cache;
   }
 
-  at::Tensor extend(const Context& ctx, KvCache& cache, const Stream& fresh, const std::vector<int64_t>& slots) const override {
-    check(ctx, fresh, nullptr);
+  at::Tensor extend(KvCache& cache, const Stream& fresh, const std::vector<int64_t>& slots) const override {
+    check(fresh, nullptr);
     nn::SlotCache& kept = slots_of(cache);
-    Context still = ctx;
-    still.training = false;
     const at::Tensor rows = kept.append(fresh.tokens, slots);
-    const DecoderPlan now = plan(still, fresh.tokens, kept.spans(fresh.tokens, slots));
+    const DecoderPlan now = plan(Call(), fresh.tokens, kept.spans(fresh.tokens, slots));
     at::Tensor h = begin(fresh, now);
     for (size_t i = 0; i < weights_.blocks.size(); ++i)
       h = weights_.blocks[i].extend(h, now, kept, static_cast<int64_t>(i), rows);
@@ -198,19 +195,18 @@ class Decoder : public Backbone {
   };
   static nn::SlotCache& slots_of(KvCache& cache) { return dynamic_cast<Cache&>(cache).slots; }
 
-  void check(const Context& ctx, const Stream& stream, const Stream* target) const {
+  void check(const Stream& stream, const Stream* target) const {
     if (target != nullptr) fail(Code::bug, info().model_type, "no target stream", "one");
-    if (ctx.compute != dtype_)
-      fail(Code::bug, info().model_type, str("a context of the weights' type ", dtype_name(dtype_)), dtype_name(ctx.compute));
-    check_stream(ctx, stream, info().hidden, info().model_type);
+    check_stream(context(), stream, info().hidden, info().model_type);
   }
 
-  DecoderPlan plan(const Context& ctx, const Ragged& tokens, std::vector<kernels::AttentionSpan> spans) const {
+  DecoderPlan plan(const Call& call, const Ragged& tokens, std::vector<kernels::AttentionSpan> spans) const {
     DecoderPlan made;
     made.attention.spans = std::move(spans);
     made.attention.options.causal = true;
-    made.attention.angles = weights_.rope.angles(tokens.position, ctx.residual());
-    made.ctx = ctx;
+    made.attention.angles = weights_.rope.angles(tokens.position, context().residual());
+    made.context = context();
+    made.call = call;
     made.tokens = tokens;
     made.attention_dropout = weights_.attention_dropout;
     made.residual_dropout = weights_.residual_dropout;
@@ -235,7 +231,7 @@ class Decoder : public Backbone {
   at::Tensor begin(const Stream& stream, const DecoderPlan& plan) const {
     at::Tensor h = stream.embeds.contiguous();
     if (weights_.positions.defined()) h = h + positions_of(stream.tokens);
-    return kernels::apply_dropout(h, embedding_dropout(plan), plan.ctx.kernels);
+    return kernels::apply_dropout(h, embedding_dropout(plan), plan.context.kernels);
   }
 
   DecoderWeights<Norm> weights_;

@@ -234,11 +234,11 @@ const char* finish_name(Generated::Finish finish) {
   return finish == Generated::Finish::stop ? "stop" : "length";
 }
 
-std::vector<std::vector<Generated>> generate(const Context& ctx, const Backbone& model, const GenerationInput& input,
+std::vector<std::vector<Generated>> generate(const TextModel& model, const GenerationInput& input,
                                              const GenerationOptions& options, const TokenSink& sink) {
   check_options(options, model.info());
   const bool beams = options.num_beams > 1;
-  Decoding decoding(ctx, model, input, beams ? options.num_beams : options.num_return_sequences, options.max_new_tokens);
+  Decoding decoding(model, input, beams ? options.num_beams : options.num_return_sequences, options.max_new_tokens);
   std::vector<IdList> counted = counted_ids(input, decoding.sources(), model.info().vocab);
   if (beams) return BeamSearches(decoding, options, std::move(counted)).run(sink);
   return TokenSearch(decoding, options, std::move(counted)).run(sink);

@@ -39,10 +39,9 @@ Stream select(const Stream& all, const IdList& sequences) {
 
 }  // namespace
 
-Decoding::Decoding(const Context& ctx, const Backbone& model, const GenerationInput& input, int64_t width, int64_t max_new_tokens)
-    : ctx_(ctx), model_(model), width_(width), decoder_prompt_(input.decoder_prompt) {
+Decoding::Decoding(const TextModel& model, const GenerationInput& input, int64_t width, int64_t max_new_tokens)
+    : model_(model), width_(width), decoder_prompt_(input.decoder_prompt) {
   max_new_tokens = std::min<int64_t>(max_new_tokens, 1 << 20);
-  ctx_.training = false;
   input.source.tokens.check();
   if (model.info().encoder_decoder()) {
     encode(input.source, max_new_tokens);
@@ -62,7 +61,7 @@ void Decoding::encode(const Stream& source, int64_t max_new_tokens) {
     if (source.tokens.length(b) == 0) fail(Code::bad_input, str("sequence ", b), "at least one token", "none");
     sources_.push_back({b, source.tokens.example[b], source.tokens.config[b], prompt + 1});
   }
-  cache_ = model_.start(ctx_, source, batch + (width_ > 1 ? batch * width_ : 0), prompt + 1 + width_ * max_new_tokens);
+  cache_ = model_.start(source, batch + (width_ > 1 ? batch * width_ : 0), prompt + 1 + width_ * max_new_tokens);
 }
 
 // A shared prompt stands in front of its texts: where texts are shared themselves, its keys are copied in front of theirs.
@@ -70,17 +69,16 @@ void Decoding::prefill(const Stream& source, int64_t max_new_tokens) {
   const Ragged& tokens = source.tokens;
   IdList prompts, texts, end(tokens.batch());
   for (int64_t b = 0; b < tokens.batch(); ++b) (tokens.example[b] < 0 ? prompts : texts).push_back(b);
-  cache_ =
-      model_.start(ctx_, source, tokens.batch() + (width_ > 1 ? static_cast<int64_t>(texts.size()) * width_ : 0), max_new_tokens);
+  cache_ = model_.start(source, tokens.batch() + (width_ > 1 ? static_cast<int64_t>(texts.size()) * width_ : 0), max_new_tokens);
 
   std::vector<at::Tensor> hidden;
   if (width_ == 1 || prompts.empty()) {
-    hidden.push_back(model_.extend(ctx_, *cache_, source, range(tokens.batch())));
+    hidden.push_back(model_.extend(*cache_, source, range(tokens.batch())));
     for (int64_t b = 0; b < tokens.batch(); ++b) end[b] = tokens.offsets[b + 1] - 1;
   } else {
     int64_t at = 0;
     const auto run_all = [&](const IdList& sequences) {
-      hidden.push_back(model_.extend(ctx_, *cache_, select(source, sequences), sequences));
+      hidden.push_back(model_.extend(*cache_, select(source, sequences), sequences));
       for (const int64_t b : sequences) end[b] = (at += tokens.length(b)) - 1;
     };
     run_all(prompts);
@@ -102,16 +100,16 @@ void Decoding::prefill(const Stream& source, int64_t max_new_tokens) {
     sources_.push_back(
         {b, tokens.example[b], tokens.config[b], tokens.position.const_data_ptr<int64_t>()[tokens.offsets[holder + 1] - 1] + 1});
   }
-  last_hidden_ = at::cat(hidden).index_select(0, to_tensor(last_tokens, ctx_.device));
+  last_hidden_ = at::cat(hidden).index_select(0, to_tensor(last_tokens, model_.context().device));
 }
 
 at::Tensor Decoding::first_logits() {
-  return model_.logits(ctx_, model_.info().encoder_decoder() ? start_decoder() : std::move(last_hidden_));
+  return model_.logits(model_.info().encoder_decoder() ? start_decoder() : std::move(last_hidden_));
 }
 
 // Every source's decoder prompt and start token; hidden states [sources, D] of the latter.
 at::Tensor Decoding::start_decoder() {
-  const at::Tensor start = model_.embed(at::tensor({*model_.info().answer_start_id}, at::kLong)).to(ctx_.residual());
+  const at::Tensor start = model_.embed(at::tensor({*model_.info().answer_start_id}, at::kLong)).to(model_.context().residual());
   const int64_t length = 1 + (decoder_prompt_.defined() ? decoder_prompt_.size(1) : 0);
   Stream fresh;
   std::vector<at::Tensor> embeds;
@@ -126,7 +124,7 @@ at::Tensor Decoding::start_decoder() {
   }
   fresh.tokens.position = at::tensor(positions, at::kLong);
   fresh.embeds = at::cat(embeds);
-  return model_.extend(ctx_, *cache_, fresh, slots).index_select(0, to_tensor(last, ctx_.device));
+  return model_.extend(*cache_, fresh, slots).index_select(0, to_tensor(last, model_.context().device));
 }
 
 at::Tensor Decoding::extend(const std::vector<size_t>& which, const IdList& ids) {
@@ -147,8 +145,8 @@ at::Tensor Decoding::extend(const std::vector<size_t>& which, const IdList& ids)
     rows_[r].started = true;
   }
   fresh.tokens.position = at::tensor(positions, at::kLong);
-  fresh.embeds = model_.embed(at::tensor(ids, at::kLong)).to(ctx_.residual());
-  return model_.logits(ctx_, model_.extend(ctx_, *cache_, fresh, slots));
+  fresh.embeds = model_.embed(at::tensor(ids, at::kLong)).to(model_.context().residual());
+  return model_.logits(model_.extend(*cache_, fresh, slots));
 }
 
 // The first child of a parent takes over its slot; the others get copies in slots that no child wants.

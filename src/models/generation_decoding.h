@@ -13,11 +13,11 @@ using IdList = std::vector<int64_t>;
 /// Each source has `width` rows (beams or samples): row source * width + i. A source runs once; its rows share its keys.
 class Decoding {
  public:
-  Decoding(const Context& ctx, const Backbone& model, const GenerationInput& input, int64_t width, int64_t max_new_tokens);
+  Decoding(const TextModel& model, const GenerationInput& input, int64_t width, int64_t max_new_tokens);
 
   size_t sources() const { return sources_.size(); }
   int64_t width() const { return width_; }
-  Kernels kernels() const { return ctx_.kernels; }
+  Kernels kernels() const { return model_.context().kernels; }
   int64_t example(size_t source) const { return sources_[source].example; }
   /// The new tokens that a source may have of `most`: the model's positions end an answer. Throws bad_input where there is no
   /// room for a first one.
@@ -44,10 +44,8 @@ class Decoding {
   void encode(const Stream& source, int64_t max_new_tokens);
   void prefill(const Stream& source, int64_t max_new_tokens);
   at::Tensor start_decoder();
-  at::Tensor run(const Stream& fresh, const std::vector<int64_t>& slots);
 
-  Context ctx_;
-  const Backbone& model_;
+  const TextModel& model_;
   int64_t width_;
   at::Tensor decoder_prompt_;
   std::unique_ptr<KvCache> cache_;

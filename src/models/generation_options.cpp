@@ -50,8 +50,6 @@ void check_draw(const GenerationOptions& o, const Checks& checks) {
 }  // namespace
 
 void check_options(const GenerationOptions& options, const ModelInfo& info, const FileOptions& file) {
-  if (info.architecture == Architecture::encoder)
-    fail(Code::usage, "generation", "a decoder-only or encoder-decoder model", info.model_type);
   const Checks checks(file);
   check_search(options, info, checks);
   if (options.do_sample) check_draw(options, checks);

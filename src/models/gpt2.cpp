@@ -10,14 +10,14 @@
 namespace dept {
 namespace {
 
-DecoderBlock<nn::LayerNorm> load_block(const Gpt2Config& c, const ModelFiles& files, const Context& ctx, const std::string& name,
+DecoderBlock<nn::LayerNorm> load_block(const Gpt2Config& c, const ModelFiles& files, const ModelContext& context, const std::string& name,
                                        int64_t layer) {
   const auto norm = [&](std::string_view key) {
-    return nn::LayerNorm{files.loader(str(name, key, ".weight"), {c.hidden}, ctx.residual()),
-                         files.loader(str(name, key, ".bias"), {c.hidden}, ctx.residual()), c.eps, ctx.kernels};
+    return nn::LayerNorm{files.loader(str(name, key, ".weight"), {c.hidden}, context.residual()),
+                         files.loader(str(name, key, ".bias"), {c.hidden}, context.residual()), c.eps, context.kernels};
   };
   const auto linear = [&](std::string_view key, int64_t out, int64_t in) {
-    return files.loader.linear({.parts = {{str(name, key), out}}, .in = in, .bias = true, .transposed = true}, ctx.compute);
+    return files.loader.linear({.parts = {{str(name, key), out}}, .in = in, .bias = true, .transposed = true}, context.compute);
   };
   const int64_t head_dim = c.hidden / c.heads;
   DecoderBlock<nn::LayerNorm> block;
@@ -82,21 +82,21 @@ ModelInfo gpt2_info(const Json& config, const std::string& where) {
   return info;
 }
 
-std::unique_ptr<Backbone> make_gpt2(const ModelFiles& files, const Context& ctx) {
+std::unique_ptr<Backbone> make_gpt2(const ModelFiles& files, const ModelContext& context) {
   const Gpt2Config c = read_gpt2_config(files.config, files.where);
   const std::string base = name_prefix(files, {"transformer.", ""}, "wte.weight");
   DecoderWeights<nn::LayerNorm> weights;
   weights.info = gpt2_info(files.config, files.where);
-  weights.embedding.table = files.loader.matrix(base + "wte.weight", {c.vocab, c.hidden}, ctx.compute);
-  weights.head.table = load_decoder_head(files, weights.embedding.table, ctx.compute, weights.info);
-  weights.positions = files.loader(base + "wpe.weight", {c.positions, c.hidden}, ctx.residual());
-  weights.final_norm = {files.loader(base + "ln_f.weight", {c.hidden}, ctx.residual()),
-                        files.loader(base + "ln_f.bias", {c.hidden}, ctx.residual()), c.eps, ctx.kernels};
-  for (int64_t i = 0; i < c.layers; ++i) weights.blocks.push_back(load_block(c, files, ctx, str(base, "h.", i, "."), i));
+  weights.embedding.table = files.loader.matrix(base + "wte.weight", {c.vocab, c.hidden}, context.compute);
+  weights.head.table = load_decoder_head(files, weights.embedding.table, context.compute, weights.info);
+  weights.positions = files.loader(base + "wpe.weight", {c.positions, c.hidden}, context.residual());
+  weights.final_norm = {files.loader(base + "ln_f.weight", {c.hidden}, context.residual()),
+                        files.loader(base + "ln_f.bias", {c.hidden}, context.residual()), c.eps, context.kernels};
+  for (int64_t i = 0; i < c.layers; ++i) weights.blocks.push_back(load_block(c, files, context, str(base, "h.", i, "."), i));
   weights.embedding_dropout = c.embedding_dropout;
   weights.attention_dropout = c.attention_dropout;
   weights.residual_dropout = c.residual_dropout;
-  return std::make_unique<Decoder<nn::LayerNorm>>(std::move(weights), files, ctx);
+  return std::make_unique<Decoder<nn::LayerNorm>>(std::move(weights), files, context);
 }
 
 }  // namespace dept

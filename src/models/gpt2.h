@@ -27,6 +27,6 @@ struct Gpt2Config {
 Gpt2Config read_gpt2_config(const Json& config, const std::string& where);
 ModelInfo gpt2_info(const Json& config, const std::string& where);
 
-std::unique_ptr<Backbone> make_gpt2(const ModelFiles& files, const Context& ctx);
+std::unique_ptr<Backbone> make_gpt2(const ModelFiles& files, const ModelContext& context);
 
 }  // namespace dept

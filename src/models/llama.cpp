@@ -19,13 +19,13 @@ void refuse_sliding_window(const Json& config, const LlamaConfig& c, const std::
          str(window));
 }
 
-DecoderBlock<nn::RmsNorm> load_block(const LlamaConfig& c, const ModelFiles& files, const Context& ctx, const std::string& name) {
+DecoderBlock<nn::RmsNorm> load_block(const LlamaConfig& c, const ModelFiles& files, const ModelContext& context, const std::string& name) {
   const auto norm = [&](std::string_view key) {
-    return nn::RmsNorm{files.loader(str(name, key, ".weight"), {c.hidden}, ctx.residual()), c.eps, ctx.kernels};
+    return nn::RmsNorm{files.loader(str(name, key, ".weight"), {c.hidden}, context.residual()), c.eps, context.kernels};
   };
   const auto linear = [&](std::vector<nn::LinearSpec::Part> parts, int64_t in, bool bias) {
     for (nn::LinearSpec::Part& part : parts) part.name = name + part.name;
-    return files.loader.linear({std::move(parts), in, bias}, ctx.compute);
+    return files.loader.linear({std::move(parts), in, bias}, context.compute);
   };
   const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
   DecoderBlock<nn::RmsNorm> block;
@@ -94,20 +94,20 @@ ModelInfo llama_info(const Json& config, const std::string& where) {
   return info;
 }
 
-std::unique_ptr<Backbone> make_llama(const ModelFiles& files, const Context& ctx) {
+std::unique_ptr<Backbone> make_llama(const ModelFiles& files, const ModelContext& context) {
   const LlamaConfig c = read_llama_config(files.config, files.where);
   const std::string base = name_prefix(files, {"model.", ""}, "embed_tokens.weight");
   DecoderWeights<nn::RmsNorm> weights;
   weights.info = llama_info(files.config, files.where);
-  weights.embedding.table = files.loader.matrix(base + "embed_tokens.weight", {c.vocab, c.hidden}, ctx.compute);
-  weights.head.table = load_decoder_head(files, weights.embedding.table, ctx.compute, weights.info);
-  weights.rope = {c.rope.frequency.to(ctx.device), c.rope.factor};
+  weights.embedding.table = files.loader.matrix(base + "embed_tokens.weight", {c.vocab, c.hidden}, context.compute);
+  weights.head.table = load_decoder_head(files, weights.embedding.table, context.compute, weights.info);
+  weights.rope = {c.rope.frequency.to(context.device), c.rope.factor};
   weights.attention_dropout = c.attention_dropout;
   if (files.weights != nullptr && files.weights->find("rope_freqs.weight") != nullptr)  // GGUF: Llama 3's scaling as divisors
     weights.rope.frequency /= files.loader("rope_freqs.weight", {c.head_dim / 2}, at::kDouble);
-  weights.final_norm = {files.loader(base + "norm.weight", {c.hidden}, ctx.residual()), c.eps, ctx.kernels};
-  for (int64_t i = 0; i < c.layers; ++i) weights.blocks.push_back(load_block(c, files, ctx, str(base, "layers.", i, ".")));
-  return std::make_unique<Decoder<nn::RmsNorm>>(std::move(weights), files, ctx);
+  weights.final_norm = {files.loader(base + "norm.weight", {c.hidden}, context.residual()), c.eps, context.kernels};
+  for (int64_t i = 0; i < c.layers; ++i) weights.blocks.push_back(load_block(c, files, context, str(base, "layers.", i, ".")));
+  return std::make_unique<Decoder<nn::RmsNorm>>(std::move(weights), files, context);
 }
 
 }  // namespace dept

@@ -33,6 +33,6 @@ struct LlamaConfig {
 LlamaConfig read_llama_config(const Json& config, const std::string& where);
 ModelInfo llama_info(const Json& config, const std::string& where);
 
-std::unique_ptr<Backbone> make_llama(const ModelFiles& files, const Context& ctx);
+std::unique_ptr<Backbone> make_llama(const ModelFiles& files, const ModelContext& context);
 
 }  // namespace dept

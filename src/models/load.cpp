@@ -22,7 +22,7 @@ namespace {
 
 struct Family {
   std::string_view model_type;
-  std::unique_ptr<Backbone> (*make)(const ModelFiles&, const Context&);
+  std::unique_ptr<Backbone> (*make)(const ModelFiles&, const ModelContext&);
   ModelInfo (*info)(const Json&, const std::string&);
   NamePatterns unread;  // tensors of its files that are rightly left unread
 };
@@ -76,17 +76,22 @@ kernels::StoredRows random_blocks(at::IntArrayRef shape, const at::Generator& ge
 
 }  // namespace
 
-std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx) {
+const TextModel& as_text_model(const Backbone& model) {
+  if (const auto* text = dynamic_cast<const TextModel*>(&model)) return *text;
+  fail(Code::usage, "model", "one that writes text", str(model.info().model_type, ", an encoder"));
+}
+
+std::unique_ptr<Backbone> load_backbone(const fs::path& path, const ModelContext& context) {
   ModelFiles files = open_model(path, true);
-  files.loader.use(ctx);
+  files.loader.use(context);
   const Family& family = family_of(files.config, files.where);
-  auto model = family.make(files, ctx);
+  auto model = family.make(files, context);
   refuse_unread(files, family.unread);
   files.weights->drop_pages();
   return model;
 }
 
-std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx, uint64_t seed) {
+std::unique_ptr<Backbone> random_backbone(const Json& config, const ModelContext& context, uint64_t seed) {
   ModelFiles files{config, "config", {}, nullptr, {}};
   const at::Generator generator = at::detail::createCPUGenerator(seed);
   const auto numbers = [generator](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
@@ -94,8 +99,8 @@ std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx
   };
   const auto blocks = [generator](const std::string&, at::IntArrayRef shape) { return random_blocks(shape, generator); };
   files.loader = nn::WeightLoader(numbers, blocks);
-  files.loader.use(ctx);
-  return family_of(files.config, files.where).make(files, ctx);
+  files.loader.use(context);
+  return family_of(files.config, files.where).make(files, context);
 }
 
 void save_random_model(const Json& config, const fs::path& folder, uint64_t seed) {

@@ -34,7 +34,7 @@ struct StackSaved {
 };
 
 struct T5Saved : Saved {
-  Context ctx;  // dropout is drawn again in backward
+  Call call;  // dropout is drawn again in backward
   StackSaved encoder, decoder;
   int64_t bytes() const override { return encoder.bytes() + decoder.bytes(); }
 };
@@ -58,41 +58,44 @@ at::Tensor bias_by_distance(const Stack& stack, const T5Config& c, int64_t reach
   return stack.bias.index_select(1, at::tensor(buckets, at::kLong).to(stack.bias.device()));
 }
 
-class T5 : public Backbone {
+class T5 : public TextModel {
  public:
-  T5(const ModelFiles& files, const Context& ctx)
-      : config_(read_t5_config(files.config, files.where)), info_(t5_info(files.config, files.where)), dtype_(ctx.compute) {
+  T5(const ModelFiles& files, const ModelContext& context)
+      : TextModel(context),
+        config_(read_t5_config(files.config, files.where)),
+        info_(t5_info(files.config, files.where)),
+        dtype_(context.compute) {
     info_.eos_ids = files.eos_ids;
     if (files.answer_start_id) info_.answer_start_id = files.answer_start_id;
-    info_.storage = storage_name(ctx);
+    info_.storage = storage_name(context);
     const std::string base = name_prefix(files, {"", "transformer."}, "encoder.final_layer_norm.weight");
     embedding_.table = load_embedding(files, base);
     head_.table = load_head(files, embedding_.table, dtype_, config_.tied && config_.scaled_output, info_);
     head_.scale = config_.scaled_output ? 1 / std::sqrt(static_cast<double>(config_.hidden)) : 1.0;
-    encoder_ = load_stack(files, ctx, base + "encoder", false, config_.encoder_layers);
-    decoder_ = load_stack(files, ctx, base + "decoder", true, config_.decoder_layers);
+    encoder_ = load_stack(files, base + "encoder", false, config_.encoder_layers);
+    decoder_ = load_stack(files, base + "decoder", true, config_.decoder_layers);
   }
 
   const ModelInfo& info() const override { return info_; }
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_.forward(ids); }
 
-  at::Tensor forward(const Context& ctx, const Stream& source, const Stream* target,
+  at::Tensor forward(const Call& call, const Stream& source, const Stream* target,
                      std::unique_ptr<Saved>* saved) const override {
     if (target == nullptr) fail(Code::bug, "T5", "a target stream", "none");
-    check(ctx, source);
-    check(ctx, *target);
+    check(source);
+    check(*target);
     auto kept = std::make_unique<T5Saved>();
-    kept->ctx = ctx;
+    kept->call = call;
     const bool keep = saved != nullptr;
-    const at::Tensor memory = run(encoder_, kept->ctx, source, {}, nullptr, kept->encoder, keep);
-    at::Tensor hidden = run(decoder_, kept->ctx, *target, memory, &source.tokens, kept->decoder, keep);
+    const at::Tensor memory = run(encoder_, kept->call, source, {}, nullptr, kept->encoder, keep);
+    at::Tensor hidden = run(decoder_, kept->call, *target, memory, &source.tokens, kept->decoder, keep);
     if (keep) *saved = std::move(kept);
     return hidden;
   }
 
-  InputGradients backward(const Context&, std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const override {
+  InputGradients backward(std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<T5Saved&>(*saved);
-    at::Tensor d_memory = at::zeros(kept.encoder.final_norm.normalised.sizes(), d_hidden.options().dtype(kept.ctx.residual()));
+    at::Tensor d_memory = at::zeros(kept.encoder.final_norm.normalised.sizes(), d_hidden.options().dtype(context().residual()));
     InputGradients gradients;
     gradients.target = run_backward(decoder_, kept.decoder, d_hidden, d_memory);
     at::Tensor none;
@@ -100,15 +103,13 @@ class T5 : public Backbone {
     return gradients;
   }
 
-  at::Tensor logits(const Context&, const at::Tensor& hidden) const override { return head_.forward(hidden); }
-  at::Tensor logits_backward(const Context&, const at::Tensor& d_logits) const override { return head_.backward(d_logits); }
+  at::Tensor logits(const at::Tensor& hidden) const override { return head_.forward(hidden); }
+  at::Tensor logits_backward(const at::Tensor& d_logits) const override { return head_.backward(d_logits); }
 
-  std::unique_ptr<KvCache> start(const Context& ctx, const Stream& source, int64_t slots, int64_t expected) const override {
-    check(ctx, source);
-    Context still = ctx;
-    still.training = false;
+  std::unique_ptr<KvCache> start(const Stream& source, int64_t slots, int64_t expected) const override {
+    check(source);
     StackSaved unused;
-    const at::Tensor memory = run(encoder_, still, source, {}, nullptr, unused, false);
+    const at::Tensor memory = run(encoder_, Call(), source, {}, nullptr, unused, false);
     auto cache = std::make_unique<T5Cache>();
     cache->slots = nn::SlotCache(slots, config_.decoder_layers, config_.heads, config_.head_dim, memory.options(), expected);
     const auto shared = shared_memory(memory, source.tokens, expected);
@@ -122,8 +123,8 @@ class T5 : public Backbone {
     return cache;
   }
 
-  at::Tensor extend(const Context& ctx, KvCache& state, const Stream& fresh, const std::vector<int64_t>& slots) const override {
-    check(ctx, fresh);
+  at::Tensor extend(KvCache& state, const Stream& fresh, const std::vector<int64_t>& slots) const override {
+    check(fresh);
     auto& cache = dynamic_cast<T5Cache&>(state);
     const at::Tensor rows = cache.slots.append(fresh.tokens, slots);
     T5Plan plan = plan_of(decoder_, fresh.tokens, cache.slots.longest());
@@ -158,11 +159,7 @@ class T5 : public Backbone {
   }
 
  private:
-  void check(const Context& ctx, const Stream& stream) const {
-    if (ctx.compute != dtype_)
-      fail(Code::bug, "T5", str("a context of the weights' type ", dtype_name(dtype_)), dtype_name(ctx.compute));
-    check_stream(ctx, stream, config_.hidden, "T5");
-  }
+  void check(const Stream& stream) const { check_stream(context(), stream, config_.hidden, "T5"); }
 
   // One table under up to three names; transformers gives the encoder and the decoder their own where they differ.
   kernels::FrozenMatrix load_embedding(const ModelFiles& files, const std::string& base) const {
@@ -189,10 +186,10 @@ class T5 : public Backbone {
             config_.gated};
   }
 
-  Stack load_stack(const ModelFiles& files, const Context& ctx, const std::string& name, bool decoder, int64_t layers) const {
+  Stack load_stack(const ModelFiles& files, const std::string& name, bool decoder, int64_t layers) const {
     const int64_t d = config_.hidden, hk = config_.heads * config_.head_dim;
     const auto norm = [&](const std::string& key) {
-      return nn::RmsNorm{files.loader(key, {d}, ctx.residual()), config_.eps, ctx.kernels};
+      return nn::RmsNorm{files.loader(key, {d}, context().residual()), config_.eps, context().kernels};
     };
     const auto linear = [&](std::vector<nn::LinearSpec::Part> parts, int64_t in) {
       return files.loader.linear({std::move(parts), in}, dtype_);
@@ -220,7 +217,7 @@ class T5 : public Backbone {
     stack.final_norm = norm(name + ".final_layer_norm.weight");
     stack.bias = files
                      .loader(name + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-                             {config_.buckets, config_.heads}, ctx.residual())
+                             {config_.buckets, config_.heads}, context().residual())
                      .t()
                      .contiguous();
     return stack;
@@ -229,6 +226,7 @@ class T5 : public Backbone {
   T5Plan plan_of(const Stack& stack, const Ragged& tokens, int64_t reach) const {
     T5Plan plan;
     plan.dtype = dtype_;
+    plan.kernels = context().kernels;
     plan.tokens = &tokens;
     plan.p = config_.dropout;
     plan.first_layer = stack.decoder ? decoder_layer_base : 0;
@@ -244,11 +242,11 @@ class T5 : public Backbone {
   }
 
   // dropout(final_norm(blocks(dropout(embeds))))
-  at::Tensor run(const Stack& stack, const Context& ctx, const Stream& stream, const at::Tensor& memory,
+  at::Tensor run(const Stack& stack, const Call& call, const Stream& stream, const at::Tensor& memory,
                  const Ragged* memory_tokens, StackSaved& kept, bool keep) const {
     kept.tokens = stream.tokens;
     kept.plan = plan_of(stack, kept.tokens, stream.tokens.max_length());
-    kept.plan.ctx = &ctx;
+    kept.plan.call = &call;
     kept.plan.self.spans = kernels::self_attention_spans(kept.tokens);
     nn::CrossAttention::Memory shared;
     if (memory_tokens != nullptr) {
@@ -257,20 +255,20 @@ class T5 : public Backbone {
     }
     kept.blocks.resize(keep ? stack.blocks.size() : 0);
     const auto layers = static_cast<int64_t>(stack.blocks.size());
-    at::Tensor h = kernels::apply_dropout(stream.embeds.contiguous(), kept.plan.dropout(0, Site::embedding), ctx.kernels);
+    at::Tensor h = kernels::apply_dropout(stream.embeds.contiguous(), kept.plan.dropout(0, Site::embedding), context().kernels);
     for (int64_t i = 0; i < layers; ++i)
       h = stack.blocks[i].forward(std::move(h), shared, kept.plan, i, keep ? &kept.blocks[i] : nullptr);
     return kernels::apply_dropout(stack.final_norm.forward(h, dtype_, keep ? &kept.final_norm : nullptr),
-                                  kept.plan.dropout(layers, Site::final_output), ctx.kernels);
+                                  kept.plan.dropout(layers, Site::final_output), context().kernels);
   }
 
   // d: gradient of what run returned. Returns that of the embeddings; the memory's is added to d_memory.
   at::Tensor run_backward(const Stack& stack, StackSaved& kept, const at::Tensor& d_out, at::Tensor& d_memory) const {
     const auto layers = static_cast<int64_t>(stack.blocks.size());
     const auto drop = [&](const at::Tensor& x, int64_t layer, Site site) {
-      return kernels::apply_dropout(x, kept.plan.dropout(layer, site), kept.plan.ctx->kernels);
+      return kernels::apply_dropout(x, kept.plan.dropout(layer, site), context().kernels);
     };
-    at::Tensor d = at::zeros(d_out.sizes(), d_out.options().dtype(kept.plan.ctx->residual()));
+    at::Tensor d = at::zeros(d_out.sizes(), d_out.options().dtype(context().residual()));
     stack.final_norm.backward(drop(d_out.to(dtype_).contiguous(), layers, Site::final_output), kept.final_norm, d);
     for (int64_t i = layers; i-- > 0;) {
       stack.blocks[i].backward(d, d_memory, kept.plan, i, kept.blocks[i]);
@@ -373,8 +371,8 @@ ModelInfo t5_info(const Json& config, const std::string& where) {
   return info;
 }
 
-std::unique_ptr<Backbone> make_t5(const ModelFiles& files, const Context& ctx) {
-  return std::make_unique<T5>(files, ctx);
+std::unique_ptr<Backbone> make_t5(const ModelFiles& files, const ModelContext& context) {
+  return std::make_unique<T5>(files, context);
 }
 
 }  // namespace dept

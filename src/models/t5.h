@@ -35,7 +35,7 @@ struct T5Config {
 T5Config read_t5_config(const Json& config, const std::string& where);
 ModelInfo t5_info(const Json& config, const std::string& where);
 
-std::unique_ptr<Backbone> make_t5(const ModelFiles& files, const Context& ctx);
+std::unique_ptr<Backbone> make_t5(const ModelFiles& files, const ModelContext& context);
 
 /// Bucket of the relative position key - query, as transformers computes it (its logarithm in fp32).
 int64_t t5_bucket(int64_t relative, bool bidirectional, int64_t buckets, int64_t max_distance);

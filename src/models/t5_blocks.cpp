@@ -37,7 +37,7 @@ at::Tensor T5Block::forward(at::Tensor h, const nn::CrossAttention::Memory& memo
 
 void T5Block::backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved) const {
   const auto branch = [&](Site site) {
-    return kernels::add_dropout_backward(d, plan.dropout(layer, site), plan.dtype, plan.ctx->kernels);
+    return kernels::add_dropout_backward(d, plan.dropout(layer, site), plan.dtype, plan.kernels);
   };
   feed_forward_norm.backward(
       feed_forward.backward(branch(Site::feed_forward_output), plan.dropout(layer, Site::feed_forward_inner), saved.feed_forward),

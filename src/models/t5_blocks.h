@@ -12,13 +12,14 @@ namespace dept {
 struct T5Plan {
   nn::AttentionPlan self, cross;  ///< dropout is set for each layer
   at::ScalarType dtype;
-  const Context* ctx = nullptr;  ///< null: no dropout (generation)
+  Kernels kernels = Kernels::own;
+  const Call* call = nullptr;  ///< null: no dropout (generation)
   const Ragged* tokens = nullptr;
   double p = 0;
   int64_t first_layer = 0;  ///< in dropout keys
 
   kernels::Dropout dropout(int64_t layer, Site site) const {
-    return ctx != nullptr ? kernels::Dropout(*ctx, *tokens, p, first_layer + layer, site) : kernels::Dropout();
+    return call != nullptr ? kernels::Dropout(*call, *tokens, p, first_layer + layer, site) : kernels::Dropout();
   }
   nn::AttentionPlan self_of(int64_t layer) const;
   nn::AttentionPlan cross_of(int64_t layer) const;

@@ -18,14 +18,14 @@ bool takes_int8(const LinearSpec& spec) {
 
 }  // namespace
 
-void WeightLoader::use(const Context& ctx) {
-  if (ctx.storage == Storage::gguf && !stored_)
+void WeightLoader::use(const ModelContext& context) {
+  if (context.storage == Storage::gguf && !stored_)
     fail(Code::usage, "backbone_dtype", "same, fp32, fp16 or bf16 for a model that is not a .gguf file", "gguf");
-  if ((ctx.storage == Storage::gguf || ctx.storage == Storage::int8) && !ctx.device.is_cpu())
-    fail(Code::usage, "backbone_dtype", dept::str("same, fp32, fp16 or bf16 on ", ctx.device), storage_name(ctx));
-  storage_ = ctx.storage;
-  kernels_ = ctx.kernels;
-  device_ = ctx.device;
+  if ((context.storage == Storage::gguf || context.storage == Storage::int8) && !context.device.is_cpu())
+    fail(Code::usage, "backbone_dtype", dept::str("same, fp32, fp16 or bf16 on ", context.device), storage_name(context));
+  storage_ = context.storage;
+  kernels_ = context.kernels;
+  device_ = context.device;
 }
 
 at::ScalarType WeightLoader::held_type(at::ScalarType dtype) const {

@@ -46,8 +46,8 @@ Storage parse_storage(std::string_view name) {
   fail(Code::usage, "backbone_dtype", "same, fp32, fp16, bf16, gguf or int8", quote(name));
 }
 
-std::string_view storage_name(const Context& ctx) {
-  return ctx.storage == Storage::same ? dtype_name(ctx.compute) : storage_names[static_cast<size_t>(ctx.storage)];
+std::string_view storage_name(const ModelContext& context) {
+  return context.storage == Storage::same ? dtype_name(context.compute) : storage_names[static_cast<size_t>(context.storage)];
 }
 
 bool cpu_has_bf16() {

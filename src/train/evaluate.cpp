@@ -71,10 +71,10 @@ MetricExtras extras_of(std::span<const TextExample> texts) {
   return extras;
 }
 
-std::vector<Prediction> generate_batch(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules,
-                                       const TaskData& task, std::span<const Example> batch) {
+std::vector<Prediction> generate_batch(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
+                                       std::span<const Example> batch) {
   std::vector<Prediction> predictions;
-  for (const std::string& answer : pipeline.answers(ctx, batch, rules.generation))
+  for (const std::string& answer : pipeline.answers(batch, rules.generation))
     predictions.push_back({judged_text(pipeline, task, answer), {}});
   return predictions;
 }
@@ -114,8 +114,8 @@ double mean_gold_loss(const PredictRules& rules, std::span<const LabelNll> score
   return nll / static_cast<double>(tokens);
 }
 
-double mean_batch_loss(const Context& ctx, const Pipeline& pipeline, std::span<const Example> examples) {
-  const BatchLoss loss = pipeline.loss(ctx, collate(pipeline.rules, examples, Purpose::judging));
+double mean_batch_loss(const Pipeline& pipeline, std::span<const Example> examples) {
+  const BatchLoss loss = pipeline.loss({}, collate(pipeline.rules, examples, Purpose::judging));
   return loss.nll.sum().item<double>() / loss.tokens.sum().item<double>();
 }
 
@@ -153,27 +153,27 @@ struct Judged {
   at::Tensor head_losses, head_weights;  // [examples] both
 };
 
-Judged judge(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
-             std::span<const Example> examples) {
+Judged judge(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task, std::span<const Example> examples) {
   Judged judged;
   if (rules.by == PredictBy::head) {
     const Batch batch = collate(pipeline.rules, examples, Purpose::judging);
-    const at::Tensor logits = pipeline.head_logits(ctx, batch);
-    judged.head_losses = head_loss(logits, batch.values, nullptr, pipeline.label_smoothing, pipeline.class_weights, ctx.kernels);
+    const at::Tensor logits = pipeline.head_logits(batch);
+    judged.head_losses = head_loss(logits, batch.values, nullptr, pipeline.label_smoothing, pipeline.class_weights,
+                                   pipeline.backbone->context().kernels);
     judged.head_weights = example_weights(batch.values, pipeline.class_weights);
     judged.predictions = head_batch(rules, logits);
   } else if (rules.by == PredictBy::score) {
-    judged.scored = pipeline.label_nll(ctx, examples, rules.label_ids);
+    judged.scored = pipeline.label_nll(examples, rules.label_ids);
     judged.predictions = score_batch(rules, judged.scored);
   } else if (rules.by == PredictBy::generate) {
-    judged.predictions = generate_batch(ctx, pipeline, rules, task, examples);
+    judged.predictions = generate_batch(pipeline, rules, task, examples);
   }
   return judged;
 }
 
 // The mean loss of `count` of these examples.
-double batch_loss(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const Judged& judged,
-                  std::span<const Example> examples, std::span<const std::string> targets, size_t begin, size_t count) {
+double batch_loss(const Pipeline& pipeline, const PredictRules& rules, const Judged& judged, std::span<const Example> examples,
+                  std::span<const std::string> targets, size_t begin, size_t count) {
   if (rules.by == PredictBy::head) {
     const auto sum = [&](const at::Tensor& x) { return x.slice(0, begin, begin + count).sum().item<double>(); };
     const double weight = sum(judged.head_weights);
@@ -181,7 +181,7 @@ double batch_loss(const Context& ctx, const Pipeline& pipeline, const PredictRul
   }
   if (rules.by == PredictBy::score && pipeline.label_smoothing == 0)
     return mean_gold_loss(rules, std::span(judged.scored).subspan(begin, count), targets.subspan(begin, count));
-  return mean_batch_loss(ctx, pipeline, examples.subspan(begin, count));
+  return mean_batch_loss(pipeline, examples.subspan(begin, count));
 }
 
 // The same answer to everything is no mistake where all targets are that one.
@@ -192,11 +192,6 @@ void point_out_one_answer(std::string_view title, const Evaluation& evaluation) 
   const std::string remark = watch.remark();
   if (remark.empty() || (targets.size() == 1 && *targets.begin() == evaluation.predictions.front())) return;
   log::warn(str(title, ": ", remark, ", the targets are ", targets.size(), targets.size() == 1 ? " text" : " different ones"));
-}
-
-Context without_dropout(Context ctx) {
-  ctx.training = false;
-  return ctx;
 }
 
 // body(first, count) for each batch of rows in order.
@@ -267,19 +262,18 @@ PredictRules predict_rules(const EvaluationOptions& options, const TaskData& tas
   return rules;
 }
 
-std::vector<Prediction> predict(const Context& training_ctx, const Pipeline& pipeline, const PredictRules& rules,
-                                const TaskData& task, std::span<const Example> examples, bool with_scores) {
-  const Context ctx = without_dropout(training_ctx);
+std::vector<Prediction> predict(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
+                                std::span<const Example> examples, bool with_scores) {
   std::vector<Prediction> predictions;
   in_joined_batches(examples, rules, "predict", [&](size_t, std::span<const Example> batch) {
     const bool scores = rules.by == PredictBy::score || (with_scores && !rules.labels.empty());
     std::vector<Prediction> made;
     if (rules.by == PredictBy::head)
-      made = head_batch(rules, pipeline.head_logits(ctx, collate(pipeline.rules, batch, Purpose::answering)));
+      made = head_batch(rules, pipeline.head_logits(collate(pipeline.rules, batch, Purpose::answering)));
     else if (scores)
-      made = score_batch(rules, pipeline.label_nll(ctx, batch, rules.label_ids));
+      made = score_batch(rules, pipeline.label_nll(batch, rules.label_ids));
     if (rules.by == PredictBy::generate) {
-      std::vector<Prediction> generated = generate_batch(ctx, pipeline, rules, task, batch);
+      std::vector<Prediction> generated = generate_batch(pipeline, rules, task, batch);
       for (size_t i = 0; i < made.size(); ++i) generated[i].scores = std::move(made[i].scores);
       made = std::move(generated);
     }
@@ -288,10 +282,8 @@ std::vector<Prediction> predict(const Context& training_ctx, const Pipeline& pip
   return predictions;
 }
 
-Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
-                    std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title,
-                    const Interrupt& interrupt) {
-  const Context ctx = without_dropout(training_ctx);
+Evaluation evaluate(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task, std::span<const TextExample> texts,
+                    std::span<const Example> examples, std::string_view title, const Interrupt& interrupt) {
   Evaluation result;
   if (rules.drop_last) {
     const size_t size = static_cast<size_t>(rules.batch_size), whole = examples.size() / size * size;
@@ -302,9 +294,9 @@ Evaluation evaluate(const Context& training_ctx, const Pipeline& pipeline, const
   double loss_times_examples = 0;
   in_joined_batches(examples, rules, title, [&](size_t first, std::span<const Example> joined) {
     const std::span<const std::string> targets = std::span(result.targets).subspan(first, joined.size());
-    Judged judged = judge(ctx, pipeline, rules, task, joined);
+    Judged judged = judge(pipeline, rules, task, joined);
     in_batches(joined.size(), rules.batch_size, [&](size_t begin, size_t count) {
-      loss_times_examples += batch_loss(ctx, pipeline, rules, judged, joined, targets, begin, count) * static_cast<double>(count);
+      loss_times_examples += batch_loss(pipeline, rules, judged, joined, targets, begin, count) * static_cast<double>(count);
     });
     for (Prediction& prediction : judged.predictions) {
       result.predictions.push_back(std::move(prediction.text));

@@ -47,7 +47,7 @@ TrainingLoop::TrainingLoop(const LoopInputs& inputs)
       counted_parameters_(counted_parameters(in_)),
       schedule_(step_schedule(in_, total_steps_)),
       metric_schedule_(metric_schedule(in_)),
-      step_(in_.ctx, in_.pipeline, adam_options(in_.options.optimizer), in_.options.optimizer.max_grad_norm,
+      step_(in_.call, in_.pipeline, adam_options(in_.options.optimizer), in_.options.optimizer.max_grad_norm,
             in_.options.schedule.gradient_accumulation_steps) {
   if (!groups_by_length(in_.options.schedule)) return;
   for (const Example& example : in_.train.examples) lengths_.push_back(input_tokens(in_, example));
@@ -171,7 +171,7 @@ void TrainingLoop::take_over_best(const fs::path& run) {
   const fs::path output_dir = in_.options.output.output_dir;
   const bool same_data = same_contents(output_dir, run, "validation_file") && same_contents(output_dir, run, "validation");
   if (judged_alike() && same_data && fs::exists(best / "training_state.json")) {
-    if (rank(in_.ctx) == 0) copy_checkpoint(best, output_dir);
+    if (rank(in_.call) == 0) copy_checkpoint(best, output_dir);
     return;
   }
   const std::string why = !judged_alike() ? str("none by ", judging_metric(in_))
@@ -209,7 +209,7 @@ const std::vector<int64_t>& TrainingLoop::order() {
 std::span<const Example> TrainingLoop::next_micro_batch() {
   const int64_t count = static_cast<int64_t>(in_.train.examples.size()), part = in_.options.schedule.per_device_train_batch_size;
   const int64_t batch_begin = state_.batch * examples_per_batch(in_);
-  const int64_t begin = std::min(batch_begin + rank(in_.ctx) * part, count), end = std::min(begin + part, count);
+  const int64_t begin = std::min(batch_begin + rank(in_.call) * part, count), end = std::min(begin + part, count);
   micro_batch_.clear();
   for (int64_t i = begin; i < end; ++i) micro_batch_.push_back(in_.train.examples[order()[i]]);
   for (int64_t i = batch_begin; i < std::min(batch_begin + examples_per_batch(in_), count); ++i)
@@ -305,7 +305,7 @@ void TrainingLoop::log_loss() {
 
 Evaluation TrainingLoop::log_evaluation() {
   const auto start = Clock::now();
-  Evaluation evaluation = evaluate(in_.ctx, in_.pipeline, in_.rules, in_.task, in_.validation.texts, in_.validation.examples,
+  Evaluation evaluation = evaluate(in_.pipeline, in_.rules, in_.task, in_.validation.texts, in_.validation.examples,
                                    "evaluate", in_.interrupted);
   OrderedJson entry = {{"epoch", rounded(state_.epochs, 2)}};
   entry.update(evaluation_json(evaluation, "eval", seconds_since(start), in_.rules.batch_size));
@@ -349,7 +349,7 @@ void TrainingLoop::save() {
     state_.best_checkpoint = checkpoint_name(state_.step);
   }
   saved_step_ = state_.step;
-  if (rank(in_.ctx) != 0) return;
+  if (rank(in_.call) != 0) return;
   const OutputOptions& output = in_.options.output;
   save_checkpoint(output.output_dir, state_, total_steps_, in_.config, in_.pipeline.weights, step_.state());
   if (output.save_total_limit) prune_checkpoints(output.output_dir, *output.save_total_limit, state_.best_checkpoint);

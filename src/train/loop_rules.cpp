@@ -10,8 +10,8 @@
 namespace dept {
 namespace {
 
-int64_t ranks(const Context& ctx) {
-  return ctx.group == nullptr ? 1 : ctx.group->size();
+int64_t ranks(const Call& call) {
+  return call.group == nullptr ? 1 : call.group->size();
 }
 
 // Under the original's quirks a run without --max_steps is scheduled as one of -1 steps: rate 0 after warm-up (docs/parity.md,
@@ -28,12 +28,12 @@ double epochs_of(const ScheduleOptions& schedule, int64_t steps, int64_t batches
   return static_cast<double>((steps + per_epoch - 1) / per_epoch);
 }
 
-int64_t rank(const Context& ctx) {
-  return ctx.group == nullptr ? 0 : ctx.group->rank();
+int64_t rank(const Call& call) {
+  return call.group == nullptr ? 0 : call.group->rank();
 }
 
 int64_t examples_per_batch(const LoopInputs& in) {
-  return in.options.schedule.per_device_train_batch_size * ranks(in.ctx);
+  return in.options.schedule.per_device_train_batch_size * ranks(in.call);
 }
 
 int64_t count_batches(const LoopInputs& in) {

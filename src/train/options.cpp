@@ -332,19 +332,24 @@ void describe(TrainOptions& o, OptionSet& set) {
   describe_ignored(set);
 }
 
-Context make_context(const ModelOptions& o, int64_t seed) {
-  Context ctx;
-  ctx.storage = parse_storage(o.quantization || o.dtype == "int8" ? "int8" : o.backbone_dtype);
-  const bool int8 = ctx.storage == Storage::int8;
-  ctx.compute = parse_dtype(int8 || (o.bf16 && o.dtype == "fp32") ? "bf16" : o.dtype);
+ModelContext make_context(const ModelOptions& o) {
+  ModelContext context;
+  context.storage = parse_storage(o.quantization || o.dtype == "int8" ? "int8" : o.backbone_dtype);
+  const bool int8 = context.storage == Storage::int8;
+  context.compute = parse_dtype(int8 || (o.bf16 && o.dtype == "fp32") ? "bf16" : o.dtype);
   if (int8 && !cpu_has_int8())
     fail(Code::usage, "backbone_dtype", "same, fp32, fp16, bf16 or gguf on a CPU without AVX512-BF16 and AVX512-VNNI", "int8");
-  ctx.kernels = o.kernels == "plain" ? Kernels::plain : Kernels::own;
-  if (int8 && ctx.kernels == Kernels::plain)
+  context.kernels = o.kernels == "plain" ? Kernels::plain : Kernels::own;
+  if (int8 && context.kernels == Kernels::plain)
     fail(Code::usage, "kernels", "own with weights of 8 bits, for which LibTorch has no operators", "plain");
-  ctx.threads = o.threads > 0 ? static_cast<int>(o.threads) : default_threads();
-  ctx.seeds = {static_cast<uint64_t>(seed)};
-  return ctx;
+  context.threads = o.threads > 0 ? static_cast<int>(o.threads) : default_threads();
+  return context;
+}
+
+Call make_call(int64_t seed) {
+  Call call;
+  call.seeds = {static_cast<uint64_t>(seed)};
+  return call;
 }
 
 }  // namespace dept

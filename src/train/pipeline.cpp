@@ -50,7 +50,7 @@ Ragged no_tokens(const Ragged& of) {
 }
 
 // The same ids behind each of many sequences, of which sequence b has first[b] tokens so far.
-Stream repeated(const Backbone& backbone, const Ids& ids, const std::vector<int64_t>& first,
+Stream repeated(const TextModel& backbone, const Ids& ids, const std::vector<int64_t>& first,
                 const std::vector<int64_t>& examples) {
   const int64_t length = static_cast<int64_t>(ids.size()), batch = static_cast<int64_t>(first.size());
   Stream stream;
@@ -62,15 +62,15 @@ Stream repeated(const Backbone& backbone, const Ids& ids, const std::vector<int6
 
 }  // namespace
 
-Context Pipeline::backbone_context(Context ctx) const {
-  ctx.training = ctx.training && backbone_dropout;
-  return ctx;
+Call Pipeline::backbone_call(Call call) const {
+  call.training = call.training && backbone_dropout;
+  return call;
 }
 
-// An encoder's prompt sees the text.
-bool Pipeline::shares_prompt(const Context& ctx) const {
-  const bool drops = backbone_context(ctx).training && backbone->info().dropout > 0;
-  return rules.architecture == Architecture::decoder && !drops;
+// A decoder's prompt sees no text and stands once, unless dropout makes its copies differ.
+AdapterCall Pipeline::adapter_call(const Call& call) const {
+  const bool drops = backbone_call(call).training && backbone->info().dropout > 0;
+  return {call, backbone->context().kernels, rules.architecture == Architecture::decoder && !drops};
 }
 
 // A folded adapter changes the tokens of sources, which have a row, and leaves answers behind them.
@@ -79,14 +79,14 @@ at::Tensor Pipeline::embed(const Ragged& tokens, const at::Tensor& ids) const {
   return word_embeddings.defined() ? at::where(tokens.row.ge(0).unsqueeze(1), word_embeddings.index_select(0, ids), E) : E;
 }
 
-AdaptedBatch Pipeline::adapt_source(const Context& ctx, const Ragged& tokens, const at::Tensor& ids) const {
-  return weights.input->apply(ctx, {tokens, embed(tokens, ids)}, nullptr, shares_prompt(ctx));
+AdaptedBatch Pipeline::adapt_source(const Call& call, const Ragged& tokens, const at::Tensor& ids) const {
+  return weights.input->apply(adapter_call(call), {tokens, embed(tokens, ids)}, nullptr);
 }
 
-AdaptedBatch Pipeline::adapt(const Context& ctx, const Batch& batch) const {
-  if (!rules.encoder_decoder()) return adapt_source(ctx, batch.source, batch.source_ids);
+AdaptedBatch Pipeline::adapt(const Call& call, const Batch& batch) const {
+  if (!rules.encoder_decoder()) return adapt_source(call, batch.source, batch.source_ids);
   const Stream target{batch.target, backbone->embed(batch.target_ids).to(weights.input->dtype())};
-  return weights.input->apply(ctx, {batch.source, embed(batch.source, batch.source_ids)}, &target, shares_prompt(ctx));
+  return weights.input->apply(adapter_call(call), {batch.source, embed(batch.source, batch.source_ids)}, &target);
 }
 
 void Pipeline::fold() {
@@ -99,18 +99,17 @@ void Pipeline::fold() {
   weights.input = prompt_alone(folded, weights.input->shape().submodules);
 }
 
-BatchLoss Pipeline::loss(const Context& ctx, const Batch& batch, Gradients* gradients) const {
-  const AdaptedBatch inputs = adapt(ctx, batch);
-  const Context frozen = backbone_context(ctx);
+BatchLoss Pipeline::loss(const Call& call, const Batch& batch, Gradients* gradients) const {
+  const AdaptedBatch inputs = adapt(call, batch);
   std::unique_ptr<Saved> saved;
-  const at::Tensor hidden = backbone->forward(frozen, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr,
-                                              gradients ? &saved : nullptr);
+  const at::Tensor hidden = backbone->forward(backbone_call(call), inputs.source.stream,
+                                              inputs.target ? &inputs.target->stream : nullptr, gradients ? &saved : nullptr);
   const PromptLayout& layout = inputs.target ? inputs.target->layout : inputs.source.layout;
   Gradients of_head;
-  const Judged judged = has_head() ? judge_texts(ctx, batch, layout, hidden, gradients ? &of_head : nullptr)
-                                   : judge_tokens(ctx, batch, layout, hidden, gradients != nullptr);
+  const Judged judged = has_head() ? judge_texts(call, batch, layout, hidden, gradients ? &of_head : nullptr)
+                                   : judge_tokens(batch, layout, hidden, gradients != nullptr);
   if (gradients) {
-    InputGradients d = backbone->backward(frozen, std::move(saved), judged.d_hidden);
+    InputGradients d = backbone->backward(std::move(saved), judged.d_hidden);
     d.source = d.source.to(weights.input->dtype());
     if (d.target.defined()) d.target = d.target.to(weights.input->dtype());
     *gradients = weights.input->backward(inputs, d);
@@ -120,19 +119,20 @@ BatchLoss Pipeline::loss(const Context& ctx, const Batch& batch, Gradients* grad
 }
 
 // By the language-model head, at the label tokens.
-Pipeline::Judged Pipeline::judge_tokens(const Context& ctx, const Batch& batch, const PromptLayout& layout,
-                                        const at::Tensor& hidden, bool with_gradient) const {
+Pipeline::Judged Pipeline::judge_tokens(const Batch& batch, const PromptLayout& layout, const at::Tensor& hidden,
+                                        bool with_gradient) const {
   const Ragged& predicting = rules.encoder_decoder() ? batch.target : batch.source;
   at::Tensor at_labels = layout.text.index_select(0, batch.label_token.clamp_min(0));
   at_labels.masked_fill_(batch.label_token.lt(0), layout.prompt - 1);  // of a shared prompt
   at::Tensor d_logits;
-  const at::Tensor nll = kernels::cross_entropy(backbone->logits(ctx, hidden.index_select(0, at_labels)), batch.labels,
-                                                with_gradient ? &d_logits : nullptr, label_smoothing, ctx.kernels);
+  const TextModel& model = text_model();
+  const at::Tensor nll = kernels::cross_entropy(model.logits(hidden.index_select(0, at_labels)), batch.labels,
+                                                with_gradient ? &d_logits : nullptr, label_smoothing, model.context().kernels);
   std::vector<int64_t> config;
   for (int64_t sequence : batch.label_sequence) config.push_back(predicting.config[sequence]);
   Judged judged{sum_by_config(nll, at::ones_like(nll), config, weights.configs()), {}};
   if (with_gradient) {
-    const at::Tensor d_rows = backbone->logits_backward(ctx, d_logits);
+    const at::Tensor d_rows = model.logits_backward(d_logits);
     judged.d_hidden = at::zeros(hidden.sizes(), d_rows.options()).index_copy_(0, at_labels, d_rows);
   }
   return judged;
@@ -145,18 +145,20 @@ at::Tensor Pipeline::pooled_state(const PooledTokens& tokens, const Batch& batch
 }
 
 // By the classification head, once a text.
-Pipeline::Judged Pipeline::judge_texts(const Context& ctx, const Batch& batch, const PromptLayout& layout,
-                                       const at::Tensor& hidden, Gradients* gradients) const {
-  const double p = backbone->info().head_dropout;
+Pipeline::Judged Pipeline::judge_texts(const Call& call, const Batch& batch, const PromptLayout& layout, const at::Tensor& hidden,
+                                       Gradients* gradients) const {
+  const Kernels kernels = backbone->context().kernels;
   const PooledTokens tokens = pooled_tokens(pooling, batch.source, layout);
   const at::Tensor state = pooled_state(tokens, batch, hidden);
   HeadSaved saved;
   at::Tensor d_logits;
-  const at::Tensor losses = head_loss(head_forward(ctx, weights.head, batch.source, p, state, gradients ? &saved : nullptr),
-                                      batch.values, gradients ? &d_logits : nullptr, label_smoothing, class_weights, ctx.kernels);
+  const at::Tensor logits = head_forward(call, weights.head, batch.source, backbone->info().head_dropout, state,
+                                         gradients ? &saved : nullptr, kernels);
+  const at::Tensor losses =
+      head_loss(logits, batch.values, gradients ? &d_logits : nullptr, label_smoothing, class_weights, kernels);
   Judged judged{sum_by_config(losses, example_weights(batch.values, class_weights), batch.source.config, weights.configs()), {}};
   if (gradients) {
-    HeadGradients d = head_backward(ctx, weights.head, batch.source, p, saved, d_logits);
+    HeadGradients d = head_backward(weights.head, batch.source, saved, d_logits);
     *gradients = std::move(d.parameters);
     if (pooling != Pooling::mean) d.x = backbone->pool_backward(d.x, state);
     judged.d_hidden = pool_backward(tokens, d.x, hidden.size(0));
@@ -164,11 +166,12 @@ Pipeline::Judged Pipeline::judge_texts(const Context& ctx, const Batch& batch, c
   return judged;
 }
 
-at::Tensor Pipeline::head_logits(const Context& ctx, const Batch& batch) const {
-  const AdaptedText source = std::move(adapt_source(ctx, batch.source, batch.source_ids).source);
-  const at::Tensor hidden = backbone->forward(ctx, source.stream, nullptr, nullptr);
+at::Tensor Pipeline::head_logits(const Batch& batch) const {
+  const Call call;
+  const AdaptedText source = std::move(adapt_source(call, batch.source, batch.source_ids).source);
+  const at::Tensor hidden = backbone->forward(call, source.stream, nullptr, nullptr);
   const at::Tensor state = pooled_state(pooled_tokens(pooling, batch.source, source.layout), batch, hidden);
-  return head_forward(ctx, weights.head, batch.source, backbone->info().head_dropout, state, nullptr).to(at::kCPU, at::kDouble);
+  return head_forward(call, weights.head, batch.source, 0, state, nullptr).to(at::kCPU, at::kDouble);
 }
 
 Batch Pipeline::source_batch(std::span<const Example> sources) const {
@@ -177,32 +180,33 @@ Batch Pipeline::source_batch(std::span<const Example> sources) const {
   return collate(rules, examples, Purpose::answering);
 }
 
-std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Example> sources,
-                                          std::span<const Ids> labels) const {
+std::vector<LabelNll> Pipeline::label_nll(std::span<const Example> sources, std::span<const Ids> labels) const {
+  const TextModel& model = text_model();
+  const Kernels kernels = model.context().kernels;
   const Batch batch = source_batch(sources);
-  const auto [source, layout] = std::move(adapt_source(ctx, batch.source, batch.source_ids).source);
+  const auto [source, layout] = std::move(adapt_source({}, batch.source, batch.source_ids).source);
   const int64_t count = static_cast<int64_t>(sources.size()), decoder_prompt = weights.input->decoder_prompt_tokens();
   const int64_t prompts = rules.encoder_decoder() ? 0 : source.tokens.batch() - count;
   int64_t longest = 1;
   for (const Ids& label : labels) longest = std::max<int64_t>(longest, static_cast<int64_t>(label.size()));
 
   const int64_t expected = longest * static_cast<int64_t>(labels.size());
-  const std::unique_ptr<KvCache> cache = backbone->start(ctx, source, prompts + count, decoder_prompt + expected);
+  const std::unique_ptr<KvCache> cache = model.start(source, prompts + count, decoder_prompt + expected);
   std::vector<int64_t> slots(count), held(count), position(count);
   std::iota(slots.begin(), slots.end(), prompts);
   at::Tensor first_logits;  // decoder-only: of the token behind each source
   if (!rules.encoder_decoder()) {
     std::vector<int64_t> all(prompts + count);
     std::iota(all.begin(), all.end(), 0);
-    const at::Tensor hidden = backbone->extend(ctx, *cache, source, all);
-    first_logits = backbone->logits(ctx, hidden.index_select(0, layout.text.index_select(0, batch.label_token)));
+    const at::Tensor hidden = model.extend(*cache, source, all);
+    first_logits = model.logits(hidden.index_select(0, layout.text.index_select(0, batch.label_token)));
     for (int64_t b = 0; b < count; ++b) {
-      held[b] = backbone->length(*cache, slots[b]);
+      held[b] = model.length(*cache, slots[b]);
       position[b] = layout.prompt + batch.source.length(b);
     }
   } else if (decoder_prompt > 0) {
     const at::Tensor none = at::zeros({0, weights.input->shape().width}, weights.input->parameters().front().value.options());
-    backbone->extend(ctx, *cache, weights.input->apply_to_target({no_tokens(batch.target), none}).stream, slots);
+    model.extend(*cache, weights.input->apply_to_target({no_tokens(batch.target), none}).stream, slots);
     std::fill(held.begin(), held.end(), decoder_prompt);
     position = held;
   }
@@ -211,17 +215,15 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
   for (const Ids& label : labels) {
     at::Tensor nll = at::zeros({count}, at::kDouble);
     if (first_logits.defined())
-      nll +=
-          kernels::cross_entropy(first_logits, at::full({count}, label[0], at::kLong), nullptr, 0, ctx.kernels).to(at::kDouble);
+      nll += kernels::cross_entropy(first_logits, at::full({count}, label[0], at::kLong), nullptr, 0, kernels).to(at::kDouble);
     if (const LabelRun run = label_run(rules, label); !run.inputs.empty()) {
-      const at::Tensor hidden =
-          backbone->extend(ctx, *cache, repeated(*backbone, run.inputs, position, batch.source.example), slots);
+      const at::Tensor hidden = model.extend(*cache, repeated(model, run.inputs, position, batch.source.example), slots);
       const at::Tensor outputs = at::tensor(run.outputs, at::kLong).repeat({count});
-      nll += kernels::cross_entropy(backbone->logits(ctx, hidden), outputs, nullptr, 0, ctx.kernels)
+      nll += kernels::cross_entropy(model.logits(hidden), outputs, nullptr, 0, kernels)
                  .to(at::kDouble)
                  .view({count, -1})
                  .sum(1);
-      for (int64_t b = 0; b < count; ++b) backbone->rewind(*cache, slots[b], held[b]);
+      for (int64_t b = 0; b < count; ++b) model.rewind(*cache, slots[b], held[b]);
     }
     for (int64_t b = 0; b < count; ++b) {
       results[b].nll.push_back(nll[b].item<double>());
@@ -231,13 +233,12 @@ std::vector<LabelNll> Pipeline::label_nll(const Context& ctx, std::span<const Ex
   return results;
 }
 
-std::vector<std::string> Pipeline::answers(const Context& ctx, std::span<const Example> sources,
-                                           const GenerationOptions& options) const {
+std::vector<std::string> Pipeline::answers(std::span<const Example> sources, const GenerationOptions& options) const {
   std::vector<std::string> texts;
-  const at::Tensor decoder_prompt = weights.input->decoder_prompt().to(ctx.residual());
+  const at::Tensor decoder_prompt = weights.input->decoder_prompt().to(backbone->context().residual());
   const Batch batch = source_batch(sources);
-  const Stream source = adapt_source(ctx, batch.source, batch.source_ids).source.stream;
-  for (const auto& answers : generate(ctx, *backbone, {source, {}, decoder_prompt}, options))
+  const Stream source = adapt_source({}, batch.source, batch.source_ids).source.stream;
+  for (const auto& answers : generate(text_model(), {source, {}, decoder_prompt}, options))
     texts.push_back(tokenizer->decode_written(answers.front().ids));
   return texts;
 }

@@ -145,7 +145,7 @@ class Events {
 // Evaluation on one split, its results under `name`; `trained` is what stands before it.
 Evaluation judge(const LoopInputs& in, const std::string& name, const Split& split, Outputs& outputs, const TrainState* trained) {
   const auto start = Clock::now();
-  Evaluation evaluation = evaluate(in.ctx, in.pipeline, in.rules, in.task, split.texts, split.examples, name, in.interrupted);
+  Evaluation evaluation = evaluate(in.pipeline, in.rules, in.task, split.texts, split.examples, name, in.interrupted);
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   OrderedJson results = evaluation_json(evaluation, name, seconds, in.rules.batch_size);
   if (trained != nullptr) {
@@ -236,9 +236,9 @@ bool judge_all(const LoopInputs& in, const RunData& data, Outputs& outputs, Trai
   return true;
 }
 
-void announce(const ModelInfo& info, const Context& ctx) {
+void announce(const ModelInfo& info, const ModelContext& context) {
   log::info(str(info.model_type, " with ", info.parameters, " parameters, held as ", info.storage, ", computed in ",
-                dtype_name(ctx.compute), " on ", ctx.threads, ctx.threads == 1 ? " thread" : " threads"));
+                dtype_name(context.compute), " on ", context.threads, context.threads == 1 ? " thread" : " threads"));
 }
 
 void adopt(TrainOptions& o, const OptionSet& set) {
@@ -279,22 +279,22 @@ std::vector<SplitName> splits_to_read(const OutputOptions& output, const RunCont
   return splits;
 }
 
-std::shared_ptr<const RunData> data_of(const TrainOptions& o, const OptionSet& set, const Context& ctx, RunControl* control) {
+std::shared_ptr<const RunData> data_of(const TrainOptions& o, const OptionSet& set, int threads, RunControl* control) {
   const std::vector<SplitName> splits = splits_to_read(o.output, control);
-  const auto read = [&] { return read_run_data(o, splits, ctx.threads); };
+  const auto read = [&] { return read_run_data(o, splits, threads); };
   return control == nullptr ? read() : control->shared.data.get(data_key(o, set, splits), read);
 }
 
-std::shared_ptr<const Backbone> backbone_of(const TrainOptions& o, const Context& ctx, RunControl* control) {
-  const auto load = [&]() -> std::shared_ptr<const Backbone> { return load_backbone(o.model.path(), ctx); };
+std::shared_ptr<const Backbone> backbone_of(const TrainOptions& o, const ModelContext& context, RunControl* control) {
+  const auto load = [&]() -> std::shared_ptr<const Backbone> { return load_backbone(o.model.path(), context); };
   if (control == nullptr) return load();
-  const std::string key = str(o.model.path(), " ", dtype_name(ctx.compute), " ", static_cast<int>(ctx.storage), " ",
-                              ctx.device.str(), " ", ctx.threads);
+  const std::string key = str(o.model.path(), " ", dtype_name(context.compute), " ", static_cast<int>(context.storage), " ",
+                              static_cast<int>(context.kernels), " ", context.device.str(), " ", context.threads);
   return control->shared.backbone.get(key, load);
 }
 
 // `saved`: the adapter is the one in output_dir.
-Prepared prepare(const TrainOptions& o, const OptionSet& set, const Context& ctx, std::shared_ptr<const RunData> data,
+Prepared prepare(const TrainOptions& o, const OptionSet& set, const ModelContext& context, std::shared_ptr<const RunData> data,
                  RunControl* control, bool saved) {
   Prepared run{std::move(data), {}, {}, {}};
   Pipeline& pipeline = run.pipeline;
@@ -302,9 +302,9 @@ Prepared prepare(const TrainOptions& o, const OptionSet& set, const Context& ctx
   pipeline.tokenizer = run.data->tokenizer;
   pipeline.rules = run.data->rules;
   pipeline.class_weights = run.data->class_weights;
-  pipeline.backbone = backbone_of(o, ctx, control);
+  pipeline.backbone = backbone_of(o, context, control);
   const ModelInfo& info = pipeline.backbone->info();
-  announce(info, ctx);
+  announce(info, context);
   for (const std::string& counts : run.data->counts) log::info(counts);
   Adapter adapter = saved ? load_adapter(o.output.output_dir, info.input_width())
                           : first_adapter(o, *pipeline.backbone, *pipeline.tokenizer, task, pipeline.rules.semantics);
@@ -317,17 +317,17 @@ Prepared prepare(const TrainOptions& o, const OptionSet& set, const Context& ctx
   pipeline.backbone_dropout = !o.adapter.backbone_dropout;
   pipeline.rules.alignment = adapter.config.delta_alignment;
   run.config = adapter.config;
-  run.rules = predict_rules(o.evaluation, task, pipeline, ctx.threads);
+  run.rules = predict_rules(o.evaluation, task, pipeline, context.threads);
   if (run.rules.by == PredictBy::generate && (o.output.do_eval || o.output.do_predict)) warn_of_unused_generation(o.model.path());
   run.rules.drop_last = o.data.original_quirks && o.schedule.dataloader_drop_last;
   return run;
 }
 
 // All arguments must outlive what is returned.
-LoopInputs inputs_of(const Context& ctx, const TrainOptions& o, const Prepared& prepared, const Interrupt& interrupted,
+LoopInputs inputs_of(const Call& call, const TrainOptions& o, const Prepared& prepared, const Interrupt& interrupted,
                      Events& events) {
   const RunData& data = *prepared.data;
-  return {ctx,
+  return {call,
           o,
           data.task,
           prepared.config,
@@ -364,8 +364,9 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
   }
   if (!o.output.do_train && !o.model.peft_model_id.empty())
     adopt_label_names(read_adapter_config(o.model.peft_model_id), o.model, o.data);
-  const Context ctx = make_context(o.model, o.schedule.seed);
-  const std::shared_ptr<const RunData> data = data_of(o, set, ctx, control);
+  const ModelContext context = make_context(o.model);
+  const Call call = make_call(o.schedule.seed);
+  const std::shared_ptr<const RunData> data = data_of(o, set, context.threads, control);
   run.contents.update(data->contents);
 
   if (o.output.do_train) claim_output(o.output.output_dir, run, claim_rules(o.output));
@@ -374,10 +375,10 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
     log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
   for (const std::string& warning : data->warnings) log::warn(warning);
 
-  const Prepared prepared = prepare(o, set, ctx, data, control, false);
+  const Prepared prepared = prepare(o, set, context, data, control, false);
   Events events(o, run.options);
   std::optional<TrainingLoop> loop;
-  LoopInputs in = inputs_of(ctx, o, prepared, interrupted, events);
+  LoopInputs in = inputs_of(call, o, prepared, interrupted, events);
   if (control != nullptr) in.pause_at = control->pause_at;
   if (control != nullptr && control->stepped)
     in.stepped = [&](int64_t step, double loss) { control->stepped(step, loop->total_steps(), loss); };
@@ -404,17 +405,18 @@ bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& i
   adopt(o, set);
   place_model(o.model);
   run.contents = file_contents(o);
-  const Context ctx = make_context(o.model, o.schedule.seed);
-  const std::shared_ptr<const RunData> data = data_of(o, set, ctx, &control);
+  const ModelContext context = make_context(o.model);
+  const Call call = make_call(o.schedule.seed);
+  const std::shared_ptr<const RunData> data = data_of(o, set, context.threads, &control);
   run.contents.update(data->contents);
   log::to_file(folder / "output.log");
-  const Prepared prepared = prepare(o, set, ctx, data, &control, true);
+  const Prepared prepared = prepare(o, set, context, data, &control, true);
   TrainState trained;
   const OrderedJson state = OrderedJson::parse(read_file(folder / "trainer_state.json"));
   trained.step = state.at("global_step");
   trained.log = state.at("log_history");
   Events events(o, run.options);
-  const LoopInputs in = inputs_of(ctx, o, prepared, interrupted, events);
+  const LoopInputs in = inputs_of(call, o, prepared, interrupted, events);
   Outputs outputs(folder, true);
   try {
     judge_test(in, *data, outputs, &trained);

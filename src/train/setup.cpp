@@ -285,9 +285,9 @@ Pipeline prepare_pipeline(const ModelOptions& options, const DataOptions& data) 
   return pipeline;
 }
 
-Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const DataOptions& data) {
+Pipeline load_pipeline(const ModelContext& context, const ModelOptions& options, const DataOptions& data) {
   Pipeline pipeline = prepare_pipeline(options, data);
-  pipeline.backbone = load_backbone(options.path(), ctx);
+  pipeline.backbone = load_backbone(options.path(), context);
   pipeline.fold();
   return pipeline;
 }

@@ -51,15 +51,15 @@ MicroBatch nothing(const AdapterWeights& weights) {
   return {{none, none.clone()}, no_gradients(weights.parameters())};
 }
 
-Context training_context(Context ctx) {
-  ctx.training = true;
-  return ctx;
+Call training_call(Call call) {
+  call.training = true;
+  return call;
 }
 
 }  // namespace
 
-Step::Step(const Context& ctx, const Pipeline& pipeline, const AdamOptions& adam, double max_grad_norm, int64_t accumulation)
-    : ctx_(training_context(ctx)),
+Step::Step(const Call& call, const Pipeline& pipeline, const AdamOptions& adam, double max_grad_norm, int64_t accumulation)
+    : call_(training_call(call)),
       pipeline_(pipeline),
       trainables_(list_trainables(pipeline.weights.parameters())),
       optimizer_(trainables_, adam),
@@ -72,12 +72,12 @@ at::Tensor Step::accumulate(std::span<const Example> examples) {
   if (examples.empty())
     micro = nothing(pipeline_.weights);
   else
-    micro.loss = pipeline_.loss(ctx_, collate(pipeline_.rules, examples, Purpose::training), &micro.gradients);
-  sum_over_ranks(ctx_.group, micro);
+    micro.loss = pipeline_.loss(call_, collate(pipeline_.rules, examples, Purpose::training), &micro.gradients);
+  sum_over_ranks(call_.group, micro);
   average(micro, share_);
   add_gradients(trainables_, micro.gradients);
   loss_ = loss_ + micro.loss.nll;
-  ++ctx_.micro_step;
+  ++call_.micro_step;
   return micro.loss.tokens;
 }
 
@@ -96,7 +96,7 @@ at::Tensor Step::update(const std::vector<Rates>& rates) {
 
 void Step::restore(const NamedTensors& state, int64_t micro_steps) {
   optimizer_.load_state(state);
-  ctx_.micro_step = static_cast<uint32_t>(micro_steps);
+  call_.micro_step = static_cast<uint32_t>(micro_steps);
 }
 
 }  // namespace dept

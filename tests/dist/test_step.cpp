@@ -36,16 +36,16 @@ std::vector<Example> make_examples(int64_t count) {
   return examples;
 }
 
-Pipeline make_pipeline(const std::string& model, HeadForm head, const Context& ctx) {
+Pipeline make_pipeline(const std::string& model, HeadForm head, const ModelContext& context) {
   Pipeline pipeline;
-  pipeline.backbone = load_backbone(fs::path(DEPT_TEST_DATA) / "parity/data/models" / model, ctx);
+  pipeline.backbone = load_backbone(fs::path(DEPT_TEST_DATA) / "parity/data/models" / model, context);
   const ModelInfo& info = pipeline.backbone->info();
   pipeline.rules.architecture = info.architecture;
   pipeline.rules.head = head != HeadForm::none;
   pipeline.rules.max_source = rows;
   pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
   at::manual_seed(7);
-  const auto options = at::TensorOptions(ctx.residual());
+  const auto options = at::TensorOptions(context.residual());
   pipeline.weights = dept_alone({at::randn({1, 4, info.hidden}, options), at::rand({1, rows, 3}, options) - 0.5,
                                  at::randn({1, 3, info.hidden}, options) * 0.1});
   if (pipeline.rules.head) {
@@ -61,14 +61,15 @@ int train(const RankInfo& info, const std::string& model, HeadForm head, c10::Sc
           const fs::path& file) {
   at::set_num_threads(1);
   const auto group = join_group(info, std::chrono::seconds(30));
-  Context ctx;
-  ctx.compute = compute;
-  ctx.group = group.get();
-  const Pipeline pipeline = make_pipeline(model, head, ctx);
+  ModelContext context;
+  context.compute = compute;
+  Call call;
+  call.group = group.get();
+  const Pipeline pipeline = make_pipeline(model, head, context);
   // Adam divides by |gradient| + epsilon: with a wide epsilon the few gradients near zero do not blow up their last bits.
   AdamOptions adam;
   adam.epsilon = 1e-3;
-  Step step(ctx, pipeline, adam, 1.0, accumulation);
+  Step step(call, pipeline, adam, 1.0, accumulation);
   const std::vector<Example> examples = make_examples(steps * accumulation * examples_per_micro_batch);
   std::vector<at::Tensor> losses;
   for (int64_t s = 0, micro = 0; s < steps; ++s) {

@@ -9,9 +9,8 @@
 
 int main(int argc, char** argv) try {
   if (argc != 3) return std::fprintf(stderr, "usage: outside MODEL_FOLDER ADAPTER_FOLDER\n"), 2;
-  dept::Context ctx;
   dept::Pipeline pipeline;
-  pipeline.backbone = dept::load_backbone(argv[1], ctx);
+  pipeline.backbone = dept::load_backbone(argv[1], {});
   pipeline.rules.max_source = 8;
   const int64_t width = pipeline.backbone->info().hidden;
 
@@ -23,7 +22,7 @@ int main(int argc, char** argv) try {
 
   const std::vector<dept::Example> examples{{0, {5, 6, 7}, {10, 2}}, {1, {8, 9}, {11, 2}}, {2, {5, 9, 7, 6}, {12, 2}}};
   const int steps = 200;
-  dept::Step step(ctx, pipeline, {}, 1.0, 1);
+  dept::Step step({}, pipeline, {}, 1.0, 1);
   double first = 0, loss = 0;
   for (int i = 0; i < steps; ++i) {
     step.accumulate(examples);

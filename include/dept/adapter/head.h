@@ -14,6 +14,7 @@
 #include "dept/adapter/parameters.h"
 #include "dept/adapter/prompt_layout.h"
 #include "dept/base/file.h"
+#include "dept/kernels/dropout.h"
 #include "dept/models/backbone.h"
 #include "dept/tensor/context.h"
 #include "dept/tensor/ragged.h"
@@ -78,6 +79,8 @@ at::Tensor pool_backward(const PooledTokens& pooled, const at::Tensor& d, int64_
 /// What head_forward keeps for backward.
 struct HeadSaved {
   at::Tensor x, units, dropped;
+  kernels::Dropout input_dropout, unit_dropout;  ///< of each sequence's row
+  Kernels kernels = Kernels::own;
 };
 
 /// x [B, D] of the weights' dtype, one row a sequence of `text` -> logits [B, C]:
@@ -85,15 +88,14 @@ struct HeadSaved {
 ///   classifier  W dropout(x) + b
 ///   dense       W dropout(tanh(W' dropout(x) + b')) + b
 /// Each sequence uses the head of its config; dropout p is on in training. `saved` null: nothing is kept.
-at::Tensor head_forward(const Context& ctx, const HeadWeights& weights, const Ragged& text, double p, const at::Tensor& x,
-                        HeadSaved* saved);
+at::Tensor head_forward(const Call& call, const HeadWeights& weights, const Ragged& text, double p, const at::Tensor& x,
+                        HeadSaved* saved, Kernels kernels = Kernels::own);
 
 struct HeadGradients {
   Gradients parameters;  ///< in the order of head_parameters
   at::Tensor x;          ///< [B, D]
 };
-HeadGradients head_backward(const Context& ctx, const HeadWeights& weights, const Ragged& text, double p, const HeadSaved& saved,
-                            const at::Tensor& d_logits);
+HeadGradients head_backward(const HeadWeights& weights, const Ragged& text, const HeadSaved& saved, const at::Tensor& d_logits);
 
 /// Each example's loss [B]: cross-entropy, with smoothing, of the label `values` [B] (fp64, its index); for C = 1 the squared
 /// distance to it. `class_weights` [C] (fp64; undefined: all 1) as torch.nn.CrossEntropyLoss(weight, reduction="none") has them.

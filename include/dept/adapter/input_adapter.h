@@ -52,6 +52,13 @@ struct AdaptedBatch {
   std::unique_ptr<AdapterSaved> saved;
 };
 
+/// How an adapter is applied to a batch.
+struct AdapterCall {
+  Call call;
+  Kernels kernels = Kernels::own;
+  bool share_prompt = false;  ///< the prompts stand once, as sequences in front of all sources
+};
+
 /// What an adapter amounts to at inference.
 struct FoldedAdapter {
   at::Tensor prompt;  ///< [K, M * submodules, D]
@@ -84,9 +91,8 @@ class InputAdapter {
   virtual int64_t max_text() const { return 0; }
 
   /// Source texts [N, D] and, for an encoder-decoder, the decoder's input, with prompts in front; the source is changed as the
-  /// method has it. share_prompt: the prompts stand once, as sequences in front of all sources. Throws bad_input for a text that
-  /// is too long, bug for other shapes or dtypes.
-  AdaptedBatch apply(const Context& ctx, const Stream& source, const Stream* target, bool share_prompt) const;
+  /// method has it. Throws bad_input for a text that is too long, bug for other shapes or dtypes.
+  AdaptedBatch apply(const AdapterCall& how, const Stream& source, const Stream* target) const;
 
   /// From the gradients of the streams that apply returned.
   Gradients backward(const AdaptedBatch& batch, const InputGradients& d) const;
@@ -109,7 +115,7 @@ class InputAdapter {
   /// The prompt, [K, M * submodules, D].
   virtual at::Tensor prompt(AdapterSaved* saved) const = 0;
   /// The word embeddings [N, D] of source texts as the method changes them.
-  virtual at::Tensor change(const Context&, const Ragged&, const at::Tensor& embeds, AdapterSaved*) const { return embeds; }
+  virtual at::Tensor change(const AdapterCall&, const Ragged&, const at::Tensor& embeds, AdapterSaved*) const { return embeds; }
   /// Gradients of the parameters from those of prompt and change.
   virtual Gradients gradients(const AdapterSaved* saved, const at::Tensor& d_prompt, const at::Tensor& d_text) const = 0;
   /// Rows or table of what change does.

@@ -19,7 +19,7 @@ struct Dropout {
   std::vector<int64_t> first_token;    ///< [B] offsets of the batch, then N
 
   Dropout() = default;
-  Dropout(const Context& ctx, const Ragged& tokens, double p, int64_t layer, Site site);
+  Dropout(const Call& call, const Ragged& tokens, double p, int64_t layer, Site site);
   explicit operator bool() const { return p > 0; }
 };
 

@@ -77,23 +77,30 @@ class KvCache {
   virtual ~KvCache() = default;
 };
 
+/// A frozen language model. The first group of functions is every family's; those that write text are TextModels.
 class Backbone {
  public:
+  explicit Backbone(const ModelContext& context) : context_(context) {}
   virtual ~Backbone() = default;
+  Backbone(const Backbone&) = delete;
+  Backbone& operator=(const Backbone&) = delete;
+
   virtual const ModelInfo& info() const = 0;
+  /// What it was loaded with.
+  const ModelContext& context() const { return context_; }
 
   /// ids int64 [N] on the CPU -> word embeddings [N, D] in fp32 on the model's device. Throws bad_input for an id outside the
   /// vocabulary.
   virtual at::Tensor embed(const at::Tensor& ids) const = 0;
 
   /// Decoder-only: hidden states [N, D] of `source` after the final norm; `target` is null.
-  /// T5: of `target` (the decoder), `source` being the encoder's input. Returned in ctx.compute.
+  /// T5: of `target` (the decoder), `source` being the encoder's input. Returned in the compute type.
   /// `saved` null: nothing is kept.
-  virtual at::Tensor forward(const Context& ctx, const Stream& source, const Stream* target,
+  virtual at::Tensor forward(const Call& call, const Stream& source, const Stream* target,
                              std::unique_ptr<Saved>* saved) const = 0;
 
   /// d_hidden [N, D] (of what forward returned) -> gradients of the embeddings given to forward. Consumes `saved`.
-  virtual InputGradients backward(const Context& ctx, std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const = 0;
+  virtual InputGradients backward(std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const = 0;
 
   /// The model's pooler, between a text's hidden state and a classification head: hidden [B, D] -> [B, D] in its dtype; BERT's
   /// and ALBERT's is tanh(W x + b), others have none and give back hidden.
@@ -101,21 +108,31 @@ class Backbone {
   /// d_pooled [B, D], with what pool returned -> d_hidden [B, D].
   virtual at::Tensor pool_backward(const at::Tensor& d_pooled, const at::Tensor&) const { return d_pooled; }
 
-  /// The language-model head: hidden [n, D] -> logits [n, V], fp32 (fp64).
-  virtual at::Tensor logits(const Context& ctx, const at::Tensor& hidden) const = 0;
-  /// d_logits [n, V] -> d_hidden [n, D].
-  virtual at::Tensor logits_backward(const Context& ctx, const at::Tensor& d_logits) const = 0;
+ private:
+  ModelContext context_;
+};
 
-  // Generation. A cache has slots; slot state is a length and, once set, a prefix slot whose keys and values stand in front.
+/// A family that writes text: GPT-2, Llama, T5.
+class TextModel : public Backbone {
+ public:
+  using Backbone::Backbone;
+
+  /// The language-model head: hidden [n, D] -> logits [n, V], fp32 (fp64).
+  virtual at::Tensor logits(const at::Tensor& hidden) const = 0;
+  /// d_logits [n, V] -> d_hidden [n, D].
+  virtual at::Tensor logits_backward(const at::Tensor& d_logits) const = 0;
+
+  // Generation, without dropout. A cache has slots; slot state is a length and, once set, a prefix slot whose keys and values
+  // stand in front.
 
   /// Decoder-only: an empty cache of `slots` slots, which grow as they fill. T5: encodes `source` (slot b of the cross-attention
   /// is sequence b; a slot with a prefix has its prefix's) and makes an empty decoder cache. `expected`: how many tokens will run
   /// behind each source in all, as far as is known (room is kept for them; T5 reads the encoder's output in the cheaper way for
   /// so many).
-  virtual std::unique_ptr<KvCache> start(const Context& ctx, const Stream& source, int64_t slots, int64_t expected) const = 0;
+  virtual std::unique_ptr<KvCache> start(const Stream& source, int64_t slots, int64_t expected) const = 0;
   /// Runs new tokens: sequence b of `fresh` goes behind what slot slots[b] holds, causally. fresh.tokens.prefix[b] = p >= 0
   /// (first extend of a slot only) makes slots[p] the slot's prefix. Returns hidden states [N, D]. Slots left out cost nothing.
-  virtual at::Tensor extend(const Context& ctx, KvCache& cache, const Stream& fresh, const std::vector<int64_t>& slots) const = 0;
+  virtual at::Tensor extend(KvCache& cache, const Stream& fresh, const std::vector<int64_t>& slots) const = 0;
   /// Tokens that slot holds, its prefix not counted.
   virtual int64_t length(const KvCache& cache, int64_t slot) const = 0;
   /// Forgets all but the first `length` tokens of a slot.
@@ -124,12 +141,16 @@ class Backbone {
   virtual void copy_slots(KvCache& cache, const std::vector<int64_t>& from, const std::vector<int64_t>& to) const = 0;
 };
 
+/// The model as one that writes text. Throws usage for an encoder.
+const TextModel& as_text_model(const Backbone& model);
+
 /// Reads config.json and weights of a folder, or a .gguf file. The family is read from there, not from the path.
-/// Matrices are held as ctx.storage says, used in ctx.compute. Throws io or bad_input; usage for GGUF storage of another file.
-std::unique_ptr<Backbone> load_backbone(const fs::path& path, const Context& ctx);
+/// Matrices are held as context.storage says, used in context.compute. Throws io or bad_input; usage for GGUF storage of another
+/// file.
+std::unique_ptr<Backbone> load_backbone(const fs::path& path, const ModelContext& context);
 
 /// The same architecture with random weights (normal, standard deviation 1/sqrt(in)), for benchmarks. `config` as in config.json.
-std::unique_ptr<Backbone> random_backbone(const Json& config, const Context& ctx, uint64_t seed);
+std::unique_ptr<Backbone> random_backbone(const Json& config, const ModelContext& context, uint64_t seed);
 
 /// Writes that architecture as a folder that load_backbone reads, in fp32. Throws io.
 void save_random_model(const Json& config, const fs::path& folder, uint64_t seed);

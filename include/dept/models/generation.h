@@ -93,8 +93,8 @@ using TokenSink = std::function<bool(size_t source, std::span<const int64_t> ids
 
 /// For each source, in order, its num_return_sequences answers, the best first. All sources run at once, a prompt once whatever
 /// the number of its answers; what is finished leaves the batch. Greedy search takes the first of equals.
-/// Throws usage for options out of range or an encoder-only model, bad_input for a sequence without tokens and prefix.
-std::vector<std::vector<Generated>> generate(const Context& ctx, const Backbone& model, const GenerationInput& input,
+/// Throws usage for options out of range, bad_input for a sequence without tokens and prefix.
+std::vector<std::vector<Generated>> generate(const TextModel& model, const GenerationInput& input,
                                              const GenerationOptions& options, const TokenSink& sink = {});
 
 }  // namespace dept

@@ -40,7 +40,7 @@ class WeightLoader {
 
   /// How matrices are held, on which device, and what modules over them compute with, from now on. Throws usage for a storage
   /// that the file does not have, or that is not to be had on the device.
-  void use(const Context& ctx);
+  void use(const ModelContext& context);
   Kernels kernels() const { return kernels_; }
 
   at::Tensor operator()(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) const {

@@ -11,7 +11,7 @@
 
 namespace dept {
 
-/// 1..N ranks. dist implements it over Gloo; a null pointer in Context means one rank.
+/// 1..N ranks. dist implements it over Gloo; a null pointer in Call means one rank.
 class Collective {
  public:
   virtual ~Collective() = default;
@@ -30,20 +30,24 @@ enum class Storage { same, fp32, fp16, bf16, gguf, int8 };
 /// What computes: our own kernels where the device has any, or ATen's operators alone, the reference on every device.
 enum class Kernels { own, plain };
 
-struct Context {
+/// What a model is loaded with, and keeps.
+struct ModelContext {
   c10::Device device = c10::Device(c10::kCPU);
   c10::ScalarType compute = c10::kFloat;  ///< branches of the backbone: kFloat, kBFloat16, or kDouble (reference)
-  Storage storage = Storage::same;        ///< of a backbone that is loaded
-  Kernels kernels = Kernels::own;         ///< of a backbone that is loaded, and of what is computed beside it
+  Storage storage = Storage::same;
+  Kernels kernels = Kernels::own;  ///< of the model, and of what is computed beside it
   int threads = 1;
-  Collective* group = nullptr;
-
-  bool training = false;            ///< the frozen model's dropout is on
-  std::vector<uint64_t> seeds{42};  ///< [K] one a configuration
-  uint32_t micro_step = 0;          ///< counts micro-batches from the start of training; keys the dropout
 
   /// The dtype of the residual stream and of statistics: fp32, or fp64 when compute is fp64.
   c10::ScalarType residual() const { return compute == c10::kDouble ? c10::kDouble : c10::kFloat; }
+};
+
+/// What a call of a model is.
+struct Call {
+  bool training = false;            ///< dropout is on
+  std::vector<uint64_t> seeds{42};  ///< [K] one a configuration
+  uint32_t micro_step = 0;          ///< counts micro-batches from the start of training; keys the dropout
+  Collective* group = nullptr;
 };
 
 /// "fp32", "bf16", "fp64" or "auto" (bf16 where the CPU multiplies it natively, else fp32). Throws usage.
@@ -56,7 +60,7 @@ std::string_view dtype_name(c10::ScalarType dtype);
 Storage parse_storage(std::string_view name);
 
 /// What a backbone with this context says of how it is held: "gguf", "bf16", ..
-std::string_view storage_name(const Context& ctx);
+std::string_view storage_name(const ModelContext& context);
 
 /// Whether this CPU has AVX512-BF16 or AMX-BF16.
 bool cpu_has_bf16();

@@ -36,7 +36,7 @@ struct Prediction {
 };
 
 /// One prediction an example, in order. `with_scores`: scores also where the prediction is generated.
-std::vector<Prediction> predict(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
+std::vector<Prediction> predict(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
                                 std::span<const Example> examples, bool with_scores);
 
 /// Notices a model that always answers the same, or nothing.
@@ -67,9 +67,8 @@ using Interrupt = std::function<bool()>;
 struct Interrupted {};
 
 /// `texts` and `examples` are the same rows, labelled. `title` names the progress line. `interrupt` is asked after each batch.
-Evaluation evaluate(const Context& ctx, const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
-                    std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title,
-                    const Interrupt& interrupt = {});
+Evaluation evaluate(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task, std::span<const TextExample> texts,
+                    std::span<const Example> examples, std::string_view title, const Interrupt& interrupt = {});
 
 /// The same for evaluation_detail; `texts` are those that were evaluated. The result refers to all of them.
 JudgedAnswers judged_answers(const Evaluation& evaluation, const PredictRules& rules, const TaskData& task,

@@ -24,7 +24,7 @@ struct Split {
 
 /// What a run works on. All references outlive the loop.
 struct LoopInputs {
-  const Context& ctx;
+  const Call& call;  ///< seeds and ranks
   const TrainOptions& options;
   const TaskData& task;
   const AdapterConfig& config;

@@ -165,7 +165,10 @@ void check_task_options(const DataOptions& options, const OptionSet& set);
 /// `set` says which options were given.
 void settle(TrainOptions& options, const OptionSet& set);
 
-/// Device, dtype, threads and seed as a Context. Throws usage.
-Context make_context(const ModelOptions& options, int64_t seed);
+/// Device, dtype, storage, kernels and threads. Throws usage.
+ModelContext make_context(const ModelOptions& options);
+
+/// A call of this seed, on one rank.
+Call make_call(int64_t seed);
 
 }  // namespace dept

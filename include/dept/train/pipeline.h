@@ -45,25 +45,25 @@ struct Pipeline {
 
   /// The way of a batch to its loss; with `gradients` also those of all that trains, as sums over the batch.
   /// They are in the order of weights.parameters().
-  BatchLoss loss(const Context& ctx, const Batch& batch, Gradients* gradients = nullptr) const;
+  BatchLoss loss(const Call& call, const Batch& batch, Gradients* gradients = nullptr) const;
 
   /// The batch's sources as the backbone takes them and, for an encoder-decoder, the decoder's input.
-  AdaptedBatch adapt(const Context& ctx, const Batch& batch) const;
+  AdaptedBatch adapt(const Call& call, const Batch& batch) const;
   /// Sources alone, int64 ids [N].
-  AdaptedBatch adapt_source(const Context& ctx, const Ragged& tokens, const at::Tensor& ids) const;
+  AdaptedBatch adapt_source(const Call& call, const Ragged& tokens, const at::Tensor& ids) const;
 
   /// Replaces an adapter that is not going to be trained by what it amounts to.
   void fold();
 
   /// What the head says of each source, fp64 [B, C].
-  at::Tensor head_logits(const Context& ctx, const Batch& batch) const;
+  at::Tensor head_logits(const Batch& batch) const;
 
   /// How likely each label is as the answer to each source (targets are not looked at): the source runs once, then each label's
   /// tokens behind it. Labels as encode_targets makes them.
-  std::vector<LabelNll> label_nll(const Context& ctx, std::span<const Example> sources, std::span<const Ids> labels) const;
+  std::vector<LabelNll> label_nll(std::span<const Example> sources, std::span<const Ids> labels) const;
 
   /// Greedy answers, decoded without special tokens.
-  std::vector<std::string> answers(const Context& ctx, std::span<const Example> sources, const GenerationOptions& options) const;
+  std::vector<std::string> answers(std::span<const Example> sources, const GenerationOptions& options) const;
 
  private:
   /// The loss that hidden states give, and their gradient where the head's are asked for.
@@ -71,13 +71,13 @@ struct Pipeline {
     BatchLoss loss;
     at::Tensor d_hidden;
   };
-  Context backbone_context(Context ctx) const;
-  bool shares_prompt(const Context& ctx) const;
+  Call backbone_call(Call call) const;
+  AdapterCall adapter_call(const Call& call) const;
+  const TextModel& text_model() const { return as_text_model(*backbone); }
   at::Tensor embed(const Ragged& tokens, const at::Tensor& ids) const;
   at::Tensor pooled_state(const PooledTokens& tokens, const Batch& batch, const at::Tensor& hidden) const;
-  Judged judge_tokens(const Context& ctx, const Batch& batch, const PromptLayout& layout, const at::Tensor& hidden,
-                      bool with_gradient) const;
-  Judged judge_texts(const Context& ctx, const Batch& batch, const PromptLayout& layout, const at::Tensor& hidden,
+  Judged judge_tokens(const Batch& batch, const PromptLayout& layout, const at::Tensor& hidden, bool with_gradient) const;
+  Judged judge_texts(const Call& call, const Batch& batch, const PromptLayout& layout, const at::Tensor& hidden,
                      Gradients* gradients) const;
   Batch source_batch(std::span<const Example> sources) const;
 };

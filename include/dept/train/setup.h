@@ -88,6 +88,6 @@ void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo&
 Pipeline prepare_pipeline(const ModelOptions& options, const DataOptions& data);
 
 /// The model with the adapter that options.peft_model_id names, else as it is. The rules' sources are cut to A's rows.
-Pipeline load_pipeline(const Context& ctx, const ModelOptions& options, const DataOptions& data);
+Pipeline load_pipeline(const ModelContext& context, const ModelOptions& options, const DataOptions& data);
 
 }  // namespace dept

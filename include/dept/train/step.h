@@ -24,7 +24,7 @@ class Step {
  public:
   /// `pipeline` (whose weights it moves) must outlive the step. Each of `accumulation` micro-batches counts as much as the
   /// others.
-  Step(const Context& ctx, const Pipeline& pipeline, const AdamOptions& adam, double max_grad_norm, int64_t accumulation);
+  Step(const Call& call, const Pipeline& pipeline, const AdamOptions& adam, double max_grad_norm, int64_t accumulation);
 
   /// Forward and backward of this rank's part of a micro-batch; over all ranks together the gradients of the mean loss over label
   /// tokens are added up (the mean of the micro-batches' means). An empty part is fine as long as some rank has tokens.
@@ -41,7 +41,7 @@ class Step {
   /// [K]; reading it one step late keeps a device busy.
   at::Tensor update(const std::vector<Rates>& rates);
 
-  int64_t micro_steps() const { return ctx_.micro_step; }
+  int64_t micro_steps() const { return call_.micro_step; }
   int64_t parameters() const { return parameter_count(trainables_); }
 
   /// The optimiser's state, and back with the count of micro-batches.
@@ -49,7 +49,7 @@ class Step {
   void restore(const NamedTensors& state, int64_t micro_steps);
 
  private:
-  Context ctx_;
+  Call call_;
   const Pipeline& pipeline_;
   std::vector<Trainable> trainables_;
   AdamW optimizer_;

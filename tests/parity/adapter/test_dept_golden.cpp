@@ -54,7 +54,7 @@ TEST_P(DeptGolden, ForwardAndGradientsMatchAutograd) {
   for (bool share : {false, true}) {
     const std::string form = share ? "shared." : "copied.";
     const auto adapter = dept_adapter(weights);
-    const AdaptedBatch x = adapter->apply({}, {tokens, golden("E").to(dtype)}, nullptr, share);
+    const AdaptedBatch x = adapter->apply({.share_prompt = share}, {tokens, golden("E").to(dtype)}, nullptr);
     EXPECT_LE(relative_error(x.source.stream.embeds, golden(form + "X")), tolerance);
     const DeptWeights gradient = dept_weights(adapter->backward(x, {golden(form + "d").to(dtype), {}}));
     EXPECT_LE(relative_error(gradient.P, golden(form + "dP")), tolerance);

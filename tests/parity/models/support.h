@@ -27,10 +27,25 @@ inline std::unique_ptr<TensorSource> golden(const std::string& name) {
   return open_safetensors(data(name + ".golden.safetensors"));
 }
 
-inline Context context(c10::ScalarType compute) {
-  Context ctx;
-  ctx.compute = compute;
-  return ctx;
+inline ModelContext context(c10::ScalarType compute) {
+  ModelContext context;
+  context.compute = compute;
+  return context;
+}
+
+inline Call training(uint32_t micro_step = 0) {
+  Call call;
+  call.training = true;
+  call.micro_step = micro_step;
+  return call;
+}
+
+inline std::unique_ptr<TextModel> as_text(std::unique_ptr<Backbone> model) {
+  as_text_model(*model);
+  return std::unique_ptr<TextModel>(dynamic_cast<TextModel*>(model.release()));
+}
+inline std::unique_ptr<TextModel> load_text_model(const fs::path& path, const ModelContext& context) {
+  return as_text(load_backbone(path, context));
 }
 
 inline Lengths as_lengths(const at::Tensor& tensor) {
@@ -90,13 +105,13 @@ struct Pass {
 };
 
 /// Logits of all tokens and the gradients of sum(cotangent * logits).
-inline Pass run(const Context& ctx, const Backbone& model, const Stream& source, const Stream* target,
+inline Pass run(const Call& call, const TextModel& model, const Stream& source, const Stream* target,
                 const at::Tensor& cotangent) {
   std::unique_ptr<Saved> saved;
-  const at::Tensor hidden = model.forward(ctx, source, target, &saved);
+  const at::Tensor hidden = model.forward(call, source, target, &saved);
   Pass out;
-  out.logits = model.logits(ctx, hidden);
-  out.gradients = model.backward(ctx, std::move(saved), model.logits_backward(ctx, cotangent.to(ctx.residual())));
+  out.logits = model.logits(hidden);
+  out.gradients = model.backward(std::move(saved), model.logits_backward(cotangent.to(model.context().residual())));
   return out;
 }
 
@@ -108,7 +123,7 @@ struct Bf16Error {
 /// The medians of 50 batches with the lengths of `source` and `target` (no tokens: none): embeddings of random ids, 0.2 away from
 /// them, and cotangents of about every second token. One batch says little: where a ReLU falls on the other side, its gradient is
 /// several times as far off as that of the next.
-inline Bf16Error bf16_error(const Backbone& exact, const Backbone& rough, const Stream& source, const Stream& target) {
+inline Bf16Error bf16_error(const TextModel& exact, const TextModel& rough, const Stream& source, const Stream& target) {
   constexpr unsigned batches = 50;
   const bool two = exact.info().encoder_decoder();
   const auto draw = [&](const Stream& like, unsigned seed) {
@@ -124,8 +139,8 @@ inline Bf16Error bf16_error(const Backbone& exact, const Backbone& rough, const 
     const int64_t tokens = (two ? z : x).embeds.size(0);
     const at::Tensor chosen = noise({tokens, 1}, at::kFloat, seed + 4) < 0;
     const at::Tensor cotangent = noise({tokens, exact.info().vocab}, at::kFloat, seed + 5) * chosen;
-    const Pass a = run(context(at::kBFloat16), rough, x, two ? &z : nullptr, cotangent);
-    const Pass b = run(context(at::kFloat), exact, x, two ? &z : nullptr, cotangent);
+    const Pass a = run({}, rough, x, two ? &z : nullptr, cotangent);
+    const Pass b = run({}, exact, x, two ? &z : nullptr, cotangent);
     logits.push_back(relative_distance(a.logits, b.logits));
     of_source.push_back(relative_distance(a.gradients.source, b.gradients.source));
     if (two) of_target.push_back(relative_distance(a.gradients.target, b.gradients.target));
@@ -142,7 +157,7 @@ inline std::vector<std::vector<int64_t>> id_lists(const Json& json) {
 }
 
 /// Continuations of all prompts in one ragged batch, under the options that NAME.greedy.json calls `key`.
-inline std::vector<Generated> continuations(const Backbone& model, const Json& file, const std::string& key, bool all_at_once) {
+inline std::vector<Generated> continuations(const TextModel& model, const Json& file, const std::string& key, bool all_at_once) {
   const auto prompts = id_lists(file["prompts"]);
   GenerationOptions options;
   options.max_new_tokens = file["max_new_tokens"];
@@ -164,12 +179,12 @@ inline std::vector<Generated> continuations(const Backbone& model, const Json& f
       counted.push_back(model.info().encoder_decoder() ? Lengths{*model.info().decoder_start_id} : prompts[i]);
     }
     const GenerationInput input{stream(lengths, model.embed(at::tensor(ids, at::kLong))), counted, {}};
-    for (auto& answers : generate(context(at::kFloat), model, input, options)) out.push_back(std::move(answers.front()));
+    for (auto& answers : generate(model, input, options)) out.push_back(std::move(answers.front()));
   }
   return out;
 }
 
-inline void expect_greedy(const Backbone& model, const std::string& name) {
+inline void expect_greedy(const TextModel& model, const std::string& name) {
   const Json file = read_json(data(name + ".greedy.json"));
   const Lengths eos = file["eos_ids"].get<Lengths>();
   for (const auto& [key, expected_json] : file["continuations"].items()) {

@@ -14,7 +14,7 @@ fs::path families(const std::string& name) {
 
 class Families : public testing::TestWithParam<std::string> {
  protected:
-  static std::unique_ptr<Backbone> load(c10::ScalarType dtype) { return load_backbone(families(GetParam()), context(dtype)); }
+  static std::unique_ptr<TextModel> load(c10::ScalarType dtype) { return load_text_model(families(GetParam()), context(dtype)); }
 
   const std::unique_ptr<TensorSource> file_ = golden("families/" + GetParam());
   const bool decoder_only_ = file_->find("target") == nullptr;
@@ -28,14 +28,15 @@ class Families : public testing::TestWithParam<std::string> {
     if (decoder_only_) return {};
     return stream(as_lengths(file_->read("target_lengths")), file_->read("target").to(dtype));
   }
-  Pass pass(const Context& ctx, const Backbone& model) const {
-    const Stream target_stream = target(ctx.residual());
-    return run(ctx, model, source(ctx.residual()), decoder_only_ ? nullptr : &target_stream, file_->read("cotangent"));
+  Pass pass(const Call& call, const TextModel& model) const {
+    const c10::ScalarType dtype = model.context().residual();
+    const Stream target_stream = target(dtype);
+    return run(call, model, source(dtype), decoder_only_ ? nullptr : &target_stream, file_->read("cotangent"));
   }
 };
 
 TEST_P(Families, EqualsTransformers) {
-  const Pass ours = pass(context(at::kFloat), *load(at::kFloat));
+  const Pass ours = pass({}, *load(at::kFloat));
   EXPECT_LT(relative_error(ours.logits, file_->read("logits")), 1e-5);
   EXPECT_LT(relative_error(ours.logits, file_->read("padded")), 1e-5);
   EXPECT_LT(relative_error(ours.gradients.source, file_->read("d_embeds")), 3e-5);
@@ -56,7 +57,7 @@ TEST_P(Families, Bf16IsWithinTwiceTransformersOwn) {
 }
 
 // The answers to all prompts of NAME.greedy.json, in one ragged batch.
-std::vector<std::vector<Generated>> answers_to_all(const Backbone& model, const std::string& name, GenerationOptions options) {
+std::vector<std::vector<Generated>> answers_to_all(const TextModel& model, const std::string& name, GenerationOptions options) {
   const Json file = read_json(data("families/" + name + ".greedy.json"));
   Lengths lengths, ids;
   for (const Lengths& prompt : id_lists(file["prompts"])) {
@@ -66,7 +67,7 @@ std::vector<std::vector<Generated>> answers_to_all(const Backbone& model, const 
   options.max_new_tokens = file["max_new_tokens"];
   options.eos_ids = file["eos_ids"].get<Lengths>();
   const GenerationInput input{stream(lengths, model.embed(at::tensor(ids, at::kLong))), {}, {}};
-  return generate(context(at::kFloat), model, input, options);
+  return generate(model, input, options);
 }
 
 TEST_P(Families, GreedyEqualsTransformersOn200Prompts) {
@@ -100,16 +101,16 @@ TEST_P(Families, BeamsEqualTransformersOn200Prompts) {
 TEST_P(Families, RaggedEqualsOneAtATime) {
   const auto model = load(at::kDouble);
   for (const bool training : {false, true}) {
-    Context ctx = context(at::kDouble);
-    ctx.training = training;
-    const Pass together = pass(ctx, *model);
+    Call call;
+    call.training = training;
+    const Pass together = pass(call, *model);
     const Stream all = source(at::kDouble), all_targets = target(at::kDouble);
     const Ragged& labelled = decoder_only_ ? all.tokens : all_targets.tokens;
     for (int64_t b = 0; b < all.tokens.batch(); ++b) {
       const at::Tensor cotangent = rows(file_->read("cotangent"), labelled, b);
       if (cotangent.abs().max().item<double>() == 0) continue;
       const Stream one_target = decoder_only_ ? Stream{} : only(all_targets, b);
-      const Pass alone = run(ctx, *model, only(all, b), decoder_only_ ? nullptr : &one_target, cotangent);
+      const Pass alone = run(call, *model, only(all, b), decoder_only_ ? nullptr : &one_target, cotangent);
       EXPECT_LT(relative_error(rows(together.logits, labelled, b), alone.logits), 1e-12) << "sequence " << b;
       EXPECT_LT(relative_error(rows(together.gradients.source, all.tokens, b), alone.gradients.source), 1e-11)
           << "sequence " << b;
@@ -119,13 +120,12 @@ TEST_P(Families, RaggedEqualsOneAtATime) {
 
 TEST_P(Families, BackwardEqualsFiniteDifferencesWithDropout) {
   const auto model = load(at::kDouble);
-  Context ctx = context(at::kDouble);
-  ctx.training = true;
-  const Pass ours = pass(ctx, *model);
+  const Call call = training();
+  const Pass ours = pass(call, *model);
   const Stream x = source(at::kDouble), z = target(at::kDouble);
   const at::Tensor cotangent = file_->read("cotangent");
   const auto value = [&](const Stream& from, const Stream& to) {
-    return (model->logits(ctx, model->forward(ctx, from, decoder_only_ ? nullptr : &to, nullptr)) * cotangent)
+    return (model->logits(model->forward(call, from, decoder_only_ ? nullptr : &to, nullptr)) * cotangent)
         .sum()
         .item<double>();
   };
@@ -142,13 +142,12 @@ TEST_P(Families, BackwardEqualsFiniteDifferencesWithDropout) {
 TEST_P(Families, CachedStepsEqualFullForward) {
   if (!decoder_only_) GTEST_SKIP() << "T5's cache: test_t5.cpp";
   const auto model = load(at::kDouble);
-  const Context ctx = context(at::kDouble);
   const Stream all = only(source(at::kDouble), 2);
-  const at::Tensor full = model->forward(ctx, all, nullptr, nullptr);
-  const auto cache = model->start(ctx, all, 1, 20);
+  const at::Tensor full = model->forward({}, all, nullptr, nullptr);
+  const auto cache = model->start(all, 1, 20);
   for (const auto& [from, to] : {std::pair<int64_t, int64_t>{0, 6}, {6, 7}, {7, 11}, {11, 20}}) {
     const Stream part = stream({to - from}, all.embeds.slice(0, from, to), from);
-    EXPECT_LT(relative_error(model->extend(ctx, *cache, part, {0}), full.slice(0, from, to)), 1e-12) << from;
+    EXPECT_LT(relative_error(model->extend(*cache, part, {0}), full.slice(0, from, to)), 1e-12) << from;
   }
 }
 
@@ -167,8 +166,8 @@ TEST_P(Families, ParametersAreCounted) {
 }
 
 TEST_P(Families, RandomOneOfTheSameShapeRuns) {
-  const auto model = random_backbone(read_json(families(GetParam()) / "config.json"), context(at::kFloat), 3);
-  const Pass ours = pass(context(at::kFloat), *model);
+  const auto model = as_text(random_backbone(read_json(families(GetParam()) / "config.json"), context(at::kFloat), 3));
+  const Pass ours = pass({}, *model);
   EXPECT_TRUE(ours.logits.isfinite().all().item<bool>());
   EXPECT_GT(ours.gradients.source.abs().max().item<double>(), 0);
 }
@@ -188,10 +187,10 @@ INSTANTIATE_TEST_SUITE_P(Tiny, Families,
 TEST(Gguf, RopeScalingEqualsTransformers) {
   for (const std::string name : {"llama-llama3", "llama-linear"}) {
     const auto file = golden("families/" + name);
-    const auto model = load_backbone(families(name + ".gguf"), context(at::kFloat));
+    const auto model = load_text_model(families(name + ".gguf"), context(at::kFloat));
     Stream x = stream(as_lengths(file->read("lengths")), file->read("embeds"));
     x.tokens.position = file->read("position");
-    const Pass ours = run(context(at::kFloat), *model, x, nullptr, file->read("cotangent"));
+    const Pass ours = run({}, *model, x, nullptr, file->read("cotangent"));
     EXPECT_LT(relative_error(ours.logits, file->read("logits")), 1e-5) << name;
     EXPECT_LT(relative_error(ours.gradients.source, file->read("d_embeds")), 3e-5) << name;
   }
@@ -235,11 +234,11 @@ TEST(Families, RefusesWhatItCannotDoByName) {
 }
 
 TEST(Gpt2, TextBeyondItsPositionsIsBadInput) {
-  const auto model = load_backbone(families("gpt2"), context(at::kFloat));
+  const auto model = load_text_model(families("gpt2"), context(at::kFloat));
   const Stream fits = stream({48}, noise({48, 16}, at::kFloat, 1)), longer = stream({49}, noise({49, 16}, at::kFloat, 1));
-  EXPECT_NO_THROW(model->forward(context(at::kFloat), fits, nullptr, nullptr));
+  EXPECT_NO_THROW(model->forward({}, fits, nullptr, nullptr));
   try {
-    model->forward(context(at::kFloat), longer, nullptr, nullptr);
+    model->forward({}, longer, nullptr, nullptr);
     FAIL() << "49 tokens passed";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Code::bad_input);
@@ -251,16 +250,13 @@ TEST(Gpt2, TextBeyondItsPositionsIsBadInput) {
 // Each of the three dropouts alone changes the result in training, and none of them outside.
 TEST(Gpt2, EachDropoutActsInTrainingOnly) {
   const Json none = {{"embd_pdrop", 0}, {"attn_pdrop", 0}, {"resid_pdrop", 0}};
-  Context training = context(at::kFloat);
-  training.training = true;
   const Stream x = stream({9, 4}, noise({13, 16}, at::kFloat, 2));
   const auto changes = [&](const Json& dropouts) {
     Json config = read_json(families("gpt2") / "config.json");
     config.update(none);
     config.update(dropouts);
     const auto model = random_backbone(config, context(at::kFloat), 4);
-    return relative_error(model->forward(training, x, nullptr, nullptr),
-                          model->forward(context(at::kFloat), x, nullptr, nullptr));
+    return relative_error(model->forward(training(), x, nullptr, nullptr), model->forward({}, x, nullptr, nullptr));
   };
   EXPECT_EQ(changes(Json::object()), 0);
   for (const char* key : {"embd_pdrop", "attn_pdrop", "resid_pdrop"}) EXPECT_GT(changes({{key, 0.3}}), 1e-2) << key;

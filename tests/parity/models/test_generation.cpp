@@ -35,7 +35,7 @@ GenerationOptions options_of(const Json& given, GenerationOptions o = {}) {
 }
 
 /// Prompts embedded; transformers counts a T5 decoder's start id too.
-GenerationInput input_of(const Backbone& model, std::span<const Lengths> prompts, int64_t first_example = 0) {
+GenerationInput input_of(const TextModel& model, std::span<const Lengths> prompts, int64_t first_example = 0) {
   GenerationInput input;
   Lengths lengths, ids;
   for (const Lengths& prompt : prompts) {
@@ -50,10 +50,10 @@ GenerationInput input_of(const Backbone& model, std::span<const Lengths> prompts
 
 class Generation : public testing::TestWithParam<std::string> {
  protected:
-  std::unique_ptr<Backbone> load() const { return load_backbone(data(GetParam()), context(at::kFloat)); }
+  std::unique_ptr<TextModel> load() const { return load_text_model(data(GetParam()), context(at::kFloat)); }
 };
 
-void expect_case(const Backbone& model, const Json& file, const Json& one, size_t batch) {
+void expect_case(const TextModel& model, const Json& file, const Json& one, size_t batch) {
   const auto prompts = file["prompts"].get<IdLists>();
   GenerationOptions defaults;
   defaults.max_new_tokens = file["max_new_tokens"];
@@ -63,7 +63,7 @@ void expect_case(const Backbone& model, const Json& file, const Json& one, size_
   size_t compared = 0;
   for (size_t begin = 0; begin < expected.size(); begin += batch) {
     const size_t count = std::min(batch, expected.size() - begin);
-    const auto answers = generate(context(at::kFloat), model, input_of(model, std::span(prompts).subspan(begin, count)), options);
+    const auto answers = generate(model, input_of(model, std::span(prompts).subspan(begin, count)), options);
     ASSERT_EQ(answers.size(), count);
     for (size_t i = 0; i < count; ++i) {
       const size_t row = begin + i;
@@ -168,7 +168,7 @@ TEST_P(Generation, SamplesAreDistributedAsTransformers) {
   }
   std::map<Lengths, int64_t> counts;
   const IdLists prompts(8, golden.prompt);  // 8 examples, 500 choices of each
-  for (const auto& answers : generate(context(at::kFloat), *model, input_of(*model, prompts), options))
+  for (const auto& answers : generate(*model, input_of(*model, prompts), options))
     for (const Generated& answer : answers) ++counts[answer.ids];
   for (const auto& [ids, count] : counts) EXPECT_EQ(shares.count(ids), 1u) << count << " of a pair that cannot be";
   EXPECT_LT(chi_square(shares, counts, 4000), 37.7);
@@ -194,7 +194,7 @@ TEST_P(Generation, BeamSamplesAreDrawnWithoutReplacement) {
             p[a] * p[b] / (1 - p[a]);
   std::map<Lengths, int64_t> counts;
   const IdLists prompts(3000, golden.prompt);
-  for (const auto& answers : generate(context(at::kFloat), *model, input_of(*model, prompts), options)) {
+  for (const auto& answers : generate(*model, input_of(*model, prompts), options)) {
     EXPECT_GE(answers[0].score, answers[1].score);
     ++counts[{std::min(answers[0].ids[0], answers[1].ids[0]), std::max(answers[0].ids[0], answers[1].ids[0])}];
   }
@@ -213,14 +213,14 @@ TEST_P(Generation, SamplesDoNotDependOnTheBatch) {
     options.temperature = 3;
     options.eos_ids = {30, 31};
     options.max_new_tokens = 9;
-    const auto together = generate(context(at::kFloat), *model, input_of(*model, std::span(prompts).first(6), 40), options);
+    const auto together = generate(*model, input_of(*model, std::span(prompts).first(6), 40), options);
     for (size_t i = 0; i < 6; ++i) {
-      const auto alone = generate(context(at::kFloat), *model,
+      const auto alone = generate(*model,
                                   input_of(*model, std::span(prompts).subspan(i, 1), 40 + static_cast<int64_t>(i)), options);
       for (size_t j = 0; j < 2; ++j) EXPECT_EQ(together[i][j].ids, alone[0][j].ids) << "beams " << beams << ", prompt " << i;
     }
     options.seed = 43;
-    const auto other = generate(context(at::kFloat), *model, input_of(*model, std::span(prompts).first(6), 40), options);
+    const auto other = generate(*model, input_of(*model, std::span(prompts).first(6), 40), options);
     EXPECT_NE(other[0][0].ids, together[0][0].ids);
   }
 }
@@ -232,7 +232,7 @@ TEST_P(Generation, LongLimitTakesNoMemory) {
   options.max_new_tokens = int64_t{1} << 40;
   size_t told = 0;
   const IdLists prompts{{5, 6}, {7}};
-  const auto answers = generate(context(at::kFloat), *model, input_of(*model, prompts), options,
+  const auto answers = generate(*model, input_of(*model, prompts), options,
                                 [&](size_t, std::span<const int64_t> ids) { return told = ids.size(), ids.size() == 100; });
   EXPECT_EQ(told, 100u);
   EXPECT_EQ(answers[0][0].ids.size(), 100u);
@@ -244,7 +244,7 @@ TEST_P(Generation, StopsEndBeams) {
   options.num_beams = options.num_return_sequences = 3;
   options.max_new_tokens = 8;
   const IdLists prompts{{5, 6, 40}};
-  const auto answers = generate(context(at::kFloat), *model, input_of(*model, prompts), options,
+  const auto answers = generate(*model, input_of(*model, prompts), options,
                                 [](size_t, std::span<const int64_t> ids) { return ids.size() == 3 && ids.back() % 2 == 0; });
   for (const Generated& answer : answers[0]) {
     if (answer.ids.size() == 3 && answer.ids.back() % 2 == 0) {
@@ -262,7 +262,7 @@ TEST_P(Generation, RefusesBadOptions) {
     GenerationOptions options;
     change(options);
     try {
-      generate(context(at::kFloat), *model, input_of(*model, prompts), options);
+      generate(*model, input_of(*model, prompts), options);
       ADD_FAILURE() << name << " passed";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), Code::usage);
@@ -285,8 +285,7 @@ INSTANTIATE_TEST_SUITE_P(Tiny, Generation, testing::Values("llama-gqa-tied", "t5
 
 /// Embeddings in front of a T5 decoder's start token, one set a configuration.
 TEST(GenerationOfT5, DecoderPromptEqualsForward) {
-  const auto model = load_backbone(data("t5-v1.0"), context(at::kFloat));
-  const Context ctx = context(at::kFloat);
+  const auto model = load_text_model(data("t5-v1.0"), context(at::kFloat));
   const IdLists prompts{{5, 6, 40}, {9, 12}};
   GenerationInput input = input_of(*model, prompts);
   input.source.tokens.config = {1, 0};
@@ -295,7 +294,7 @@ TEST(GenerationOfT5, DecoderPromptEqualsForward) {
     GenerationOptions options;
     options.max_new_tokens = 4;
     options.num_beams = beams;
-    const auto answers = generate(ctx, *model, input, options);
+    const auto answers = generate(*model, input, options);
     for (size_t b = 0; b < 2; ++b) {
       // The score of the answer by one forward over prompt, start token and answer.
       const Lengths& ids = answers[b][0].ids;
@@ -304,7 +303,7 @@ TEST(GenerationOfT5, DecoderPromptEqualsForward) {
       Stream target = stream({3 + static_cast<int64_t>(inputs.size())},
                              at::cat({input.decoder_prompt[b == 0 ? 1 : 0], model->embed(at::tensor(inputs, at::kLong))}));
       const Stream source = only(input.source, static_cast<int64_t>(b));
-      const at::Tensor logits = model->logits(ctx, model->forward(ctx, source, &target, nullptr).slice(0, 3));
+      const at::Tensor logits = model->logits(model->forward({}, source, &target, nullptr).slice(0, 3));
       if (beams == 1) {
         EXPECT_EQ(as_lengths(logits.argmax(1)), ids) << b;
       } else {

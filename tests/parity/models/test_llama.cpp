@@ -6,7 +6,7 @@ namespace {
 
 class Llama : public testing::TestWithParam<std::string> {
  protected:
-  std::unique_ptr<Backbone> load(c10::ScalarType dtype) { return load_backbone(data(GetParam()), context(dtype)); }
+  std::unique_ptr<TextModel> load(c10::ScalarType dtype) { return load_text_model(data(GetParam()), context(dtype)); }
 
   /// The golden batch with embeddings and cotangent in `dtype`.
   Stream golden_stream(const TensorSource& file, c10::ScalarType dtype) {
@@ -43,7 +43,7 @@ TEST_P(Llama, EmbedsIds) {
 TEST_P(Llama, EqualsTransformersInFp32) {
   const auto file = golden(GetParam());
   const Pass pass =
-      run(context(at::kFloat), *load(at::kFloat), golden_stream(*file, at::kFloat), nullptr, file->read("cotangent"));
+      run({}, *load(at::kFloat), golden_stream(*file, at::kFloat), nullptr, file->read("cotangent"));
   EXPECT_LT(relative_error(pass.logits, file->read("logits.fp32")), 1e-5);
   EXPECT_LT(relative_error(pass.gradients.source, file->read("d_embeds.fp32")), 2e-5);
 }
@@ -51,7 +51,7 @@ TEST_P(Llama, EqualsTransformersInFp32) {
 TEST_P(Llama, EqualsTransformersInFp64) {
   const auto file = golden(GetParam());
   const Pass pass =
-      run(context(at::kDouble), *load(at::kDouble), golden_stream(*file, at::kDouble), nullptr, file->read("cotangent"));
+      run({}, *load(at::kDouble), golden_stream(*file, at::kDouble), nullptr, file->read("cotangent"));
   EXPECT_LT(relative_error(pass.logits, file->read("logits.fp64")), 1e-11);
   EXPECT_LT(relative_error(pass.gradients.source, file->read("d_embeds.fp64")), 1e-11);
 }
@@ -59,19 +59,18 @@ TEST_P(Llama, EqualsTransformersInFp64) {
 TEST_P(Llama, Bf16StaysNear) {
   const auto file = golden(GetParam());
   const Pass pass =
-      run(context(at::kBFloat16), *load(at::kBFloat16), golden_stream(*file, at::kFloat), nullptr, file->read("cotangent"));
+      run({}, *load(at::kBFloat16), golden_stream(*file, at::kFloat), nullptr, file->read("cotangent"));
   EXPECT_LT(relative_distance(pass.logits, file->read("logits.fp32")), 3e-2);
   EXPECT_LT(relative_distance(pass.gradients.source, file->read("d_embeds.fp32")), 3e-2);
 }
 
 TEST_P(Llama, RaggedEqualsOneAtATime) {
   const auto model = load(at::kDouble);
-  const Context ctx = context(at::kDouble);
   const auto file = golden(GetParam());
   const Stream all = golden_stream(*file, at::kDouble);
-  const Pass together = run(ctx, *model, all, nullptr, file->read("cotangent"));
+  const Pass together = run({}, *model, all, nullptr, file->read("cotangent"));
   for (int64_t b = 0; b < all.tokens.batch(); ++b) {
-    const Pass alone = run(ctx, *model, only(all, b), nullptr, rows(file->read("cotangent"), all.tokens, b));
+    const Pass alone = run({}, *model, only(all, b), nullptr, rows(file->read("cotangent"), all.tokens, b));
     EXPECT_LT(relative_error(rows(together.logits, all.tokens, b), alone.logits), 1e-12) << "sequence " << b;
     if (alone.gradients.source.abs().max().item<double>() == 0) continue;
     EXPECT_LT(relative_error(rows(together.gradients.source, all.tokens, b), alone.gradients.source), 1e-12) << "sequence " << b;
@@ -114,15 +113,14 @@ struct PromptCase {
 
 TEST_P(Llama, SharedPrefixEqualsPromptInEachSequence) {
   const auto model = load(at::kDouble);
-  const Context ctx = context(at::kDouble);
   const PromptCase test;
   const Stream shared = test.shared(), repeated = test.repeated();
   at::Tensor text_cotangent = noise({16, 96}, at::kDouble, 3), repeated_cotangent = at::zeros({31, 96}, at::kDouble);
   for (int64_t b = 0; b < 5; ++b) {
     rows(repeated_cotangent, repeated.tokens, b).slice(0, 3).copy_(rows(text_cotangent, stream(test.texts, {}).tokens, b));
   }
-  const Pass a = run(ctx, *model, shared, nullptr, at::cat({at::zeros({6, 96}, at::kDouble), text_cotangent}));
-  const Pass z = run(ctx, *model, repeated, nullptr, repeated_cotangent);
+  const Pass a = run({}, *model, shared, nullptr, at::cat({at::zeros({6, 96}, at::kDouble), text_cotangent}));
+  const Pass z = run({}, *model, repeated, nullptr, repeated_cotangent);
   at::Tensor d_prompts = at::zeros({2, 3, 32}, at::kDouble);
   for (int64_t b = 0; b < 5; ++b) {
     d_prompts[test.prompt_of[b]] += rows(z.gradients.source, repeated.tokens, b).slice(0, 0, 3);
@@ -138,9 +136,8 @@ TEST_P(Llama, SharedPrefixEqualsPromptInEachSequence) {
 
 TEST_P(Llama, CachedStepsEqualFullForward) {
   const auto model = load(at::kDouble);
-  const Context ctx = context(at::kDouble);
   const Stream all = stream({8, 3, 11}, noise({22, 32}, at::kDouble, 4));
-  const at::Tensor full = model->forward(ctx, all, nullptr, nullptr);
+  const at::Tensor full = model->forward({}, all, nullptr, nullptr);
   const auto token = [&](int64_t b, int64_t from, int64_t to) {
     Stream part = only(all, b);
     Stream out = stream({to - from}, part.embeds.slice(0, from, to), from);
@@ -160,13 +157,13 @@ TEST_P(Llama, CachedStepsEqualFullForward) {
   };
   const auto expected = [&](int64_t b, int64_t from, int64_t to) { return rows(full, all.tokens, b).slice(0, from, to); };
 
-  const auto cache = model->start(ctx, all, 4, 11);
+  const auto cache = model->start(all, 4, 11);
   // Prefill three rows into slots out of order, then steps of one and more tokens, rows left out in between.
-  at::Tensor h = model->extend(ctx, *cache, join({token(0, 0, 5), token(1, 0, 1), token(2, 0, 6)}), {2, 0, 3});
+  at::Tensor h = model->extend(*cache, join({token(0, 0, 5), token(1, 0, 1), token(2, 0, 6)}), {2, 0, 3});
   EXPECT_LT(relative_error(h, at::cat({expected(0, 0, 5), expected(1, 0, 1), expected(2, 0, 6)})), 1e-12);
-  h = model->extend(ctx, *cache, join({token(2, 6, 7), token(1, 1, 2)}), {3, 0});
+  h = model->extend(*cache, join({token(2, 6, 7), token(1, 1, 2)}), {3, 0});
   EXPECT_LT(relative_error(h, at::cat({expected(2, 6, 7), expected(1, 1, 2)})), 1e-12);
-  h = model->extend(ctx, *cache, join({token(0, 5, 8), token(2, 7, 11)}), {2, 3});
+  h = model->extend(*cache, join({token(0, 5, 8), token(2, 7, 11)}), {2, 3});
   EXPECT_LT(relative_error(h, at::cat({expected(0, 5, 8), expected(2, 7, 11)})), 1e-12);
   EXPECT_EQ(model->length(*cache, 2), 8);
   EXPECT_EQ(model->length(*cache, 0), 2);
@@ -175,7 +172,7 @@ TEST_P(Llama, CachedStepsEqualFullForward) {
   // A rewound slot takes the same tokens again with the same result.
   model->rewind(*cache, 2, 4);
   EXPECT_EQ(model->length(*cache, 2), 4);
-  EXPECT_LT(relative_error(model->extend(ctx, *cache, token(0, 4, 8), {2}), expected(0, 4, 8)), 1e-12);
+  EXPECT_LT(relative_error(model->extend(*cache, token(0, 4, 8), {2}), expected(0, 4, 8)), 1e-12);
 
   // Copies happen as if all at once: slots 2 and 3 swap, 0 goes to 1.
   model->rewind(*cache, 2, 7);
@@ -184,18 +181,17 @@ TEST_P(Llama, CachedStepsEqualFullForward) {
   EXPECT_EQ(model->length(*cache, 2), 9);
   EXPECT_EQ(model->length(*cache, 3), 7);
   EXPECT_EQ(model->length(*cache, 1), 2);
-  h = model->extend(ctx, *cache, join({token(2, 9, 10), token(0, 7, 8), token(1, 2, 3)}), {2, 3, 1});
+  h = model->extend(*cache, join({token(2, 9, 10), token(0, 7, 8), token(1, 2, 3)}), {2, 3, 1});
   EXPECT_LT(relative_error(h, at::cat({expected(2, 9, 10), expected(0, 7, 8), expected(1, 2, 3)})), 1e-12);
 }
 
 TEST_P(Llama, CachedSharedPrefixEqualsFullForward) {
   const auto model = load(at::kDouble);
-  const Context ctx = context(at::kDouble);
   const PromptCase test;
   const Stream shared = test.shared(), repeated = test.repeated();
-  const at::Tensor full = model->forward(ctx, repeated, nullptr, nullptr);
-  const auto cache = model->start(ctx, shared, 7, 12);
-  const at::Tensor h = model->extend(ctx, *cache, shared, {0, 1, 2, 3, 4, 5, 6});
+  const at::Tensor full = model->forward({}, repeated, nullptr, nullptr);
+  const auto cache = model->start(shared, 7, 12);
+  const at::Tensor h = model->extend(*cache, shared, {0, 1, 2, 3, 4, 5, 6});
   for (int64_t b = 0; b < 4; ++b) {
     EXPECT_LT(relative_error(rows(h, shared.tokens, 2 + b), rows(full, repeated.tokens, b).slice(0, 3)), 1e-12) << b;
   }
@@ -206,24 +202,23 @@ TEST_P(Llama, CachedSharedPrefixEqualsFullForward) {
   const at::Tensor more = noise({3, 32}, at::kDouble, 5);
   Stream fresh = stream({1, 1, 1}, more);
   fresh.tokens.position = at::tensor({int64_t{7}, int64_t{3}, int64_t{4}});
-  const at::Tensor next = model->extend(ctx, *cache, fresh, {2, 6, 5});
+  const at::Tensor next = model->extend(*cache, fresh, {2, 6, 5});
   const int64_t text_of[] = {0, 4, 1};
   for (int64_t i = 0; i < 3; ++i) {
     const Stream text = only(repeated, text_of[i]);
     const Stream longer = stream({text.tokens.tokens() + 1}, at::cat({text.embeds, more.slice(0, i, i + 1)}));
-    EXPECT_LT(relative_error(next.slice(0, i, i + 1), model->forward(ctx, longer, nullptr, nullptr).slice(0, -1)), 1e-12) << i;
+    EXPECT_LT(relative_error(next.slice(0, i, i + 1), model->forward({}, longer, nullptr, nullptr).slice(0, -1)), 1e-12) << i;
   }
 }
 
 TEST_P(Llama, BackwardEqualsFiniteDifferences) {
   const auto model = load(at::kDouble);
-  const Context ctx = context(at::kDouble);
   const PromptCase test;
   Stream x = test.shared();
   const at::Tensor cotangent = noise({x.tokens.tokens(), 96}, at::kDouble, 6);
-  const Pass pass = run(ctx, *model, x, nullptr, cotangent);
+  const Pass pass = run({}, *model, x, nullptr, cotangent);
   const auto value = [&](const at::Tensor& embeds) {
-    return (model->logits(ctx, model->forward(ctx, {x.tokens, embeds}, nullptr, nullptr)) * cotangent).sum().item<double>();
+    return (model->logits(model->forward({}, {x.tokens, embeds}, nullptr, nullptr)) * cotangent).sum().item<double>();
   };
   for (unsigned seed = 10; seed < 14; ++seed) EXPECT_LT(directional_error(value, x.embeds, pass.gradients.source, seed), 1e-6);
 }
@@ -241,8 +236,8 @@ TEST_P(Llama, GreedyFromSharedPromptEqualsPromptInEachRow) {
     stream.embeds = stream.embeds.to(at::kFloat);
     return stream;
   };
-  const auto a = generate(context(at::kFloat), *model, {as_float(test.shared()), {}, {}}, options);
-  const auto z = generate(context(at::kFloat), *model, {as_float(test.repeated()), {}, {}}, options);
+  const auto a = generate(*model, {as_float(test.shared()), {}, {}}, options);
+  const auto z = generate(*model, {as_float(test.repeated()), {}, {}}, options);
   ASSERT_EQ(a.size(), 5u);
   for (size_t b = 0; b < 5; ++b) EXPECT_EQ(a[b][0].ids, z[b][0].ids) << b;
 }
@@ -252,10 +247,10 @@ TEST_P(Llama, SinkEndsRows) {
   GenerationOptions options;
   options.max_new_tokens = 6;
   const Stream source = stream({2, 3}, noise({5, 32}, at::kFloat, 7));
-  const auto whole = generate(context(at::kFloat), *model, {source, {}, {}}, options);
+  const auto whole = generate(*model, {source, {}, {}}, options);
   std::vector<std::vector<int64_t>> told(2);
   const auto cut =
-      generate(context(at::kFloat), *model, {source, {}, {}}, options, [&](size_t row, std::span<const int64_t> ids) {
+      generate(*model, {source, {}, {}}, options, [&](size_t row, std::span<const int64_t> ids) {
         told[row].assign(ids.begin(), ids.end());
         return row == 1 && ids.size() == 2;
       });
@@ -273,8 +268,7 @@ INSTANTIATE_TEST_SUITE_P(Tiny, Llama, testing::Values("llama-gqa-tied", "llama-u
 TEST(SmolLM2, GreedyEqualsTransformers) {
   const fs::path path = smollm2();
   if (path.empty()) GTEST_SKIP() << "no SmolLM2-135M in .deps/models: scripts/quickstart.sh fetches it";
-  Context ctx = context(at::kFloat);
-  const auto model = load_backbone(path, ctx);
+  const auto model = load_text_model(path, context(at::kFloat));
   const Json cases = read_json(data("smollm2_greedy.json"));
   Lengths lengths, ids;
   for (const Json& one : cases) {
@@ -284,7 +278,7 @@ TEST(SmolLM2, GreedyEqualsTransformers) {
   }
   GenerationOptions options;
   options.max_new_tokens = 32;
-  const auto answers = generate(ctx, *model, {stream(lengths, model->embed(at::tensor(ids, at::kLong))), {}, {}}, options);
+  const auto answers = generate(*model, {stream(lengths, model->embed(at::tensor(ids, at::kLong))), {}, {}}, options);
   size_t compared = 0;
   for (size_t i = 0; i < cases.size(); ++i) {
     const auto expected = cases[i]["continuation"].get<Lengths>();

@@ -4,16 +4,16 @@
 namespace dept::parity {
 namespace {
 
-Context held(Storage storage, c10::ScalarType compute = at::kFloat) {
-  Context ctx = context(compute);
-  ctx.storage = storage;
-  return ctx;
+ModelContext held(Storage storage, c10::ScalarType compute = at::kFloat) {
+  ModelContext held = context(compute);
+  held.storage = storage;
+  return held;
 }
 
-Pass golden_pass(const Context& ctx, const TensorSource& file) {
-  const auto model = load_backbone(data("llama-mixed.gguf"), ctx);
+Pass golden_pass(const ModelContext& context, const TensorSource& file) {
+  const auto model = load_text_model(data("llama-mixed.gguf"), context);
   const at::Tensor embeds = file.read("embeds");
-  return run(ctx, *model, stream({embeds.size(0)}, embeds.to(ctx.residual())), nullptr, file.read("cotangent"));
+  return run({}, *model, stream({embeds.size(0)}, embeds.to(context.residual())), nullptr, file.read("cotangent"));
 }
 
 TEST(Storage, EveryBlockTypeOfGgufEqualsTransformers) {
@@ -42,9 +42,9 @@ TEST(Storage, BlocksEqualTheirWidenedValuesInEveryComputeType) {
 TEST(Storage, HalfWideWeightsComputeInFp32) {
   const auto file = golden("llama-untied");
   const Lengths lengths = as_lengths(file->read("lengths"));
-  const auto pass = [&](const Context& ctx) {
-    Stream source = stream(lengths, file->read("embeds").to(ctx.residual()));
-    return run(ctx, *load_backbone(data("llama-untied"), ctx), source, nullptr, file->read("cotangent"));
+  const auto pass = [&](const ModelContext& context) {
+    Stream source = stream(lengths, file->read("embeds").to(context.residual()));
+    return run({}, *load_text_model(data("llama-untied"), context), source, nullptr, file->read("cotangent"));
   };
   const Pass full = pass(held(Storage::same));
   for (const auto& [storage, far] : std::vector<std::pair<Storage, double>>{{Storage::fp16, 2e-3}, {Storage::bf16, 2e-2}}) {
@@ -61,10 +61,10 @@ TEST(Storage, HalfWideWeightsComputeInFp32) {
 
 TEST(Storage, T5ComputesInFp32OverHalfWideWeights) {
   const auto file = golden("t5-v1.0");
-  const auto pass = [&](const Context& ctx) {
-    const Stream source = stream(as_lengths(file->read("source_lengths")), file->read("source").to(ctx.residual()));
-    const Stream target = stream(as_lengths(file->read("target_lengths")), file->read("target").to(ctx.residual()));
-    return run(ctx, *load_backbone(data("t5-v1.0"), ctx), source, &target, file->read("cotangent"));
+  const auto pass = [&](const ModelContext& context) {
+    const Stream source = stream(as_lengths(file->read("source_lengths")), file->read("source").to(context.residual()));
+    const Stream target = stream(as_lengths(file->read("target_lengths")), file->read("target").to(context.residual()));
+    return run({}, *load_text_model(data("t5-v1.0"), context), source, &target, file->read("cotangent"));
   };
   for (const Storage storage : {Storage::fp32, Storage::fp16, Storage::bf16}) {
     const Pass half = pass(held(storage)), half64 = pass(held(storage, at::kDouble));
@@ -111,13 +111,13 @@ TEST(Storage, EightBitsAreNearInEveryFamily) {
   const Json gpt2 = {{"model_type", "gpt2"}, {"n_embd", 64},     {"n_layer", 3},
                      {"n_head", 4},          {"vocab_size", 96}, {"n_positions", 64}};
   for (const Json& config : {t5, llama, gpt2}) {
-    const auto pass = [&](const Context& ctx) {
-      const auto model = random_backbone(config, ctx, 5);
-      EXPECT_EQ(model->info().storage, ctx.storage == Storage::int8 ? "int8" : dtype_name(ctx.compute));
+    const auto pass = [&](const ModelContext& context) {
+      const auto model = as_text(random_backbone(config, context, 5));
+      EXPECT_EQ(model->info().storage, context.storage == Storage::int8 ? "int8" : dtype_name(context.compute));
       const Stream source = stream({9, 21, 4}, noise({34, 64}, at::kFloat, 1)),
                    target = stream({2, 3, 1}, noise({6, 64}, at::kFloat, 2));
       const bool decodes = model->info().encoder_decoder();
-      return run(ctx, *model, source, decodes ? &target : nullptr, noise({decodes ? 6 : 34, 96}, at::kFloat, 3));
+      return run({}, *model, source, decodes ? &target : nullptr, noise({decodes ? 6 : 34, 96}, at::kFloat, 3));
     };
     expect_eight_bits(config["model_type"], pass);
   }
@@ -127,16 +127,16 @@ TEST(Storage, EightBitsAreNearInEveryFamily) {
 TEST(Storage, EightBitsOfT5AreNearTransformers) {
   if (!cpu_has_int8()) GTEST_SKIP() << "no AVX512-BF16 and AVX512-VNNI";
   const auto file = golden("t5-v1.0");
-  const auto pass = [&](const Context& ctx) {
+  const auto pass = [&](const ModelContext& context) {
     const Stream source = stream(as_lengths(file->read("source_lengths")), file->read("source"));
     const Stream target = stream(as_lengths(file->read("target_lengths")), file->read("target"));
-    return run(ctx, *load_backbone(data("t5-v1.0"), ctx), source, &target, file->read("cotangent"));
+    return run({}, *load_text_model(data("t5-v1.0"), context), source, &target, file->read("cotangent"));
   };
   expect_eight_bits("t5-v1.0", pass);
 }
 
-double smollm2_loss(const fs::path& path, const Context& ctx) {
-  const auto model = load_backbone(path, ctx);
+double smollm2_loss(const fs::path& path, const ModelContext& context) {
+  const auto model = load_text_model(path, context);
   const Json cases = read_json(data("smollm2_greedy.json"));
   double total = 0;
   for (const Json& one : cases) {
@@ -144,7 +144,7 @@ double smollm2_loss(const fs::path& path, const Context& ctx) {
     for (const int64_t id : one["continuation"]) ids.push_back(id);
     const auto n = static_cast<int64_t>(ids.size());
     const at::Tensor all = at::tensor(ids, at::kLong);
-    const at::Tensor logits = model->logits(ctx, model->forward(ctx, stream({n}, model->embed(all)), nullptr, nullptr));
+    const at::Tensor logits = model->logits(model->forward({}, stream({n}, model->embed(all)), nullptr, nullptr));
     total -= at::log_softmax(logits.slice(0, 0, n - 1), 1).gather(1, all.slice(0, 1).unsqueeze(1)).mean().item<double>();
   }
   return total / static_cast<double>(cases.size());

@@ -16,15 +16,14 @@ fs::path wild(const std::string& name) {
 }
 
 at::Tensor logits_of(const fs::path& path, const TensorSource& file, at::ScalarType dtype = at::kFloat) {
-  const Context ctx = context(dtype);
-  const auto model = load_backbone(path, ctx);
+  const auto model = load_text_model(path, context(dtype));
   const auto words = [&](const char* key) {
     const at::Tensor ids = file.read(key);
-    return stream({ids.numel()}, model->embed(ids).to(ctx.residual()));
+    return stream({ids.numel()}, model->embed(ids).to(model->context().residual()));
   };
   const bool two = file.find("target") != nullptr;
   const Stream target = two ? words("target") : Stream{};
-  return model->logits(ctx, model->forward(ctx, words("ids"), two ? &target : nullptr, nullptr));
+  return model->logits(model->forward({}, words("ids"), two ? &target : nullptr, nullptr));
 }
 
 class Wild : public testing::TestWithParam<std::string> {};

@@ -20,7 +20,7 @@ class GoldenModel {
   void set_dtype(at::ScalarType dtype, double fp32_tolerance) {
     kind_ = dtype == at::kDouble ? "fp64" : "fp32";
     tolerance_ = dtype == at::kDouble ? 1e-9 : fp32_tolerance;
-    ctx_.compute = dtype;
+    context_.compute = dtype;
   }
 
   /// Examples with a target or, of a head, a label.
@@ -44,7 +44,7 @@ class GoldenModel {
     EXPECT_LE(((got - want).abs().max() / want.abs().max()).item<double>(), tolerance_) << what;
   }
 
-  Context ctx_;
+  ModelContext context_;
   std::string kind_;
   double tolerance_ = 0;
   Json golden_;

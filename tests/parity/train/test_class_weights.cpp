@@ -87,7 +87,7 @@ TEST(ClassWeights, AStepDividesByTheirSum) {
   const auto loss_after_a_step = [&](const at::Tensor& weights) {
     Pipeline pipeline = tiny_classifier("llama-gqa-tied", 3, Pooling::last);
     pipeline.class_weights = weights;
-    Step step(Context{}, pipeline, {}, 1e9, 1);
+    Step step({}, pipeline, {}, 1e9, 1);
     step.accumulate(examples);
     const double first = step.update({{0.1, 0.1, 0.1}})[0].item<double>();
     step.accumulate(examples);

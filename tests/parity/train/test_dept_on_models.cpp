@@ -41,7 +41,7 @@ class DeptOnModels : public testing::TestWithParam<std::tuple<std::string, at::S
     golden_ = read_json(data / "adapter" / (name + ".dept.json"));
     tensors_ = open_safetensors(data / "adapter" / (name + ".dept.safetensors"));
     const fs::path folder = without_dropout(name.substr(0, name.find(decoder_prompt)));
-    pipeline_.backbone = load_backbone(folder, ctx_);
+    pipeline_.backbone = load_backbone(folder, context_);
     fs::remove_all(folder);
     pipeline_.rules.architecture = pipeline_.backbone->info().architecture;
     pipeline_.rules.max_source = 16;
@@ -49,12 +49,12 @@ class DeptOnModels : public testing::TestWithParam<std::tuple<std::string, at::S
     pipeline_.weights.input = dept_adapter(weights, 8, name.ends_with(decoder_prompt) ? 2 : 1);
   }
 
-  at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(ctx_.compute).unsqueeze(0); }
+  at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(context_.compute).unsqueeze(0); }
 };
 
 TEST_P(DeptOnModels, LossAndGradients) {
   Gradients gradients;
-  const BatchLoss loss = pipeline_.loss(ctx_, collate(pipeline_.rules, batch(0)), &gradients);
+  const BatchLoss loss = pipeline_.loss({}, collate(pipeline_.rules, batch(0)), &gradients);
   const DeptWeights sums = dept_weights(gradients);
   expect_near((loss.nll / loss.tokens).item<double>(), golden_["losses"][kind_]["loss"].get<double>(), "loss");
   for (const auto& [name, sum] : {std::pair{"dP", sums.P}, {"dA", sums.A}, {"dB", sums.B}}) {
@@ -68,7 +68,7 @@ TEST_P(DeptOnModels, LabelScoresAddUpToTheLoss) {
   const std::vector<Example> examples = batch(0);
   std::vector<Ids> labels;
   for (const Example& example : examples) labels.push_back(example.target);
-  const std::vector<LabelNll> scores = pipeline_.label_nll(ctx_, examples, labels);
+  const std::vector<LabelNll> scores = pipeline_.label_nll(examples, labels);
   double nll = 0, tokens = 0;
   for (size_t i = 0; i < examples.size(); ++i) {
     nll += scores[i].nll[i];
@@ -79,7 +79,7 @@ TEST_P(DeptOnModels, LabelScoresAddUpToTheLoss) {
 
 TEST_P(DeptOnModels, TenOptimiserSteps) {
   dept_weights(pipeline_.weights).B.zero_();
-  Step step(ctx_, pipeline_, {}, 1.0, 1);
+  Step step({}, pipeline_, {}, 1.0, 1);
   const Schedule schedule("linear", warmup, steps, prompt_rate);
   for (int64_t t = 0; t < steps; ++t) {
     step.accumulate(batch(t % 2));
@@ -96,7 +96,7 @@ TEST_P(DecoderPrompt, GreedyAnswers) {
   GenerationOptions options;
   options.max_new_tokens = 8;
   options.eos_ids = pipeline_.backbone->info().eos_ids;
-  const std::vector<std::string> answers = pipeline_.answers(ctx_, batch(0), options);
+  const std::vector<std::string> answers = pipeline_.answers(batch(0), options);
   for (size_t i = 0; i < answers.size(); ++i)
     EXPECT_EQ(answers[i], pipeline_.tokenizer->decode(golden_["greedy"][i].get<Ids>())) << i;
 }

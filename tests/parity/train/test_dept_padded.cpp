@@ -27,12 +27,13 @@ class Padded : public testing::TestWithParam<std::tuple<const char*, bool>> {
   void SetUp() override {
     const auto [name, dropout] = GetParam();
     const fs::path model = fs::path(DEPT_TEST_DATA) / "parity" / "data" / "models" / name;
-    ctx_.compute = at::kDouble;
-    ctx_.training = dropout;
-    ctx_.micro_step = 7;
-    ctx_.seeds = {42, 1234567890123456789u};
+    ModelContext context;
+    context.compute = at::kDouble;
+    call_.training = dropout;
+    call_.micro_step = 7;
+    call_.seeds = {42, 1234567890123456789u};
     reference_ = std::make_unique<PaddedReference>(model);
-    pipeline_.backbone = load_backbone(model, ctx_);
+    pipeline_.backbone = load_backbone(model, context);
     pipeline_.rules.architecture = pipeline_.backbone->info().architecture;
     pipeline_.rules.max_source = S;
     for (int64_t k = 0; k < 2; ++k)
@@ -48,14 +49,14 @@ class Padded : public testing::TestWithParam<std::tuple<const char*, bool>> {
     return list;
   }
   PaddedResult reference(int64_t k, std::span<const Example> examples) const {
-    return reference_->run(weights_[k], delta_scale(8, R), examples, ctx_.training, ctx_.seeds[k], ctx_.micro_step,
+    return reference_->run(weights_[k], delta_scale(8, R), examples, call_.training, call_.seeds[k], call_.micro_step,
                            pipeline_.rules.alignment);
   }
   /// Configuration 0 alone.
   PaddedResult ragged(std::span<const Example> examples) {
     pipeline_.weights = dept_alone(weights_[0]);
     Gradients gradients;
-    const double nll = pipeline_.loss(ctx_, collate(pipeline_.rules, examples), &gradients).nll.item<double>();
+    const double nll = pipeline_.loss(call_, collate(pipeline_.rules, examples), &gradients).nll.item<double>();
     return {nll, dept_weights(gradients)};
   }
   static void expect_same(const PaddedResult& got, const PaddedResult& want) {
@@ -63,7 +64,7 @@ class Padded : public testing::TestWithParam<std::tuple<const char*, bool>> {
     for (auto member : members) EXPECT_LE(relative_error(got.gradient.*member, want.gradient.*member), tolerance);
   }
 
-  Context ctx_;
+  Call call_;
   Pipeline pipeline_;
   std::unique_ptr<PaddedReference> reference_;
   std::vector<DeptWeights> weights_;  // of two configurations
@@ -101,7 +102,7 @@ TEST_P(Padded, EqualsTwoStackedConfigurations) {
     if (pipeline_.rules.encoder_decoder()) batch.target.config[b] = k;
   }
   Gradients gradients;
-  const BatchLoss loss = pipeline_.loss(ctx_, batch, &gradients);
+  const BatchLoss loss = pipeline_.loss(call_, batch, &gradients);
   const DeptWeights gradient = dept_weights(gradients);
   for (int64_t k = 0; k < 2; ++k) {
     const auto slice = [&](const at::Tensor& t) { return t.narrow(0, k, 1); };
@@ -111,12 +112,12 @@ TEST_P(Padded, EqualsTwoStackedConfigurations) {
 }
 
 TEST_P(Padded, DropoutIsThereWhenOnAndDependsOnItsKey) {
-  const bool drops = ctx_.training && pipeline_.backbone->info().dropout > 0;
+  const bool drops = call_.training && pipeline_.backbone->info().dropout > 0;
   const double loss = ragged(examples_).nll;
-  ctx_.micro_step = 8;
+  call_.micro_step = 8;
   EXPECT_EQ(ragged(examples_).nll != loss, drops);
-  ctx_.micro_step = 7;
-  ctx_.training = false;
+  call_.micro_step = 7;
+  call_.training = false;
   EXPECT_EQ(ragged(examples_).nll != loss, drops);
 }
 

@@ -30,7 +30,7 @@ class Heads : public testing::TestWithParam<std::tuple<const char*, at::ScalarTy
     const std::string name = fs::path(model).filename().string();
     golden_ = read_json(data / "adapter" / (name + ".head.json"));
     tensors_ = open_safetensors(data / "adapter" / (name + ".head.safetensors"));
-    pipeline_.backbone = load_backbone(data / "models" / model, ctx_);
+    pipeline_.backbone = load_backbone(data / "models" / model, context_);
     const ModelInfo& info = pipeline_.backbone->info();
     pipeline_.rules.architecture = info.architecture;
     pipeline_.rules.head = true;
@@ -42,7 +42,7 @@ class Heads : public testing::TestWithParam<std::tuple<const char*, at::ScalarTy
     pipeline_.pooling = default_pooling(info.architecture);
   }
 
-  at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(ctx_.compute).unsqueeze(0); }
+  at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(context_.compute).unsqueeze(0); }
   // "P" of prompt_embeddings, "classifier.weight" of base_model.classifier.weight.
   static std::string golden_name(const std::string& member) {
     if (member == "prompt_embeddings") return "P";
@@ -58,10 +58,10 @@ TEST_P(Heads, LogitsLossAndGradients) {
   const Batch examples = collate(pipeline_.rules, batch(0));
   for (const auto& [pooling, suffix] : poolings()) {
     pipeline_.pooling = pooling;
-    expect_near(pipeline_.head_logits(ctx_, examples), tensor("logits" + suffix + "." + kind_)[0].to(at::kDouble),
+    expect_near(pipeline_.head_logits(examples), tensor("logits" + suffix + "." + kind_)[0].to(at::kDouble),
                 "logits" + suffix);
     Gradients sums;
-    const BatchLoss loss = pipeline_.loss(ctx_, examples, &sums);
+    const BatchLoss loss = pipeline_.loss({}, examples, &sums);
     EXPECT_EQ(loss.tokens.item<double>(), 4);
     expect_near((loss.nll / loss.tokens).item<double>(), golden_["losses"][kind_]["loss" + suffix].get<double>(),
                 "loss" + suffix);
@@ -81,7 +81,7 @@ TEST_P(Heads, TenOptimiserSteps) {
   const Schedule schedule("linear", warmup, steps, prompt_rate);
   for (int64_t t = 0; t < steps; ++t) {
     Gradients sums;
-    const BatchLoss loss = pipeline_.loss(ctx_, collate(pipeline_.rules, batch(t % 2)), &sums);
+    const BatchLoss loss = pipeline_.loss({}, collate(pipeline_.rules, batch(t % 2)), &sums);
     const double count = loss.tokens.item<double>();
     expect_near(loss.nll.item<double>() / count, golden_["losses"][kind_]["steps"][t].get<double>(),
                 "step " + std::to_string(t + 1));
@@ -96,22 +96,23 @@ TEST_P(Heads, TenOptimiserSteps) {
 
 // (loss(w + h v) - loss(w - h v)) / 2h = <gradient, v>, the model's and the head's dropout on.
 TEST_P(Heads, GradientsAreFiniteDifferencesInTraining) {
-  if (ctx_.compute != at::kDouble) GTEST_SKIP() << "needs fp64";
-  ctx_.training = true;
+  if (context_.compute != at::kDouble) GTEST_SKIP() << "needs fp64";
+  Call call;
+  call.training = true;
   const Batch examples = collate(pipeline_.rules, batch(0));
   for (const auto& [pooling, suffix] : poolings()) {
     pipeline_.pooling = pooling;
     Gradients sums;
-    pipeline_.loss(ctx_, examples, &sums);
+    pipeline_.loss(call, examples, &sums);
     const std::vector<Parameter> parameters = pipeline_.weights.parameters();
     for (size_t i = 0; i < parameters.size(); ++i) {
       const at::Tensor weight = parameters[i].value, before = weight.clone(),
                        v = at::randn(before.sizes(), at::detail::createCPUGenerator(5), at::kDouble);
       const double h = 1e-6;
       weight.copy_(before + h * v);
-      const double above = pipeline_.loss(ctx_, examples).nll.item<double>();
+      const double above = pipeline_.loss(call, examples).nll.item<double>();
       weight.copy_(before - h * v);
-      const double below = pipeline_.loss(ctx_, examples).nll.item<double>();
+      const double below = pipeline_.loss(call, examples).nll.item<double>();
       weight.copy_(before);
       const double exact = (sums.at(i) * v).sum().item<double>();
       EXPECT_NEAR((above - below) / (2 * h), exact, 1e-6 * std::abs(exact) + 1e-8) << parameters[i].name << suffix;

@@ -51,7 +51,7 @@ class Methods : public testing::TestWithParam<std::tuple<const Method*, const ch
     set_dtype(dtype, 1e-4);
     golden_ = read_json(data / "adapter" / (std::string(model) + ".methods.json"));
     tensors_ = open_safetensors(data / "adapter" / (std::string(model) + ".methods.safetensors"));
-    pipeline_.backbone = load_backbone(data / "models" / model, ctx_);
+    pipeline_.backbone = load_backbone(data / "models" / model, context_);
     pipeline_.rules.architecture = pipeline_.backbone->info().architecture;
     pipeline_.rules.max_source = 16;
     pipeline_.backbone_dropout = false;  // as the golden values are without any
@@ -61,10 +61,10 @@ class Methods : public testing::TestWithParam<std::tuple<const Method*, const ch
     pipeline_.weights.input = make_adapter(*method, shape, values);
   }
 
-  at::Tensor golden(const std::string& name) const { return tensors_->read(name_of(*method_) + "." + name).to(ctx_.compute); }
+  at::Tensor golden(const std::string& name) const { return tensors_->read(name_of(*method_) + "." + name).to(context_.compute); }
   const Json& losses() const { return golden_["losses"][name_of(*method_)][kind_]; }
   double mean_loss() const {
-    const BatchLoss loss = pipeline_.loss(ctx_, collate(pipeline_.rules, batch(0)));
+    const BatchLoss loss = pipeline_.loss({}, collate(pipeline_.rules, batch(0)));
     return (loss.nll / loss.tokens).item<double>();
   }
 
@@ -73,7 +73,7 @@ class Methods : public testing::TestWithParam<std::tuple<const Method*, const ch
 
 TEST_P(Methods, LossAndGradients) {
   Gradients sums;
-  const BatchLoss loss = pipeline_.loss(ctx_, collate(pipeline_.rules, batch(0)), &sums);
+  const BatchLoss loss = pipeline_.loss({}, collate(pipeline_.rules, batch(0)), &sums);
   expect_near((loss.nll / loss.tokens).item<double>(), losses()["loss"].get<double>(), "loss");
   const std::vector<Parameter>& parameters = pipeline_.weights.input->parameters();
   ASSERT_EQ(sums.size(), parameters.size());
@@ -86,7 +86,7 @@ TEST_P(Methods, LossAndGradients) {
 
 // Step turns training on: the backbone's dropout stays off by the pipeline's own word.
 TEST_P(Methods, TenOptimiserSteps) {
-  Step step(ctx_, pipeline_, {}, 1.0, 1);
+  Step step({}, pipeline_, {}, 1.0, 1);
   const Schedule schedule("linear", warmup, steps, prompt_rate);
   for (int64_t t = 0; t < steps; ++t) {
     step.accumulate(batch(t % 2));
@@ -105,7 +105,7 @@ TEST_P(Methods, FoldedItAnswersTheSame) {
 }
 
 TEST_P(Methods, TrainsOnFromACheckpointAndAnswersFromItsFiles) {
-  if (ctx_.compute == at::kDouble) GTEST_SKIP() << "files are fp32";
+  if (context_.compute == at::kDouble) GTEST_SKIP() << "files are fp32";
   const Scratch scratch;
   const AdapterConfig config = config_of(*method_);
   const double loss = mean_loss();
@@ -181,10 +181,10 @@ TEST(Adept, DropsInnerValuesInTraining) {
   text.tokens.append(5, 3, 0);
   text.tokens.position = at::arange(5, at::kLong);
   text.embeds = at::randn({5, D}, at::kDouble);
-  const auto changed = [&](const Context& ctx) {
-    return adapter->apply(ctx, text, nullptr, false).source.stream.embeds.narrow(0, M, 5);
+  const auto changed = [&](const Call& call) {
+    return adapter->apply({call}, text, nullptr).source.stream.embeds.narrow(0, M, 5);
   };
-  Context rest, first, second;
+  Call rest, first, second;
   first.training = second.training = true;
   second.micro_step = 1;
   EXPECT_TRUE(changed(first).equal(changed(first)));

@@ -33,13 +33,13 @@ std::shared_ptr<const InputAdapter> scaled(const DeptWeights& w, double scale) {
 }
 
 AdaptedBatch apply(const DeptWeights& w, double scale, const at::Tensor& embeds, bool share) {
-  return scaled(w, scale)->apply({}, {three_sequences(), embeds}, nullptr, share);
+  return scaled(w, scale)->apply({.share_prompt = share}, {three_sequences(), embeds}, nullptr);
 }
 
 // The gradients from d_stream, the gradient of what apply puts out.
 DeptWeights backward(const DeptWeights& w, double scale, const at::Tensor& d_stream, bool share) {
   const auto adapter = scaled(w, scale);
-  const AdaptedBatch batch = adapter->apply({}, {three_sequences(), at::zeros({5, 4}, at::kDouble)}, nullptr, share);
+  const AdaptedBatch batch = adapter->apply({.share_prompt = share}, {three_sequences(), at::zeros({5, 4}, at::kDouble)}, nullptr);
   return dept_weights(adapter->backward(batch, {d_stream, {}}));
 }
 

@@ -46,12 +46,11 @@ Ragged four_texts() {
   return text;
 }
 
-Context dropping_context() {
-  Context ctx;
-  ctx.compute = at::kDouble;
-  ctx.training = true;
-  ctx.seeds = {1, 2};
-  return ctx;
+Call dropping_call() {
+  Call call;
+  call.training = true;
+  call.seeds = {1, 2};
+  return call;
 }
 
 class HeadOf : public testing::TestWithParam<HeadForm> {};
@@ -71,17 +70,17 @@ TEST_P(HeadOf, EachTextIsJudgedByItsConfiguration) {
 
 // (f(w + h v) - f(w - h v)) / 2h = <gradient, v> for each tensor and for x, dropout on.
 TEST_P(HeadOf, GradientsAreFiniteDifferences) {
-  const Context ctx = dropping_context();
+  const Call call = dropping_call();
   const Ragged text = four_texts();
   HeadWeights head = random_head(GetParam());
   at::Tensor x = draw({4, D}, 9);
   const at::Tensor values = at::tensor({2.0, 0.0, 1.0, 2.0}, at::kDouble);
-  const auto loss = [&] { return head_loss(head_forward(ctx, head, text, 0.3, x, nullptr), values).sum().item<double>(); };
+  const auto loss = [&] { return head_loss(head_forward(call, head, text, 0.3, x, nullptr), values).sum().item<double>(); };
 
   HeadSaved saved;
   at::Tensor d_logits;
-  head_loss(head_forward(ctx, head, text, 0.3, x, &saved), values, &d_logits);
-  const HeadGradients gradients = head_backward(ctx, head, text, 0.3, saved, d_logits);
+  head_loss(head_forward(call, head, text, 0.3, x, &saved), values, &d_logits);
+  const HeadGradients gradients = head_backward(head, text, saved, d_logits);
   const auto expect_gradient = [&](at::Tensor& at, const at::Tensor& gradient, const std::string& name) {
     const at::Tensor before = at, v = draw(at.sizes(), 11);
     const double h = 1e-6;
@@ -100,12 +99,12 @@ TEST_P(HeadOf, GradientsAreFiniteDifferences) {
 }
 
 TEST(Head, DropoutDependsOnTheStepAndTheExample) {
-  Context ctx = dropping_context();
+  Call call = dropping_call();
   const HeadWeights head = random_head(HeadForm::classifier);
-  const at::Tensor x = draw({4, D}, 9), once = head_forward(ctx, head, four_texts(), 0.5, x, nullptr);
-  EXPECT_TRUE(once.equal(head_forward(ctx, head, four_texts(), 0.5, x, nullptr)));
-  ctx.micro_step = 1;
-  EXPECT_FALSE(once.equal(head_forward(ctx, head, four_texts(), 0.5, x, nullptr)));
+  const at::Tensor x = draw({4, D}, 9), once = head_forward(call, head, four_texts(), 0.5, x, nullptr);
+  EXPECT_TRUE(once.equal(head_forward(call, head, four_texts(), 0.5, x, nullptr)));
+  call.micro_step = 1;
+  EXPECT_FALSE(once.equal(head_forward(call, head, four_texts(), 0.5, x, nullptr)));
 }
 
 TEST(Head, OneLabelIsRegression) {

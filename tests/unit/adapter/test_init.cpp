@@ -35,17 +35,11 @@ class ByteTokenizer : public Tokenizer {
 /// Embeds id i as [i, 2 i]; does nothing else.
 class EmbeddingOnly : public Backbone {
  public:
+  EmbeddingOnly() : Backbone({}) {}
   const ModelInfo& info() const override { return info_; }
   at::Tensor embed(const at::Tensor& ids) const override { return ids.unsqueeze(1) * (at::arange(2, at::kFloat) + 1); }
-  at::Tensor forward(const Context&, const Stream&, const Stream*, std::unique_ptr<Saved>*) const override { return {}; }
-  InputGradients backward(const Context&, std::unique_ptr<Saved>, const at::Tensor&) const override { return {}; }
-  at::Tensor logits(const Context&, const at::Tensor&) const override { return {}; }
-  at::Tensor logits_backward(const Context&, const at::Tensor&) const override { return {}; }
-  std::unique_ptr<KvCache> start(const Context&, const Stream&, int64_t, int64_t) const override { return nullptr; }
-  at::Tensor extend(const Context&, KvCache&, const Stream&, const std::vector<int64_t>&) const override { return {}; }
-  int64_t length(const KvCache&, int64_t) const override { return 0; }
-  void rewind(KvCache&, int64_t, int64_t) const override {}
-  void copy_slots(KvCache&, const std::vector<int64_t>&, const std::vector<int64_t>&) const override {}
+  at::Tensor forward(const Call&, const Stream&, const Stream*, std::unique_ptr<Saved>*) const override { return {}; }
+  InputGradients backward(std::unique_ptr<Saved>, const at::Tensor&) const override { return {}; }
 
  private:
   ModelInfo info_;

@@ -37,12 +37,12 @@ inline Ragged ragged(const std::vector<int64_t>& lengths, const std::vector<int6
   return tokens;
 }
 
-inline Context training_context(uint64_t seed = 42, uint32_t micro_step = 3) {
-  Context ctx;
-  ctx.training = true;
-  ctx.seeds = {seed};
-  ctx.micro_step = micro_step;
-  return ctx;
+inline Call training_call(uint64_t seed = 42, uint32_t micro_step = 3) {
+  Call call;
+  call.training = true;
+  call.seeds = {seed};
+  call.micro_step = micro_step;
+  return call;
 }
 
 }  // namespace dept::test

@@ -37,14 +37,14 @@ TEST(Dropout, KeepsTheMeanAndTheShareOfElements) {
 }
 
 TEST(Dropout, ARowOfABatchEqualsTheRowAlone) {
-  const Context ctx = test::training_context();
+  const Call call = test::training_call();
   const Ragged both = test::ragged({3, 5});
   Ragged second;
   second.append(5, both.example[1]);
   const at::Tensor x = at::randn({8, 21}), branch = at::randn({8, 21});
-  const at::Tensor together = add_dropout(x, branch, Dropout(ctx, both, 0.4, 6, Site::self_attention_output));
+  const at::Tensor together = add_dropout(x, branch, Dropout(call, both, 0.4, 6, Site::self_attention_output));
   const at::Tensor alone = add_dropout(x.slice(0, 3).contiguous(), branch.slice(0, 3).contiguous(),
-                                       Dropout(ctx, second, 0.4, 6, Site::self_attention_output));
+                                       Dropout(call, second, 0.4, 6, Site::self_attention_output));
   EXPECT_TRUE(together.slice(0, 3).equal(alone));
   EXPECT_FALSE(together.equal(x + branch));
 }
@@ -54,7 +54,7 @@ TEST(Dropout, BackwardUsesTheMaskOfForward) {
   const at::Tensor zero = at::zeros({6, 33}), ones = at::ones({6, 33});
   EXPECT_TRUE(add_dropout(zero, ones, dropout).equal(add_dropout_backward(ones, dropout, at::kFloat)));
   EXPECT_TRUE(apply_dropout(ones, dropout).equal(add_dropout_backward(ones, dropout, at::kFloat)));
-  const Dropout off(Context{}, test::ragged({4, 2}), 0.5, 1, Site::feed_forward_output);
+  const Dropout off(Call{}, test::ragged({4, 2}), 0.5, 1, Site::feed_forward_output);
   EXPECT_TRUE(add_dropout(ones, ones, off).equal(ones * 2));
 }
 

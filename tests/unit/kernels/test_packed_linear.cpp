@@ -33,15 +33,15 @@ class Packed : public testing::TestWithParam<std::tuple<int64_t, int64_t, int64_
     bias = bf16({out});
     dy = bf16({n, out});
     layer = FrozenLinear(FrozenMatrix(w), bias);
-    ctx = test::training_context();
+    call = test::training_call();
     tokens = test::ragged({n / 3, 0, n - n / 3});
-    dropout = Dropout(ctx, tokens, 0.3, 2, Site::feed_forward_inner);
+    dropout = Dropout(call, tokens, 0.3, 2, Site::feed_forward_inner);
   }
   at::Tensor product() const { return at::matmul(wide(x), wide(w).t()) + wide(bias); }
 
   at::Tensor x, w, bias, dy;
   FrozenLinear layer;
-  Context ctx;
+  Call call;
   Ragged tokens;
   Dropout dropout;
 };

@@ -52,40 +52,38 @@ struct Place {
 using Case = std::tuple<Family, at::ScalarType, bool>;
 class PlainModel : public testing::TestWithParam<Case> {
  protected:
-  static Context context(const Place& on, bool training, at::ScalarType compute = std::get<1>(GetParam())) {
-    Context ctx = test::training_context();
-    ctx.training = training;
-    ctx.compute = compute;
-    ctx.kernels = on.kernels;
-    ctx.device = on.device;
-    return ctx;
-  }
-  static std::unique_ptr<Backbone> model(const Context& ctx) {
+  static std::unique_ptr<Backbone> load(const Place& on, at::ScalarType compute = std::get<1>(GetParam())) {
+    ModelContext context;
+    context.compute = compute;
+    context.kernels = on.kernels;
+    context.device = on.device;
     const Family& family = std::get<0>(GetParam());
-    return random_backbone(parse_json(family.config, family.name), ctx, 3);
+    return random_backbone(parse_json(family.config, family.name), context, 3);
   }
 
   // Hidden states, losses and gradients of a step. Nothing in it waits for a device.
   static std::vector<at::Tensor> step(const Place& on, at::ScalarType compute = std::get<1>(GetParam())) {
     const bool causal = std::get<0>(GetParam()).causal, training = std::get<2>(GetParam());
-    const Context ctx = context(on, training, compute);
-    const std::unique_ptr<Backbone> model = PlainModel::model(ctx);
+    Call call = test::training_call();
+    call.training = training;
+    const std::unique_ptr<Backbone> model = load(on, compute);
     at::manual_seed(5);
     const bool t5 = model->info().encoder_decoder(), shares = causal && !t5 && !training;
     const Stream source = stream_of(*model, shares ? test::ragged({4, 9, 1, 17}, {-1, 0, 0, 0}) : test::ragged({9, 1, 17}));
     const Stream target = stream_of(*model, test::ragged({2, 3, 10}));
     const int64_t rows = t5 ? target.tokens.tokens() : source.tokens.tokens();
-    at::Tensor d_hidden = at::randn({rows, model->info().hidden}, at::kDouble).to(ctx.device, ctx.compute);
+    at::Tensor d_hidden = at::randn({rows, model->info().hidden}, at::kDouble).to(on.device, compute);
     const at::Tensor labels = at::randint(0, 101, {rows}, at::kLong);
     sim::counts() = {};
     std::unique_ptr<Saved> saved;
-    std::vector<at::Tensor> found = {model->forward(ctx, source, t5 ? &target : nullptr, &saved)};
+    std::vector<at::Tensor> found = {model->forward(call, source, t5 ? &target : nullptr, &saved)};
     if (causal) {
+      const TextModel& text = as_text_model(*model);
       at::Tensor d_logits;
-      found.push_back(kernels::cross_entropy(model->logits(ctx, found.front()), labels, &d_logits, 0.1, on.kernels));
-      d_hidden = model->logits_backward(ctx, d_logits);
+      found.push_back(kernels::cross_entropy(text.logits(found.front()), labels, &d_logits, 0.1, on.kernels));
+      d_hidden = text.logits_backward(d_logits);
     }
-    const InputGradients d = model->backward(ctx, std::move(saved), d_hidden);
+    const InputGradients d = model->backward(std::move(saved), d_hidden);
     EXPECT_EQ(sim::counts().to_host, 0);
     EXPECT_EQ(sim::counts().operators > 0, !on.device.is_cpu());
     found.push_back(d.source);
@@ -95,8 +93,7 @@ class PlainModel : public testing::TestWithParam<Case> {
 
   // What greedy search writes behind each text, texts of a decoder sharing a prompt.
   static std::vector<std::vector<int64_t>> answers(const Place& on) {
-    const Context ctx = context(on, false);
-    const std::unique_ptr<Backbone> model = PlainModel::model(ctx);
+    const std::unique_ptr<Backbone> model = load(on);
     at::manual_seed(6);
     GenerationInput input;
     if (model->info().encoder_decoder()) {
@@ -109,7 +106,7 @@ class PlainModel : public testing::TestWithParam<Case> {
     GenerationOptions options;
     options.max_new_tokens = 12;
     std::vector<std::vector<int64_t>> written;
-    for (const auto& answer : generate(ctx, *model, input, options)) written.push_back(answer.front().ids);
+    for (const auto& answer : generate(as_text_model(*model), input, options)) written.push_back(answer.front().ids);
     return written;
   }
 };

@@ -56,11 +56,11 @@ void expect_absorbed_equals_projected(Size size) {
   const at::Tensor x = at::randn({6, width}, at::kDouble), memory = at::randn({15, width}, at::kDouble),
                    dy = at::randn({6, width}, at::kDouble);
   for (const double p : {0.0, 0.3}) {
-    Context ctx;
-    ctx.training = true;
+    Call call;
+    call.training = true;
     AttentionPlan plan;
     plan.spans = kernels::cross_attention_spans(queries, keys);
-    plan.dropout = kernels::Dropout(ctx, queries, p, 2, Site::cross_attention_probabilities);
+    plan.dropout = kernels::Dropout(call, queries, p, 2, Site::cross_attention_probabilities);
     for (const auto& [dtype, tolerance] : {std::pair{at::kDouble, 1e-12}, {at::kFloat, 5e-6}, {at::kBFloat16, 6e-2}}) {
       at::manual_seed(2);
       const CrossAttention layer = random_layer(size, dtype);

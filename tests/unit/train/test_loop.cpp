@@ -129,7 +129,7 @@ TEST(Loop, TwoRanksTakeOneRanksSteps) {
   for (int rank = 0; rank < 2; ++rank)
     workers.emplace_back([&, rank] {
       TinyRun& run = runs[rank];
-      run.ctx.group = &ranks[rank];
+      run.call.group = &ranks[rank];
       run.options.evaluation.eval_strategy = run.options.output.save_strategy = "no";
       run.options.schedule.per_device_train_batch_size = 2;
       TrainingLoop(run.inputs()).run();

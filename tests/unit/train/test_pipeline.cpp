@@ -13,7 +13,7 @@ namespace dept {
 namespace {
 
 double mean_loss(const Pipeline& pipeline, std::span<const Example> examples) {
-  const BatchLoss loss = pipeline.loss(Context{}, collate(pipeline.rules, examples));
+  const BatchLoss loss = pipeline.loss({}, collate(pipeline.rules, examples));
   return (loss.nll / loss.tokens)[0].item<double>();
 }
 
@@ -24,10 +24,10 @@ INSTANTIATE_TEST_SUITE_P(Families, PipelineOf, ::testing::Values("llama-gqa-tied
 TEST_P(PipelineOf, SumsCountEveryLabelToken) {
   const Pipeline pipeline = tiny_pipeline(GetParam());
   const std::vector<Example> examples = random_examples(5, 7);
-  const BatchLoss whole = pipeline.loss(Context{}, collate(pipeline.rules, examples));
+  const BatchLoss whole = pipeline.loss({}, collate(pipeline.rules, examples));
   double nll = 0, tokens = 0, targets = 0;
   for (const Example& example : examples) {
-    const BatchLoss one = pipeline.loss(Context{}, collate(pipeline.rules, std::span(&example, 1)));
+    const BatchLoss one = pipeline.loss({}, collate(pipeline.rules, std::span(&example, 1)));
     nll += one.nll[0].item<double>();
     tokens += one.tokens[0].item<double>();
     targets += static_cast<double>(example.target.size());
@@ -41,7 +41,7 @@ TEST_P(PipelineOf, LabelsScoreWhatTheirLossSays) {
   const Pipeline pipeline = tiny_pipeline(GetParam());
   std::vector<Example> examples = random_examples(4, 8);
   const std::vector<Ids> labels = {{5, 1}, {7, 9, 1}, {3}};
-  const std::vector<LabelNll> scores = pipeline.label_nll(Context{}, examples, labels);
+  const std::vector<LabelNll> scores = pipeline.label_nll(examples, labels);
   ASSERT_EQ(scores.size(), examples.size());
   for (size_t i = 0; i < examples.size(); ++i)
     for (size_t label = 0; label < labels.size(); ++label) {
@@ -54,13 +54,13 @@ TEST_P(PipelineOf, LabelsScoreWhatTheirLossSays) {
 
 // The loss without any adapter's code: the backbone on the word embeddings alone, log-softmax by ATen.
 double loss_of_backbone(const Pipeline& pipeline, const Batch& batch) {
-  const Context ctx;
+  const TextModel& model = as_text_model(*pipeline.backbone);
   const Stream source{batch.source, pipeline.backbone->embed(batch.source_ids)};
   Stream target;
   const bool two = pipeline.rules.encoder_decoder();
   if (two) target = {batch.target, pipeline.backbone->embed(batch.target_ids)};
-  const at::Tensor hidden = pipeline.backbone->forward(ctx, source, two ? &target : nullptr, nullptr);
-  const at::Tensor logits = pipeline.backbone->logits(ctx, hidden.index_select(0, batch.label_token));
+  const at::Tensor hidden = model.forward({}, source, two ? &target : nullptr, nullptr);
+  const at::Tensor logits = model.logits(hidden.index_select(0, batch.label_token));
   return -at::log_softmax(logits, 1).gather(1, batch.labels.unsqueeze(1)).mean().item<double>();
 }
 
@@ -100,16 +100,16 @@ TEST_P(PipelineOf, GradientsPointWhereTheLossGrows) {
   for (const double smoothing : {0.0, 0.3}) {
     pipeline.label_smoothing = smoothing;
     Gradients gradients;
-    pipeline.loss(Context{}, batch, &gradients);
+    pipeline.loss({}, batch, &gradients);
     const std::vector<Parameter> parameters = pipeline.weights.parameters();
     for (size_t i = 0; i < parameters.size(); ++i) {
       const at::Tensor weight = parameters[i].value, before = weight.clone(), gradient = gradients.at(i);
       const double norm = gradient.norm().item<double>(), h = 3e-3;
       for (const at::Tensor& direction : directions(gradient)) {
         weight.copy_(before + h * direction);
-        const double above = pipeline.loss(Context{}, batch).nll[0].item<double>();
+        const double above = pipeline.loss({}, batch).nll[0].item<double>();
         weight.copy_(before - h * direction);
-        const double below = pipeline.loss(Context{}, batch).nll[0].item<double>();
+        const double below = pipeline.loss({}, batch).nll[0].item<double>();
         EXPECT_NEAR((above - below) / (2 * h), (gradient * direction).sum().item<double>(), 0.02 * norm)
             << parameters[i].name << " smoothing " << smoothing;
       }
@@ -122,13 +122,13 @@ TEST(Classifier, CountsExamplesAndJudgesEachAsAlone) {
   const Pipeline pipeline = tiny_classifier("llama-gqa-tied", 3, Pooling::last);
   const std::vector<Example> examples = random_examples(5, 7);
   const Batch batch = collate(pipeline.rules, examples);
-  const BatchLoss whole = pipeline.loss(Context{}, batch);
-  const at::Tensor logits = pipeline.head_logits(Context{}, batch);
+  const BatchLoss whole = pipeline.loss({}, batch);
+  const at::Tensor logits = pipeline.head_logits(batch);
   EXPECT_EQ(whole.tokens[0].item<double>(), 5);
   EXPECT_NEAR(head_loss(logits, batch.values).sum().item<double>(), whole.nll[0].item<double>(), 1e-5);
   for (size_t i = 0; i < examples.size(); ++i) {
     const Batch one = collate(pipeline.rules, std::span(&examples[i], 1));
-    EXPECT_LT((pipeline.head_logits(Context{}, one)[0] - logits[i]).abs().max().item<double>(), 1e-5);
+    EXPECT_LT((pipeline.head_logits(one)[0] - logits[i]).abs().max().item<double>(), 1e-5);
   }
 }
 

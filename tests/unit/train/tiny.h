@@ -22,7 +22,7 @@ inline at::Tensor noise(at::IntArrayRef shape, uint64_t seed) {
 /// The models of tests/parity/make/models.py: "llama-gqa-tied", "llama-untied", "t5-v1.0". No tokenizer.
 inline Pipeline tiny_pipeline(const std::string& name, int64_t M = 3, int64_t S = 12, int64_t R = 2) {
   Pipeline pipeline;
-  pipeline.backbone = load_backbone(std::string(DEPT_TEST_DATA) + "/parity/data/models/" + name, Context{});
+  pipeline.backbone = load_backbone(std::string(DEPT_TEST_DATA) + "/parity/data/models/" + name, {});
   const ModelInfo& info = pipeline.backbone->info();
   pipeline.rules.architecture = info.architecture;
   pipeline.rules.max_source = S;

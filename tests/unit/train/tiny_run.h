@@ -17,7 +17,7 @@ struct TinyRun {
   TaskData task;
   PredictRules rules;
   Split train, validation;
-  Context ctx;
+  Call call;
   std::function<bool()> interrupted;
   std::function<void(const OrderedJson&)> logged;
 
@@ -58,7 +58,7 @@ struct TinyRun {
     }
     return split;
   }
-  LoopInputs inputs() { return {ctx, options, task, config, pipeline, rules, train, validation, interrupted, logged}; }
+  LoopInputs inputs() { return {call, options, task, config, pipeline, rules, train, validation, interrupted, logged}; }
 };
 
 /// The state that a run which nothing interrupts ends in.
