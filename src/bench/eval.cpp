@@ -11,16 +11,16 @@ GenerationOptions greedy(int64_t new_tokens) {
   return options;
 }
 
-void answer(const Pipeline& pipeline, std::vector<Example> examples) {
+void answer(const AdaptedModel& model, std::vector<Example> examples) {
   const auto new_tokens = static_cast<int64_t>(examples.front().target.size());
   for (Example& example : examples) example.target = {0};
-  const Batch batch = collate(pipeline.rules, examples);
-  if (pipeline.has_head()) {
-    pipeline.head_logits(batch);
+  const Batch batch = collate(model.rules(), examples);
+  if (model.has_head()) {
+    model.head_logits(batch);
     return;
   }
-  const Stream source = pipeline.adapt_source({}, batch.source, batch.source_ids).source.stream;
-  generate(as_text_model(*pipeline.backbone), {source, {}, pipeline.weights.input->decoder_prompt()}, greedy(new_tokens));
+  const Stream source = model.adapt_source({}, batch.source, batch.source_ids).source.stream;
+  generate(model.text_model(), {source, {}, model.adapter().decoder_prompt()}, greedy(new_tokens));
 }
 
 }  // namespace
@@ -29,14 +29,14 @@ OrderedJson bench_eval(const BenchOptions& o) {
   const ModelContext context = make_context(o.model);
   configure_process(context.threads);
   const ModelCost cost = model_cost(bench_config(o), model_name(o));
-  const Pipeline pipeline = make_pipeline(o, context);
-  Workload workload(o, pipeline);
+  const AdaptedModel model = make_model(o, context);
+  Workload workload(o, model);
   MachineCheck machine(o, context.compute, cost, workload.mean_tokens(cost), false);
   Steps steps;
   for (int64_t i = 0; i < o.warmup + o.steps; ++i) {
     const std::vector<Example> batch = workload.next();
     const auto began = Clock::now();
-    answer(pipeline, batch);
+    answer(model, batch);
     if (i < o.warmup) continue;
     steps.seconds.push_back(seconds_since(began));
     steps.examples += static_cast<double>(batch.size());

@@ -51,10 +51,10 @@ OrderedJson bench_load(const BenchOptions& o) {
   configure_process(context.threads);
   open_model(o.model.path(), true);
   add("map_s");
-  const Pipeline pipeline = make_pipeline(o, context);
+  AdaptedModel model = make_model(o, context);
   add("weights_s");
-  Workload workload(o, pipeline);
-  Step step({}, pipeline, {}, 1, 1);
+  Workload workload(o, model);
+  Step step({}, model, {}, 1, 1);
   step.accumulate(workload.next());
   step.update({{0.01, 0.001, 0.001}})[0].item<double>();
   add("first_step_s");

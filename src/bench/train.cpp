@@ -5,12 +5,12 @@
 namespace dept {
 namespace {
 
-int64_t saved_bytes(const Pipeline& pipeline, const std::vector<Example>& examples) {
+int64_t saved_bytes(const AdaptedModel& model, const std::vector<Example>& examples) {
   Call call;
   call.training = true;
-  const AdaptedBatch inputs = pipeline.adapt(call, collate(pipeline.rules, examples));
+  const AdaptedBatch inputs = model.adapt(call, collate(model.rules(), examples));
   std::unique_ptr<Saved> saved;
-  pipeline.backbone->forward(call, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr, &saved);
+  model.backbone().forward(call, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr, &saved);
   return saved->bytes();
 }
 
@@ -25,9 +25,9 @@ OrderedJson measure(const BenchOptions& o, Layout layout, double seconds_before)
   const ModelContext context = make_context(o.model);
   configure_process(context.threads);
   const ModelCost cost = model_cost(bench_config(o), model_name(o));
-  const Pipeline pipeline = make_pipeline(o, context);
-  Workload workload(o, pipeline);
-  Step step({}, pipeline, {}, 1, 1);
+  AdaptedModel model = make_model(o, context);
+  Workload workload(o, model);
+  Step step({}, model, {}, 1, 1);
   double to_first = seconds_before + seconds_since(start);
 
   MachineCheck machine(o, context.compute, cost, workload.mean_tokens(cost), true);
@@ -51,7 +51,7 @@ OrderedJson measure(const BenchOptions& o, Layout layout, double seconds_before)
 
   const double tokens =
       input_tokens(batch) + static_cast<double>(o.m) * (cost.shares_prompt ? 1.0 : static_cast<double>(o.batch));
-  const auto kept = static_cast<double>(saved_bytes(pipeline, workload.laid_out(batch, layout)));
+  const auto kept = static_cast<double>(saved_bytes(model, workload.laid_out(batch, layout)));
   OrderedJson figures = {{"mode", layout_name(layout)}, {"shape", model_name(o)}, {"batch", o.batch}};
   steps.report(figures);
   figures["peak_rss_gb"] = rss;

@@ -19,7 +19,7 @@ namespace {
 constexpr const char* layout_names[] = {"ragged", "pad", "pad-max"};  // in Layout's order
 
 // Ids of each line, as the model's family takes a source.
-std::vector<Ids> read_texts(const BenchOptions& o, const Pipeline& pipeline) {
+std::vector<Ids> read_texts(const BenchOptions& o, const AdaptedModel& model) {
   const std::string text = read_file(o.text);
   std::vector<TextExample> lines;
   for (size_t begin = 0; begin < text.size();) {
@@ -28,7 +28,7 @@ std::vector<Ids> read_texts(const BenchOptions& o, const Pipeline& pipeline) {
     begin = end + 1;
   }
   std::vector<Ids> ids;
-  for (Example& example : encode_examples(*pipeline.tokenizer, pipeline.rules, lines, 1))
+  for (Example& example : encode_examples(model.tokenizer(), model.rules(), lines, 1))
     ids.push_back(std::move(example.source));
   if (ids.empty()) fail(Code::bad_input, o.text, "a text a line", "none");
   return ids;
@@ -89,15 +89,15 @@ const char* layout_name(Layout layout) {
   return layout_names[static_cast<size_t>(layout)];
 }
 
-Workload::Workload(const BenchOptions& options, const Pipeline& pipeline)
+Workload::Workload(const BenchOptions& options, const AdaptedModel& model)
     : options_(options),
       target_lengths_(read_lengths(options.target_length, 1 << 16)),
-      vocab_(static_cast<uint64_t>(pipeline.backbone->info().vocab)),
-      head_(pipeline.has_head()) {
+      vocab_(static_cast<uint64_t>(model.backbone().info().vocab)),
+      head_(model.has_head()) {
   if (options.text.empty())
     lengths_ = read_lengths(options.lengths, options.max_seq_length);
   else
-    texts_ = read_texts(options, pipeline);
+    texts_ = read_texts(options, model);
 }
 
 void Workload::fill(Ids& ids, int64_t count) {
@@ -147,18 +147,18 @@ Json bench_config(const BenchOptions& o) {
   return config;
 }
 
-Pipeline make_pipeline(const BenchOptions& o, const ModelContext& context) {
-  Pipeline pipeline;
-  pipeline.backbone = o.shape.empty() ? load_backbone(o.model.path(), context) : random_backbone(bench_config(o), context, 0);
-  const ModelInfo& info = pipeline.backbone->info();
+AdaptedModel make_model(const BenchOptions& o, const ModelContext& context) {
+  ModelParts parts;
+  parts.backbone = o.shape.empty() ? load_backbone(o.model.path(), context) : random_backbone(bench_config(o), context, 0);
+  const ModelInfo& info = parts.backbone->info();
   if (!o.text.empty()) {
     if (o.model.tokenizer_name.empty() && o.model.model_name_or_path.empty())
       fail(Code::usage, "--tokenizer_name", "a tokenizer for --text", "none");
-    pipeline.tokenizer = load_model_tokenizer(o.model, false);
+    parts.tokenizer = load_model_tokenizer(o.model, false);
   }
-  pipeline.rules.architecture = info.architecture;
-  pipeline.rules.max_source = o.max_seq_length;
-  pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
+  parts.rules.architecture = info.architecture;
+  parts.rules.max_source = o.max_seq_length;
+  parts.rules.decoder_start_id = info.decoder_start_id.value_or(0);
   const at::Generator generator = at::detail::createCPUGenerator(0);
   AdapterShape shape;
   shape.prompt_tokens = o.m;
@@ -167,13 +167,13 @@ Pipeline make_pipeline(const BenchOptions& o, const ModelContext& context) {
   shape.max_length = o.max_seq_length;
   shape.alpha = 8;
   const auto noise = [&] { return init_prompt_random(o.m, info.input_width(), generator); };
-  pipeline.weights.input = start_adapter(dept_method(), shape, {noise, generator});
+  parts.weights.input = start_adapter(dept_method(), shape, {noise, generator});
   if (info.architecture == Architecture::encoder) {
-    pipeline.weights.head = init_head(info.head, 2, info.hidden, info.initializer_range, generator);
-    pipeline.pooling = default_pooling(info.architecture);
-    pipeline.rules.head = true;
+    parts.weights.head = init_head(info.head, 2, info.hidden, info.initializer_range, generator);
+    parts.pooling = default_pooling(info.architecture);
+    parts.rules.head = true;
   }
-  return pipeline;
+  return AdaptedModel(std::move(parts));
 }
 
 std::string model_name(const BenchOptions& o) {

@@ -9,7 +9,7 @@
 #include "bench/cost.h"
 #include "dept/base/options.h"
 #include "dept/train/options.h"
-#include "dept/train/pipeline.h"
+#include "dept/train/model_parts.h"
 
 namespace dept {
 
@@ -36,7 +36,7 @@ std::vector<int64_t> read_lengths(const std::string& option, int64_t most);
 /// Batches in the order of the lengths or texts, from the top again at the end.
 class Workload {
  public:
-  Workload(const BenchOptions& options, const Pipeline& pipeline);
+  Workload(const BenchOptions& options, const AdaptedModel& model);
 
   std::vector<Example> next();
   /// Of a batch of inputs of the mean length, with its prompts.
@@ -59,7 +59,7 @@ class Workload {
 /// config.json of the shape, with as many layers as asked for, or of the model.
 Json bench_config(const BenchOptions& options);
 /// With a head for two labels where the model has no language-model head.
-Pipeline make_pipeline(const BenchOptions& options, const ModelContext& context);
+AdaptedModel make_model(const BenchOptions& options, const ModelContext& context);
 /// "t5-base", or the model's path.
 std::string model_name(const BenchOptions& options);
 

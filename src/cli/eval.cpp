@@ -153,23 +153,23 @@ int run_eval(const std::vector<std::string>& arguments) {
   const ModelContext context = make_context(options.model);
   configure_process(context.threads);
 
-  Pipeline pipeline = prepare_pipeline(options.model, options.data);
-  pipeline.rules.max_target = longest_target(task, options.evaluation, *pipeline.tokenizer, pipeline.rules);
+  ModelParts parts = read_parts(options.model, options.data);
+  EncodeRules& text_rules = parts.rules;
+  text_rules.max_target = longest_target(task, options.evaluation, *parts.tokenizer, text_rules);
   const std::vector<TextExample>& rows = rows_of(task, loaded);
   Cuts cuts;
-  const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, context.threads, &cuts);
+  const std::vector<Example> examples = encode_examples(*parts.tokenizer, text_rules, rows, context.threads, &cuts);
   log::info("judged is " + what_is_judged(options.model));
-  warn_of_idle_options(o, set, split, pipeline.has_head());
+  warn_of_idle_options(o, set, split, parts.has_head());
   const SplitReport report =
-      report_split("data", task, rows, examples, cuts, pipeline.rules, options.evaluation.generation_max_length);
+      report_split("data", task, rows, examples, cuts, text_rules, options.evaluation.generation_max_length);
   log::info(report.counts);
   if (!report.cut.empty()) log::info(report.cut);
   for (const std::string& warning : report.warnings) log::warn(warning);
-  pipeline.backbone = load_backbone(options.model.path(), context);
-  pipeline.fold();
-  const PredictRules rules = predict_rules(options.evaluation, task, pipeline, context.threads);
+  const AdaptedModel model = load_adapted_model(std::move(parts), options.model, context);
+  const PredictRules rules = predict_rules(options.evaluation, task, model, context.threads);
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
-  const Evaluation evaluation = evaluate(pipeline, rules, task, rows, examples, "evaluate");
+  const Evaluation evaluation = evaluate(model, rules, task, rows, examples, "evaluate");
   write_detail(evaluation_detail(to_string(split), judged_answers(evaluation, rules, task, rows)), detail_path(o.output));
   const std::string line = metrics_json(evaluation).dump() + "\n";
   if (!o.output.empty() && o.output != "-") write_atomic(o.output, line);

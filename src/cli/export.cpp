@@ -49,7 +49,7 @@ void check(const ExportOptions& o, const OptionSet& set) {
 // The prompt alone is the whole adapter only where the word embeddings stay as they are.
 void export_prompt(const ExportOptions& o, const LoadedModel& model) {
   AdapterConfig config = read_adapter_config(o.model.peft_model_id);
-  if (model.pipeline.word_embeddings.defined() || model.adapter().max_text() > 0)
+  if (model.model.parts().word_embeddings.defined() || model.adapter().max_text() > 0)
     fail(Code::usage, "--to", "prompt_embeds, as this adapter changes the word embeddings too", "prompt_tuning");
   FoldedAdapter folded;
   folded.prompt = model.adapter().whole_prompt();
@@ -80,7 +80,7 @@ std::vector<at::Tensor> embeddings(const LoadedModel& model, const InputBatch& b
 void export_embeddings(const ExportOptions& o, const LoadedModel& model, LineReader& reader) {
   if (model.adapter().decoder_prompt_tokens() > 0)
     fail(Code::usage, "--to", "prompt_tuning, as this adapter's decoder has a prompt of its own too", "prompt_embeds");
-  const AdapterTask task = o.raw ? AdapterTask() : model.task;
+  const AdapterTask task = o.raw ? AdapterTask() : model.task();
   Texts texts(model, o.truncate);
   InputBatch batch(model);
   NamedTensors tensors;

@@ -38,23 +38,15 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set) {
   const ModelInfo info = check_model(options);
   if (info.architecture == Architecture::encoder)
     fail(Code::usage, "--model_name_or_path", "a model that writes text", str(info.model_type, ", an encoder"));
-  LoadedModel model;
-  model.path = options.path();
   const ModelContext context = make_context(options);
   configure_process(context.threads);
-  model.pipeline.rules.architecture = info.architecture;
-  model.pipeline.weights.input = no_adapter(info.input_width());
-  if (!options.peft_model_id.empty()) {
-    const Adapter adapter = load_adapter(options.peft_model_id, info.input_width());
-    model.pipeline.weights = adapter.weights;
-    if (!info.encoder_decoder()) model.alignment = adapter.config.delta_alignment;
-    model.task = adapter.config.task;
-  }
-  if (!options.tokenizer_name.empty() || has_tokenizer(options.path()))
-    model.pipeline.tokenizer = load_model_tokenizer(options, false);
-  model.pipeline.backbone = load_backbone(options.path(), context);
-  model.pipeline.fold();
-  return model;
+  ModelParts parts;
+  parts.rules.architecture = info.architecture;
+  parts.weights.input = no_adapter(info.input_width());
+  if (!options.peft_model_id.empty())
+    attach_adapter(parts, load_adapter(options.peft_model_id, info.input_width()), info, {});
+  if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) parts.tokenizer = load_model_tokenizer(options, false);
+  return {options.path(), load_adapted_model(std::move(parts), options, context)};
 }
 
 int64_t LoadedModel::room(int64_t behind) const {
@@ -131,7 +123,8 @@ void InputBatch::add(const Ids& ids, int64_t sources, int64_t behind, const std:
   if (has_rows && sources > S)
     fail(Code::bad_input, where, str("at most ", S, " source tokens (the adapter's max_length)"), str(sources));
   if (length > room) fail(Code::bad_input, where, str("at most ", room, " tokens (", model_->limits(), ")"), str(length));
-  const int64_t first_row = has_rows && model_->alignment == DeltaAlignment::end ? S - sources : 0;
+  const bool at_end = !model_->encoder_decoder() && model_->model.rules().alignment == DeltaAlignment::end;
+  const int64_t first_row = has_rows && at_end ? S - sources : 0;
   tokens_.append(length, next_example_++);
   for (int64_t i = 0; i < length; ++i) {
     ids_.push_back(ids[i]);
@@ -144,7 +137,7 @@ AdaptedText InputBatch::adapted() const {
   Ragged tokens = tokens_;
   tokens.position = at::tensor(positions_, at::kLong);
   tokens.row = at::tensor(rows_, at::kLong);
-  return model_->pipeline.adapt_source({}, tokens, at::tensor(ids_, at::kLong)).source;
+  return model_->model.adapt_source({}, tokens, at::tensor(ids_, at::kLong)).source;
 }
 
 void for_each_line(LineReader& reader, std::optional<int64_t> batch_size,

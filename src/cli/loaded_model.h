@@ -9,19 +9,20 @@
 #include "cli/lines.h"
 #include "dept/adapter/adapter_file.h"
 #include "dept/train/options.h"
-#include "dept/train/pipeline.h"
+#include "dept/train/model_parts.h"
 
 namespace dept {
 
 struct LoadedModel {
   fs::path path;
-  Pipeline pipeline;  ///< its tokenizer is null where the model has none
-  DeltaAlignment alignment = DeltaAlignment::start;
-  AdapterTask task;  ///< of an adapter of ours, else the text as given
+  AdaptedModel model;
 
-  const TextModel& backbone() const { return as_text_model(*pipeline.backbone); }
-  const Tokenizer* tokenizer() const { return pipeline.tokenizer.get(); }
-  const InputAdapter& adapter() const { return *pipeline.weights.input; }
+  const TextModel& backbone() const { return model.text_model(); }
+  /// Null where the model has none.
+  const Tokenizer* tokenizer() const { return model.parts().tokenizer.get(); }
+  const InputAdapter& adapter() const { return model.adapter(); }
+  /// Of an adapter of ours, else the text as given.
+  const AdapterTask& task() const { return model.parts().config.task; }
   bool encoder_decoder() const { return backbone().info().encoder_decoder(); }
   /// The tokens that the model's positions leave to a text behind the prompt and in front of `behind` more; a T5 has no limit.
   int64_t room(int64_t behind) const;

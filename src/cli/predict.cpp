@@ -148,15 +148,15 @@ int run_predict(const std::vector<std::string>& arguments) {
 
   const ModelContext context = make_context(options.model);
   configure_process(context.threads);
-  const Pipeline pipeline = load_pipeline(context, options.model, options.data);
-  const PredictRules rules = predict_rules(options.evaluation, task, pipeline, context.threads);
+  const AdaptedModel model = load_adapted_model(read_parts(options.model, options.data), options.model, context);
+  const PredictRules rules = predict_rules(options.evaluation, task, model, context.threads);
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
   log::info("answering is " + what_is_judged(options.model));
-  warn_of_idle_options(options, set, pipeline.has_head());
+  warn_of_idle_options(options, set, model.has_head());
   AnswerWatch watch;
   const auto predicted = [&](std::span<const TextExample> rows) {
-    const std::vector<Example> examples = encode_examples(*pipeline.tokenizer, pipeline.rules, rows, context.threads);
-    std::vector<Prediction> predictions = predict(pipeline, rules, task, examples, options.scores);
+    const std::vector<Example> examples = encode_examples(model.tokenizer(), model.rules(), rows, context.threads);
+    std::vector<Prediction> predictions = predict(model, rules, task, examples, options.scores);
     for (const Prediction& prediction : predictions) watch.add(prediction.text);
     return predictions;
   };

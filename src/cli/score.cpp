@@ -79,7 +79,7 @@ std::vector<double> label_nll(const LoadedModel& model, const at::Tensor& hidden
 class Scorer {
  public:
   Scorer(const ScoreOptions& options, const LoadedModel& model)
-      : model_(model), task_(options.raw ? AdapterTask() : model.task), texts_(model, options.truncate), batch_(model) {}
+      : model_(model), task_(options.raw ? AdapterTask() : model.task()), texts_(model, options.truncate), batch_(model) {}
 
   /// Returns the tokens that the line brings.
   int64_t add(const Json& json, const std::string& where) {

@@ -116,6 +116,10 @@ std::string Tokenizer::decode_written(std::span<const int64_t> ids) const {
   return decode(known);
 }
 
+std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path) {
+  return load_tokenizer(path, TokenizerRules::transformers_5);
+}
+
 std::vector<Ids> Tokenizer::encode_batch(std::span<const std::string> texts, const EncodeOptions& options, int threads) const {
   std::vector<Ids> out(texts.size());
   std::atomic<size_t> next = 0;

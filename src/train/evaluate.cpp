@@ -15,19 +15,19 @@
 namespace dept {
 namespace {
 
-GenerationOptions generation_options(const EvaluationOptions& options, const Pipeline& pipeline) {
+GenerationOptions generation_options(const EvaluationOptions& options, const AdaptedModel& model) {
   GenerationOptions generation;
   // transformers counts the decoder's start token in max_length.
-  const int64_t start = pipeline.rules.encoder_decoder() ? 1 : 0;
+  const int64_t start = model.rules().encoder_decoder() ? 1 : 0;
   generation.max_new_tokens = options.max_new_tokens.value_or(std::max<int64_t>(1, options.generation_max_length - start));
-  generation.eos_ids = pipeline.backbone->info().eos_ids;
+  generation.eos_ids = model.backbone().info().eos_ids;
   generation.num_beams = options.generation_num_beams;
-  if (pipeline.rules.semantics == Semantics::original) {
+  if (model.rules().semantics == Semantics::original) {
     // Its generate() ends at the model's own end tokens, and its beams count the start token or the padded source.
-    generation.listed_beams = pipeline.rules.encoder_decoder() ? 1 : pipeline.rules.max_source;
+    generation.listed_beams = model.rules().encoder_decoder() ? 1 : model.rules().max_source;
     return generation;
   }
-  const std::optional<int64_t> end = pipeline.rules.end_id;
+  const std::optional<int64_t> end = model.rules().end_id;
   if (end && std::find(generation.eos_ids.begin(), generation.eos_ids.end(), *end) == generation.eos_ids.end())
     generation.eos_ids.push_back(*end);
   return generation;
@@ -40,23 +40,23 @@ size_t label_index(const PredictRules& rules, const std::string& name) {
 }
 
 // The label that an answer names, or the answer.
-std::string judged_text(const Pipeline& pipeline, const TaskData& task, const std::string& answer) {
+std::string judged_text(const AdaptedModel& model, const TaskData& task, const std::string& answer) {
   if (!task.cleans_up) return task.label_of(answer);
-  return task.label_of(strip_unicode(pipeline.tokenizer->cleans_up ? clean_up_spaces(answer) : answer));
+  return task.label_of(strip_unicode(model.tokenizer().cleans_up ? clean_up_spaces(answer) : answer));
 }
 
 // Targets as predictions are to be compared with them; free text of a named task, and all text of the original's, is what its
 // ids say.
-std::string target_text(const Pipeline& pipeline, const TaskData& task, const TextExample& text, const Example& example) {
-  const bool free = task.free_text() || task.numeric() || pipeline.rules.semantics == Semantics::original;
-  return task.cleans_up && !pipeline.has_head() && free ? judged_text(pipeline, task, pipeline.tokenizer->decode(example.target))
+std::string target_text(const AdaptedModel& model, const TaskData& task, const TextExample& text, const Example& example) {
+  const bool free = task.free_text() || task.numeric() || model.rules().semantics == Semantics::original;
+  return task.cleans_up && !model.has_head() && free ? judged_text(model, task, model.tokenizer().decode(example.target))
                                                         : task.label_of(text.target);
 }
 
 // The original's f1 counts every answer of a head as the second label, and the metrics behind it see its copy of them.
-double judged_metric(const std::string& name, const Pipeline& pipeline, const Evaluation& result, const TaskData& task,
+double judged_metric(const std::string& name, const AdaptedModel& model, const Evaluation& result, const TaskData& task,
                      const MetricExtras& extras) {
-  const bool blind = pipeline.has_head() && pipeline.rules.semantics == Semantics::original && task.labels.size() == 2 &&
+  const bool blind = model.has_head() && model.rules().semantics == Semantics::original && task.labels.size() == 2 &&
                      std::find(task.metrics.begin(), task.metrics.end(), "f1") != task.metrics.end();
   if (!blind) return compute_metric(name, result.predictions, result.targets, task.labels, extras);
   const std::vector<std::string> seconds(result.predictions.size(), task.labels[1]);
@@ -71,11 +71,11 @@ MetricExtras extras_of(std::span<const TextExample> texts) {
   return extras;
 }
 
-std::vector<Prediction> generate_batch(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
+std::vector<Prediction> generate_batch(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
                                        std::span<const Example> batch) {
   std::vector<Prediction> predictions;
-  for (const std::string& answer : pipeline.answers(batch, rules.generation))
-    predictions.push_back({judged_text(pipeline, task, answer), {}});
+  for (const std::string& answer : model.answers(batch, rules.generation))
+    predictions.push_back({judged_text(model, task, answer), {}});
   return predictions;
 }
 
@@ -114,8 +114,8 @@ double mean_gold_loss(const PredictRules& rules, std::span<const LabelNll> score
   return nll / static_cast<double>(tokens);
 }
 
-double mean_batch_loss(const Pipeline& pipeline, std::span<const Example> examples) {
-  const BatchLoss loss = pipeline.loss({}, collate(pipeline.rules, examples, Purpose::judging));
+double mean_batch_loss(const AdaptedModel& model, std::span<const Example> examples) {
+  const BatchLoss loss = model.loss({}, collate(model.rules(), examples, Purpose::judging));
   return loss.nll.sum().item<double>() / loss.tokens.sum().item<double>();
 }
 
@@ -125,7 +125,7 @@ std::string shown(const std::string& label) {
 }
 
 // Labels that the model's own ids for them, cut to the longest answer, are not read back as.
-void warn_of_unreachable_labels(const PredictRules& rules, const Pipeline& pipeline, const TaskData& task) {
+void warn_of_unreachable_labels(const PredictRules& rules, const AdaptedModel& model, const TaskData& task) {
   constexpr size_t most = 5;
   std::vector<std::string> unreachable;
   for (size_t i = 0; i < rules.label_ids.size(); ++i) {
@@ -133,8 +133,8 @@ void warn_of_unreachable_labels(const PredictRules& rules, const Pipeline& pipel
     const Ids& ends = rules.generation.eos_ids;
     const auto end = std::find_first_of(ids.begin(), ids.end(), ends.begin(), ends.end());
     const auto written = std::min<size_t>(end - ids.begin(), static_cast<size_t>(rules.generation.max_new_tokens));
-    const std::string answer = pipeline.tokenizer->decode_written(std::span(ids).first(written));
-    if (judged_text(pipeline, task, answer) == rules.labels[i]) continue;
+    const std::string answer = model.tokenizer().decode_written(std::span(ids).first(written));
+    if (judged_text(model, task, answer) == rules.labels[i]) continue;
     unreachable.push_back(ids.begin() + written < end
                               ? str(shown(rules.labels[i]), " (", ids.size(), " tokens, an answer has at most ", written, ")")
                               : str(shown(rules.labels[i]), " (its tokens are read back as ", shown(answer), ")"));
@@ -153,35 +153,35 @@ struct Judged {
   at::Tensor head_losses, head_weights;  // [examples] both
 };
 
-Judged judge(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task, std::span<const Example> examples) {
+Judged judge(const AdaptedModel& model, const PredictRules& rules, const TaskData& task, std::span<const Example> examples) {
   Judged judged;
   if (rules.by == PredictBy::head) {
-    const Batch batch = collate(pipeline.rules, examples, Purpose::judging);
-    const at::Tensor logits = pipeline.head_logits(batch);
-    judged.head_losses = head_loss(logits, batch.values, nullptr, pipeline.label_smoothing, pipeline.class_weights,
-                                   pipeline.backbone->context().kernels);
-    judged.head_weights = example_weights(batch.values, pipeline.class_weights);
+    const Batch batch = collate(model.rules(), examples, Purpose::judging);
+    const at::Tensor logits = model.head_logits(batch);
+    judged.head_losses = head_loss(logits, batch.values, nullptr, model.parts().label_smoothing, model.parts().class_weights,
+                                   model.backbone().context().kernels);
+    judged.head_weights = example_weights(batch.values, model.parts().class_weights);
     judged.predictions = head_batch(rules, logits);
   } else if (rules.by == PredictBy::score) {
-    judged.scored = pipeline.label_nll(examples, rules.label_ids);
+    judged.scored = model.label_nll(examples, rules.label_ids);
     judged.predictions = score_batch(rules, judged.scored);
   } else if (rules.by == PredictBy::generate) {
-    judged.predictions = generate_batch(pipeline, rules, task, examples);
+    judged.predictions = generate_batch(model, rules, task, examples);
   }
   return judged;
 }
 
 // The mean loss of `count` of these examples.
-double batch_loss(const Pipeline& pipeline, const PredictRules& rules, const Judged& judged, std::span<const Example> examples,
+double batch_loss(const AdaptedModel& model, const PredictRules& rules, const Judged& judged, std::span<const Example> examples,
                   std::span<const std::string> targets, size_t begin, size_t count) {
   if (rules.by == PredictBy::head) {
     const auto sum = [&](const at::Tensor& x) { return x.slice(0, begin, begin + count).sum().item<double>(); };
     const double weight = sum(judged.head_weights);
     return weight > 0 ? sum(judged.head_losses) / weight : 0;
   }
-  if (rules.by == PredictBy::score && pipeline.label_smoothing == 0)
+  if (rules.by == PredictBy::score && model.parts().label_smoothing == 0)
     return mean_gold_loss(rules, std::span(judged.scored).subspan(begin, count), targets.subspan(begin, count));
-  return mean_batch_loss(pipeline, examples.subspan(begin, count));
+  return mean_batch_loss(model, examples.subspan(begin, count));
 }
 
 // The same answer to everything is no mistake where all targets are that one.
@@ -238,42 +238,42 @@ std::string AnswerWatch::remark() const {
   return first_.empty() ? str("all ", count_, " answers are empty") : str("all ", count_, " answers are ", quote(first_));
 }
 
-PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const Pipeline& pipeline, int threads) {
+PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const AdaptedModel& model, int threads) {
   PredictRules rules;
-  rules.by = pipeline.has_head()             ? PredictBy::head
+  rules.by = model.has_head()             ? PredictBy::head
              : options.predict_by == "score" ? PredictBy::score
              : options.predict_with_generate ? PredictBy::generate
                                              : PredictBy::nothing;
   rules.batch_size = options.per_device_eval_batch_size;
-  rules.generation = generation_options(options, pipeline);
+  rules.generation = generation_options(options, model);
   rules.labels = task.labels;
   if (rules.by == PredictBy::head) {
     // A head of the original may have more labels than the task, which names them by their numbers.
-    for (int64_t i = static_cast<int64_t>(rules.labels.size()); !rules.labels.empty() && i < pipeline.weights.head.labels(); ++i)
+    for (int64_t i = static_cast<int64_t>(rules.labels.size()); !rules.labels.empty() && i < model.weights().head.labels(); ++i)
       rules.labels.push_back(str(i));
     return rules;
   }
-  rules.label_ids = encode_targets(*pipeline.tokenizer, pipeline.rules, task.label_words, threads);
+  rules.label_ids = encode_targets(model.tokenizer(), model.rules(), task.label_words, threads);
   if (rules.by == PredictBy::score && rules.labels.empty())
     fail(Code::usage, "predict_by score", "a task with labels", "free text");
   for (size_t i = 0; i < rules.labels.size(); ++i)
     if (rules.label_ids[i].empty()) fail(Code::bad_input, "label_words", "words of at least one token", quote(rules.labels[i]));
-  if (rules.by == PredictBy::generate && !task.numeric()) warn_of_unreachable_labels(rules, pipeline, task);
+  if (rules.by == PredictBy::generate && !task.numeric()) warn_of_unreachable_labels(rules, model, task);
   return rules;
 }
 
-std::vector<Prediction> predict(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
+std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
                                 std::span<const Example> examples, bool with_scores) {
   std::vector<Prediction> predictions;
   in_joined_batches(examples, rules, "predict", [&](size_t, std::span<const Example> batch) {
     const bool scores = rules.by == PredictBy::score || (with_scores && !rules.labels.empty());
     std::vector<Prediction> made;
     if (rules.by == PredictBy::head)
-      made = head_batch(rules, pipeline.head_logits(collate(pipeline.rules, batch, Purpose::answering)));
+      made = head_batch(rules, model.head_logits(collate(model.rules(), batch, Purpose::answering)));
     else if (scores)
-      made = score_batch(rules, pipeline.label_nll(batch, rules.label_ids));
+      made = score_batch(rules, model.label_nll(batch, rules.label_ids));
     if (rules.by == PredictBy::generate) {
-      std::vector<Prediction> generated = generate_batch(pipeline, rules, task, batch);
+      std::vector<Prediction> generated = generate_batch(model, rules, task, batch);
       for (size_t i = 0; i < made.size(); ++i) generated[i].scores = std::move(made[i].scores);
       made = std::move(generated);
     }
@@ -282,7 +282,7 @@ std::vector<Prediction> predict(const Pipeline& pipeline, const PredictRules& ru
   return predictions;
 }
 
-Evaluation evaluate(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task, std::span<const TextExample> texts,
+Evaluation evaluate(const AdaptedModel& model, const PredictRules& rules, const TaskData& task, std::span<const TextExample> texts,
                     std::span<const Example> examples, std::string_view title, const Interrupt& interrupt) {
   Evaluation result;
   if (rules.drop_last) {
@@ -290,13 +290,13 @@ Evaluation evaluate(const Pipeline& pipeline, const PredictRules& rules, const T
     texts = texts.first(whole);
     examples = examples.first(whole);
   }
-  for (size_t i = 0; i < texts.size(); ++i) result.targets.push_back(target_text(pipeline, task, texts[i], examples[i]));
+  for (size_t i = 0; i < texts.size(); ++i) result.targets.push_back(target_text(model, task, texts[i], examples[i]));
   double loss_times_examples = 0;
   in_joined_batches(examples, rules, title, [&](size_t first, std::span<const Example> joined) {
     const std::span<const std::string> targets = std::span(result.targets).subspan(first, joined.size());
-    Judged judged = judge(pipeline, rules, task, joined);
+    Judged judged = judge(model, rules, task, joined);
     in_batches(joined.size(), rules.batch_size, [&](size_t begin, size_t count) {
-      loss_times_examples += batch_loss(pipeline, rules, judged, joined, targets, begin, count) * static_cast<double>(count);
+      loss_times_examples += batch_loss(model, rules, judged, joined, targets, begin, count) * static_cast<double>(count);
     });
     for (Prediction& prediction : judged.predictions) {
       result.predictions.push_back(std::move(prediction.text));
@@ -308,7 +308,7 @@ Evaluation evaluate(const Pipeline& pipeline, const PredictRules& rules, const T
   result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());
   if (rules.by != PredictBy::nothing)
     for (const std::string& name : task.metrics)
-      result.metrics.emplace_back(name, judged_metric(name, pipeline, result, task, extras_of(texts)));
+      result.metrics.emplace_back(name, judged_metric(name, model, result, task, extras_of(texts)));
   return result;
 }
 

@@ -58,16 +58,16 @@ std::string word_of(const Tokenizer& tokenizer, int64_t id) {
   return readable ? std::string(strip(text)) : tokenizer.id_to_token(id);
 }
 
-OrderedJson prompt_words(const Pipeline& pipeline, const at::Tensor& prompt) {
+OrderedJson prompt_words(const AdaptedModel& model, const at::Tensor& prompt) {
   OrderedJson list = OrderedJson::array();
-  const auto [ids, cosines] = nearest(*pipeline.backbone, prompt);
+  const auto [ids, cosines] = nearest(model.backbone(), prompt);
   const at::Tensor norms = prompt.norm(2, 1);
-  const int64_t own = pipeline.weights.input->prompt_tokens();
+  const int64_t own = model.adapter().prompt_tokens();
   for (int64_t i = 0; i < prompt.size(0); ++i) {
     OrderedJson words = OrderedJson::array();
     for (int64_t k = 0; k < ids.size(1); ++k)
       words.push_back(
-          {{"word", word_of(*pipeline.tokenizer, ids[i][k].item<int64_t>())}, {"cosine", cosines[i][k].item<double>()}});
+          {{"word", word_of(model.tokenizer(), ids[i][k].item<int64_t>())}, {"cosine", cosines[i][k].item<double>()}});
     list.push_back({{"vector", str(i < own ? "" : "decoder ", i % own)}, {"norm", norms[i].item<double>()}, {"nearest", words}});
   }
   return list;
@@ -87,10 +87,10 @@ std::vector<double> row_norms(const at::Tensor& a, const at::Tensor& b, double s
 
 }  // namespace
 
-OrderedJson training_findings(const Pipeline& pipeline, int64_t parameters) {
+OrderedJson training_findings(const AdaptedModel& model, int64_t parameters) {
   OrderedJson json = {{"parameters", parameters}, {"peak_memory_bytes", peak_memory()}};
-  const InputAdapter& adapter = *pipeline.weights.input;
-  if (adapter.prompt_tokens() > 0) json["prompt"] = prompt_words(pipeline, adapter.whole_prompt()[0]);
+  const InputAdapter& adapter = *model.weights().input;
+  if (adapter.prompt_tokens() > 0) json["prompt"] = prompt_words(model, adapter.whole_prompt()[0]);
   if (adapter.max_text() > 0) {  // DePT's A and B
     const std::vector<Parameter>& parameters = adapter.parameters();
     const double scale = delta_scale(adapter.shape().alpha, adapter.shape().rank);

@@ -47,7 +47,7 @@ TrainingLoop::TrainingLoop(const LoopInputs& inputs)
       counted_parameters_(counted_parameters(in_)),
       schedule_(step_schedule(in_, total_steps_)),
       metric_schedule_(metric_schedule(in_)),
-      step_(in_.call, in_.pipeline, adam_options(in_.options.optimizer), in_.options.optimizer.max_grad_norm,
+      step_(in_.call, in_.model, adam_options(in_.options.optimizer), in_.options.optimizer.max_grad_norm,
             in_.options.schedule.gradient_accumulation_steps) {
   if (!groups_by_length(in_.options.schedule)) return;
   for (const Example& example : in_.train.examples) lengths_.push_back(input_tokens(in_, example));
@@ -148,7 +148,7 @@ bool TrainingLoop::save_due() const {
 }
 
 void TrainingLoop::resume(const fs::path& folder) {
-  const Checkpoint checkpoint = load_checkpoint(folder, in_.pipeline.backbone->info().input_width());
+  const Checkpoint checkpoint = load_checkpoint(folder, in_.model.backbone().info().input_width());
   const double epochs = state_.num_train_epochs;
   state_ = checkpoint.state;
   state_.num_train_epochs = epochs;
@@ -230,7 +230,7 @@ void TrainingLoop::train_one_step() {
   within_step_ = true;
   state_.epoch_ended = false;
   judged_.reset();
-  const bool original = in_.pipeline.rules.semantics == Semantics::original;
+  const bool original = in_.model.rules().semantics == Semantics::original;
   for (bool complete = false; !complete;) {
     const at::Tensor judged = step_.accumulate(next_micro_batch());
     if (original && judged.sum().item<double>() == 0) stand_in_loss();
@@ -305,7 +305,7 @@ void TrainingLoop::log_loss() {
 
 Evaluation TrainingLoop::log_evaluation() {
   const auto start = Clock::now();
-  Evaluation evaluation = evaluate(in_.pipeline, in_.rules, in_.task, in_.validation.texts, in_.validation.examples,
+  Evaluation evaluation = evaluate(in_.model, in_.rules, in_.task, in_.validation.texts, in_.validation.examples,
                                    "evaluate", in_.interrupted);
   OrderedJson entry = {{"epoch", rounded(state_.epochs, 2)}};
   entry.update(evaluation_json(evaluation, "eval", seconds_since(start), in_.rules.batch_size));
@@ -351,20 +351,20 @@ void TrainingLoop::save() {
   saved_step_ = state_.step;
   if (rank(in_.call) != 0) return;
   const OutputOptions& output = in_.options.output;
-  save_checkpoint(output.output_dir, state_, total_steps_, in_.config, in_.pipeline.weights, step_.state());
+  save_checkpoint(output.output_dir, state_, total_steps_, in_.config, in_.model.weights(), step_.state());
   if (output.save_total_limit) prune_checkpoints(output.output_dir, *output.save_total_limit, state_.best_checkpoint);
 }
 
 void TrainingLoop::load_best() {
   if (!state_.best_metric) return;
   const fs::path folder = fs::path(in_.options.output.output_dir) / state_.best_checkpoint;
-  const Adapter best = load_adapter(folder, in_.pipeline.backbone->info().input_width(), {.use = AdapterUse::training});
+  const Adapter best = load_adapter(folder, in_.model.backbone().info().input_width(), {.use = AdapterUse::training});
   take_weights(best.weights);
   log::info(str("the best checkpoint is ", folder.string(), " (", *state_.best_metric, ")"));
 }
 
 void TrainingLoop::take_weights(const AdapterWeights& weights) const {
-  const std::vector<Parameter> mine = in_.pipeline.weights.parameters(), theirs = weights.parameters();
+  const std::vector<Parameter> mine = in_.model.weights().parameters(), theirs = weights.parameters();
   for (size_t i = 0; i < mine.size(); ++i) mine[i].value.copy_(theirs.at(i).value);
 }
 

@@ -72,18 +72,18 @@ bool groups_by_length(const ScheduleOptions& schedule) {
 }
 
 int64_t input_tokens(const LoopInputs& in, const Example& example) {
-  const EncodeRules& rules = in.pipeline.rules;
+  const EncodeRules& rules = in.model.rules();
   if (rules.semantics == Semantics::original) return rules.max_source;
   return static_cast<int64_t>(example.source.size() + (rules.encoder_decoder() ? 0 : example.target.size()));
 }
 
 int64_t counted_parameters(const LoopInputs& in) {
-  const ModelInfo& info = in.pipeline.backbone->info();
+  const ModelInfo& info = in.model.backbone().info();
   int64_t head = 0;
-  for (const Parameter& parameter : head_parameters(in.pipeline.weights.head)) head += parameter.value[0].numel();
-  const int64_t unused = in.pipeline.has_head() && !info.tied ? info.vocab * info.hidden : 0;
+  for (const Parameter& parameter : head_parameters(in.model.weights().head)) head += parameter.value[0].numel();
+  const int64_t unused = in.model.has_head() && !info.tied ? info.vocab * info.hidden : 0;
   return info.parameters - info.embedding_parameters - unused +
-         head * (in.pipeline.rules.semantics == Semantics::original ? 2 : 1);
+         head * (in.model.rules().semantics == Semantics::original ? 2 : 1);
 }
 
 std::string scheduling_metric(const LoopInputs& in) {

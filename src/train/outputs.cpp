@@ -78,9 +78,9 @@ Outputs::Outputs(fs::path folder, bool add) : folder_(std::move(folder)) {
   if (add && fs::exists(all)) all_.update(OrderedJson::parse(read_file(all)));
 }
 
-void Outputs::adapter(const AdapterConfig& config, const Pipeline& pipeline, const AdapterForm& form) const {
-  save_adapter(folder_, config, pipeline.weights, 0, form);
-  for (const auto& [name, bytes] : pipeline.tokenizer->files()) write_atomic(folder_ / name, bytes);
+void Outputs::adapter(const AdapterConfig& config, const AdaptedModel& model, const AdapterForm& form) const {
+  save_adapter(folder_, config, model.weights(), 0, form);
+  for (const auto& [name, bytes] : model.tokenizer().files()) write_atomic(folder_ / name, bytes);
 }
 
 void Outputs::trainer_state(const TrainState& state, int64_t max_steps) const {

@@ -145,7 +145,7 @@ class Events {
 // Evaluation on one split, its results under `name`; `trained` is what stands before it.
 Evaluation judge(const LoopInputs& in, const std::string& name, const Split& split, Outputs& outputs, const TrainState* trained) {
   const auto start = Clock::now();
-  Evaluation evaluation = evaluate(in.pipeline, in.rules, in.task, split.texts, split.examples, name, in.interrupted);
+  Evaluation evaluation = evaluate(in.model, in.rules, in.task, split.texts, split.examples, name, in.interrupted);
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   OrderedJson results = evaluation_json(evaluation, name, seconds, in.rules.batch_size);
   if (trained != nullptr) {
@@ -180,9 +180,9 @@ RunEnd train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
   warn_of_long_warmup(in.options.schedule, loop.total_steps());
   const LoopEnd end = loop.run();
   if (end != LoopEnd::done) return end == LoopEnd::paused ? RunEnd::paused : RunEnd::interrupted;
-  outputs.adapter(in.config, in.pipeline, {in.options.output.save_safetensors, in.options.adapter.save_lora_embeddings});
+  outputs.adapter(in.config, in.model, {in.options.output.save_safetensors, in.options.adapter.save_lora_embeddings});
   outputs.trainer_state(loop.state(), loop.total_steps());
-  if (in.options.output.report) outputs.findings(training_findings(in.pipeline, loop.parameters()));
+  if (in.options.output.report) outputs.findings(training_findings(in.model, loop.parameters()));
   outputs.results("train", train_results(loop, in));
   return RunEnd::done;
 }
@@ -268,8 +268,7 @@ bool done_before(const TrainOptions& o, const RunIdentity& run, Claim claim) {
 // What a run works with once its files are read: the model with the adapter, and how answers are made.
 struct Prepared {
   std::shared_ptr<const RunData> data;
-  Pipeline pipeline;
-  AdapterConfig config;
+  AdaptedModel model;
   PredictRules rules;
 };
 
@@ -293,45 +292,48 @@ std::shared_ptr<const Backbone> backbone_of(const TrainOptions& o, const ModelCo
   return control->shared.backbone.get(key, load);
 }
 
+// The model that the run trains or judges; `saved`: with the adapter that is in output_dir.
+AdaptedModel model_of(const TrainOptions& o, const RunData& data, std::shared_ptr<const Backbone> backbone, bool saved) {
+  ModelParts parts;
+  parts.backbone = std::move(backbone);
+  parts.tokenizer = data.tokenizer;
+  parts.rules = data.rules;
+  parts.class_weights = data.class_weights;
+  parts.label_smoothing = o.optimizer.label_smoothing_factor;
+  parts.backbone_dropout = !o.adapter.backbone_dropout;
+  Adapter adapter = saved ? load_adapter(o.output.output_dir, parts.backbone->info().input_width())
+                          : first_adapter(o, *parts.backbone, *parts.tokenizer, data.task, parts.rules.semantics);
+  adapter.config.task = adapter_task(o, data.task);
+  attach_adapter(parts, adapter, parts.backbone->info(), data.task.labels);
+  return AdaptedModel(std::move(parts));
+}
+
 // `saved`: the adapter is the one in output_dir.
 Prepared prepare(const TrainOptions& o, const OptionSet& set, const ModelContext& context, std::shared_ptr<const RunData> data,
                  RunControl* control, bool saved) {
-  Prepared run{std::move(data), {}, {}, {}};
-  Pipeline& pipeline = run.pipeline;
-  const TaskData& task = run.data->task;
-  pipeline.tokenizer = run.data->tokenizer;
-  pipeline.rules = run.data->rules;
-  pipeline.class_weights = run.data->class_weights;
-  pipeline.backbone = backbone_of(o, context, control);
-  const ModelInfo& info = pipeline.backbone->info();
-  announce(info, context);
-  for (const std::string& counts : run.data->counts) log::info(counts);
-  Adapter adapter = saved ? load_adapter(o.output.output_dir, info.input_width())
-                          : first_adapter(o, *pipeline.backbone, *pipeline.tokenizer, task, pipeline.rules.semantics);
-  adapter.config.task = adapter_task(o, task);
-  attach_adapter(pipeline, adapter, info, task.labels);
+  std::shared_ptr<const Backbone> backbone = backbone_of(o, context, control);
+  announce(backbone->info(), context);
+  for (const std::string& counts : data->counts) log::info(counts);
+  AdaptedModel model = model_of(o, *data, std::move(backbone), saved);
+  Prepared run{std::move(data), std::move(model), {}};
   TrainOptions advised = o;
   advised.output.do_predict = o.output.do_predict || (control != nullptr && control->reads_test);
-  advise(advised, set, info, adapter.config);
-  pipeline.label_smoothing = o.optimizer.label_smoothing_factor;
-  pipeline.backbone_dropout = !o.adapter.backbone_dropout;
-  pipeline.rules.alignment = adapter.config.delta_alignment;
-  run.config = adapter.config;
-  run.rules = predict_rules(o.evaluation, task, pipeline, context.threads);
+  advise(advised, set, run.model.backbone().info(), run.model.parts().config);
+  run.rules = predict_rules(o.evaluation, run.data->task, run.model, context.threads);
   if (run.rules.by == PredictBy::generate && (o.output.do_eval || o.output.do_predict)) warn_of_unused_generation(o.model.path());
   run.rules.drop_last = o.data.original_quirks && o.schedule.dataloader_drop_last;
   return run;
 }
 
 // All arguments must outlive what is returned.
-LoopInputs inputs_of(const Call& call, const TrainOptions& o, const Prepared& prepared, const Interrupt& interrupted,
+LoopInputs inputs_of(const Call& call, const TrainOptions& o, Prepared& prepared, const Interrupt& interrupted,
                      Events& events) {
   const RunData& data = *prepared.data;
   return {call,
           o,
           data.task,
-          prepared.config,
-          prepared.pipeline,
+          prepared.model.parts().config,
+          prepared.model,
           prepared.rules,
           data.train,
           data.validation,
@@ -375,7 +377,7 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
     log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
   for (const std::string& warning : data->warnings) log::warn(warning);
 
-  const Prepared prepared = prepare(o, set, context, data, control, false);
+  Prepared prepared = prepare(o, set, context, data, control, false);
   Events events(o, run.options);
   std::optional<TrainingLoop> loop;
   LoopInputs in = inputs_of(call, o, prepared, interrupted, events);
@@ -390,7 +392,7 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
   }
   if (!judge_all(in, *data, outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
   events.end();
-  if (loop) outputs.model_card(prepared.config, data->task, o, loop->state().log);
+  if (loop) outputs.model_card(prepared.model.parts().config, data->task, o, loop->state().log);
   if (o.output.report && is_claimed(o.output.output_dir)) write_report(o.output.output_dir);
   if (loop) mark_finished(o.output.output_dir, run);
   log::close_file();
@@ -410,7 +412,7 @@ bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& i
   const std::shared_ptr<const RunData> data = data_of(o, set, context.threads, &control);
   run.contents.update(data->contents);
   log::to_file(folder / "output.log");
-  const Prepared prepared = prepare(o, set, context, data, &control, true);
+  Prepared prepared = prepare(o, set, context, data, &control, true);
   TrainState trained;
   const OrderedJson state = OrderedJson::parse(read_file(folder / "trainer_state.json"));
   trained.step = state.at("global_step");
@@ -424,7 +426,7 @@ bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& i
     return false;
   }
   outputs.all_results();
-  outputs.model_card(prepared.config, data->task, o, trained.log);
+  outputs.model_card(prepared.model.parts().config, data->task, o, trained.log);
   if (o.output.report) write_report(folder);
   mark_finished(folder, run);
   log::close_file();

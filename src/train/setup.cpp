@@ -243,53 +243,52 @@ std::unique_ptr<InputAdapter> with_scale_zero(const InputAdapter& adapter) {
 
 }  // namespace
 
-void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo& model, const std::vector<std::string>& labels) {
-  const AdapterConfig& config = adapter.config;
-  pipeline.weights = adapter.weights;
-  if (!pipeline.has_head()) return;
-  const bool original = pipeline.rules.semantics == Semantics::original;
+void attach_adapter(ModelParts& parts, const Adapter& adapter, const ModelInfo& info, const std::vector<std::string>& labels) {
+  const AdapterConfig& config = parts.config = adapter.config;
+  parts.weights = adapter.weights;
+  parts.rules.alignment = config.delta_alignment;
+  if (!parts.has_head()) return;
+  const bool original = parts.rules.semantics == Semantics::original;
   // The original trains an encoder's A and B but never applies them.
-  if (original && model.architecture == Architecture::encoder && config.decomposed())
-    pipeline.weights.input = with_scale_zero(*adapter.weights.input);
-  pipeline.pooling = config.pooling.value_or(default_pooling(model.architecture));
-  check_pooling(pipeline.pooling, model.architecture);
-  const HeadWeights& head = pipeline.weights.head;
-  if (head.form != model.head || head.out.size(2) != model.hidden)
-    fail(Code::bad_input, "adapter", str("a classification head as ", model.model_type, " has it, of width ", model.hidden),
+  if (original && info.architecture == Architecture::encoder && config.decomposed())
+    parts.weights.input = with_scale_zero(*adapter.weights.input);
+  parts.pooling = config.pooling.value_or(default_pooling(info.architecture));
+  check_pooling(parts.pooling, info.architecture);
+  const HeadWeights& head = parts.weights.head;
+  if (head.form != info.head || head.out.size(2) != info.hidden)
+    fail(Code::bad_input, "adapter", str("a classification head as ", info.model_type, " has it, of width ", info.hidden),
          str("another, of width ", head.out.size(2)));
   const auto needed = std::max<int64_t>(1, static_cast<int64_t>(labels.size()));
   if (original ? head.labels() < needed : head.labels() != needed)
     fail(Code::bad_input, "labels", str(head.labels(), " names, in the order of the head's logits"), str(labels.size()));
 }
 
-Pipeline prepare_pipeline(const ModelOptions& options, const DataOptions& data) {
+ModelParts read_parts(const ModelOptions& options, const DataOptions& data) {
   const ModelInfo info = check_model(options);
-  Pipeline pipeline;
-  pipeline.tokenizer = load_model_tokenizer(options, data.original_quirks);
-  pipeline.weights.input = no_adapter(info.input_width());
-  pipeline.rules = encode_rules(info, *pipeline.tokenizer, data, DeltaAlignment::end, semantics_for(options, data, false));
+  ModelParts parts;
+  parts.tokenizer = load_model_tokenizer(options, data.original_quirks);
+  parts.weights.input = no_adapter(info.input_width());
+  EncodeRules& rules = parts.rules;
+  rules = encode_rules(info, *parts.tokenizer, data, DeltaAlignment::end, semantics_for(options, data, false));
   if (!options.peft_model_id.empty()) {
     const Adapter adapter = load_adapter(options.peft_model_id, info.input_width());
-    attach_adapter(pipeline, adapter, info, data.task.labels);
-    pipeline.rules.alignment = adapter.config.delta_alignment;
-    if (adapter.config.runs_as_peft() && !info.eos_ids.empty()) pipeline.rules.end_id = info.eos_ids.front();
+    attach_adapter(parts, adapter, info, data.task.labels);
+    if (adapter.config.runs_as_peft() && !info.eos_ids.empty()) rules.end_id = info.eos_ids.front();
   }
-  if (info.architecture == Architecture::encoder && !pipeline.has_head())
+  if (info.architecture == Architecture::encoder && !parts.has_head())
     fail(Code::usage, "--peft_model_id", str("an adapter with a classification head, as ", info.model_type, " only encodes"),
          "none");
-  pipeline.rules.head = pipeline.has_head();
-  pipeline.rules.label_words = data.task.label_words.empty() ? data.task.labels : data.task.label_words;
-  pipeline.rules.truncate = data.truncate;
-  limit_to_positions(pipeline.rules, info, *pipeline.tokenizer, pipeline.weights.input->prompt_tokens());
-  if (!pipeline.has_head()) check_label_ids(*pipeline.tokenizer, pipeline.rules, data.task.labels, data.task.label_words);
-  return pipeline;
+  rules.head = parts.has_head();
+  rules.label_words = data.task.label_words.empty() ? data.task.labels : data.task.label_words;
+  rules.truncate = data.truncate;
+  limit_to_positions(rules, info, *parts.tokenizer, parts.weights.input->prompt_tokens());
+  if (!parts.has_head()) check_label_ids(*parts.tokenizer, rules, data.task.labels, data.task.label_words);
+  return parts;
 }
 
-Pipeline load_pipeline(const ModelContext& context, const ModelOptions& options, const DataOptions& data) {
-  Pipeline pipeline = prepare_pipeline(options, data);
-  pipeline.backbone = load_backbone(options.path(), context);
-  pipeline.fold();
-  return pipeline;
+AdaptedModel load_adapted_model(ModelParts parts, const ModelOptions& options, const ModelContext& context) {
+  parts.backbone = load_backbone(options.path(), context);
+  return AdaptedModel(folded(std::move(parts)));
 }
 
 }  // namespace dept

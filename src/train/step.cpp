@@ -58,21 +58,21 @@ Call training_call(Call call) {
 
 }  // namespace
 
-Step::Step(const Call& call, const Pipeline& pipeline, const AdamOptions& adam, double max_grad_norm, int64_t accumulation)
+Step::Step(const Call& call, AdaptedModel& model, const AdamOptions& adam, double max_grad_norm, int64_t accumulation)
     : call_(training_call(call)),
-      pipeline_(pipeline),
-      trainables_(list_trainables(pipeline.weights.parameters())),
+      model_(model),
+      trainables_(list_trainables(model.weights().parameters())),
       optimizer_(trainables_, adam),
       max_grad_norm_(max_grad_norm),
       share_(1.0 / static_cast<double>(accumulation)),
-      loss_(at::zeros({pipeline.weights.configs()}, at::kDouble)) {}
+      loss_(at::zeros({model.weights().configs()}, at::kDouble)) {}
 
 at::Tensor Step::accumulate(std::span<const Example> examples) {
   MicroBatch micro;
   if (examples.empty())
-    micro = nothing(pipeline_.weights);
+    micro = nothing(model_.weights());
   else
-    micro.loss = pipeline_.loss(call_, collate(pipeline_.rules, examples, Purpose::training), &micro.gradients);
+    micro.loss = model_.loss(call_, collate(model_.rules(), examples, Purpose::training), &micro.gradients);
   sum_over_ranks(call_.group, micro);
   average(micro, share_);
   add_gradients(trainables_, micro.gradients);

@@ -36,23 +36,23 @@ std::vector<Example> make_examples(int64_t count) {
   return examples;
 }
 
-Pipeline make_pipeline(const std::string& model, HeadForm head, const ModelContext& context) {
-  Pipeline pipeline;
-  pipeline.backbone = load_backbone(fs::path(DEPT_TEST_DATA) / "parity/data/models" / model, context);
-  const ModelInfo& info = pipeline.backbone->info();
-  pipeline.rules.architecture = info.architecture;
-  pipeline.rules.head = head != HeadForm::none;
-  pipeline.rules.max_source = rows;
-  pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
+AdaptedModel make_model(const std::string& model, HeadForm head, const ModelContext& context) {
+  ModelParts parts;
+  parts.backbone = load_backbone(fs::path(DEPT_TEST_DATA) / "parity/data/models" / model, context);
+  const ModelInfo& info = parts.backbone->info();
+  parts.rules.architecture = info.architecture;
+  parts.rules.head = head != HeadForm::none;
+  parts.rules.max_source = rows;
+  parts.rules.decoder_start_id = info.decoder_start_id.value_or(0);
   at::manual_seed(7);
   const auto options = at::TensorOptions(context.residual());
-  pipeline.weights = dept_alone({at::randn({1, 4, info.hidden}, options), at::rand({1, rows, 3}, options) - 0.5,
+  parts.weights = dept_alone({at::randn({1, 4, info.hidden}, options), at::rand({1, rows, 3}, options) - 0.5,
                                  at::randn({1, 3, info.hidden}, options) * 0.1});
-  if (pipeline.rules.head) {
-    pipeline.weights.head.form = head;
-    pipeline.weights.head.out = at::randn({1, 3, info.hidden}, options);
+  if (parts.rules.head) {
+    parts.weights.head.form = head;
+    parts.weights.head.out = at::randn({1, 3, info.hidden}, options);
   }
-  return pipeline;
+  return AdaptedModel(std::move(parts));
 }
 
 // Trains on this rank's part of each micro-batch (rank 0 has 2 examples of 5, rank 1 has 3; the last one leaves rank 1 nothing)
@@ -65,11 +65,11 @@ int train(const RankInfo& info, const std::string& model, HeadForm head, c10::Sc
   context.compute = compute;
   Call call;
   call.group = group.get();
-  const Pipeline pipeline = make_pipeline(model, head, context);
+  AdaptedModel adapted = make_model(model, head, context);
   // Adam divides by |gradient| + epsilon: with a wide epsilon the few gradients near zero do not blow up their last bits.
   AdamOptions adam;
   adam.epsilon = 1e-3;
-  Step step(call, pipeline, adam, 1.0, accumulation);
+  Step step(call, adapted, adam, 1.0, accumulation);
   const std::vector<Example> examples = make_examples(steps * accumulation * examples_per_micro_batch);
   std::vector<at::Tensor> losses;
   for (int64_t s = 0, micro = 0; s < steps; ++s) {
@@ -82,7 +82,7 @@ int train(const RankInfo& info, const std::string& model, HeadForm head, c10::Sc
     losses.push_back(step.update({{0.05, 0.01}}));
   }
   NamedTensors result = step.state();
-  for (const Parameter& parameter : pipeline.weights.parameters()) result.emplace_back(parameter.name, parameter.value);
+  for (const Parameter& parameter : adapted.weights().parameters()) result.emplace_back(parameter.name, parameter.value);
   result.emplace_back("losses", at::stack(losses));
   save_safetensors(file, result);
   return 0;

@@ -1,4 +1,4 @@
-// Loss, predictions and metrics of a pipeline on labelled data.
+// Loss, predictions and metrics of a model on labelled data.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,7 @@
 #include "dept/tasks/detail.h"
 #include "dept/tasks/task.h"
 #include "dept/train/options.h"
-#include "dept/train/pipeline.h"
+#include "dept/train/model_parts.h"
 
 namespace dept {
 
@@ -26,9 +26,9 @@ struct PredictRules {
   bool drop_last = false;           ///< evaluate full batches alone: the original's --dataloader_drop_last
 };
 
-/// From the options and the task; a pipeline with a head predicts by that. Warns of labels that no generated answer can be.
+/// From the options and the task; a model with a head predicts by that. Warns of labels that no generated answer can be.
 /// Throws usage when labels are to be scored and there are none.
-PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const Pipeline& pipeline, int threads);
+PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const AdaptedModel& model, int threads);
 
 struct Prediction {
   std::string text;            ///< a label's name, or free text
@@ -36,7 +36,7 @@ struct Prediction {
 };
 
 /// One prediction an example, in order. `with_scores`: scores also where the prediction is generated.
-std::vector<Prediction> predict(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task,
+std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
                                 std::span<const Example> examples, bool with_scores);
 
 /// Notices a model that always answers the same, or nothing.
@@ -67,7 +67,7 @@ using Interrupt = std::function<bool()>;
 struct Interrupted {};
 
 /// `texts` and `examples` are the same rows, labelled. `title` names the progress line. `interrupt` is asked after each batch.
-Evaluation evaluate(const Pipeline& pipeline, const PredictRules& rules, const TaskData& task, std::span<const TextExample> texts,
+Evaluation evaluate(const AdaptedModel& model, const PredictRules& rules, const TaskData& task, std::span<const TextExample> texts,
                     std::span<const Example> examples, std::string_view title, const Interrupt& interrupt = {});
 
 /// The same for evaluation_detail; `texts` are those that were evaluated. The result refers to all of them.

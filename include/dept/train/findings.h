@@ -2,7 +2,7 @@
 #pragma once
 
 #include "dept/base/json.h"
-#include "dept/train/pipeline.h"
+#include "dept/train/model_parts.h"
 
 namespace dept {
 
@@ -13,6 +13,6 @@ namespace dept {
 ///   vocabulary
 ///                      whose embeddings have the largest cosine with it; of a second submodule's prompt "vector" says so
 ///   delta_norms        of each row of the scaled A·B its Euclidean norm; left out for rank 0
-OrderedJson training_findings(const Pipeline& pipeline, int64_t parameters);
+OrderedJson training_findings(const AdaptedModel& model, int64_t parameters);
 
 }  // namespace dept

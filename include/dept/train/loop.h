@@ -28,7 +28,7 @@ struct LoopInputs {
   const TrainOptions& options;
   const TaskData& task;
   const AdapterConfig& config;
-  const Pipeline& pipeline;  ///< its weights are trained in place
+  AdaptedModel& model;  ///< trained in place
   const PredictRules& rules;
   const Split& train;
   const Split& validation;

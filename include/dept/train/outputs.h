@@ -16,7 +16,7 @@ class Outputs {
   Outputs(fs::path folder, bool add);
 
   /// adapter_config.json, adapter_model.safetensors (else adapter_model.bin), the tokenizer's files.
-  void adapter(const AdapterConfig& config, const Pipeline& pipeline, const AdapterForm& form) const;
+  void adapter(const AdapterConfig& config, const AdaptedModel& model, const AdapterForm& form) const;
   void trainer_state(const TrainState& state, int64_t max_steps) const;
   /// NAME_results.json; every result goes into all_results too.
   void results(const std::string& name, const OrderedJson& results);

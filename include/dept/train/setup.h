@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "dept/train/options.h"
-#include "dept/train/pipeline.h"
+#include "dept/train/model_parts.h"
 
 namespace dept {
 
@@ -79,15 +79,15 @@ void limit_to_positions(EncodeRules& rules, const ModelInfo& model, const Tokeni
 /// Throws usage for one that the model cannot do.
 std::string task_type_for(const ModelInfo& model, const std::optional<std::string>& wanted);
 
-/// Gives the pipeline the adapter's weights and settings, under the semantics of its rules. Throws bad_input for a head that is
-/// not this model's or does not fit `labels`.
-void attach_adapter(Pipeline& pipeline, const Adapter& adapter, const ModelInfo& model, const std::vector<std::string>& labels);
+/// Gives a model's parts the adapter's weights and settings, under the semantics of their rules; `info` is the model's. Throws
+/// bad_input for a head that is not this model's or does not fit `labels`.
+void attach_adapter(ModelParts& parts, const Adapter& adapter, const ModelInfo& info, const std::vector<std::string>& labels);
 
-/// load_pipeline without the model's weights: tokenizer, rules and adapter, by which rows are read before the model is.
+/// All of an AdaptedModel but the frozen model: tokenizer, rules and adapter, by which rows are read before the model is.
 /// Throws bad_input for labels that have the same ids.
-Pipeline prepare_pipeline(const ModelOptions& options, const DataOptions& data);
+ModelParts read_parts(const ModelOptions& options, const DataOptions& data);
 
-/// The model with the adapter that options.peft_model_id names, else as it is. The rules' sources are cut to A's rows.
-Pipeline load_pipeline(const ModelContext& context, const ModelOptions& options, const DataOptions& data);
+/// The whole model of read_parts, to answer with: its adapter is folded. Throws io or bad_input.
+AdaptedModel load_adapted_model(ModelParts parts, const ModelOptions& options, const ModelContext& context);
 
 }  // namespace dept

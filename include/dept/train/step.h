@@ -7,7 +7,7 @@
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/train/optimizer.h"
-#include "dept/train/pipeline.h"
+#include "dept/train/model_parts.h"
 #include "dept/train/trainables.h"
 
 namespace dept {
@@ -22,9 +22,9 @@ class NotFinite : public Error {
 
 class Step {
  public:
-  /// `pipeline` (whose weights it moves) must outlive the step. Each of `accumulation` micro-batches counts as much as the
+  /// `model` (whose weights it moves) must outlive the step. Each of `accumulation` micro-batches counts as much as the
   /// others.
-  Step(const Call& call, const Pipeline& pipeline, const AdamOptions& adam, double max_grad_norm, int64_t accumulation);
+  Step(const Call& call, AdaptedModel& model, const AdamOptions& adam, double max_grad_norm, int64_t accumulation);
 
   /// Forward and backward of this rank's part of a micro-batch; over all ranks together the gradients of the mean loss over label
   /// tokens are added up (the mean of the micro-batches' means). An empty part is fine as long as some rank has tokens.
@@ -50,7 +50,7 @@ class Step {
 
  private:
   Call call_;
-  const Pipeline& pipeline_;
+  AdaptedModel& model_;
   std::vector<Trainable> trainables_;
   AdamW optimizer_;
   double max_grad_norm_;

@@ -10,7 +10,7 @@
 
 #include "dept/base/json.h"
 #include "dept/tensorio/tensor_source.h"
-#include "dept/train/pipeline.h"
+#include "dept/train/model_parts.h"
 
 namespace dept {
 
@@ -44,12 +44,14 @@ class GoldenModel {
     EXPECT_LE(((got - want).abs().max() / want.abs().max()).item<double>(), tolerance_) << what;
   }
 
+  AdaptedModel model() const { return AdaptedModel(parts_); }
+
   ModelContext context_;
   std::string kind_;
   double tolerance_ = 0;
   Json golden_;
   std::unique_ptr<TensorSource> tensors_;
-  Pipeline pipeline_;
+  ModelParts parts_;
 };
 
 }  // namespace dept

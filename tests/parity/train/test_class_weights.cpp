@@ -85,9 +85,10 @@ TEST(ClassWeights, OfAFile) {
 TEST(ClassWeights, AStepDividesByTheirSum) {
   const std::vector<Example> examples = random_examples(6, 7);
   const auto loss_after_a_step = [&](const at::Tensor& weights) {
-    Pipeline pipeline = tiny_classifier("llama-gqa-tied", 3, Pooling::last);
-    pipeline.class_weights = weights;
-    Step step({}, pipeline, {}, 1e9, 1);
+    ModelParts parts = tiny_classifier("llama-gqa-tied", 3, Pooling::last);
+    parts.class_weights = weights;
+    AdaptedModel model(std::move(parts));
+    Step step({}, model, {}, 1e9, 1);
     step.accumulate(examples);
     const double first = step.update({{0.1, 0.1, 0.1}})[0].item<double>();
     step.accumulate(examples);

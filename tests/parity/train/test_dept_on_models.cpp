@@ -41,12 +41,12 @@ class DeptOnModels : public testing::TestWithParam<std::tuple<std::string, at::S
     golden_ = read_json(data / "adapter" / (name + ".dept.json"));
     tensors_ = open_safetensors(data / "adapter" / (name + ".dept.safetensors"));
     const fs::path folder = without_dropout(name.substr(0, name.find(decoder_prompt)));
-    pipeline_.backbone = load_backbone(folder, context_);
+    parts_.backbone = load_backbone(folder, context_);
     fs::remove_all(folder);
-    pipeline_.rules.architecture = pipeline_.backbone->info().architecture;
-    pipeline_.rules.max_source = 16;
+    parts_.rules.architecture = parts_.backbone->info().architecture;
+    parts_.rules.max_source = 16;
     const DeptWeights weights{tensor("P"), tensor("A"), tensor("B")};
-    pipeline_.weights.input = dept_adapter(weights, 8, name.ends_with(decoder_prompt) ? 2 : 1);
+    parts_.weights.input = dept_adapter(weights, 8, name.ends_with(decoder_prompt) ? 2 : 1);
   }
 
   at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(context_.compute).unsqueeze(0); }
@@ -54,7 +54,7 @@ class DeptOnModels : public testing::TestWithParam<std::tuple<std::string, at::S
 
 TEST_P(DeptOnModels, LossAndGradients) {
   Gradients gradients;
-  const BatchLoss loss = pipeline_.loss({}, collate(pipeline_.rules, batch(0)), &gradients);
+  const BatchLoss loss = model().loss({}, collate(parts_.rules, batch(0)), &gradients);
   const DeptWeights sums = dept_weights(gradients);
   expect_near((loss.nll / loss.tokens).item<double>(), golden_["losses"][kind_]["loss"].get<double>(), "loss");
   for (const auto& [name, sum] : {std::pair{"dP", sums.P}, {"dA", sums.A}, {"dB", sums.B}}) {
@@ -68,7 +68,7 @@ TEST_P(DeptOnModels, LabelScoresAddUpToTheLoss) {
   const std::vector<Example> examples = batch(0);
   std::vector<Ids> labels;
   for (const Example& example : examples) labels.push_back(example.target);
-  const std::vector<LabelNll> scores = pipeline_.label_nll(examples, labels);
+  const std::vector<LabelNll> scores = model().label_nll(examples, labels);
   double nll = 0, tokens = 0;
   for (size_t i = 0; i < examples.size(); ++i) {
     nll += scores[i].nll[i];
@@ -78,8 +78,9 @@ TEST_P(DeptOnModels, LabelScoresAddUpToTheLoss) {
 }
 
 TEST_P(DeptOnModels, TenOptimiserSteps) {
-  dept_weights(pipeline_.weights).B.zero_();
-  Step step({}, pipeline_, {}, 1.0, 1);
+  dept_weights(parts_.weights).B.zero_();
+  AdaptedModel trained = model();
+  Step step({}, trained, {}, 1.0, 1);
   const Schedule schedule("linear", warmup, steps, prompt_rate);
   for (int64_t t = 0; t < steps; ++t) {
     step.accumulate(batch(t % 2));
@@ -92,13 +93,13 @@ TEST_P(DeptOnModels, TenOptimiserSteps) {
 class DecoderPrompt : public DeptOnModels {};
 
 TEST_P(DecoderPrompt, GreedyAnswers) {
-  pipeline_.tokenizer = load_tokenizer(data / "models" / "t5-v1.0");
+  parts_.tokenizer = load_tokenizer(data / "models" / "t5-v1.0");
   GenerationOptions options;
   options.max_new_tokens = 8;
-  options.eos_ids = pipeline_.backbone->info().eos_ids;
-  const std::vector<std::string> answers = pipeline_.answers(batch(0), options);
+  options.eos_ids = parts_.backbone->info().eos_ids;
+  const std::vector<std::string> answers = model().answers(batch(0), options);
   for (size_t i = 0; i < answers.size(); ++i)
-    EXPECT_EQ(answers[i], pipeline_.tokenizer->decode(golden_["greedy"][i].get<Ids>())) << i;
+    EXPECT_EQ(answers[i], parts_.tokenizer->decode(golden_["greedy"][i].get<Ids>())) << i;
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, DeptOnModels,

@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "dept/adapter/adapter_file.h"
-#include "dept/train/pipeline.h"
+#include "dept/train/model_parts.h"
 #include "padded_reference.h"
 
 namespace dept {
@@ -33,9 +33,9 @@ class Padded : public testing::TestWithParam<std::tuple<const char*, bool>> {
     call_.micro_step = 7;
     call_.seeds = {42, 1234567890123456789u};
     reference_ = std::make_unique<PaddedReference>(model);
-    pipeline_.backbone = load_backbone(model, context);
-    pipeline_.rules.architecture = pipeline_.backbone->info().architecture;
-    pipeline_.rules.max_source = S;
+    parts_.backbone = load_backbone(model, context);
+    parts_.rules.architecture = parts_.backbone->info().architecture;
+    parts_.rules.max_source = S;
     for (int64_t k = 0; k < 2; ++k)
       weights_.push_back({draw({1, M, D}), draw({1, S, R}) / std::sqrt(static_cast<double>(R)), draw({1, R, D}) * 0.1});
     for (const auto& [source, target] : {std::pair<int64_t, int64_t>{3, 2}, {16, 1}, {7, 3}, {1, 5}, {12, 2}})
@@ -50,13 +50,13 @@ class Padded : public testing::TestWithParam<std::tuple<const char*, bool>> {
   }
   PaddedResult reference(int64_t k, std::span<const Example> examples) const {
     return reference_->run(weights_[k], delta_scale(8, R), examples, call_.training, call_.seeds[k], call_.micro_step,
-                           pipeline_.rules.alignment);
+                           parts_.rules.alignment);
   }
   /// Configuration 0 alone.
   PaddedResult ragged(std::span<const Example> examples) {
-    pipeline_.weights = dept_alone(weights_[0]);
+    parts_.weights = dept_alone(weights_[0]);
     Gradients gradients;
-    const double nll = pipeline_.loss(call_, collate(pipeline_.rules, examples), &gradients).nll.item<double>();
+    const double nll = model().loss(call_, collate(parts_.rules, examples), &gradients).nll.item<double>();
     return {nll, dept_weights(gradients)};
   }
   static void expect_same(const PaddedResult& got, const PaddedResult& want) {
@@ -65,7 +65,9 @@ class Padded : public testing::TestWithParam<std::tuple<const char*, bool>> {
   }
 
   Call call_;
-  Pipeline pipeline_;
+  AdaptedModel model() const { return AdaptedModel(parts_); }
+
+  ModelParts parts_;
   std::unique_ptr<PaddedReference> reference_;
   std::vector<DeptWeights> weights_;  // of two configurations
   std::vector<Example> examples_;
@@ -75,7 +77,7 @@ class Padded : public testing::TestWithParam<std::tuple<const char*, bool>> {
 
 TEST_P(Padded, EqualsRagged) {
   for (DeltaAlignment alignment : {DeltaAlignment::end, DeltaAlignment::start}) {
-    pipeline_.rules.alignment = alignment;
+    parts_.rules.alignment = alignment;
     expect_same(ragged(examples_), reference(0, examples_));
   }
 }
@@ -91,18 +93,18 @@ TEST_P(Padded, EqualsOneAtATime) {
 }
 
 TEST_P(Padded, EqualsTwoStackedConfigurations) {
-  pipeline_.weights = dept_alone({at::cat({weights_[0].P, weights_[1].P}), at::cat({weights_[0].A, weights_[1].A}),
+  parts_.weights = dept_alone({at::cat({weights_[0].P, weights_[1].P}), at::cat({weights_[0].A, weights_[1].A}),
                                   at::cat({weights_[0].B, weights_[1].B})});
-  Batch batch = collate(pipeline_.rules, examples_);
+  Batch batch = collate(parts_.rules, examples_);
   std::vector<Example> of_config[2];
   for (size_t b = 0; b < examples_.size(); ++b) {
     const int64_t k = b % 2;
     of_config[k].push_back(examples_[b]);
     batch.source.config[b] = k;
-    if (pipeline_.rules.encoder_decoder()) batch.target.config[b] = k;
+    if (parts_.rules.encoder_decoder()) batch.target.config[b] = k;
   }
   Gradients gradients;
-  const BatchLoss loss = pipeline_.loss(call_, batch, &gradients);
+  const BatchLoss loss = model().loss(call_, batch, &gradients);
   const DeptWeights gradient = dept_weights(gradients);
   for (int64_t k = 0; k < 2; ++k) {
     const auto slice = [&](const at::Tensor& t) { return t.narrow(0, k, 1); };
@@ -112,7 +114,7 @@ TEST_P(Padded, EqualsTwoStackedConfigurations) {
 }
 
 TEST_P(Padded, DropoutIsThereWhenOnAndDependsOnItsKey) {
-  const bool drops = call_.training && pipeline_.backbone->info().dropout > 0;
+  const bool drops = call_.training && parts_.backbone->info().dropout > 0;
   const double loss = ragged(examples_).nll;
   call_.micro_step = 8;
   EXPECT_EQ(ragged(examples_).nll != loss, drops);

@@ -18,11 +18,11 @@ at::Tensor matrix(const Json& rows) {
 
 TEST(FindingsParity, EqualNumpyAndTokenizers) {
   const Json golden = read_json(DEPT_TEST_DATA "/parity/data/train/findings.json");
-  Pipeline pipeline = tiny_pipeline("llama-gqa-tied");
-  pipeline.tokenizer = load_tokenizer(DEPT_TEST_DATA "/recipe/tiny/tokenizer.json");
+  ModelParts parts = tiny_parts("llama-gqa-tied");
+  parts.tokenizer = load_tokenizer(DEPT_TEST_DATA "/recipe/tiny/tokenizer.json");
   const DeptWeights weights{matrix(golden["P"]), matrix(golden["A"]), matrix(golden["B"])};
-  pipeline.weights = dept_alone(weights, golden["scale"].get<double>() * std::sqrt(static_cast<double>(weights.A.size(2))));
-  const OrderedJson found = training_findings(pipeline, 42);
+  parts.weights = dept_alone(weights, golden["scale"].get<double>() * std::sqrt(static_cast<double>(weights.A.size(2))));
+  const OrderedJson found = training_findings(AdaptedModel(std::move(parts)), 42);
   EXPECT_EQ(found["parameters"], 42);
   EXPECT_GT(found["peak_memory_bytes"].get<int64_t>(), 1'000'000);
   ASSERT_EQ(found["prompt"].size(), golden["prompt"].size());
@@ -43,10 +43,10 @@ TEST(FindingsParity, EqualNumpyAndTokenizers) {
 }
 
 TEST(FindingsParity, APromptAloneHasNoRows) {
-  Pipeline pipeline = tiny_pipeline("llama-gqa-tied", 4, 12, 0);
-  pipeline.tokenizer = load_tokenizer(DEPT_TEST_DATA "/recipe/tiny/tokenizer.json");
-  pipeline.weights.input = dept_adapter(dept_weights(pipeline.weights), 8, 2);
-  const OrderedJson found = training_findings(pipeline, 1);
+  ModelParts parts = tiny_parts("llama-gqa-tied", 4, 12, 0);
+  parts.tokenizer = load_tokenizer(DEPT_TEST_DATA "/recipe/tiny/tokenizer.json");
+  parts.weights.input = dept_adapter(dept_weights(parts.weights), 8, 2);
+  const OrderedJson found = training_findings(AdaptedModel(std::move(parts)), 1);
   EXPECT_FALSE(found.contains("delta_norms"));
   EXPECT_EQ(found["prompt"][1]["vector"], "1");
   EXPECT_EQ(found["prompt"][2]["vector"], "decoder 0");

@@ -30,16 +30,16 @@ class Heads : public testing::TestWithParam<std::tuple<const char*, at::ScalarTy
     const std::string name = fs::path(model).filename().string();
     golden_ = read_json(data / "adapter" / (name + ".head.json"));
     tensors_ = open_safetensors(data / "adapter" / (name + ".head.safetensors"));
-    pipeline_.backbone = load_backbone(data / "models" / model, context_);
-    const ModelInfo& info = pipeline_.backbone->info();
-    pipeline_.rules.architecture = info.architecture;
-    pipeline_.rules.head = true;
-    pipeline_.rules.max_source = 16;
-    pipeline_.weights = dept_alone({tensor("P"), tensor("A"), tensor("B")});
-    pipeline_.weights.head.form = info.head;
+    parts_.backbone = load_backbone(data / "models" / model, context_);
+    const ModelInfo& info = parts_.backbone->info();
+    parts_.rules.architecture = info.architecture;
+    parts_.rules.head = true;
+    parts_.rules.max_source = 16;
+    parts_.weights = dept_alone({tensor("P"), tensor("A"), tensor("B")});
+    parts_.weights.head.form = info.head;
     for (const auto& [member, head_tensor, shape] : head_tensors(info.head, 3, info.hidden))
-      pipeline_.weights.head.*head_tensor = tensor(golden_name(member));
-    pipeline_.pooling = default_pooling(info.architecture);
+      parts_.weights.head.*head_tensor = tensor(golden_name(member));
+    parts_.pooling = default_pooling(info.architecture);
   }
 
   at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(context_.compute).unsqueeze(0); }
@@ -49,23 +49,23 @@ class Heads : public testing::TestWithParam<std::tuple<const char*, at::ScalarTy
     return member.rfind("base_model.", 0) == 0 ? member.substr(11) : member.substr(member.size() - 1);
   }
   std::vector<std::pair<Pooling, std::string>> poolings() const {
-    if (pipeline_.rules.architecture == Architecture::decoder) return {{Pooling::last, ""}};
+    if (parts_.rules.architecture == Architecture::decoder) return {{Pooling::last, ""}};
     return {{Pooling::first, ""}, {Pooling::cls, ".cls"}, {Pooling::mean, ".mean"}};
   }
 };
 
 TEST_P(Heads, LogitsLossAndGradients) {
-  const Batch examples = collate(pipeline_.rules, batch(0));
+  const Batch examples = collate(parts_.rules, batch(0));
   for (const auto& [pooling, suffix] : poolings()) {
-    pipeline_.pooling = pooling;
-    expect_near(pipeline_.head_logits(examples), tensor("logits" + suffix + "." + kind_)[0].to(at::kDouble),
+    parts_.pooling = pooling;
+    expect_near(model().head_logits(examples), tensor("logits" + suffix + "." + kind_)[0].to(at::kDouble),
                 "logits" + suffix);
     Gradients sums;
-    const BatchLoss loss = pipeline_.loss({}, examples, &sums);
+    const BatchLoss loss = model().loss({}, examples, &sums);
     EXPECT_EQ(loss.tokens.item<double>(), 4);
     expect_near((loss.nll / loss.tokens).item<double>(), golden_["losses"][kind_]["loss" + suffix].get<double>(),
                 "loss" + suffix);
-    const std::vector<Parameter> parameters = pipeline_.weights.parameters();
+    const std::vector<Parameter> parameters = parts_.weights.parameters();
     for (size_t i = 0; i < parameters.size(); ++i) {
       const std::string name = "d" + suffix + "." + golden_name(parameters[i].name);
       expect_near(sums.at(i) / loss.tokens.item<double>(), tensor(name + "." + kind_), name);
@@ -75,13 +75,13 @@ TEST_P(Heads, LogitsLossAndGradients) {
 
 // The model is at rest in the golden loop: Step turns dropout on, so the steps are taken by hand where the model has any.
 TEST_P(Heads, TenOptimiserSteps) {
-  dept_weights(pipeline_.weights).B.zero_();
-  std::vector<Trainable> trainables = list_trainables(pipeline_.weights.parameters());
+  dept_weights(parts_.weights).B.zero_();
+  std::vector<Trainable> trainables = list_trainables(parts_.weights.parameters());
   AdamW adam(trainables, {});
   const Schedule schedule("linear", warmup, steps, prompt_rate);
   for (int64_t t = 0; t < steps; ++t) {
     Gradients sums;
-    const BatchLoss loss = pipeline_.loss({}, collate(pipeline_.rules, batch(t % 2)), &sums);
+    const BatchLoss loss = model().loss({}, collate(parts_.rules, batch(t % 2)), &sums);
     const double count = loss.tokens.item<double>();
     expect_near(loss.nll.item<double>() / count, golden_["losses"][kind_]["steps"][t].get<double>(),
                 "step " + std::to_string(t + 1));
@@ -99,20 +99,20 @@ TEST_P(Heads, GradientsAreFiniteDifferencesInTraining) {
   if (context_.compute != at::kDouble) GTEST_SKIP() << "needs fp64";
   Call call;
   call.training = true;
-  const Batch examples = collate(pipeline_.rules, batch(0));
+  const Batch examples = collate(parts_.rules, batch(0));
   for (const auto& [pooling, suffix] : poolings()) {
-    pipeline_.pooling = pooling;
+    parts_.pooling = pooling;
     Gradients sums;
-    pipeline_.loss(call, examples, &sums);
-    const std::vector<Parameter> parameters = pipeline_.weights.parameters();
+    model().loss(call, examples, &sums);
+    const std::vector<Parameter> parameters = parts_.weights.parameters();
     for (size_t i = 0; i < parameters.size(); ++i) {
       const at::Tensor weight = parameters[i].value, before = weight.clone(),
                        v = at::randn(before.sizes(), at::detail::createCPUGenerator(5), at::kDouble);
       const double h = 1e-6;
       weight.copy_(before + h * v);
-      const double above = pipeline_.loss(call, examples).nll.item<double>();
+      const double above = model().loss(call, examples).nll.item<double>();
       weight.copy_(before - h * v);
-      const double below = pipeline_.loss(call, examples).nll.item<double>();
+      const double below = model().loss(call, examples).nll.item<double>();
       weight.copy_(before);
       const double exact = (sums.at(i) * v).sum().item<double>();
       EXPECT_NEAR((above - below) / (2 * h), exact, 1e-6 * std::abs(exact) + 1e-8) << parameters[i].name << suffix;

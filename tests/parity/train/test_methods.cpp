@@ -51,20 +51,20 @@ class Methods : public testing::TestWithParam<std::tuple<const Method*, const ch
     set_dtype(dtype, 1e-4);
     golden_ = read_json(data / "adapter" / (std::string(model) + ".methods.json"));
     tensors_ = open_safetensors(data / "adapter" / (std::string(model) + ".methods.safetensors"));
-    pipeline_.backbone = load_backbone(data / "models" / model, context_);
-    pipeline_.rules.architecture = pipeline_.backbone->info().architecture;
-    pipeline_.rules.max_source = 16;
-    pipeline_.backbone_dropout = false;  // as the golden values are without any
+    parts_.backbone = load_backbone(data / "models" / model, context_);
+    parts_.rules.architecture = parts_.backbone->info().architecture;
+    parts_.rules.max_source = 16;
+    parts_.backbone_dropout = false;  // as the golden values are without any
     const AdapterShape shape = shape_of(config_of(*method));
     std::vector<at::Tensor> values;
     for (const AdapterTensor& tensor : method->tensors(shape)) values.push_back(golden(tensor.name).unsqueeze(0).contiguous());
-    pipeline_.weights.input = make_adapter(*method, shape, values);
+    parts_.weights.input = make_adapter(*method, shape, values);
   }
 
   at::Tensor golden(const std::string& name) const { return tensors_->read(name_of(*method_) + "." + name).to(context_.compute); }
   const Json& losses() const { return golden_["losses"][name_of(*method_)][kind_]; }
   double mean_loss() const {
-    const BatchLoss loss = pipeline_.loss({}, collate(pipeline_.rules, batch(0)));
+    const BatchLoss loss = model().loss({}, collate(parts_.rules, batch(0)));
     return (loss.nll / loss.tokens).item<double>();
   }
 
@@ -73,9 +73,9 @@ class Methods : public testing::TestWithParam<std::tuple<const Method*, const ch
 
 TEST_P(Methods, LossAndGradients) {
   Gradients sums;
-  const BatchLoss loss = pipeline_.loss({}, collate(pipeline_.rules, batch(0)), &sums);
+  const BatchLoss loss = model().loss({}, collate(parts_.rules, batch(0)), &sums);
   expect_near((loss.nll / loss.tokens).item<double>(), losses()["loss"].get<double>(), "loss");
-  const std::vector<Parameter>& parameters = pipeline_.weights.input->parameters();
+  const std::vector<Parameter>& parameters = parts_.weights.input->parameters();
   ASSERT_EQ(sums.size(), parameters.size());
   for (size_t i = 0; i < parameters.size(); ++i) {
     const at::Tensor want = golden("d." + parameters[i].name + "." + kind_);
@@ -84,9 +84,10 @@ TEST_P(Methods, LossAndGradients) {
   }
 }
 
-// Step turns training on: the backbone's dropout stays off by the pipeline's own word.
+// Step turns training on: the backbone's dropout stays off by the model's own word.
 TEST_P(Methods, TenOptimiserSteps) {
-  Step step({}, pipeline_, {}, 1.0, 1);
+  AdaptedModel trained = model();
+  Step step({}, trained, {}, 1.0, 1);
   const Schedule schedule("linear", warmup, steps, prompt_rate);
   for (int64_t t = 0; t < steps; ++t) {
     step.accumulate(batch(t % 2));
@@ -98,9 +99,9 @@ TEST_P(Methods, TenOptimiserSteps) {
 
 TEST_P(Methods, FoldedItAnswersTheSame) {
   const double loss = mean_loss();
-  pipeline_.fold();
-  EXPECT_EQ(pipeline_.weights.input->parameters().size(), 1u) << "a prompt alone is left";
-  EXPECT_EQ(pipeline_.word_embeddings.defined(), name_of(*method_) == "ADEPT");
+  parts_ = folded(parts_);
+  EXPECT_EQ(parts_.weights.input->parameters().size(), 1u) << "a prompt alone is left";
+  EXPECT_EQ(parts_.word_embeddings.defined(), name_of(*method_) == "ADEPT");
   expect_near(mean_loss(), loss, "folded");
 }
 
@@ -109,15 +110,15 @@ TEST_P(Methods, TrainsOnFromACheckpointAndAnswersFromItsFiles) {
   const Scratch scratch;
   const AdapterConfig config = config_of(*method_);
   const double loss = mean_loss();
-  save_adapter(scratch.path(), config, pipeline_.weights, 0, {.network = true});
+  save_adapter(scratch.path(), config, parts_.weights, 0, {.network = true});
   const AdapterWeights trained = load_adapter(scratch.path(), D, {.use = AdapterUse::training}).weights;
-  const std::vector<Parameter> expected = pipeline_.weights.parameters(), got = trained.parameters();
+  const std::vector<Parameter> expected = parts_.weights.parameters(), got = trained.parameters();
   ASSERT_EQ(got.size(), expected.size());
   for (size_t i = 0; i < got.size(); ++i) {
     EXPECT_EQ(got[i].name, expected[i].name);
     EXPECT_TRUE(got[i].value.equal(expected[i].value)) << got[i].name;
   }
-  pipeline_.weights = load_adapter(scratch.path(), D).weights;
+  parts_.weights = load_adapter(scratch.path(), D).weights;
   expect_near(mean_loss(), loss, "loaded");
 }
 

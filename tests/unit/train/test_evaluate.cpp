@@ -7,7 +7,7 @@ namespace dept {
 namespace {
 
 double loss_of(const TinyRun& run, std::span<const Example> batch) {
-  const BatchLoss loss = run.pipeline.loss({}, collate(run.pipeline.rules, batch, Purpose::judging));
+  const BatchLoss loss = run.model.loss({}, collate(run.model.rules(), batch, Purpose::judging));
   return loss.nll.sum().item<double>() / loss.tokens.sum().item<double>();
 }
 
@@ -22,7 +22,7 @@ TEST_P(EvaluationBy, WeighsTheLossOfEachBatchByItsExamples) {
   const std::span<const Example> all = run.train.examples;
   const double expected =
       (4 * loss_of(run, all.subspan(0, 4)) + 4 * loss_of(run, all.subspan(4, 4)) + 3 * loss_of(run, all.subspan(8))) / 11;
-  const Evaluation result = evaluate(run.pipeline, run.rules, run.task, run.train.texts, all, "evaluate");
+  const Evaluation result = evaluate(run.model, run.rules, run.task, run.train.texts, all, "evaluate");
   EXPECT_NEAR(result.loss, expected, 1e-6 * expected);
   EXPECT_EQ(result.predictions.size(), GetParam() == PredictBy::nothing ? 0 : all.size());
 }
@@ -31,10 +31,10 @@ INSTANTIATE_TEST_SUITE_P(Each, EvaluationBy, testing::Values(PredictBy::nothing,
 TEST(Predict, JoinsBatchesWithoutATrace) {
   const TinyRun run("unused");
   const std::vector<Example> examples = random_examples(700, 6);  // with the labels' tokens more than one full batch
-  const std::vector<Prediction> together = predict(run.pipeline, run.rules, run.task, examples, false);
+  const std::vector<Prediction> together = predict(run.model, run.rules, run.task, examples, false);
   ASSERT_EQ(together.size(), examples.size());
   for (size_t i = 0; i < examples.size(); ++i) {
-    const Prediction alone = predict(run.pipeline, run.rules, run.task, std::span(examples).subspan(i, 1), false).at(0);
+    const Prediction alone = predict(run.model, run.rules, run.task, std::span(examples).subspan(i, 1), false).at(0);
     EXPECT_EQ(together[i].text, alone.text) << i;
     EXPECT_NEAR(together[i].scores.at(0), alone.scores.at(0), 1e-5) << i;
   }

@@ -50,27 +50,27 @@ TEST(Loop, AnInterruptedRunGoesOnToTheSameBits) {
   const TrainState resumed = run_whole(again);
   EXPECT_EQ(resumed.step, 8);
   EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log));
-  EXPECT_TRUE(at::equal(dept_weights(again.pipeline.weights).P, dept_weights(whole.pipeline.weights).P));
-  EXPECT_TRUE(at::equal(dept_weights(again.pipeline.weights).A, dept_weights(whole.pipeline.weights).A));
-  EXPECT_TRUE(at::equal(dept_weights(again.pipeline.weights).B, dept_weights(whole.pipeline.weights).B));
+  EXPECT_TRUE(at::equal(dept_weights(again.model.weights()).P, dept_weights(whole.model.weights()).P));
+  EXPECT_TRUE(at::equal(dept_weights(again.model.weights()).A, dept_weights(whole.model.weights()).A));
+  EXPECT_TRUE(at::equal(dept_weights(again.model.weights()).B, dept_weights(whole.model.weights()).B));
 }
 
 TEST(Loop, AHeadGoesOnToTheSameBitsToo) {
   const Scratch scratch;
   TinyRun whole(scratch / "whole", 11, true), broken(scratch / "broken", 11, true), again(scratch / "broken", 11, true);
   for (TinyRun* run : {&whole, &broken, &again}) run->options.optimizer.head_learning_rate = 0.01;
-  const at::Tensor start = whole.pipeline.weights.head.out.clone();
+  const at::Tensor start = whole.model.weights().head.out.clone();
   TrainingLoop unbroken(whole.inputs());
   ASSERT_EQ(unbroken.run(), LoopEnd::done);
   EXPECT_EQ(unbroken.parameters(), 3 * 32 + 12 * 2 + 2 * 32 + 3 * 32);
-  EXPECT_FALSE(at::equal(whole.pipeline.weights.head.out, start));
+  EXPECT_FALSE(at::equal(whole.model.weights().head.out, start));
 
   int asked = 0;
   broken.interrupted = [&] { return ++asked == 3; };
   EXPECT_EQ(TrainingLoop(broken.inputs()).run(), LoopEnd::interrupted);
   const TrainState resumed = run_whole(again);
   EXPECT_EQ(timeless(resumed.log), timeless(unbroken.state().log));
-  const std::vector<Parameter> got = again.pipeline.weights.parameters(), expected = whole.pipeline.weights.parameters();
+  const std::vector<Parameter> got = again.model.weights().parameters(), expected = whole.model.weights().parameters();
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(at::equal(got.at(i).value, expected[i].value)) << expected[i].name;
 }
 
@@ -112,7 +112,7 @@ TEST(Loop, EndsWithTheBestCheckpoint) {
   EXPECT_EQ(loop.best_checkpoint, checkpoint_name(best_step));
   EXPECT_EQ(*loop.best_metric, best);
   const Adapter saved = load_adapter(scratch / "run" / checkpoint_name(best_step), 32);
-  EXPECT_TRUE(at::equal(dept_weights(run.pipeline.weights).P, dept_weights(saved.weights).P));
+  EXPECT_TRUE(at::equal(dept_weights(run.model.weights()).P, dept_weights(saved.weights).P));
 }
 
 TEST(Loop, TwoRanksTakeOneRanksSteps) {
@@ -135,15 +135,15 @@ TEST(Loop, TwoRanksTakeOneRanksSteps) {
       TrainingLoop(run.inputs()).run();
     });
   for (std::thread& worker : workers) worker.join();
-  EXPECT_TRUE(at::equal(dept_weights(runs[0].pipeline.weights).P, dept_weights(runs[1].pipeline.weights).P));
-  const at::Tensor difference = (dept_weights(runs[0].pipeline.weights).P - dept_weights(one.pipeline.weights).P).abs().max();
+  EXPECT_TRUE(at::equal(dept_weights(runs[0].model.weights()).P, dept_weights(runs[1].model.weights()).P));
+  const at::Tensor difference = (dept_weights(runs[0].model.weights()).P - dept_weights(one.model.weights()).P).abs().max();
   EXPECT_LT(difference.item<double>(), 2e-4) << "the last batch of an epoch leaves one rank without examples";
 }
 
 TEST(Loop, ALossThatIsNotFiniteEndsTheRun) {
   const Scratch scratch;
   TinyRun run(scratch / "run");
-  dept_weights(run.pipeline.weights).P.fill_(NAN);
+  dept_weights(run.model.weights()).P.fill_(NAN);
   run.options.evaluation.eval_strategy = "no";
   error_of(Code::bad_input, [&] { TrainingLoop(run.inputs()).run(); });
 }
@@ -180,7 +180,7 @@ TEST(Loop, AnInterruptAnywhereChangesNothing) {
       EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log)) << kind << " " << moment;
       EXPECT_EQ(resumed.best_checkpoint, unbroken.best_checkpoint) << kind << " " << moment;
       EXPECT_EQ(resumed.best_metric, unbroken.best_metric);
-      EXPECT_TRUE(at::equal(dept_weights(again.pipeline.weights).P, dept_weights(whole.pipeline.weights).P))
+      EXPECT_TRUE(at::equal(dept_weights(again.model.weights()).P, dept_weights(whole.model.weights()).P))
           << kind << " " << moment;
       fs::remove_all(folder);
     }

@@ -65,7 +65,7 @@ TEST(LoopOptions, StopsWhenEvaluationsGetNoBetter) {
   again.options = run.options;
   const TrainState resumed = run_whole(again);
   EXPECT_EQ(resumed.step, 6);
-  EXPECT_TRUE(at::equal(dept_weights(again.pipeline.weights).P, dept_weights(run.pipeline.weights).P));
+  EXPECT_TRUE(at::equal(dept_weights(again.model.weights()).P, dept_weights(run.model.weights()).P));
 }
 
 TEST(LoopOptions, OnlyBetterOnesMayBeSaved) {
@@ -117,7 +117,7 @@ TEST(LoopOptions, GoesOnFromACheckpointByName) {
   TinyRun other(scratch / "other");
   other.options.output.resume_from_checkpoint = (scratch / "whole/checkpoint-4").string();
   const TrainState moved = run_whole(other);
-  EXPECT_TRUE(at::equal(dept_weights(other.pipeline.weights).P, dept_weights(whole.pipeline.weights).P));
+  EXPECT_TRUE(at::equal(dept_weights(other.model.weights()).P, dept_weights(whole.model.weights()).P));
   EXPECT_EQ(timeless(moved.log), timeless(unbroken.log));
 
   OutputOptions output;
@@ -156,8 +156,8 @@ TEST(LoopOptions, APauseChangesNothingButTheLog) {
     EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log));
     EXPECT_EQ(resumed.best_metric, unbroken.best_metric);
     EXPECT_EQ(resumed.stale_evaluations, unbroken.stale_evaluations);
-    EXPECT_TRUE(at::equal(dept_weights(on.pipeline.weights).P, dept_weights(whole.pipeline.weights).P));
-    EXPECT_TRUE(at::equal(dept_weights(on.pipeline.weights).B, dept_weights(whole.pipeline.weights).B));
+    EXPECT_TRUE(at::equal(dept_weights(on.model.weights()).P, dept_weights(whole.model.weights()).P));
+    EXPECT_TRUE(at::equal(dept_weights(on.model.weights()).B, dept_weights(whole.model.weights()).B));
   }
 }
 
@@ -241,7 +241,7 @@ TEST(LoopOptions, RatesMayFollowTheEvaluations) {
   EXPECT_EQ(TrainingLoop(broken.inputs()).run(), LoopEnd::interrupted);
   const TrainState resumed = run_whole(again);
   EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log));
-  EXPECT_TRUE(at::equal(dept_weights(again.pipeline.weights).P, dept_weights(whole.pipeline.weights).P));
+  EXPECT_TRUE(at::equal(dept_weights(again.model.weights()).P, dept_weights(whole.model.weights()).P));
 }
 
 TEST(LoopOptions, AMetricsModeIsItsOwnUnlessSaid) {
@@ -299,7 +299,7 @@ TEST(LoopOptions, TheBestOfTheRunThatItGoesOnFromIsKept) {
   const TrainState moved = run_whole(second);
   EXPECT_EQ(moved.best_checkpoint, unbroken.best_checkpoint);
   EXPECT_EQ(moved.best_metric, unbroken.best_metric);
-  EXPECT_TRUE(at::equal(dept_weights(second.pipeline.weights).P, dept_weights(whole.pipeline.weights).P));
+  EXPECT_TRUE(at::equal(dept_weights(second.model.weights()).P, dept_weights(whole.model.weights()).P));
   EXPECT_TRUE(fs::exists(scratch / "second" / moved.best_checkpoint)) << "without the other folder too";
 
   // By another metric that best is none.
@@ -323,7 +323,7 @@ TEST(LoopOptions, ALongerRunGoesOnAsTheLongOneWouldHave) {
   const TrainState unbroken = run_whole(whole);
   EXPECT_EQ(run_whole(first).step, 4);
   const TrainState gone_on = run_whole(longer);
-  EXPECT_TRUE(at::equal(dept_weights(longer.pipeline.weights).P, dept_weights(whole.pipeline.weights).P));
+  EXPECT_TRUE(at::equal(dept_weights(longer.model.weights()).P, dept_weights(whole.model.weights()).P));
   EXPECT_EQ(gone_on.step, 8);
   EXPECT_EQ(gone_on.best_metric, unbroken.best_metric);
 }

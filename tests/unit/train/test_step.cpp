@@ -13,14 +13,15 @@ namespace dept {
 namespace {
 
 TEST(Step, RefusesGradientsThatAreNotFiniteBeforeAnythingMoves) {
-  Pipeline pipeline;
-  pipeline.backbone = load_backbone(DEPT_TEST_DATA "/parity/data/models/llama-gqa-tied", {});
-  const int64_t D = pipeline.backbone->info().hidden;
-  pipeline.rules.max_source = 4;
+  ModelParts parts;
+  parts.backbone = load_backbone(DEPT_TEST_DATA "/parity/data/models/llama-gqa-tied", {});
+  const int64_t D = parts.backbone->info().hidden;
+  parts.rules.max_source = 4;
   const DeptWeights weights{at::full({1, 2, D}, 0.1), at::full({1, 4, 1}, 0.1), at::zeros({1, 1, D})};
-  pipeline.weights = dept_alone(weights, std::numeric_limits<double>::infinity());  // A·B = inf * 0
+  parts.weights = dept_alone(weights, std::numeric_limits<double>::infinity());  // A·B = inf * 0
   const at::Tensor before = weights.P.clone();
-  Step step({}, pipeline, {}, 1.0, 1);
+  AdaptedModel model(std::move(parts));
+  Step step({}, model, {}, 1.0, 1);
   const std::vector<Example> examples{{0, {5, 6, 7}, {8}}};
   step.accumulate(examples);
   EXPECT_THROW(step.update({{0.1, 0.1}}), Error);

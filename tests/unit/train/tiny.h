@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "dept/train/pipeline.h"
+#include "dept/train/model_parts.h"
 #include "support/dept_adapter.h"
 
 namespace dept {
@@ -20,27 +20,27 @@ inline at::Tensor noise(at::IntArrayRef shape, uint64_t seed) {
 }
 
 /// The models of tests/parity/make/models.py: "llama-gqa-tied", "llama-untied", "t5-v1.0". No tokenizer.
-inline Pipeline tiny_pipeline(const std::string& name, int64_t M = 3, int64_t S = 12, int64_t R = 2) {
-  Pipeline pipeline;
-  pipeline.backbone = load_backbone(std::string(DEPT_TEST_DATA) + "/parity/data/models/" + name, {});
-  const ModelInfo& info = pipeline.backbone->info();
-  pipeline.rules.architecture = info.architecture;
-  pipeline.rules.max_source = S;
-  pipeline.rules.end_id = 1;
-  pipeline.rules.decoder_start_id = info.decoder_start_id.value_or(0);
+inline ModelParts tiny_parts(const std::string& name, int64_t M = 3, int64_t S = 12, int64_t R = 2) {
+  ModelParts parts;
+  parts.backbone = load_backbone(std::string(DEPT_TEST_DATA) + "/parity/data/models/" + name, {});
+  const ModelInfo& info = parts.backbone->info();
+  parts.rules.architecture = info.architecture;
+  parts.rules.max_source = S;
+  parts.rules.end_id = 1;
+  parts.rules.decoder_start_id = info.decoder_start_id.value_or(0);
   const DeptWeights weights{noise({1, M, info.hidden}, 1), noise({1, S, R}, 2), noise({1, R, info.hidden}, 3)};
-  pipeline.weights = dept_alone(weights, 2 * std::sqrt(static_cast<double>(R)));
-  return pipeline;
+  parts.weights = dept_alone(weights, 2 * std::sqrt(static_cast<double>(R)));
+  return parts;
 }
 
 /// Its labels judged by a random head instead.
-inline Pipeline tiny_classifier(const std::string& name, int64_t labels, Pooling pooling) {
-  Pipeline pipeline = tiny_pipeline(name);
-  const ModelInfo& info = pipeline.backbone->info();
-  pipeline.rules.head = true;
-  pipeline.pooling = pooling;
-  pipeline.weights.head = init_head(info.head, labels, info.hidden, 0.3, at::detail::createCPUGenerator(4));
-  return pipeline;
+inline ModelParts tiny_classifier(const std::string& name, int64_t labels, Pooling pooling) {
+  ModelParts parts = tiny_parts(name);
+  const ModelInfo& info = parts.backbone->info();
+  parts.rules.head = true;
+  parts.pooling = pooling;
+  parts.weights.head = init_head(info.head, labels, info.hidden, 0.3, at::detail::createCPUGenerator(4));
+  return parts;
 }
 
 inline std::vector<Example> random_examples(int64_t count, uint64_t seed) {

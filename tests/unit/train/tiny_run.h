@@ -12,7 +12,7 @@ namespace dept {
 
 struct TinyRun {
   TrainOptions options;
-  Pipeline pipeline = tiny_pipeline("llama-gqa-tied");
+  AdaptedModel model;
   AdapterConfig config;
   TaskData task;
   PredictRules rules;
@@ -21,8 +21,8 @@ struct TinyRun {
   std::function<bool()> interrupted;
   std::function<void(const OrderedJson&)> logged;
 
-  explicit TinyRun(const fs::path& output_dir, int64_t examples = 11, bool head = false) {
-    if (head) pipeline = tiny_classifier("llama-gqa-tied", 3, Pooling::last);
+  explicit TinyRun(const fs::path& output_dir, int64_t examples = 11, bool head = false)
+      : model(head ? tiny_classifier("llama-gqa-tied", 3, Pooling::last) : tiny_parts("llama-gqa-tied")) {
     options.output.output_dir = output_dir.string();
     options.output.save_steps = options.output.logging_steps = 2;
     options.evaluation.eval_steps = 2;
@@ -31,7 +31,7 @@ struct TinyRun {
     options.schedule.per_device_train_batch_size = 4;
     options.schedule.gradient_accumulation_steps = 2;
     options.optimizer.learning_rate = 0.05;
-    const DeptWeights w = dept_weights(pipeline.weights);
+    const DeptWeights w = dept_weights(model.weights());
     config.r = w.A.size(2);
     config.max_length = w.A.size(1);
     config.num_virtual_tokens = w.P.size(1);
@@ -58,7 +58,7 @@ struct TinyRun {
     }
     return split;
   }
-  LoopInputs inputs() { return {call, options, task, config, pipeline, rules, train, validation, interrupted, logged}; }
+  LoopInputs inputs() { return {call, options, task, config, model, rules, train, validation, interrupted, logged}; }
 };
 
 /// The state that a run which nothing interrupts ends in.

@@ -12,22 +12,22 @@
 namespace dept {
 namespace {
 
-double mean_loss(const Pipeline& pipeline, std::span<const Example> examples) {
-  const BatchLoss loss = pipeline.loss({}, collate(pipeline.rules, examples));
+double mean_loss(const AdaptedModel& model, std::span<const Example> examples) {
+  const BatchLoss loss = model.loss({}, collate(model.rules(), examples));
   return (loss.nll / loss.tokens)[0].item<double>();
 }
 
-class PipelineOf : public ::testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Families, PipelineOf, ::testing::Values("llama-gqa-tied", "t5-v1.0"),
+class AdaptedModelOf : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Families, AdaptedModelOf, ::testing::Values("llama-gqa-tied", "t5-v1.0"),
                          [](const auto& name) { return std::string(name.param == "t5-v1.0" ? "t5" : "llama"); });
 
-TEST_P(PipelineOf, SumsCountEveryLabelToken) {
-  const Pipeline pipeline = tiny_pipeline(GetParam());
+TEST_P(AdaptedModelOf, SumsCountEveryLabelToken) {
+  const AdaptedModel model(tiny_parts(GetParam()));
   const std::vector<Example> examples = random_examples(5, 7);
-  const BatchLoss whole = pipeline.loss({}, collate(pipeline.rules, examples));
+  const BatchLoss whole = model.loss({}, collate(model.rules(), examples));
   double nll = 0, tokens = 0, targets = 0;
   for (const Example& example : examples) {
-    const BatchLoss one = pipeline.loss({}, collate(pipeline.rules, std::span(&example, 1)));
+    const BatchLoss one = model.loss({}, collate(model.rules(), std::span(&example, 1)));
     nll += one.nll[0].item<double>();
     tokens += one.tokens[0].item<double>();
     targets += static_cast<double>(example.target.size());
@@ -37,52 +37,53 @@ TEST_P(PipelineOf, SumsCountEveryLabelToken) {
   EXPECT_EQ(tokens, targets);
 }
 
-TEST_P(PipelineOf, LabelsScoreWhatTheirLossSays) {
-  const Pipeline pipeline = tiny_pipeline(GetParam());
+TEST_P(AdaptedModelOf, LabelsScoreWhatTheirLossSays) {
+  const AdaptedModel model(tiny_parts(GetParam()));
   std::vector<Example> examples = random_examples(4, 8);
   const std::vector<Ids> labels = {{5, 1}, {7, 9, 1}, {3}};
-  const std::vector<LabelNll> scores = pipeline.label_nll(examples, labels);
+  const std::vector<LabelNll> scores = model.label_nll(examples, labels);
   ASSERT_EQ(scores.size(), examples.size());
   for (size_t i = 0; i < examples.size(); ++i)
     for (size_t label = 0; label < labels.size(); ++label) {
       examples[i].target = labels[label];
-      const double expected = mean_loss(pipeline, std::span(&examples[i], 1)) * static_cast<double>(labels[label].size());
+      const double expected = mean_loss(model, std::span(&examples[i], 1)) * static_cast<double>(labels[label].size());
       EXPECT_NEAR(scores[i].nll[label], expected, 1e-4 * expected) << i << ", " << label;
       EXPECT_EQ(scores[i].tokens[label], static_cast<int64_t>(labels[label].size()));
     }
 }
 
 // The loss without any adapter's code: the backbone on the word embeddings alone, log-softmax by ATen.
-double loss_of_backbone(const Pipeline& pipeline, const Batch& batch) {
-  const TextModel& model = as_text_model(*pipeline.backbone);
-  const Stream source{batch.source, pipeline.backbone->embed(batch.source_ids)};
+double loss_of_backbone(const AdaptedModel& model, const Batch& batch) {
+  const TextModel& backbone = model.text_model();
+  const Stream source{batch.source, backbone.embed(batch.source_ids)};
   Stream target;
-  const bool two = pipeline.rules.encoder_decoder();
-  if (two) target = {batch.target, pipeline.backbone->embed(batch.target_ids)};
-  const at::Tensor hidden = model.forward({}, source, two ? &target : nullptr, nullptr);
-  const at::Tensor logits = model.logits(hidden.index_select(0, batch.label_token));
+  const bool two = model.rules().encoder_decoder();
+  if (two) target = {batch.target, backbone.embed(batch.target_ids)};
+  const at::Tensor hidden = backbone.forward({}, source, two ? &target : nullptr, nullptr);
+  const at::Tensor logits = backbone.logits(hidden.index_select(0, batch.label_token));
   return -at::log_softmax(logits, 1).gather(1, batch.labels.unsqueeze(1)).mean().item<double>();
 }
 
-TEST_P(PipelineOf, NoAdapterIsTheModelItself) {
-  Pipeline bare = tiny_pipeline(GetParam()), zero = tiny_pipeline(GetParam(), 0);
-  bare.weights.input = no_adapter(bare.backbone->info().hidden);
-  dept_weights(zero.weights).B.zero_();
+TEST_P(AdaptedModelOf, NoAdapterIsTheModelItself) {
+  ModelParts parts = tiny_parts(GetParam());
+  parts.weights.input = no_adapter(parts.backbone->info().hidden);
+  const AdaptedModel bare(std::move(parts)), zero(tiny_parts(GetParam(), 0));
+  dept_weights(zero.weights()).B.zero_();
   const std::vector<Example> examples = random_examples(3, 9);
-  const double expected = loss_of_backbone(bare, collate(bare.rules, examples));
+  const double expected = loss_of_backbone(bare, collate(bare.rules(), examples));
   EXPECT_NEAR(mean_loss(bare, examples), expected, 1e-5 * expected);
   EXPECT_NEAR(mean_loss(zero, examples), expected, 1e-5 * expected);
-  EXPECT_GT(std::abs(mean_loss(tiny_pipeline(GetParam()), examples) - expected), 1e-3 * expected);
+  EXPECT_GT(std::abs(mean_loss(AdaptedModel(tiny_parts(GetParam())), examples) - expected), 1e-3 * expected);
 }
 
-constexpr int64_t parts = 8;
+constexpr int64_t pieces = 8;
 
 // Unit directions for a tensor with the gradient g, each within one eighth of its elements: the sign of g there, or +1 where g
 // is 0, so that a part of the gradient that is missing shows.
 std::vector<at::Tensor> directions(const at::Tensor& gradient) {
   std::vector<at::Tensor> all;
   const at::Tensor sign = at::where(gradient == 0, 1.0, gradient.sign()).flatten();
-  const int64_t size = (sign.numel() + parts - 1) / parts;
+  const int64_t size = (sign.numel() + pieces - 1) / pieces;
   for (int64_t first = 0; first < sign.numel(); first += size) {
     const int64_t count = std::min(size, sign.numel() - first);
     at::Tensor direction = at::zeros_like(sign);
@@ -93,23 +94,24 @@ std::vector<at::Tensor> directions(const at::Tensor& gradient) {
 }
 
 // (loss(w + h v) - loss(w - h v)) / 2h = <g, v> for the gradient g of each tensor and each direction v.
-TEST_P(PipelineOf, GradientsPointWhereTheLossGrows) {
-  Pipeline pipeline = tiny_pipeline(GetParam());
+TEST_P(AdaptedModelOf, GradientsPointWhereTheLossGrows) {
+  ModelParts parts = tiny_parts(GetParam());
   const std::vector<Example> examples = random_examples(3, 10);
-  const Batch batch = collate(pipeline.rules, examples);
+  const Batch batch = collate(parts.rules, examples);
   for (const double smoothing : {0.0, 0.3}) {
-    pipeline.label_smoothing = smoothing;
+    parts.label_smoothing = smoothing;
+    const AdaptedModel model(parts);
     Gradients gradients;
-    pipeline.loss({}, batch, &gradients);
-    const std::vector<Parameter> parameters = pipeline.weights.parameters();
+    model.loss({}, batch, &gradients);
+    const std::vector<Parameter> parameters = model.weights().parameters();
     for (size_t i = 0; i < parameters.size(); ++i) {
       const at::Tensor weight = parameters[i].value, before = weight.clone(), gradient = gradients.at(i);
       const double norm = gradient.norm().item<double>(), h = 3e-3;
       for (const at::Tensor& direction : directions(gradient)) {
         weight.copy_(before + h * direction);
-        const double above = pipeline.loss({}, batch).nll[0].item<double>();
+        const double above = model.loss({}, batch).nll[0].item<double>();
         weight.copy_(before - h * direction);
-        const double below = pipeline.loss({}, batch).nll[0].item<double>();
+        const double below = model.loss({}, batch).nll[0].item<double>();
         EXPECT_NEAR((above - below) / (2 * h), (gradient * direction).sum().item<double>(), 0.02 * norm)
             << parameters[i].name << " smoothing " << smoothing;
       }
@@ -119,16 +121,16 @@ TEST_P(PipelineOf, GradientsPointWhereTheLossGrows) {
 }
 
 TEST(Classifier, CountsExamplesAndJudgesEachAsAlone) {
-  const Pipeline pipeline = tiny_classifier("llama-gqa-tied", 3, Pooling::last);
+  const AdaptedModel model(tiny_classifier("llama-gqa-tied", 3, Pooling::last));
   const std::vector<Example> examples = random_examples(5, 7);
-  const Batch batch = collate(pipeline.rules, examples);
-  const BatchLoss whole = pipeline.loss({}, batch);
-  const at::Tensor logits = pipeline.head_logits(batch);
+  const Batch batch = collate(model.rules(), examples);
+  const BatchLoss whole = model.loss({}, batch);
+  const at::Tensor logits = model.head_logits(batch);
   EXPECT_EQ(whole.tokens[0].item<double>(), 5);
   EXPECT_NEAR(head_loss(logits, batch.values).sum().item<double>(), whole.nll[0].item<double>(), 1e-5);
   for (size_t i = 0; i < examples.size(); ++i) {
-    const Batch one = collate(pipeline.rules, std::span(&examples[i], 1));
-    EXPECT_LT((pipeline.head_logits(one)[0] - logits[i]).abs().max().item<double>(), 1e-5);
+    const Batch one = collate(model.rules(), std::span(&examples[i], 1));
+    EXPECT_LT((model.head_logits(one)[0] - logits[i]).abs().max().item<double>(), 1e-5);
   }
 }
 

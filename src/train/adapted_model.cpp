@@ -1,0 +1,347 @@
+#include "dept/adapted_model.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+#include "dept/kernels/cross_entropy.h"
+#include "dept/train/model_parts.h"
+
+namespace dept {
+namespace {
+
+// Sums by configuration of one loss value, and of what it counts, a label token or example; `config` names each one's.
+BatchLoss sum_by_config(const at::Tensor& values, const at::Tensor& counts, const std::vector<int64_t>& config, int64_t configs) {
+  const auto sum = [&](const at::Tensor& x) {
+    return at::zeros({configs}, at::kDouble).index_add_(0, at::tensor(config, at::kLong), x.to(at::kCPU, at::kDouble));
+  };
+  return {sum(values), sum(counts)};
+}
+
+// A label's tokens behind every source: the inputs that predict them.
+struct LabelRun {
+  Ids inputs;   // T5: start, then all but the last; decoder-only: all but the last
+  Ids outputs;  // what they predict
+};
+
+LabelRun label_run(const EncodeRules& rules, const Ids& label) {
+  LabelRun run{{label.begin(), label.end() - 1}, label};
+  if (rules.encoder_decoder())
+    run.inputs.insert(run.inputs.begin(), rules.decoder_start_id);
+  else
+    run.outputs.erase(run.outputs.begin());
+  return run;
+}
+
+// As many sequences without a token of their own: with a prompt in front, the prompt alone.
+Ragged no_tokens(const Ragged& of) {
+  Ragged empty;
+  for (int64_t b = 0; b < of.batch(); ++b) empty.append(0, of.example[b], of.config[b]);
+  empty.position = at::zeros({0}, at::kLong);
+  return empty;
+}
+
+// The same ids behind each of many sequences, of which sequence b has first[b] tokens so far.
+Stream repeated(const TextModel& backbone, const Ids& ids, const std::vector<int64_t>& first,
+                const std::vector<int64_t>& examples) {
+  const int64_t length = static_cast<int64_t>(ids.size()), batch = static_cast<int64_t>(first.size());
+  Stream stream;
+  for (int64_t b = 0; b < batch; ++b) stream.tokens.append(length, examples[b]);
+  stream.tokens.position = (at::tensor(first, at::kLong).unsqueeze(1) + at::arange(length, at::kLong)).flatten();
+  stream.embeds = backbone.embed(at::tensor(ids, at::kLong).repeat({batch}));
+  return stream;
+}
+
+/// The loss that hidden states give, and their gradient where it is asked for.
+struct HiddenLoss {
+  BatchLoss loss;
+  at::Tensor d_hidden;
+};
+
+// By the language-model head, at the label tokens.
+HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const PromptLayout& layout, const at::Tensor& hidden,
+                          bool with_gradient) {
+  const TextModel& model = as_text_model(*parts.backbone);
+  const Ragged& predicting = parts.rules.encoder_decoder() ? batch.target : batch.source;
+  at::Tensor at_labels = layout.text.index_select(0, batch.label_token.clamp_min(0));
+  at_labels.masked_fill_(batch.label_token.lt(0), layout.prompt - 1);  // of a shared prompt
+  at::Tensor d_logits;
+  const at::Tensor nll =
+      kernels::cross_entropy(model.logits(hidden.index_select(0, at_labels)), batch.labels, with_gradient ? &d_logits : nullptr,
+                             parts.label_smoothing, model.context().kernels);
+  std::vector<int64_t> config;
+  for (int64_t sequence : batch.label_sequence) config.push_back(predicting.config[sequence]);
+  HiddenLoss found{sum_by_config(nll, at::ones_like(nll), config, parts.weights.configs()), {}};
+  if (with_gradient) {
+    const at::Tensor d_rows = model.logits_backward(d_logits);
+    found.d_hidden = at::zeros(hidden.sizes(), d_rows.options()).index_copy_(0, at_labels, d_rows);
+  }
+  return found;
+}
+
+// What the head sees of each text.
+at::Tensor pooled_state(const ModelParts& parts, const PooledTokens& tokens, const at::Tensor& hidden, int64_t texts) {
+  const at::Tensor state = pool(tokens, hidden, texts, parts.weights.head.out.scalar_type());
+  return parts.pooling == Pooling::mean ? state : parts.backbone->pool(state);
+}
+
+// By the classification head, once a text. `gradients`: of the head's own parameters.
+HiddenLoss loss_of_texts(const ModelParts& parts, const Call& call, const Batch& batch, const PromptLayout& layout,
+                         const at::Tensor& hidden, Gradients* gradients) {
+  const Kernels kernels = parts.backbone->context().kernels;
+  const HeadWeights& head = parts.weights.head;
+  const PooledTokens tokens = pooled_tokens(parts.pooling, batch.source, layout);
+  const at::Tensor state = pooled_state(parts, tokens, hidden, batch.source.batch());
+  HeadSaved saved;
+  at::Tensor d_logits;
+  const at::Tensor logits = head_forward(call, head, batch.source, parts.backbone->info().head_dropout, state,
+                                         gradients ? &saved : nullptr, kernels);
+  const at::Tensor losses = head_loss(logits, batch.values, gradients ? &d_logits : nullptr, parts.label_smoothing,
+                                      parts.class_weights, kernels);
+  const at::Tensor counts = example_weights(batch.values, parts.class_weights);
+  HiddenLoss found{sum_by_config(losses, counts, batch.source.config, parts.weights.configs()), {}};
+  if (gradients) {
+    HeadGradients d = head_backward(head, batch.source, saved, d_logits);
+    *gradients = std::move(d.parameters);
+    if (parts.pooling != Pooling::mean) d.x = parts.backbone->pool_backward(d.x, state);
+    found.d_hidden = pool_backward(tokens, d.x, hidden.size(0));
+  }
+  return found;
+}
+
+// The sources without their targets.
+Batch source_batch(const EncodeRules& rules, std::span<const Example> sources) {
+  std::vector<Example> examples(sources.begin(), sources.end());
+  for (Example& example : examples) example.target = {0};  // its input is what stands before it: the source alone
+  return collate(rules, examples, Purpose::answering);
+}
+
+// What the frozen model is called with: its dropout may be off while the adapter's is on.
+Call backbone_call(const ModelParts& parts, Call call) {
+  call.training = call.training && parts.backbone_dropout;
+  return call;
+}
+
+// A decoder's prompt sees no text and stands once, unless dropout makes its copies differ.
+AdapterCall adapter_call(const ModelParts& parts, const Call& call) {
+  const bool drops = backbone_call(parts, call).training && parts.backbone->info().dropout > 0;
+  return {call, parts.backbone->context().kernels, parts.rules.architecture == Architecture::decoder && !drops};
+}
+
+// A folded adapter changes the tokens of sources, which have a row, and leaves answers behind them.
+at::Tensor embed_source(const ModelParts& parts, const Ragged& tokens, const at::Tensor& ids) {
+  const at::Tensor E = parts.backbone->embed(ids).to(parts.weights.input->dtype()), &table = parts.word_embeddings;
+  return table.defined() ? at::where(tokens.row.ge(0).unsqueeze(1), table.index_select(0, ids), E) : E;
+}
+
+// Sources that have run, each in a slot of a cache, with labels to run behind them one after the other.
+class LabelScorer {
+ public:
+  LabelScorer(const AdaptedModel& model, std::span<const Example> sources, int64_t label_tokens)
+      : model_(model.text_model()),
+        rules_(model.rules()),
+        batch_(source_batch(rules_, sources)),
+        count_(static_cast<int64_t>(sources.size())),
+        slots_(count_),
+        held_(count_),
+        position_(count_) {
+    const auto [source, layout] = std::move(model.adapt_source({}, batch_.source, batch_.source_ids).source);
+    const InputAdapter& adapter = model.adapter();
+    const int64_t decoder_prompt = adapter.decoder_prompt_tokens();
+    const int64_t prompts = rules_.encoder_decoder() ? 0 : source.tokens.batch() - count_;
+    cache_ = model_.start(source, prompts + count_, decoder_prompt + label_tokens);
+    std::iota(slots_.begin(), slots_.end(), prompts);
+    if (!rules_.encoder_decoder()) {
+      run_sources(source, layout);
+    } else if (decoder_prompt > 0) {
+      const at::Tensor none = at::zeros({0, adapter.shape().width}, adapter.parameters().front().value.options());
+      model_.extend(*cache_, adapter.apply_to_target({no_tokens(batch_.target), none}).stream, slots_);
+      std::fill(held_.begin(), held_.end(), decoder_prompt);
+      position_ = held_;
+    }
+  }
+
+  /// The sum of -log p over a label's tokens behind each source, fp64 [sources].
+  at::Tensor nll(const Ids& label) {
+    const Kernels kernels = model_.context().kernels;
+    at::Tensor nll = at::zeros({count_}, at::kDouble);
+    if (first_logits_.defined())
+      nll += kernels::cross_entropy(first_logits_, at::full({count_}, label[0], at::kLong), nullptr, 0, kernels).to(at::kDouble);
+    const LabelRun run = label_run(rules_, label);
+    if (run.inputs.empty()) return nll;
+    const at::Tensor hidden = model_.extend(*cache_, repeated(model_, run.inputs, position_, batch_.source.example), slots_);
+    const at::Tensor outputs = at::tensor(run.outputs, at::kLong).repeat({count_});
+    nll += kernels::cross_entropy(model_.logits(hidden), outputs, nullptr, 0, kernels).to(at::kDouble).view({count_, -1}).sum(1);
+    for (int64_t b = 0; b < count_; ++b) model_.rewind(*cache_, slots_[b], held_[b]);
+    return nll;
+  }
+
+ private:
+  // Decoder-only: the sources behind their prompts.
+  void run_sources(const Stream& source, const PromptLayout& layout) {
+    std::vector<int64_t> all(source.tokens.batch());
+    std::iota(all.begin(), all.end(), 0);
+    const at::Tensor hidden = model_.extend(*cache_, source, all);
+    first_logits_ = model_.logits(hidden.index_select(0, layout.text.index_select(0, batch_.label_token)));
+    for (int64_t b = 0; b < count_; ++b) {
+      held_[b] = model_.length(*cache_, slots_[b]);
+      position_[b] = layout.prompt + batch_.source.length(b);
+    }
+  }
+
+  const TextModel& model_;
+  const EncodeRules& rules_;
+  Batch batch_;
+  int64_t count_;
+  std::vector<int64_t> slots_, held_, position_;  // [sources] where each is, its tokens there, where it goes on
+  std::unique_ptr<KvCache> cache_;
+  at::Tensor first_logits_;  // decoder-only: of the token behind each source
+};
+
+void check_parts(const ModelParts& parts) {
+  const auto require = [](bool agrees, const char* expected, const char* received) {
+    if (!agrees) fail(Code::bug, "AdaptedModel", expected, received);
+  };
+  require(parts.backbone != nullptr, "a model", "none");
+  require(parts.weights.input != nullptr, "an adapter", "none");
+  const ModelInfo& info = parts.backbone->info();
+  require(parts.weights.input->shape().width == info.input_width(), "an adapter of the model's width", "another");
+  require(parts.rules.architecture == info.architecture, "rules for the model's architecture", "those for another");
+  require(parts.rules.head == parts.has_head(), "rules for a head where there is one", "others");
+}
+
+}  // namespace
+
+ModelParts folded(ModelParts parts) {
+  std::shared_ptr<const InputAdapter>& adapter = parts.weights.input;
+  if (adapter->max_text() > 0) return parts;  // rows of A·B are as cheap as they are
+  const auto all_words = [&] {
+    return parts.backbone->embed(at::arange(parts.backbone->info().vocab, at::kLong)).to(adapter->dtype());
+  };
+  const FoldedAdapter folded = adapter->fold(all_words);
+  if (folded.table.defined()) parts.word_embeddings = folded.table[0];
+  adapter = prompt_alone(folded, adapter->shape().submodules);
+  return parts;
+}
+
+AdaptedModel::AdaptedModel(ModelParts parts) : parts_(std::make_unique<ModelParts>(std::move(parts))) {
+  check_parts(*parts_);
+}
+AdaptedModel::AdaptedModel(AdaptedModel&&) noexcept = default;
+AdaptedModel& AdaptedModel::operator=(AdaptedModel&&) noexcept = default;
+AdaptedModel::~AdaptedModel() = default;
+
+const Backbone& AdaptedModel::backbone() const {
+  return *parts_->backbone;
+}
+
+const TextModel& AdaptedModel::text_model() const {
+  return as_text_model(backbone());
+}
+
+const Tokenizer& AdaptedModel::tokenizer() const {
+  if (parts_->tokenizer == nullptr) fail(Code::bad_input, "model", "one with a tokenizer.json", "none");
+  return *parts_->tokenizer;
+}
+
+const EncodeRules& AdaptedModel::rules() const {
+  return parts_->rules;
+}
+
+const AdapterWeights& AdaptedModel::weights() const {
+  return parts_->weights;
+}
+
+const InputAdapter& AdaptedModel::adapter() const {
+  return *parts_->weights.input;
+}
+
+bool AdaptedModel::has_head() const {
+  return parts_->has_head();
+}
+
+AdaptedBatch AdaptedModel::adapt_source(const Call& call, const Ragged& tokens, const at::Tensor& ids) const {
+  return adapter().apply(adapter_call(*parts_, call), {tokens, embed_source(*parts_, tokens, ids)}, nullptr);
+}
+
+AdaptedBatch AdaptedModel::adapt(const Call& call, const Batch& batch) const {
+  if (!rules().encoder_decoder()) return adapt_source(call, batch.source, batch.source_ids);
+  const Stream target{batch.target, backbone().embed(batch.target_ids).to(adapter().dtype())};
+  return adapter().apply(adapter_call(*parts_, call), {batch.source, embed_source(*parts_, batch.source, batch.source_ids)},
+                         &target);
+}
+
+BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gradients) const {
+  const AdaptedBatch inputs = adapt(call, batch);
+  std::unique_ptr<Saved> saved;
+  const at::Tensor hidden = backbone().forward(backbone_call(*parts_, call), inputs.source.stream,
+                                               inputs.target ? &inputs.target->stream : nullptr, gradients ? &saved : nullptr);
+  const PromptLayout& layout = inputs.target ? inputs.target->layout : inputs.source.layout;
+  Gradients of_head;
+  const HiddenLoss found = has_head() ? loss_of_texts(*parts_, call, batch, layout, hidden, gradients ? &of_head : nullptr)
+                                      : loss_of_tokens(*parts_, batch, layout, hidden, gradients != nullptr);
+  if (gradients) {
+    InputGradients d = backbone().backward(std::move(saved), found.d_hidden);
+    d.source = d.source.to(adapter().dtype());
+    if (d.target.defined()) d.target = d.target.to(adapter().dtype());
+    *gradients = adapter().backward(inputs, d);
+    gradients->insert(gradients->end(), of_head.begin(), of_head.end());
+  }
+  return found.loss;
+}
+
+at::Tensor AdaptedModel::head_logits(const Batch& batch) const {
+  const Call call;
+  const AdaptedText source = std::move(adapt_source(call, batch.source, batch.source_ids).source);
+  const at::Tensor hidden = backbone().forward(call, source.stream, nullptr, nullptr);
+  const PooledTokens tokens = pooled_tokens(parts_->pooling, batch.source, source.layout);
+  const at::Tensor state = pooled_state(*parts_, tokens, hidden, batch.source.batch());
+  return head_forward(call, weights().head, batch.source, 0, state, nullptr).to(at::kCPU, at::kDouble);
+}
+
+std::vector<LabelNll> AdaptedModel::label_nll(std::span<const Example> sources, std::span<const Ids> labels) const {
+  int64_t longest = 1;
+  for (const Ids& label : labels) longest = std::max<int64_t>(longest, static_cast<int64_t>(label.size()));
+  LabelScorer scorer(*this, sources, longest * static_cast<int64_t>(labels.size()));
+  std::vector<LabelNll> results(sources.size());
+  for (const Ids& label : labels) {
+    const at::Tensor nll = scorer.nll(label);
+    for (size_t b = 0; b < sources.size(); ++b) {
+      results[b].nll.push_back(nll[static_cast<int64_t>(b)].item<double>());
+      results[b].tokens.push_back(static_cast<int64_t>(label.size()));
+    }
+  }
+  return results;
+}
+
+std::vector<std::string> AdaptedModel::answers(std::span<const Example> sources, const GenerationOptions& options) const {
+  std::vector<std::string> texts;
+  const at::Tensor decoder_prompt = adapter().decoder_prompt().to(backbone().context().residual());
+  const Batch batch = source_batch(rules(), sources);
+  const Stream source = adapt_source({}, batch.source, batch.source_ids).source.stream;
+  for (const auto& answers : generate(text_model(), {source, {}, decoder_prompt}, options))
+    texts.push_back(tokenizer().decode_written(answers.front().ids));
+  return texts;
+}
+
+std::vector<double> label_shares(const std::vector<double>& nll) {
+  const double best = *std::min_element(nll.begin(), nll.end());
+  std::vector<double> shares;
+  double sum = 0;
+  for (double value : nll) sum += shares.emplace_back(std::exp(best - value));
+  for (double& share : shares) share /= sum;
+  return shares;
+}
+
+}  // namespace dept
