@@ -68,12 +68,14 @@ std::string text_of(const Json& line, const std::string& where) {
 
 // [tokens, D] of each text of a batch, its prompt in front.
 std::vector<at::Tensor> embeddings(const LoadedModel& model, const InputBatch& batch) {
-  const AdaptedText adapted = batch.adapted();
+  const Batch collated = batch.collated();
+  const AdaptedText adapted = batch.adapted(collated);
   const at::Tensor texts = adapted.stream.embeds.index_select(0, adapted.layout.text);
   const at::Tensor prompt = model.adapter().whole_prompt()[0].narrow(0, 0, adapted.layout.prompt);
   std::vector<at::Tensor> all;
-  for (int64_t b = 0; b < batch.tokens().batch(); ++b)
-    all.push_back(at::cat({prompt, texts.narrow(0, batch.tokens().offsets[b], batch.tokens().length(b))}));
+  const Ragged& tokens = collated.source;
+  for (int64_t b = 0; b < tokens.batch(); ++b)
+    all.push_back(at::cat({prompt, texts.narrow(0, tokens.offsets[b], tokens.length(b))}));
   return all;
 }
 
@@ -86,7 +88,7 @@ void export_embeddings(const ExportOptions& o, const LoadedModel& model, LineRea
   NamedTensors tensors;
   while (const std::optional<Json> line = reader.next_json()) {
     const Ids ids = texts.source(task, text_of(*line, reader.where()), 0, reader.where());
-    batch.add(ids, static_cast<int64_t>(ids.size()), 0, reader.where());
+    batch.add(ids, {}, 0, reader.where());
     for (const at::Tensor& one : embeddings(model, batch)) tensors.emplace_back(std::to_string(tensors.size()), one);
     batch.clear();
   }

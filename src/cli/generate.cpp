@@ -130,7 +130,7 @@ class Generator {
   /// Returns the tokens that the line brings, with those that its answers may have.
   int64_t add(const Json& line, const std::string& where) {
     const Ids ids = input_ids(line, where);
-    batch_.add(ids, static_cast<int64_t>(ids.size()), least_, where);
+    batch_.add(ids, {}, least_, where);
     counted_.push_back(model_.encoder_decoder() ? Ids() : ids);
     return static_cast<int64_t>(ids.size()) + written_tokens(options_);
   }
@@ -179,8 +179,8 @@ class Generator {
   std::vector<std::vector<Generated>> answers(const TokenSink& sink) {
     const auto begin = std::chrono::steady_clock::now();
     const at::Tensor decoder_prompt = model_.adapter().decoder_prompt().to(model_.backbone().context().residual());
-    const auto made =
-        generate(model_.backbone(), {batch_.adapted().stream, std::move(counted_), decoder_prompt}, options_, sink);
+    const auto made = generate(model_.backbone(), {batch_.adapted(batch_.collated()).stream, std::move(counted_), decoder_prompt},
+                               options_, sink);
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     for (const auto& choices : made) {
       for (const Generated& choice : choices) tokens_ += choice.ids.size();

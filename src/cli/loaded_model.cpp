@@ -1,7 +1,5 @@
 #include "cli/loaded_model.h"
 
-#include <ATen/ops/tensor.h>
-
 #include <algorithm>
 #include <limits>
 
@@ -43,8 +41,11 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set) {
   ModelParts parts;
   parts.rules.architecture = info.architecture;
   parts.weights.input = no_adapter(info.input_width());
-  if (!options.peft_model_id.empty())
-    attach_adapter(parts, load_adapter(options.peft_model_id, info.input_width()), info, {});
+  if (!options.peft_model_id.empty()) attach_adapter(parts, load_adapter(options.peft_model_id, info.input_width()), info, {});
+  parts.rules.decoder_start_id = info.decoder_start_id.value_or(0);
+  const int64_t rows = parts.weights.input->max_text();
+  parts.rules.max_source = rows > 0 ? rows : std::numeric_limits<int64_t>::max();
+  if (rows == 0) parts.rules.alignment = DeltaAlignment::start;
   if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) parts.tokenizer = load_model_tokenizer(options, false);
   return {options.path(), load_adapted_model(std::move(parts), options, context)};
 }
@@ -116,28 +117,15 @@ Ids require_ids(const LoadedModel& model, const Json& value, const std::string& 
   return ids;
 }
 
-void InputBatch::add(const Ids& ids, int64_t sources, int64_t behind, const std::string& where) {
-  const int64_t S = model_->adapter().max_text(), length = static_cast<int64_t>(ids.size()), room = model_->room(behind);
-  const bool has_rows = S > 0;
+void InputBatch::add(Ids source, Ids target, int64_t behind, const std::string& where) {
+  const int64_t S = model_->adapter().max_text(), room = model_->room(behind), sources = static_cast<int64_t>(source.size());
+  // Of an encoder-decoder the target is the decoder's, whose positions have no limit.
+  const int64_t length = sources + (model_->encoder_decoder() ? 0 : static_cast<int64_t>(target.size()));
   if (length == 0 && model_->adapter().prompt_tokens() == 0) fail(Code::bad_input, where, "at least one token", "none");
-  if (has_rows && sources > S)
+  if (S > 0 && sources > S)
     fail(Code::bad_input, where, str("at most ", S, " source tokens (the adapter's max_length)"), str(sources));
   if (length > room) fail(Code::bad_input, where, str("at most ", room, " tokens (", model_->limits(), ")"), str(length));
-  const bool at_end = !model_->encoder_decoder() && model_->model.rules().alignment == DeltaAlignment::end;
-  const int64_t first_row = has_rows && at_end ? S - sources : 0;
-  tokens_.append(length, next_example_++);
-  for (int64_t i = 0; i < length; ++i) {
-    ids_.push_back(ids[i]);
-    positions_.push_back(i);
-    rows_.push_back(i < sources ? first_row + i : -1);
-  }
-}
-
-AdaptedText InputBatch::adapted() const {
-  Ragged tokens = tokens_;
-  tokens.position = at::tensor(positions_, at::kLong);
-  tokens.row = at::tensor(rows_, at::kLong);
-  return model_->model.adapt_source({}, tokens, at::tensor(ids_, at::kLong)).source;
+  examples_.push_back({next_example_++, std::move(source), std::move(target)});
 }
 
 void for_each_line(LineReader& reader, std::optional<int64_t> batch_size,

@@ -8,8 +8,8 @@
 
 #include "cli/lines.h"
 #include "dept/adapter/adapter_file.h"
-#include "dept/train/options.h"
 #include "dept/train/model_parts.h"
+#include "dept/train/options.h"
 
 namespace dept {
 
@@ -61,30 +61,25 @@ class Texts {
 Ids require_ids(const LoadedModel& model, const Json& value, const std::string& key, const std::string& where,
                 bool ignored = false);
 
-/// Inputs of a batch before the embedding.
+/// Lines of a batch as examples.
 class InputBatch {
  public:
   explicit InputBatch(const LoadedModel& model) : model_(&model) {}
 
-  /// The first `sources` of the ids get their rows of A·B, as the adapter aligns them. Throws bad_input naming `where` when
-  /// there are more than A has rows, or more with `behind` further tokens than the model has positions, or nothing at all to
-  /// start from.
-  void add(const Ids& ids, int64_t sources, int64_t behind, const std::string& where);
-  /// What the backbone takes: word embeddings with prompt and delta.
-  AdaptedText adapted() const;
-  /// Text tokens only.
-  const Ragged& tokens() const { return tokens_; }
+  /// The source gets its rows of A·B, the target stands behind it; both are whole, without an end of their own. Throws bad_input
+  /// naming `where` for a source longer than A has rows, for more tokens than the model has positions, `behind` further ones
+  /// counted, and for nothing at all to start from.
+  void add(Ids source, Ids target, int64_t behind, const std::string& where);
+  /// Text tokens with their labels.
+  Batch collated() const { return collate(model_->model.rules(), examples_, Purpose::answering); }
+  /// The sources as the backbone takes them.
+  AdaptedText adapted(const Batch& batch) const { return model_->model.adapt_source({}, batch.source, batch.source_ids).source; }
   /// Makes room for the next batch; examples are counted on.
-  void clear() {
-    const int64_t seen = next_example_;
-    *this = InputBatch(*model_);
-    next_example_ = seen;
-  }
+  void clear() { examples_.clear(); }
 
  private:
   const LoadedModel* model_;
-  Ragged tokens_;
-  Ids ids_, positions_, rows_;
+  std::vector<Example> examples_;
   int64_t next_example_ = 0;
 };
 

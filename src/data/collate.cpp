@@ -92,10 +92,10 @@ Batch lay_decoder_only(std::span<const Example> examples, Add add) {
 }
 
 // The row of A·B that the source's first token gets.
-int64_t first_row(const Example& example, DeltaAlignment alignment, int64_t max_length, bool may_be_empty) {
+int64_t first_row(const Example& example, DeltaAlignment alignment, int64_t max_length, int64_t fewest) {
   const int64_t length = size_of(example.source);
-  if (length > max_length || (length == 0 && !may_be_empty))
-    fail(Code::bad_input, str("example ", example.index), str("1 to ", max_length, " source tokens"), str(length));
+  if (length > max_length || length < fewest)
+    fail(Code::bad_input, str("example ", example.index), str(fewest, " to ", max_length, " source tokens"), str(length));
   return alignment == DeltaAlignment::end ? max_length - length : 0;
 }
 
@@ -121,15 +121,16 @@ Batch collate_encoder_decoder(std::span<const Example> examples, int64_t decoder
   return batch;
 }
 
-Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length) {
+Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length,
+                           bool prompt_predicts) {
   return lay_decoder_only(examples, [&](Side& source, Labels& labels, int64_t b, const Example& example) {
     const int64_t length = size_of(example.source), answer = size_of(example.target);
-    const int64_t row = first_row(example, alignment, max_length, answer == 0);
+    const int64_t row = first_row(example, alignment, max_length, answer == 0 || prompt_predicts ? 0 : 1);
     source.begin(length + std::max<int64_t>(answer - 1, 0), example.index);
     for (int64_t i = 0; i < length; ++i) source.add(example.source[i], row + i);
     for (int64_t i = 0; i < answer; ++i) {
-      // the token just added predicts this one
-      labels.add(static_cast<int64_t>(source.ids.size()) - 1, example.target[i], b);
+      // the token just added predicts this one, or the prompt in front of an empty source
+      labels.add(length + i > 0 ? static_cast<int64_t>(source.ids.size()) - 1 : -1, example.target[i], b);
       if (i + 1 < answer) source.add(example.target[i], -1);
     }
   });
@@ -167,7 +168,7 @@ Batch collate_classified(std::span<const Example> examples, DeltaAlignment align
   Side source;
   std::vector<double> values;
   for (const Example& example : examples) {
-    const int64_t row = first_row(example, alignment, max_length, false);
+    const int64_t row = first_row(example, alignment, max_length, 1);
     source.begin(size_of(example.source), example.index);
     for (int64_t i = 0; i < size_of(example.source); ++i) source.add(example.source[i], row + i);
     values.push_back(example.value);

@@ -171,7 +171,7 @@ Batch collate(const EncodeRules& rules, std::span<const Example> examples, Purpo
     return collate_original_training(examples, rules.max_source);
   if (rules.semantics == Semantics::original && purpose == Purpose::judging)
     return collate_original_judging(examples, rules.max_source, rules.end_id.value_or(0));
-  return collate_decoder_only(examples, alignment, rules.max_source);
+  return collate_decoder_only(examples, alignment, rules.max_source, purpose == Purpose::answering);
 }
 
 }  // namespace dept

@@ -41,8 +41,10 @@ struct Batch {
 Batch collate_encoder_decoder(std::span<const Example> examples, int64_t decoder_start_id);
 
 /// Decoder-only: source + target[:-1]; source token i gets a row by `alignment` within `max_length` rows, targets none (-1).
-/// Throws bad_input when a source is longer than max_length.
-Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length);
+/// Throws bad_input when a source is longer than max_length, or empty in front of a target; with prompt_predicts the shared
+/// prompt's last token predicts that target's first label, which has label_token -1.
+Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment alignment, int64_t max_length,
+                           bool prompt_predicts = false);
 
 /// What the original trains a decoder-only model on: source + target at the right end of max_length places, what is longer cut at
 /// the right, so that a long source may lose its target. Every token has its place as position and as row.

@@ -60,11 +60,11 @@ void check_ids(const Tokenizer& tokenizer, std::span<const int64_t> ids, int64_t
 std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,
                                 int threads);
 
-/// What a batch is for. Only Semantics::original tells them apart, in decoder-only models.
+/// What a batch is for. Only Semantics::original tells training and judging apart, in decoder-only models.
 enum class Purpose {
   training,
   judging,    ///< the loss on validation or test data
-  answering,  ///< what follows the source
+  answering,  ///< what follows the source, or the shared prompt where that is empty
 };
 
 /// The batch of encoded examples by family.

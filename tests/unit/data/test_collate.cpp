@@ -95,6 +95,14 @@ TEST(Collate, WithoutTargetsThereAreNoLabels) {
   EXPECT_EQ(collate_encoder_decoder({}, 0).source.batch(), 0);
 }
 
+TEST(Collate, APromptMayPredictWhatAnEmptySourceHasBehindIt) {
+  const std::vector<Example> examples = {{0, {5}, {6, 7}}, {1, {}, {8, 9}}};
+  const Batch batch = collate_decoder_only(examples, DeltaAlignment::start, 4, true);
+  EXPECT_TRUE(batch.source_ids.equal(at::tensor({5L, 6L, 8L})));
+  EXPECT_TRUE(batch.labels.equal(at::tensor({6L, 7L, 8L, 9L})));
+  EXPECT_TRUE(batch.label_token.equal(at::tensor({0L, 1L, -1L, 2L})));
+}
+
 TEST(Collate, RefusesSourcesThatDoNotFit) {
   EXPECT_THROW(collate_decoder_only(examples, DeltaAlignment::start, 2), Error);
   const std::vector<Example> nothing_to_predict_from{{0, {}, {5}}};

@@ -1,4 +1,5 @@
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
@@ -35,6 +36,51 @@ TEST_P(AdaptedModelOf, SumsCountEveryLabelToken) {
   EXPECT_NEAR(whole.nll[0].item<double>(), nll, 1e-4 * nll);
   EXPECT_EQ(whole.tokens[0].item<double>(), tokens);
   EXPECT_EQ(tokens, targets);
+}
+
+TEST_P(AdaptedModelOf, TokensAddUpToTheLoss) {
+  const AdaptedModel model(tiny_parts(GetParam()));
+  const Batch batch = collate(model.rules(), random_examples(5, 7));
+  const at::Tensor nll = model.token_nll(batch);
+  const double expected = model.loss({}, batch).nll[0].item<double>();
+  EXPECT_EQ(nll.sizes(), batch.labels.sizes());
+  EXPECT_NEAR(nll.sum().item<double>(), expected, 1e-5 * expected);
+}
+
+// The prompt of a decoder predicts what stands behind an empty source.
+TEST(AdaptedModel, APromptPredictsTheFirstLabelOfAnEmptySource) {
+  const AdaptedModel model(tiny_parts("llama-gqa-tied"));
+  const std::vector<Example> examples = {{0, {}, {7, 9, 1}}, {1, {4, 5}, {6}}};
+  const Batch batch = collate(model.rules(), examples, Purpose::answering);
+  EXPECT_EQ(batch.label_token[0].item<int64_t>(), -1);
+  const at::Tensor nll = model.token_nll(batch);
+  const TextModel& backbone = model.text_model();
+  Ragged prompt;
+  prompt.append(3, 0);
+  prompt.position = at::arange(3, at::kLong);
+  const at::Tensor hidden = backbone.forward({}, {prompt, model.adapter().whole_prompt()[0]}, nullptr, nullptr);
+  const double first = -at::log_softmax(backbone.logits(hidden), 1)[2][7].item<double>();
+  EXPECT_NEAR(nll[0].item<double>(), first, 1e-5 * first);
+  const Batch alone = collate(model.rules(), std::span(examples).last(1), Purpose::answering);
+  EXPECT_NEAR(nll[3].item<double>(), model.token_nll(alone)[0].item<double>(), 1e-6);
+  EXPECT_THROW(collate(model.rules(), examples), Error);
+
+  ModelParts parts = tiny_parts("llama-gqa-tied");
+  parts.weights.input = no_adapter(parts.backbone->info().hidden);
+  EXPECT_THROW(AdaptedModel(std::move(parts)).token_nll(batch), Error) << "nothing stands in front of the first label";
+}
+
+TEST(AdaptedModel, RefusesPartsThatDoNotAgree) {
+  const auto refused = [](auto change) {
+    ModelParts parts = tiny_parts("llama-gqa-tied");
+    change(parts);
+    EXPECT_THROW(AdaptedModel(std::move(parts)), Error);
+  };
+  refused([](ModelParts& parts) { parts.backbone = nullptr; });
+  refused([](ModelParts& parts) { parts.weights.input = nullptr; });
+  refused([](ModelParts& parts) { parts.weights.input = no_adapter(31); });
+  refused([](ModelParts& parts) { parts.rules.architecture = Architecture::encoder_decoder; });
+  refused([](ModelParts& parts) { parts.rules.head = true; });
 }
 
 TEST_P(AdaptedModelOf, LabelsScoreWhatTheirLossSays) {
