@@ -11,7 +11,8 @@ install(FILES cmake/deptConfig.cmake cmake/dependencies.cmake ${PROJECT_BINARY_D
 if(TARGET dept_program)
   install(TARGETS dept_program DESTINATION bin COMPONENT runtime)
 endif()
-install(DIRECTORY include/dept DESTINATION include)
+file(GLOB dept_published CONFIGURE_DEPENDS include/dept/*.h)  # those of the folders are the library's own
+install(FILES ${dept_published} DESTINATION include/dept)
 
 install(DIRECTORY ${DEPT_TORCH_INCLUDE}/ DESTINATION include/dept-torch)
 set(torch_parts c10 torch_cpu)

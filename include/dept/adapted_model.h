@@ -5,12 +5,15 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "dept/generation.h"
+#include "dept/options.h"
+#include "dept/task.h"
 #include "dept/tokenizer.h"
 
 namespace dept {
@@ -40,8 +43,43 @@ struct LabelNll {
   std::vector<int64_t> tokens;  ///< [labels]
 };
 
+/// What a model says to a text: of its labels the likeliest, a number, or free text.
+struct Prediction {
+  std::string text;            ///< a label's name, or free text
+  std::vector<double> scores;  ///< [labels] their shares, where they were scored
+};
+
+/// What a model is loaded for. One that answers holds what its adapter amounts to, and cannot be trained or saved.
+enum class ModelUse { answering, training };
+
 class AdaptedModel {
  public:
+  /// The model and, where model.peft_model_id names one, its adapter, from the disk or the hub. How text becomes input and how it
+  /// is answered is as the adapter's files say, but for what `data` has another value of than the default. Throws usage, io or
+  /// bad_input.
+  static AdaptedModel load(ModelOptions model, DataOptions data = {}, ModelUse use = ModelUse::answering);
+  /// The model with a new adapter, to be trained; a classification head has data.task.labels. Throws usage, io or bad_input.
+  static AdaptedModel create(ModelOptions model, AdapterOptions adapter, DataOptions data = {}, int64_t seed = 42);
+
+  // Of texts, as they are or, where the adapter's template has more around it, with that.
+
+  /// By the head, by the likelihood of each label (with labels), or free text.
+  std::vector<Prediction> predict(std::span<const std::string> texts) const;
+  /// How likely each answer is behind each text.
+  std::vector<LabelNll> score(std::span<const std::string> texts, std::span<const std::string> answers) const;
+  /// The likeliest answer to each text. Without eos_ids an answer ends with the model's own or the one that it was trained with.
+  std::vector<std::string> generate(std::span<const std::string> texts, GenerationOptions options = {}) const;
+  /// What a classification head says of each text, fp64 [texts, labels].
+  at::Tensor logits(std::span<const std::string> texts) const;
+  /// The mean loss of label tokens, of a head that of rows.
+  double loss(std::span<const TextExample> rows) const;
+
+  /// Writes the adapter's folder, with the tokenizer's files, which `dept` and load read. Throws io; usage for a model that is
+  /// loaded to answer.
+  void save(const std::filesystem::path& folder) const;
+
+  // Of batches, for the library's own folders.
+
   /// Throws bug for parts that do not agree.
   explicit AdaptedModel(ModelParts parts);
   AdaptedModel(AdaptedModel&&) noexcept;
@@ -63,6 +101,9 @@ class AdaptedModel {
   /// The way of a batch to its loss; with `gradients` also those of all that trains, as sums over the batch.
   /// They are in the order of weights().parameters().
   BatchLoss loss(const Call& call, const Batch& batch, std::vector<at::Tensor>* gradients = nullptr) const;
+
+  /// -log p of each label token, fp64 [n], without label smoothing.
+  at::Tensor token_nll(const Batch& batch) const;
 
   /// The batch's sources as the backbone takes them and, for an encoder-decoder, the decoder's input.
   AdaptedBatch adapt(const Call& call, const Batch& batch) const;

@@ -82,6 +82,10 @@ void OptionSet::ignore(std::string name, std::string why) {
   ignored_.push_back({std::move(name), std::move(why)});
 }
 
+void OptionSet::take_changed_as_given() {
+  for (Option& option : options_) option.given = option.given || option_text(option) != option.default_text;
+}
+
 const Option* OptionSet::find(std::string_view name) const {
   return const_cast<OptionSet*>(this)->lookup(name);
 }

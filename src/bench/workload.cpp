@@ -28,8 +28,7 @@ std::vector<Ids> read_texts(const BenchOptions& o, const AdaptedModel& model) {
     begin = end + 1;
   }
   std::vector<Ids> ids;
-  for (Example& example : encode_examples(model.tokenizer(), model.rules(), lines, 1))
-    ids.push_back(std::move(example.source));
+  for (Example& example : encode_examples(model.tokenizer(), model.rules(), lines, 1)) ids.push_back(std::move(example.source));
   if (ids.empty()) fail(Code::bad_input, o.text, "a text a line", "none");
   return ids;
 }

@@ -8,8 +8,8 @@
 
 #include "bench/cost.h"
 #include "dept/base/options.h"
-#include "dept/train/options.h"
 #include "dept/train/model_parts.h"
+#include "dept/train/options.h"
 
 namespace dept {
 

@@ -68,7 +68,8 @@ inline void check_stream(const ModelContext& context, const Stream& stream, int6
   const at::Tensor& x = stream.embeds;
   if (x.dim() != 2 || x.size(0) != stream.tokens.tokens() || x.size(1) != hidden || x.scalar_type() != context.residual() ||
       x.device() != context.device)
-    fail(Code::bug, where, dept::str("embeds ", context.residual(), " [", stream.tokens.tokens(), ", ", hidden, "] on ", context.device),
+    fail(Code::bug, where,
+         dept::str("embeds ", context.residual(), " [", stream.tokens.tokens(), ", ", hidden, "] on ", context.device),
          dept::str(x.scalar_type(), " ", x.sizes(), " on ", x.device()));
 }
 

@@ -123,8 +123,7 @@ class Decoder : public TextModel {
   const ModelInfo& info() const override { return weights_.info; }
   at::Tensor embed(const at::Tensor& ids) const override { return weights_.embedding.forward(ids); }
 
-  at::Tensor forward(const Call& call, const Stream& source, const Stream* target,
-                     std::unique_ptr<Saved>* saved) const override {
+  at::Tensor forward(const Call& call, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const override {
     check(source, target);
     auto kept = std::make_unique<Kept>();
     kept->plan = plan(call, source.tokens, kernels::self_attention_spans(source.tokens));

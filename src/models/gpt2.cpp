@@ -10,8 +10,8 @@
 namespace dept {
 namespace {
 
-DecoderBlock<nn::LayerNorm> load_block(const Gpt2Config& c, const ModelFiles& files, const ModelContext& context, const std::string& name,
-                                       int64_t layer) {
+DecoderBlock<nn::LayerNorm> load_block(const Gpt2Config& c, const ModelFiles& files, const ModelContext& context,
+                                       const std::string& name, int64_t layer) {
   const auto norm = [&](std::string_view key) {
     return nn::LayerNorm{files.loader(str(name, key, ".weight"), {c.hidden}, context.residual()),
                          files.loader(str(name, key, ".bias"), {c.hidden}, context.residual()), c.eps, context.kernels};

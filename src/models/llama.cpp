@@ -19,7 +19,8 @@ void refuse_sliding_window(const Json& config, const LlamaConfig& c, const std::
          str(window));
 }
 
-DecoderBlock<nn::RmsNorm> load_block(const LlamaConfig& c, const ModelFiles& files, const ModelContext& context, const std::string& name) {
+DecoderBlock<nn::RmsNorm> load_block(const LlamaConfig& c, const ModelFiles& files, const ModelContext& context,
+                                     const std::string& name) {
   const auto norm = [&](std::string_view key) {
     return nn::RmsNorm{files.loader(str(name, key, ".weight"), {c.hidden}, context.residual()), c.eps, context.kernels};
   };

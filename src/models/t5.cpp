@@ -79,8 +79,7 @@ class T5 : public TextModel {
   const ModelInfo& info() const override { return info_; }
   at::Tensor embed(const at::Tensor& ids) const override { return embedding_.forward(ids); }
 
-  at::Tensor forward(const Call& call, const Stream& source, const Stream* target,
-                     std::unique_ptr<Saved>* saved) const override {
+  at::Tensor forward(const Call& call, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const override {
     if (target == nullptr) fail(Code::bug, "T5", "a target stream", "none");
     check(source);
     check(*target);

@@ -7,7 +7,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
-#include "dept/tasks/metrics.h"
+#include "dept/metrics.h"
 
 namespace dept {
 namespace {

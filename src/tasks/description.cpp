@@ -6,7 +6,7 @@
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/base/yaml.h"
-#include "dept/tasks/metrics.h"
+#include "dept/metrics.h"
 #include "tasks/built_in.h"
 #include "tasks/row_text.h"
 

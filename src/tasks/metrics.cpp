@@ -1,4 +1,4 @@
-#include "dept/tasks/metrics.h"
+#include "dept/metrics.h"
 
 #include <algorithm>
 #include <charconv>

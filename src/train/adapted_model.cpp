@@ -63,6 +63,14 @@ Stream repeated(const TextModel& backbone, const Ids& ids, const std::vector<int
   return stream;
 }
 
+// The tokens of the stream whose hidden states predict the labels. Throws bad_input where a prompt would and there is none.
+at::Tensor predicting_tokens(const PromptLayout& layout, const Batch& batch) {
+  const at::Tensor by_prompt = batch.label_token.lt(0);
+  if ((layout.prompt == 0 || !layout.shared) && by_prompt.any().item<bool>())
+    fail(Code::bad_input, "labels", "a token in front of each, as there is no shared prompt", "none in front of the first");
+  return layout.text.index_select(0, batch.label_token.clamp_min(0)).masked_fill_(by_prompt, layout.prompt - 1);
+}
+
 /// The loss that hidden states give, and their gradient where it is asked for.
 struct HiddenLoss {
   BatchLoss loss;
@@ -74,8 +82,7 @@ HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const Pro
                           bool with_gradient) {
   const TextModel& model = as_text_model(*parts.backbone);
   const Ragged& predicting = parts.rules.encoder_decoder() ? batch.target : batch.source;
-  at::Tensor at_labels = layout.text.index_select(0, batch.label_token.clamp_min(0));
-  at_labels.masked_fill_(batch.label_token.lt(0), layout.prompt - 1);  // of a shared prompt
+  const at::Tensor at_labels = predicting_tokens(layout, batch);
   at::Tensor d_logits;
   const at::Tensor nll =
       kernels::cross_entropy(model.logits(hidden.index_select(0, at_labels)), batch.labels, with_gradient ? &d_logits : nullptr,
@@ -105,10 +112,10 @@ HiddenLoss loss_of_texts(const ModelParts& parts, const Call& call, const Batch&
   const at::Tensor state = pooled_state(parts, tokens, hidden, batch.source.batch());
   HeadSaved saved;
   at::Tensor d_logits;
-  const at::Tensor logits = head_forward(call, head, batch.source, parts.backbone->info().head_dropout, state,
-                                         gradients ? &saved : nullptr, kernels);
-  const at::Tensor losses = head_loss(logits, batch.values, gradients ? &d_logits : nullptr, parts.label_smoothing,
-                                      parts.class_weights, kernels);
+  const at::Tensor logits =
+      head_forward(call, head, batch.source, parts.backbone->info().head_dropout, state, gradients ? &saved : nullptr, kernels);
+  const at::Tensor losses =
+      head_loss(logits, batch.values, gradients ? &d_logits : nullptr, parts.label_smoothing, parts.class_weights, kernels);
   const at::Tensor counts = example_weights(batch.values, parts.class_weights);
   HiddenLoss found{sum_by_config(losses, counts, batch.source.config, parts.weights.configs()), {}};
   if (gradients) {
@@ -223,7 +230,7 @@ void check_parts(const ModelParts& parts) {
 
 }  // namespace
 
-ModelParts folded(ModelParts parts) {
+ModelParts fold(ModelParts parts) {
   std::shared_ptr<const InputAdapter>& adapter = parts.weights.input;
   if (adapter->max_text() > 0) return parts;  // rows of A·B are as cheap as they are
   const auto all_words = [&] {
@@ -232,6 +239,7 @@ ModelParts folded(ModelParts parts) {
   const FoldedAdapter folded = adapter->fold(all_words);
   if (folded.table.defined()) parts.word_embeddings = folded.table[0];
   adapter = prompt_alone(folded, adapter->shape().submodules);
+  parts.folded = true;
   return parts;
 }
 
@@ -301,6 +309,23 @@ BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gr
   return found.loss;
 }
 
+at::Tensor AdaptedModel::token_nll(const Batch& batch) const {
+  constexpr int64_t stretch = 256;  // tokens whose logits stand in memory at once
+  if (batch.labels.numel() == 0) return at::zeros({0}, at::kDouble);
+  const AdaptedBatch inputs = adapt({}, batch);
+  const at::Tensor hidden =
+      backbone().forward({}, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr, nullptr);
+  const at::Tensor tokens = predicting_tokens(inputs.target ? inputs.target->layout : inputs.source.layout, batch);
+  std::vector<at::Tensor> nll;
+  for (int64_t first = 0; first < tokens.size(0); first += stretch) {
+    const int64_t count = std::min(stretch, tokens.size(0) - first);
+    const at::Tensor logits = text_model().logits(hidden.index_select(0, tokens.narrow(0, first, count)));
+    nll.push_back(kernels::cross_entropy(logits, batch.labels.narrow(0, first, count), nullptr, 0, backbone().context().kernels)
+                      .to(at::kCPU, at::kDouble));
+  }
+  return at::cat(nll);
+}
+
 at::Tensor AdaptedModel::head_logits(const Batch& batch) const {
   const Call call;
   const AdaptedText source = std::move(adapt_source(call, batch.source, batch.source_ids).source);
@@ -330,7 +355,7 @@ std::vector<std::string> AdaptedModel::answers(std::span<const Example> sources,
   const at::Tensor decoder_prompt = adapter().decoder_prompt().to(backbone().context().residual());
   const Batch batch = source_batch(rules(), sources);
   const Stream source = adapt_source({}, batch.source, batch.source_ids).source.stream;
-  for (const auto& answers : generate(text_model(), {source, {}, decoder_prompt}, options))
+  for (const auto& answers : dept::generate(text_model(), {source, {}, decoder_prompt}, options))
     texts.push_back(tokenizer().decode_written(answers.front().ids));
   return texts;
 }

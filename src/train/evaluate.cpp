@@ -50,7 +50,7 @@ std::string judged_text(const AdaptedModel& model, const TaskData& task, const s
 std::string target_text(const AdaptedModel& model, const TaskData& task, const TextExample& text, const Example& example) {
   const bool free = task.free_text() || task.numeric() || model.rules().semantics == Semantics::original;
   return task.cleans_up && !model.has_head() && free ? judged_text(model, task, model.tokenizer().decode(example.target))
-                                                        : task.label_of(text.target);
+                                                     : task.label_of(text.target);
 }
 
 // The original's f1 counts every answer of a head as the second label, and the metrics behind it see its copy of them.
@@ -240,7 +240,7 @@ std::string AnswerWatch::remark() const {
 
 PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const AdaptedModel& model, int threads) {
   PredictRules rules;
-  rules.by = model.has_head()             ? PredictBy::head
+  rules.by = model.has_head()                ? PredictBy::head
              : options.predict_by == "score" ? PredictBy::score
              : options.predict_with_generate ? PredictBy::generate
                                              : PredictBy::nothing;
@@ -282,8 +282,9 @@ std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& r
   return predictions;
 }
 
-Evaluation evaluate(const AdaptedModel& model, const PredictRules& rules, const TaskData& task, std::span<const TextExample> texts,
-                    std::span<const Example> examples, std::string_view title, const Interrupt& interrupt) {
+Evaluation evaluate(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
+                    std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title,
+                    const Interrupt& interrupt) {
   Evaluation result;
   if (rules.drop_last) {
     const size_t size = static_cast<size_t>(rules.batch_size), whole = examples.size() / size * size;

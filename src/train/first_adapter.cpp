@@ -10,7 +10,7 @@
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/models/label_names.h"
-#include "dept/train/run_data.h"
+#include "dept/train/setup.h"
 
 namespace dept {
 int64_t hidden_units(const TrainOptions& o, const ModelInfo& info) {
@@ -156,11 +156,31 @@ AdapterTask adapter_task(const TrainOptions& o, const TaskData& data) {
   return task;
 }
 
-Adapter first_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer, const TaskData& task,
-                      Semantics semantics) {
+namespace {
+
+Adapter first_adapter(const TrainOptions& o, const ModelParts& parts, const TaskData& task) {
   const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
-  return o.model.peft_model_id.empty() ? fresh_adapter(o, backbone, tokenizer, task, semantics, generator)
-                                       : given_adapter(o, backbone, task, semantics, generator);
+  const Semantics semantics = parts.rules.semantics;
+  return o.model.peft_model_id.empty() ? fresh_adapter(o, *parts.backbone, *parts.tokenizer, task, semantics, generator)
+                                       : given_adapter(o, *parts.backbone, task, semantics, generator);
+}
+
+}  // namespace
+
+AdaptedModel run_model(const TrainOptions& o, const RunData& data, std::shared_ptr<const Backbone> backbone,
+                       const fs::path& saved) {
+  ModelParts parts;
+  parts.backbone = std::move(backbone);
+  parts.tokenizer = data.tokenizer;
+  parts.rules = data.rules;
+  parts.class_weights = data.class_weights;
+  parts.label_smoothing = o.optimizer.label_smoothing_factor;
+  parts.backbone_dropout = !o.adapter.backbone_dropout;
+  const ModelInfo& info = parts.backbone->info();
+  Adapter adapter = saved.empty() ? first_adapter(o, parts, data.task) : load_adapter(saved, info.input_width());
+  adapter.config.task = adapter_task(o, data.task);
+  attach_adapter(parts, adapter, info, data.task.labels);
+  return AdaptedModel(std::move(parts));
 }
 
 }  // namespace dept

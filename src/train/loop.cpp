@@ -305,8 +305,8 @@ void TrainingLoop::log_loss() {
 
 Evaluation TrainingLoop::log_evaluation() {
   const auto start = Clock::now();
-  Evaluation evaluation = evaluate(in_.model, in_.rules, in_.task, in_.validation.texts, in_.validation.examples,
-                                   "evaluate", in_.interrupted);
+  Evaluation evaluation =
+      evaluate(in_.model, in_.rules, in_.task, in_.validation.texts, in_.validation.examples, "evaluate", in_.interrupted);
   OrderedJson entry = {{"epoch", rounded(state_.epochs, 2)}};
   entry.update(evaluation_json(evaluation, "eval", seconds_since(start), in_.rules.batch_size));
   entry["step"] = state_.step;

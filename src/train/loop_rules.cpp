@@ -124,6 +124,7 @@ int64_t stale_evaluations(int64_t so_far, std::optional<double> best, double val
 }
 
 fs::path checkpoint_to_resume(const OutputOptions& output) {
+  if (output.output_dir.empty()) return {};  // a run in memory
   const std::string wanted = output.resume_from_checkpoint.value_or("");
   const bool newest = wanted.empty() || wanted == "true" || wanted == "True" || wanted == "false" || wanted == "False";
   if (!newest) {

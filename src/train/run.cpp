@@ -292,29 +292,13 @@ std::shared_ptr<const Backbone> backbone_of(const TrainOptions& o, const ModelCo
   return control->shared.backbone.get(key, load);
 }
 
-// The model that the run trains or judges; `saved`: with the adapter that is in output_dir.
-AdaptedModel model_of(const TrainOptions& o, const RunData& data, std::shared_ptr<const Backbone> backbone, bool saved) {
-  ModelParts parts;
-  parts.backbone = std::move(backbone);
-  parts.tokenizer = data.tokenizer;
-  parts.rules = data.rules;
-  parts.class_weights = data.class_weights;
-  parts.label_smoothing = o.optimizer.label_smoothing_factor;
-  parts.backbone_dropout = !o.adapter.backbone_dropout;
-  Adapter adapter = saved ? load_adapter(o.output.output_dir, parts.backbone->info().input_width())
-                          : first_adapter(o, *parts.backbone, *parts.tokenizer, data.task, parts.rules.semantics);
-  adapter.config.task = adapter_task(o, data.task);
-  attach_adapter(parts, adapter, parts.backbone->info(), data.task.labels);
-  return AdaptedModel(std::move(parts));
-}
-
 // `saved`: the adapter is the one in output_dir.
 Prepared prepare(const TrainOptions& o, const OptionSet& set, const ModelContext& context, std::shared_ptr<const RunData> data,
                  RunControl* control, bool saved) {
   std::shared_ptr<const Backbone> backbone = backbone_of(o, context, control);
   announce(backbone->info(), context);
   for (const std::string& counts : data->counts) log::info(counts);
-  AdaptedModel model = model_of(o, *data, std::move(backbone), saved);
+  AdaptedModel model = run_model(o, *data, std::move(backbone), saved ? fs::path(o.output.output_dir) : fs::path());
   Prepared run{std::move(data), std::move(model), {}};
   TrainOptions advised = o;
   advised.output.do_predict = o.output.do_predict || (control != nullptr && control->reads_test);
@@ -326,19 +310,13 @@ Prepared prepare(const TrainOptions& o, const OptionSet& set, const ModelContext
 }
 
 // All arguments must outlive what is returned.
-LoopInputs inputs_of(const Call& call, const TrainOptions& o, Prepared& prepared, const Interrupt& interrupted,
-                     Events& events) {
+LoopInputs inputs_of(const Call& call, const TrainOptions& o, Prepared& prepared, const Interrupt& interrupted, Events& events) {
   const RunData& data = *prepared.data;
-  return {call,
-          o,
-          data.task,
-          prepared.model.parts().config,
-          prepared.model,
-          prepared.rules,
-          data.train,
-          data.validation,
-          interrupted,
-          [&events](const OrderedJson& entry) { events.log(entry); }};
+  return {call,           o,
+          data.task,      prepared.model.parts().config,
+          prepared.model, prepared.rules,
+          data.train,     data.validation,
+          interrupted,    [&events](const OrderedJson& entry) { events.log(entry); }};
 }
 
 }  // namespace

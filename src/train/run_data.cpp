@@ -61,6 +61,17 @@ std::vector<SplitName> splits_of(const OutputOptions& output) {
   return splits;
 }
 
+EncodeRules run_rules(const TrainOptions& o, const ModelInfo& info, const Tokenizer& tokenizer, const TaskData& task) {
+  EncodeRules rules = encode_rules(info, tokenizer, o.data, parse_delta_alignment(o.adapter.delta_alignment),
+                                   semantics_for(o.model, o.data, o.output.do_train));
+  rules.head = task_type(o, info) == "SEQ_CLS";
+  rules.label_words = task.label_words;
+  limit_to_positions(rules, info, tokenizer, prompt_length(o));
+  rules.max_target = longest_target(task, o.evaluation, tokenizer, rules);
+  if (!rules.head && !task.numeric()) check_label_ids(tokenizer, rules, task.labels, task.label_words);
+  return rules;
+}
+
 std::shared_ptr<const RunData> read_run_data(const TrainOptions& o, const std::vector<SplitName>& splits, int threads) {
   const ModelInfo info = read_model_info(o.model.path());
   const bool head = task_type(o, info) == "SEQ_CLS";
@@ -70,14 +81,7 @@ std::shared_ptr<const RunData> read_run_data(const TrainOptions& o, const std::v
   data.contents = row_contents(o.data, data.task);
   check_metrics(o, data.task, head);
   data.tokenizer = load_model_tokenizer(o.model, o.data.original_quirks);
-  EncodeRules& rules = data.rules;
-  rules = encode_rules(info, *data.tokenizer, o.data, parse_delta_alignment(o.adapter.delta_alignment),
-                       semantics_for(o.model, o.data, o.output.do_train));
-  rules.head = head;
-  rules.label_words = data.task.label_words;
-  limit_to_positions(rules, info, *data.tokenizer, prompt_length(o));
-  rules.max_target = longest_target(data.task, o.evaluation, *data.tokenizer, rules);
-  if (!head && !data.task.numeric()) check_label_ids(*data.tokenizer, rules, data.task.labels, data.task.label_words);
+  data.rules = run_rules(o, info, *data.tokenizer, data.task);
   data.class_weights = class_weights(o.optimizer.class_weights, data.task);
   if (std::string question = question_labels(data.task); !o.data.named() && o.data.task.labels.empty() && !question.empty())
     data.warnings.push_back(std::move(question));

@@ -180,25 +180,45 @@ void check_task_options(const DataOptions& o, const OptionSet& set) {
   found.raise();
 }
 
-void settle(TrainOptions& o, const OptionSet& set) {
+namespace {
+
+// Values that others of model, data and adapter imply.
+void imply_model(TrainOptions& o, const OptionSet& set) {
   if (o.model.bf16 && !set.given("dtype")) o.model.dtype = "bf16";
   settle_method(o.adapter, set);
   if (o.adapter.text_init && !set.given("prompt_tuning_init"))
     o.adapter.prompt_tuning_init = *o.adapter.text_init ? "TEXT" : "RANDOM";
+  if (o.adapter.task_type == "SEQ_CLS" && !set.given("causal_suffix")) o.data.causal_suffix.clear();
+  o.data.cache_dir = o.model.hub.cache_dir;
+}
+
+void check_model_options(const TrainOptions& o, const OptionSet& set, Contradictions& found) {
+  found.attempt([&] { check_task_options(o.data, set); });
+  check_precision(o.model, set, found);
+  check_method(o, found);
+}
+
+}  // namespace
+
+void settle_model(TrainOptions& o, const OptionSet& set) {
+  imply_model(o, set);
+  Contradictions found;
+  check_model_options(o, set, found);
+  found.raise();
+}
+
+void settle(TrainOptions& o, const OptionSet& set) {
+  imply_model(o, set);
   if (o.schedule.group_by_length) o.schedule.train_sampling_strategy = "group_by_length";
   if (o.evaluation.prediction_loss_only) o.evaluation.predict_with_generate = false;
   if (o.evaluation.eval_strategy != "no" || o.evaluation.eval_on_start) o.output.do_eval = true;
-  if (o.adapter.task_type == "SEQ_CLS" && !set.given("causal_suffix")) o.data.causal_suffix.clear();
-  o.data.cache_dir = o.model.hub.cache_dir;
   if (!o.evaluation.eval_steps) o.evaluation.eval_steps = o.output.logging_steps;
 
   Contradictions found;
   check_what_is_there(o, set, found);
   check_validation_split(o, found);
   check_output(o.output, found);
-  found.attempt([&] { check_task_options(o.data, set); });
-  check_precision(o.model, set, found);
-  check_method(o, found);
+  check_model_options(o, set, found);
   check_schedule(o, found);
   check_evaluations(o, found);
   found.raise();

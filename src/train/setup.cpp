@@ -263,7 +263,7 @@ void attach_adapter(ModelParts& parts, const Adapter& adapter, const ModelInfo& 
     fail(Code::bad_input, "labels", str(head.labels(), " names, in the order of the head's logits"), str(labels.size()));
 }
 
-ModelParts read_parts(const ModelOptions& options, const DataOptions& data) {
+ModelParts read_parts(const ModelOptions& options, const DataOptions& data, ModelUse use) {
   const ModelInfo info = check_model(options);
   ModelParts parts;
   parts.tokenizer = load_model_tokenizer(options, data.original_quirks);
@@ -271,7 +271,8 @@ ModelParts read_parts(const ModelOptions& options, const DataOptions& data) {
   EncodeRules& rules = parts.rules;
   rules = encode_rules(info, *parts.tokenizer, data, DeltaAlignment::end, semantics_for(options, data, false));
   if (!options.peft_model_id.empty()) {
-    const Adapter adapter = load_adapter(options.peft_model_id, info.input_width());
+    const AdapterUse wanted = use == ModelUse::training ? AdapterUse::training : AdapterUse::answers;
+    const Adapter adapter = load_adapter(options.peft_model_id, info.input_width(), {.use = wanted});
     attach_adapter(parts, adapter, info, data.task.labels);
     if (adapter.config.runs_as_peft() && !info.eos_ids.empty()) rules.end_id = info.eos_ids.front();
   }
@@ -288,7 +289,7 @@ ModelParts read_parts(const ModelOptions& options, const DataOptions& data) {
 
 AdaptedModel load_adapted_model(ModelParts parts, const ModelOptions& options, const ModelContext& context) {
   parts.backbone = load_backbone(options.path(), context);
-  return AdaptedModel(folded(std::move(parts)));
+  return AdaptedModel(fold(std::move(parts)));
 }
 
 }  // namespace dept

@@ -47,7 +47,7 @@ AdaptedModel make_model(const std::string& model, HeadForm head, const ModelCont
   at::manual_seed(7);
   const auto options = at::TensorOptions(context.residual());
   parts.weights = dept_alone({at::randn({1, 4, info.hidden}, options), at::rand({1, rows, 3}, options) - 0.5,
-                                 at::randn({1, 3, info.hidden}, options) * 0.1});
+                              at::randn({1, 3, info.hidden}, options) * 0.1});
   if (parts.rules.head) {
     parts.weights.head.form = head;
     parts.weights.head.out = at::randn({1, 3, info.hidden}, options);

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Installs the program alone and runs it; installs the build, and builds and runs another project's program against it. Both trees move:
-#   tests/install/run.sh BUILD_FOLDER MODEL_FOLDER
+# Installs the program alone and runs it; installs the build, and builds another project's program against it and runs that on a tiny
+# Llama, T5 and BERT. Both trees move:
+#   tests/install/run.sh BUILD_FOLDER
 set -euo pipefail
-build=$(realpath "$1") model=$(realpath "$2") here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
+build=$(realpath "$1") here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
+models=$here/../parity/data/models
+model=$models/llama-gqa-tied
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "$*"; exit 1; }
@@ -32,6 +35,11 @@ mv "$work/first" "$work/moved"
 (cd / && "$work/moved/bin/dept" --version)
 cmake -S "$here" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$work/moved" >/dev/null
 cmake --build "$work/build" >"$work/log" || { cat "$work/log"; exit 1; }
-mkdir "$work/adapter"
-(cd / && "$work/build/outside" "$model" "$work/adapter")
-[ -s "$work/adapter/adapter_model.safetensors" ]
+published=$(cd "$work/moved/include/dept" && echo *)
+[ "$published" = "$(cd "$here/../../include/dept" && printf '%s ' *.h | sed 's/ $//')" ] || fail "other headers are installed than the published: $published"
+for name in llama-gqa-tied t5-v1.0 bert; do
+  cp -r "$models/$name" "$work/$name"
+  cp "$here/../recipe/tiny/tokenizer.json" "$here/../recipe/tiny/tokenizer_config.json" "$work/$name/"
+  (cd / && "$work/build/outside" "$work/$name" "$work/adapter-$name") || fail "the outside program failed on $name"
+  [ -s "$work/adapter-$name/adapter_model.safetensors" ] || fail "no adapter of $name"
+done

@@ -54,7 +54,7 @@ struct AdaptedBatch {
 
 /// How an adapter is applied to a batch.
 struct AdapterCall {
-  Call call;
+  Call call{};
   Kernels kernels = Kernels::own;
   bool share_prompt = false;  ///< the prompts stand once, as sequences in front of all sources
 };

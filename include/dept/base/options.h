@@ -94,6 +94,9 @@ class OptionSet {
   /// Leads from a name that somebody may try to what is to be done instead.
   void lead(std::initializer_list<std::string_view> names, const std::string& instead);
 
+  /// Options whose value was changed since they were described count as given: for structs that a program filled in.
+  void take_changed_as_given();
+
   /// A key of a file that parse_file leaves to read_option_tree.
   void set_aside(std::string key);
 

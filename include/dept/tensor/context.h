@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "dept/process.h"
+
 namespace dept {
 
 /// 1..N ranks. dist implements it over Gloo; a null pointer in Call means one rank.
@@ -67,9 +69,5 @@ bool cpu_has_bf16();
 
 /// Whether this CPU has what products of int8 storage need: AVX512-BF16 and AVX512-VNNI.
 bool cpu_has_int8();
-
-/// Sets the number of threads of ATen and ours, shares the CPUs with other processes (busy_cpus.h), and keeps freed memory in the
-/// process (page faults cost more than small products).
-void configure_process(int threads);
 
 }  // namespace dept

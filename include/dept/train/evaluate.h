@@ -9,8 +9,8 @@
 #include "dept/base/json.h"
 #include "dept/tasks/detail.h"
 #include "dept/tasks/task.h"
-#include "dept/train/options.h"
 #include "dept/train/model_parts.h"
+#include "dept/train/options.h"
 
 namespace dept {
 
@@ -29,11 +29,6 @@ struct PredictRules {
 /// From the options and the task; a model with a head predicts by that. Warns of labels that no generated answer can be.
 /// Throws usage when labels are to be scored and there are none.
 PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const AdaptedModel& model, int threads);
-
-struct Prediction {
-  std::string text;            ///< a label's name, or free text
-  std::vector<double> scores;  ///< [labels] their shares, where they were scored
-};
 
 /// One prediction an example, in order. `with_scores`: scores also where the prediction is generated.
 std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
@@ -67,8 +62,9 @@ using Interrupt = std::function<bool()>;
 struct Interrupted {};
 
 /// `texts` and `examples` are the same rows, labelled. `title` names the progress line. `interrupt` is asked after each batch.
-Evaluation evaluate(const AdaptedModel& model, const PredictRules& rules, const TaskData& task, std::span<const TextExample> texts,
-                    std::span<const Example> examples, std::string_view title, const Interrupt& interrupt = {});
+Evaluation evaluate(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
+                    std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title,
+                    const Interrupt& interrupt = {});
 
 /// The same for evaluation_detail; `texts` are those that were evaluated. The result refers to all of them.
 JudgedAnswers judged_answers(const Evaluation& evaluation, const PredictRules& rules, const TaskData& task,

@@ -21,6 +21,7 @@ struct ModelParts {
   EncodeRules rules;
   AdapterWeights weights;           ///< of no_adapter: the model as it is
   AdapterConfig config;             ///< of the adapter, where a file has or gets one
+  bool folded = false;              ///< the adapter is replaced by what it amounts to
   at::Tensor word_embeddings{};     ///< [V, D] of a folded adapter, in place of the backbone's; else undefined
   Pooling pooling = Pooling::last;  ///< with a head
   bool backbone_dropout = true;     ///< in training; false switches the frozen model's off
@@ -31,6 +32,6 @@ struct ModelParts {
 };
 
 /// The parts with the adapter replaced by what it amounts to, for a model that is not going to be trained.
-ModelParts folded(ModelParts parts);
+ModelParts fold(ModelParts parts);
 
 }  // namespace dept

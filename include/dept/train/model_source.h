@@ -5,14 +5,10 @@
 
 #include "dept/base/options.h"
 #include "dept/hub/hub.h"
+#include "dept/options.h"
 
 namespace dept {
 
-/// Flags that only a model on the hub wants.
-struct HubFlags {
-  std::string revision = "main";
-  std::string cache_dir;  ///< "": what the environment says
-};
 void describe(HubFlags& flags, OptionSet& set);
 
 /// Whether a model, tokenizer or adapter is named as on the hub: no path that is there, none that looks like a file's.

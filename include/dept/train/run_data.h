@@ -33,6 +33,9 @@ std::string task_type(const TrainOptions& options, const ModelInfo& model);
 /// The splits that the run works on.
 std::vector<SplitName> splits_of(const OutputOptions& output);
 
+/// How a run's texts become ids. Throws usage or bad_input.
+EncodeRules run_rules(const TrainOptions& options, const ModelInfo& info, const Tokenizer& tokenizer, const TaskData& task);
+
 /// Reads and encodes every row: a bad one is found now. Throws usage, io or bad_input (naming file and row).
 std::shared_ptr<const RunData> read_run_data(const TrainOptions& options, const std::vector<SplitName>& splits, int threads);
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "dept/train/options.h"
 #include "dept/train/model_parts.h"
+#include "dept/train/options.h"
 
 namespace dept {
 
@@ -85,7 +85,7 @@ void attach_adapter(ModelParts& parts, const Adapter& adapter, const ModelInfo& 
 
 /// All of an AdaptedModel but the frozen model: tokenizer, rules and adapter, by which rows are read before the model is.
 /// Throws bad_input for labels that have the same ids.
-ModelParts read_parts(const ModelOptions& options, const DataOptions& data);
+ModelParts read_parts(const ModelOptions& options, const DataOptions& data, ModelUse use = ModelUse::answering);
 
 /// The whole model of read_parts, to answer with: its adapter is folded. Throws io or bad_input.
 AdaptedModel load_adapted_model(ModelParts parts, const ModelOptions& options, const ModelContext& context);

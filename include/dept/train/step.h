@@ -6,8 +6,8 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
-#include "dept/train/optimizer.h"
 #include "dept/train/model_parts.h"
+#include "dept/train/optimizer.h"
 #include "dept/train/trainables.h"
 
 namespace dept {

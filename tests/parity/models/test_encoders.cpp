@@ -58,16 +58,14 @@ TEST_P(Encoders, EqualsTransformersInFp32) {
 
 TEST_P(Encoders, EqualsTransformersInFp64) {
   const auto file = golden(GetParam());
-  const EncoderPass pass =
-      run({}, *load(at::kDouble), golden_stream(*file, at::kDouble), file->read("cotangent"));
+  const EncoderPass pass = run({}, *load(at::kDouble), golden_stream(*file, at::kDouble), file->read("cotangent"));
   EXPECT_LT(relative_error(pass.hidden, file->read("hidden.fp64")), 1e-12);
   EXPECT_LT(relative_error(pass.gradient, file->read("d_embeds.fp64")), 1e-12);
 }
 
 TEST_P(Encoders, Bf16IsWithinTwiceTransformersOwnError) {
   const auto file = golden(GetParam());
-  const EncoderPass pass =
-      run({}, *load(at::kBFloat16), golden_stream(*file, at::kFloat), file->read("cotangent"));
+  const EncoderPass pass = run({}, *load(at::kBFloat16), golden_stream(*file, at::kFloat), file->read("cotangent"));
   EXPECT_EQ(pass.hidden.scalar_type(), at::kBFloat16);
   EXPECT_LT(relative_distance(pass.hidden, file->read("hidden.fp64")), 2 * file->read("hidden.bf16_error").item<double>());
   EXPECT_LT(relative_distance(pass.gradient, file->read("d_embeds.fp64")), 2 * file->read("d_embeds.bf16_error").item<double>());

@@ -125,9 +125,7 @@ TEST_P(Families, BackwardEqualsFiniteDifferencesWithDropout) {
   const Stream x = source(at::kDouble), z = target(at::kDouble);
   const at::Tensor cotangent = file_->read("cotangent");
   const auto value = [&](const Stream& from, const Stream& to) {
-    return (model->logits(model->forward(call, from, decoder_only_ ? nullptr : &to, nullptr)) * cotangent)
-        .sum()
-        .item<double>();
+    return (model->logits(model->forward(call, from, decoder_only_ ? nullptr : &to, nullptr)) * cotangent).sum().item<double>();
   };
   const auto of_source = [&](const at::Tensor& embeds) { return value({x.tokens, embeds}, z); };
   const auto of_target = [&](const at::Tensor& embeds) { return value(x, {z.tokens, embeds}); };

@@ -215,8 +215,8 @@ TEST_P(Generation, SamplesDoNotDependOnTheBatch) {
     options.max_new_tokens = 9;
     const auto together = generate(*model, input_of(*model, std::span(prompts).first(6), 40), options);
     for (size_t i = 0; i < 6; ++i) {
-      const auto alone = generate(*model,
-                                  input_of(*model, std::span(prompts).subspan(i, 1), 40 + static_cast<int64_t>(i)), options);
+      const auto alone =
+          generate(*model, input_of(*model, std::span(prompts).subspan(i, 1), 40 + static_cast<int64_t>(i)), options);
       for (size_t j = 0; j < 2; ++j) EXPECT_EQ(together[i][j].ids, alone[0][j].ids) << "beams " << beams << ", prompt " << i;
     }
     options.seed = 43;

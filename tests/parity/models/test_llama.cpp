@@ -42,24 +42,21 @@ TEST_P(Llama, EmbedsIds) {
 
 TEST_P(Llama, EqualsTransformersInFp32) {
   const auto file = golden(GetParam());
-  const Pass pass =
-      run({}, *load(at::kFloat), golden_stream(*file, at::kFloat), nullptr, file->read("cotangent"));
+  const Pass pass = run({}, *load(at::kFloat), golden_stream(*file, at::kFloat), nullptr, file->read("cotangent"));
   EXPECT_LT(relative_error(pass.logits, file->read("logits.fp32")), 1e-5);
   EXPECT_LT(relative_error(pass.gradients.source, file->read("d_embeds.fp32")), 2e-5);
 }
 
 TEST_P(Llama, EqualsTransformersInFp64) {
   const auto file = golden(GetParam());
-  const Pass pass =
-      run({}, *load(at::kDouble), golden_stream(*file, at::kDouble), nullptr, file->read("cotangent"));
+  const Pass pass = run({}, *load(at::kDouble), golden_stream(*file, at::kDouble), nullptr, file->read("cotangent"));
   EXPECT_LT(relative_error(pass.logits, file->read("logits.fp64")), 1e-11);
   EXPECT_LT(relative_error(pass.gradients.source, file->read("d_embeds.fp64")), 1e-11);
 }
 
 TEST_P(Llama, Bf16StaysNear) {
   const auto file = golden(GetParam());
-  const Pass pass =
-      run({}, *load(at::kBFloat16), golden_stream(*file, at::kFloat), nullptr, file->read("cotangent"));
+  const Pass pass = run({}, *load(at::kBFloat16), golden_stream(*file, at::kFloat), nullptr, file->read("cotangent"));
   EXPECT_LT(relative_distance(pass.logits, file->read("logits.fp32")), 3e-2);
   EXPECT_LT(relative_distance(pass.gradients.source, file->read("d_embeds.fp32")), 3e-2);
 }
@@ -249,11 +246,10 @@ TEST_P(Llama, SinkEndsRows) {
   const Stream source = stream({2, 3}, noise({5, 32}, at::kFloat, 7));
   const auto whole = generate(*model, {source, {}, {}}, options);
   std::vector<std::vector<int64_t>> told(2);
-  const auto cut =
-      generate(*model, {source, {}, {}}, options, [&](size_t row, std::span<const int64_t> ids) {
-        told[row].assign(ids.begin(), ids.end());
-        return row == 1 && ids.size() == 2;
-      });
+  const auto cut = generate(*model, {source, {}, {}}, options, [&](size_t row, std::span<const int64_t> ids) {
+    told[row].assign(ids.begin(), ids.end());
+    return row == 1 && ids.size() == 2;
+  });
   EXPECT_EQ(cut[0][0].ids, whole[0][0].ids);
   EXPECT_EQ(cut[0][0].finish, Generated::Finish::length);
   EXPECT_EQ(cut[1][0].ids, std::vector<int64_t>(whole[1][0].ids.begin(), whole[1][0].ids.begin() + 2));

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "dept/base/json.h"
-#include "dept/tasks/metrics.h"
+#include "dept/metrics.h"
 
 namespace dept {
 namespace {

@@ -94,7 +94,7 @@ TEST_P(Padded, EqualsOneAtATime) {
 
 TEST_P(Padded, EqualsTwoStackedConfigurations) {
   parts_.weights = dept_alone({at::cat({weights_[0].P, weights_[1].P}), at::cat({weights_[0].A, weights_[1].A}),
-                                  at::cat({weights_[0].B, weights_[1].B})});
+                               at::cat({weights_[0].B, weights_[1].B})});
   Batch batch = collate(parts_.rules, examples_);
   std::vector<Example> of_config[2];
   for (size_t b = 0; b < examples_.size(); ++b) {

@@ -58,8 +58,7 @@ TEST_P(Heads, LogitsLossAndGradients) {
   const Batch examples = collate(parts_.rules, batch(0));
   for (const auto& [pooling, suffix] : poolings()) {
     parts_.pooling = pooling;
-    expect_near(model().head_logits(examples), tensor("logits" + suffix + "." + kind_)[0].to(at::kDouble),
-                "logits" + suffix);
+    expect_near(model().head_logits(examples), tensor("logits" + suffix + "." + kind_)[0].to(at::kDouble), "logits" + suffix);
     Gradients sums;
     const BatchLoss loss = model().loss({}, examples, &sums);
     EXPECT_EQ(loss.tokens.item<double>(), 4);

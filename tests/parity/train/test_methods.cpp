@@ -99,7 +99,7 @@ TEST_P(Methods, TenOptimiserSteps) {
 
 TEST_P(Methods, FoldedItAnswersTheSame) {
   const double loss = mean_loss();
-  parts_ = folded(parts_);
+  parts_ = fold(parts_);
   EXPECT_EQ(parts_.weights.input->parameters().size(), 1u) << "a prompt alone is left";
   EXPECT_EQ(parts_.word_embeddings.defined(), name_of(*method_) == "ADEPT");
   expect_near(mean_loss(), loss, "folded");

@@ -39,7 +39,8 @@ AdaptedBatch apply(const DeptWeights& w, double scale, const at::Tensor& embeds,
 // The gradients from d_stream, the gradient of what apply puts out.
 DeptWeights backward(const DeptWeights& w, double scale, const at::Tensor& d_stream, bool share) {
   const auto adapter = scaled(w, scale);
-  const AdaptedBatch batch = adapter->apply({.share_prompt = share}, {three_sequences(), at::zeros({5, 4}, at::kDouble)}, nullptr);
+  const AdaptedBatch batch =
+      adapter->apply({.share_prompt = share}, {three_sequences(), at::zeros({5, 4}, at::kDouble)}, nullptr);
   return dept_weights(adapter->backward(batch, {d_stream, {}}));
 }
 

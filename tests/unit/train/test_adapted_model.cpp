@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dept/base/error.h"
 #include "unit/train/tiny.h"
 
 namespace dept {
