@@ -1,5 +1,7 @@
 # dept_precompile(TARGET FROM [header...]): the headers that take most of the time of a compilation are read once, for the target FROM,
-# and shared by all targets that are compiled as it is: libraries, the program, tests.
+# and shared by all targets that are compiled as it is: libraries, the program, tests. Those that know no LibTorch share a set of their own.
+set(dept_torch_headers <ATen/CPUGeneratorImpl.h> <ATen/Parallel.h> <ATen/TensorOperators.h> <ATen/core/Tensor.h> <ATen/ops/cat.h>
+  <ATen/ops/empty.h> <ATen/ops/zeros.h>)
 function(dept_precompile target from)
   if(NOT DEPT_PCH)
     return()
@@ -7,8 +9,7 @@ function(dept_precompile target from)
     target_precompile_headers(${target} REUSE_FROM ${from})
   else()
     target_precompile_headers(${target} PRIVATE <algorithm> <cmath> <functional> <map> <memory> <optional> <set> <string> <vector>
-      <ATen/CPUGeneratorImpl.h> <ATen/Parallel.h> <ATen/TensorOperators.h> <ATen/core/Tensor.h> <ATen/ops/cat.h> <ATen/ops/empty.h>
-      <ATen/ops/zeros.h> <nlohmann/json.hpp> ${ARGN})
+      <nlohmann/json.hpp> ${ARGN})
   endif()
 endfunction()
 
@@ -28,13 +29,21 @@ function(dept_folder name)
     endif()
     list(APPEND links ${link})
   endforeach()
-  if(sources)
+  if(DEPT_KERNELS_OF AND name MATCHES "^(kernels|nn)$")
+    add_library(dept_${name} STATIC IMPORTED GLOBAL)
+    set_target_properties(dept_${name} PROPERTIES IMPORTED_LOCATION ${DEPT_KERNELS_OF}/libdept_${name}.a)
+    target_include_directories(dept_${name} INTERFACE ${PROJECT_SOURCE_DIR}/include)
+    target_link_libraries(dept_${name} INTERFACE ${links})
+    return()
+  elseif(sources)
     add_library(dept_${name} STATIC ${sources})
     target_include_directories(dept_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include> PRIVATE ${PROJECT_SOURCE_DIR}/src)
     target_link_libraries(dept_${name} PUBLIC ${links} PRIVATE ${FOLDER_PRIVATE_LINKS})
     dept_compile_options(dept_${name})
-    if(NOT name MATCHES "^(base|hub|report)$")  # these know no LibTorch
-      dept_precompile(dept_${name} dept_tensor)
+    if(name MATCHES "^(base|hub|report)$")  # these know no LibTorch
+      dept_precompile(dept_${name} dept_base)
+    else()
+      dept_precompile(dept_${name} dept_tensor ${dept_torch_headers})
     endif()
   else()
     add_library(dept_${name} INTERFACE)
@@ -67,5 +76,5 @@ function(dept_program name)
   target_compile_definitions(${name}_program PRIVATE DEPT_VERSION="${PROJECT_VERSION}")
   target_link_libraries(${name}_program PRIVATE ${PROGRAM_LINKS})
   dept_compile_options(${name}_program)
-  dept_precompile(${name}_program ${name}_program)
+  dept_precompile(${name}_program ${name}_program ${dept_torch_headers})
 endfunction()

