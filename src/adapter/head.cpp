@@ -19,7 +19,7 @@
 #include "dept/base/text.h"
 #include "dept/kernels/cross_entropy.h"
 #include "dept/kernels/dropout.h"
-#include "models/model_files.h"
+#include "dept/models/model_files.h"
 
 namespace dept {
 namespace {

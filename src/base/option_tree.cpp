@@ -1,10 +1,11 @@
-#include "base/option_tree.h"
+#include "dept/base/option_tree.h"
 
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 
 #include "dept/base/error.h"
+#include "dept/base/json.h"
 #include "dept/base/text.h"
 
 namespace dept {

@@ -7,18 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "dept/base/option_tree.h"
 #include "dept/base/options.h"
 
 namespace dept {
-
-/// What a flag or a file says. A plain scalar of a file may be a number or a boolean, a quoted one is a string only; nested is a
-/// mapping, or a list in a list.
-struct OptionValue {
-  enum class Kind { flag, plain, quoted, null, list, nested };
-  Kind kind = Kind::null;
-  std::string text;
-  std::vector<OptionValue> items;
-};
 
 /// A key of a file; `where` is "FILE: line 3: KEY" in YAML, "FILE: KEY" in JSON.
 struct OptionEntry {

@@ -4,8 +4,8 @@
 #include "bench/measure.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/models/model_files.h"
 #include "dept/train/step.h"
-#include "models/model_files.h"
 
 namespace dept {
 namespace {

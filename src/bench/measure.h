@@ -1,4 +1,4 @@
-// The measurements of dept bench, and what they have in common.
+// What the measurements of dept bench have in common.
 #pragma once
 
 #include <algorithm>
@@ -8,13 +8,6 @@
 #include "bench/workload.h"
 
 namespace dept {
-
-/// The training step, forward to optimiser with the collation of its batch; for each layout of --compare too.
-std::vector<OrderedJson> bench_train(const BenchOptions& options);
-/// Inputs encoded and labels written greedily, target_length tokens each; a model with a head: its logits.
-OrderedJson bench_eval(const BenchOptions& options);
-/// From nothing to the first training step, part by part, the model's files being in the page cache.
-OrderedJson bench_load(const BenchOptions& options);
 
 /// The machine's best products and the CPU time of others around a measurement.
 class MachineCheck {

@@ -10,8 +10,8 @@
 #include "dept/adapter/init.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/models/model_files.h"
 #include "dept/train/setup.h"
-#include "models/model_files.h"
 
 namespace dept {
 namespace {

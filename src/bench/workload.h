@@ -7,22 +7,10 @@
 #include <vector>
 
 #include "bench/cost.h"
-#include "dept/base/options.h"
+#include "dept/bench/bench.h"
 #include "dept/train/model_parts.h"
-#include "dept/train/options.h"
 
 namespace dept {
-
-struct BenchOptions {
-  ModelOptions model;
-  std::string shape, lengths = "64", text, target_length = "2";
-  int64_t layers = 0, batch = 16, m = 10, r = 8, max_seq_length = 256, steps = 10, warmup = 2;
-  std::vector<std::string> compare;
-  std::string save;
-  bool allow_busy = false, json = false;
-};
-
-void describe(BenchOptions& options, OptionSet& set);
 
 /// How a batch is laid out: without padding, padded to its longest input, or to max_seq_length. Pads are tokens like others to
 /// the engine; a mask would not make them cheaper.

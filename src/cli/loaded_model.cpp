@@ -7,9 +7,9 @@
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/models/generation.h"
+#include "dept/tasks/source_template.h"
 #include "dept/train/encode.h"
 #include "dept/train/setup.h"
-#include "tasks/source_template.h"
 
 namespace dept {
 namespace {

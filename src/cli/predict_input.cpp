@@ -5,8 +5,8 @@
 #include "cli/json_values.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/tasks/source_template.h"
 #include "dept/train/task_data.h"
-#include "tasks/source_template.h"
 
 namespace dept {
 namespace {

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 
+#include "dept/tensorio/ggml_types.h"
 #include "kernels/check.h"
 #include "kernels/cpu/packed_linear.h"
 #include "kernels/cpu/stored_rows.h"
-#include "tensorio/ggml_types.h"
 
 namespace dept::kernels {
 namespace {

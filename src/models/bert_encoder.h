@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "dept/models/model_files.h"
 #include "dept/nn/modules.h"
-#include "models/model_files.h"
 
 namespace dept {
 

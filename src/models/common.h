@@ -13,7 +13,7 @@
 #include "dept/base/text.h"
 #include "dept/kernels/activation.h"
 #include "dept/models/backbone.h"
-#include "models/model_files.h"
+#include "dept/models/model_files.h"
 
 namespace dept {
 

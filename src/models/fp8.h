@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "models/model_files.h"
+#include "dept/models/model_files.h"
 
 namespace dept {
 

@@ -1,7 +1,7 @@
 // A GGUF file of the Llama architecture as a model: its metadata as config.json's keys, its tensors under Hugging Face's names.
 #pragma once
 
-#include "models/model_files.h"
+#include "dept/models/model_files.h"
 
 namespace dept {
 

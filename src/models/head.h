@@ -1,7 +1,7 @@
 // The language-model head of a file, its own or the embedding.
 #pragma once
 
-#include "models/model_files.h"
+#include "dept/models/model_files.h"
 
 namespace dept {
 

@@ -8,6 +8,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/tensorio/ggml_types.h"
 #include "models/albert.h"
 #include "models/arithmetic.h"
 #include "models/bert.h"
@@ -15,7 +16,6 @@
 #include "models/llama.h"
 #include "models/t5.h"
 #include "models/unread.h"
-#include "tensorio/ggml_types.h"
 
 namespace dept {
 namespace {

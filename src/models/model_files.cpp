@@ -1,4 +1,4 @@
-#include "models/model_files.h"
+#include "dept/models/model_files.h"
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"

@@ -4,7 +4,7 @@
 #include <span>
 #include <string_view>
 
-#include "models/model_files.h"
+#include "dept/models/model_files.h"
 
 namespace dept {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/option_tree.h"
+#include "dept/base/option_tree.h"
 #include "dept/base/options.h"
 
 namespace dept {

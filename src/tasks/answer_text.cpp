@@ -5,8 +5,7 @@
 
 #include "dept/base/text.h"
 #include "dept/tasks/task.h"
-#include "text/normal_form.h"
-#include "text/unicode.h"
+#include "dept/text/unicode.h"
 
 namespace dept {
 namespace {

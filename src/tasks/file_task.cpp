@@ -5,9 +5,9 @@
 #include "dept/base/log.h"
 #include "dept/base/problems.h"
 #include "dept/base/text.h"
+#include "dept/tasks/number_text.h"
+#include "dept/tasks/source_template.h"
 #include "dept/tasks/task.h"
-#include "tasks/number_text.h"
-#include "tasks/source_template.h"
 
 namespace dept {
 namespace {

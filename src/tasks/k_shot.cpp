@@ -6,7 +6,7 @@
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/data/splits.h"
-#include "tasks/number_text.h"
+#include "dept/tasks/number_text.h"
 
 namespace dept {
 namespace {

@@ -9,9 +9,9 @@
 #include "dept/base/text.h"
 #include "dept/data/sampler.h"
 #include "dept/tasks/k_shot.h"
+#include "dept/tasks/number_text.h"
 #include "dept/tasks/validation_split.h"
 #include "tasks/hub_split.h"
-#include "tasks/number_text.h"
 #include "tasks/row_text.h"
 
 namespace dept {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "dept/base/text.h"
-#include "text/unicode.h"
+#include "dept/text/unicode.h"
 
 namespace dept {
 namespace {

@@ -7,10 +7,10 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/text/unicode.h"
 #include "tasks/answer_text.h"
 #include "tasks/python_pattern.h"
 #include "tasks/row_text.h"
-#include "text/unicode.h"
 
 namespace dept {
 namespace {

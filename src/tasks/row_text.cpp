@@ -5,7 +5,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
-#include "tasks/source_template.h"
+#include "dept/tasks/source_template.h"
 
 namespace dept {
 namespace {

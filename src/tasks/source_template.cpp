@@ -1,4 +1,4 @@
-#include "tasks/source_template.h"
+#include "dept/tasks/source_template.h"
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"

@@ -1,10 +1,10 @@
-#include "tensorio/ggml_types.h"
+#include "dept/tensorio/ggml_types.h"
 
 #include <c10/util/Half.h>
 
 #include <cstring>
 
-#include "base/clones.h"
+#include "dept/base/clones.h"
 
 namespace dept {
 namespace {

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "dept/tensorio/ggml_types.h"
 #include "dept/tensorio/gguf.h"
-#include "tensorio/ggml_types.h"
 
 namespace dept {
 

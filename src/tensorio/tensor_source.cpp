@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cmath>
 
-#include "base/clones.h"
+#include "dept/base/clones.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "tensorio/parallel.h"

@@ -4,11 +4,11 @@
 #include "dept/adapted_model.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/tasks/source_template.h"
 #include "dept/train/evaluate.h"
 #include "dept/train/options.h"
 #include "dept/train/run_data.h"
 #include "dept/train/setup.h"
-#include "tasks/source_template.h"
 #include "train/first_adapter.h"
 
 namespace dept {

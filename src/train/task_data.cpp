@@ -10,9 +10,9 @@
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/tasks/k_shot.h"
+#include "dept/tasks/number_text.h"
 #include "dept/tasks/validation_split.h"
 #include "dept/train/setup.h"
-#include "tasks/number_text.h"
 
 namespace dept {
 namespace {

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "base/clones.h"
+#include "dept/base/clones.h"
 #include "kernels/check.h"
 
 namespace dept::kernels {

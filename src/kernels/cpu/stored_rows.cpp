@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "dept/tensorio/ggml_types.h"
 #include "kernels/cpu/simd.h"
-#include "tensorio/ggml_types.h"
 
 namespace dept::kernels {
 namespace {

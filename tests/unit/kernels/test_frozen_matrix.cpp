@@ -8,7 +8,7 @@
 
 #include "dept/kernels/frozen_linear.h"
 #include "dept/kernels/frozen_matrix.h"
-#include "tensorio/ggml_types.h"
+#include "dept/tensorio/ggml_types.h"
 #include "unit/kernels/support.h"
 
 namespace dept::kernels {

@@ -1,7 +1,7 @@
 // dept bench: the figures of one of its measurements, each of which is a file of its own.
-#include "cli/command.h"
+#include "dept/bench/bench.h"
 
-#include "bench/measure.h"
+#include "cli/command.h"
 #include "cli/frame.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"

@@ -3,11 +3,21 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "base/option_values.h"
+#include "dept/base/file.h"
 
 namespace dept {
+
+/// What a flag or a file says. A plain scalar of a file may be a number or a boolean, a quoted one is a string only; nested is a
+/// mapping, or a list in a list.
+struct OptionValue {
+  enum class Kind { flag, plain, quoted, null, list, nested };
+  Kind kind = Kind::null;
+  std::string text;
+  std::vector<OptionValue> items;
+};
 
 struct OptionTree {
   std::string where;  ///< "FILE: line 3: sweep.method" in YAML, "FILE: sweep.method" in JSON

@@ -1,0 +1,32 @@
+// The measurements of dept bench.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dept/base/json.h"
+#include "dept/base/options.h"
+#include "dept/train/options.h"
+
+namespace dept {
+
+struct BenchOptions {
+  ModelOptions model;
+  std::string shape, lengths = "64", text, target_length = "2";
+  int64_t layers = 0, batch = 16, m = 10, r = 8, max_seq_length = 256, steps = 10, warmup = 2;
+  std::vector<std::string> compare;
+  std::string save;
+  bool allow_busy = false, json = false;
+};
+
+void describe(BenchOptions& options, OptionSet& set);
+
+/// The training step, forward to optimiser with the collation of its batch; for each layout of --compare too.
+std::vector<OrderedJson> bench_train(const BenchOptions& options);
+/// Inputs encoded and labels written greedily, target_length tokens each; a model with a head: its logits.
+OrderedJson bench_eval(const BenchOptions& options);
+/// From nothing to the first training step, part by part, the model's files being in the page cache.
+OrderedJson bench_load(const BenchOptions& options);
+
+}  // namespace dept
