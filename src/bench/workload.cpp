@@ -153,7 +153,7 @@ AdaptedModel make_model(const BenchOptions& o, const ModelContext& context) {
   if (!o.text.empty()) {
     if (o.model.tokenizer_name.empty() && o.model.model_name_or_path.empty())
       fail(Code::usage, "--tokenizer_name", "a tokenizer for --text", "none");
-    parts.tokenizer = load_model_tokenizer(o.model, false);
+    parts.tokenizer = load_model_tokenizer(o.model, Quirks());
   }
   parts.rules.architecture = info.architecture;
   parts.rules.max_source = o.max_seq_length;

@@ -121,7 +121,7 @@ int list(const std::vector<std::string>& arguments) {
     return 0;
   std::string out;
   for (const TaskDescription& task :
-       o.task.task_file ? read_task_file(*o.task.task_file, o.task.original_quirks) : built_in_tasks(o.task.original_quirks))
+       o.task.task_file ? read_task_file(*o.task.task_file, o.task.quirks()) : built_in_tasks(o.task.quirks()))
     out += o.json ? dumped(task_json(task))
                   : str(padded(task.name, 21), padded(str(task.repository, " ", task.config), 46),
                         padded(join(task.metrics, ", "), 28), rule(task), "\n");
@@ -133,7 +133,7 @@ int list(const std::vector<std::string>& arguments) {
 std::vector<ParquetSplit> splits_to_fetch(const std::string& name, const DataCommand& o, const HubOptions& hub) {
   std::vector<ParquetSplit> splits;
   if (name.find('/') == name.npos) {
-    const TaskDescription task = find_task(name, o.task.task_file, false);
+    const TaskDescription task = find_task(name, o.task.task_file, Quirks());
     for (const std::string& split : task.splits)
       if (!split.empty()) splits.push_back({task.repository, o.config.value_or(task.config), split});
     if (o.hub_split) splits = {{task.repository, o.config.value_or(task.config), *o.hub_split}};
@@ -243,7 +243,7 @@ int score(const std::vector<std::string>& arguments) {
   const auto names = read_command_line(
       set, arguments, {score_usage, false, 1, "  dept data score rte --input runs/rte/generated_predictions.jsonl\n"});
   if (!names) return 0;
-  const TaskDescription task = find_task(names->empty() ? "" : names->front(), o.task.task_file, o.task.original_quirks);
+  const TaskDescription task = find_task(names->empty() ? "" : names->front(), o.task.task_file, o.task.quirks());
   const Judged judged = read_judged(o.input);
   OrderedJson metrics = OrderedJson::object();
   for (const std::string& name : task.metrics)

@@ -46,7 +46,7 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set) {
   const int64_t rows = parts.weights.input->max_text();
   parts.rules.max_source = rows > 0 ? rows : std::numeric_limits<int64_t>::max();
   if (rows == 0) parts.rules.alignment = DeltaAlignment::start;
-  if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) parts.tokenizer = load_model_tokenizer(options, false);
+  if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) parts.tokenizer = load_model_tokenizer(options, Quirks());
   return {options.path(), load_adapted_model(std::move(parts), options, context)};
 }
 

@@ -67,7 +67,7 @@ TaskData answers_of(const PredictOptions& o) {
   if (!o.data.named()) return task;
   task.cleans_up = true;
   if (task.labels.empty())
-    task.labels = task.label_words = find_task(o.data.task_name.value_or(""), o.data.task_file, o.data.original_quirks).labels;
+    task.labels = task.label_words = find_task(o.data.task_name.value_or(""), o.data.task_file, quirks_of(o.data)).labels;
   return task;
 }
 

@@ -6,6 +6,7 @@
 #include "dept/base/text.h"
 #include "dept/text/tokenizer.h"
 #include "dept/train/model_source.h"
+#include "dept/train/setup.h"
 
 namespace dept {
 namespace {
@@ -87,9 +88,8 @@ int run_tokenize(const std::vector<std::string>& arguments) {
     fail(Code::usage, "--model_name_or_path", "a model's or tokenizer's folder, file or name on the hub", "nothing");
   warn_of_idle_options(options, set);
   LineReader reader(options.input);
-  const auto tokenizer =
-      load_tokenizer(place_on_disk(options.model_name_or_path, options.hub, ModelPart::tokenizer),
-                     options.original_quirks ? TokenizerRules::transformers_4 : TokenizerRules::transformers_5);
+  const auto tokenizer = load_tokenizer(place_on_disk(options.model_name_or_path, options.hub, ModelPart::tokenizer),
+                                        tokenizer_rules(Quirks(options.original_quirks)));
   LineWriter writer(options.output);
   const EncodeOptions encoding{!options.no_special_tokens, options.max_length, truncation_of(options.truncation)};
   while (const auto line = reader.next_json()) {

@@ -150,14 +150,14 @@ std::string_view to_string(SplitName split) {
   return names[static_cast<size_t>(split)];
 }
 
-std::vector<TaskDescription> parse_tasks(const std::string& yaml, std::string_view where, bool original) {
+std::vector<TaskDescription> parse_tasks(const std::string& yaml, std::string_view where, Quirks quirks) {
   OrderedJson tasks = parse_yaml(yaml, where);
   if (!tasks.is_object() || tasks.empty())
     fail(Code::bad_input, where, "task names, each with its description", tasks.type_name());
   std::vector<TaskDescription> descriptions;
   for (auto& [name, mapping] : tasks.items()) {
     const std::string place = str(where, ": ", name);
-    if (original && mapping.is_object() && mapping.contains("original")) {
+    if (quirks.writes_original_texts() && mapping.is_object() && mapping.contains("original")) {
       if (!mapping["original"].is_object()) fail(Code::bad_input, place + ": original", "a mapping", "something else");
       mapping.update(OrderedJson(mapping["original"]));
     }
@@ -166,16 +166,16 @@ std::vector<TaskDescription> parse_tasks(const std::string& yaml, std::string_vi
   return descriptions;
 }
 
-std::vector<TaskDescription> built_in_tasks(bool original) {
-  return parse_tasks(built_in_yaml, "configs/tasks.yaml", original);
+std::vector<TaskDescription> built_in_tasks(Quirks quirks) {
+  return parse_tasks(built_in_yaml, "configs/tasks.yaml", quirks);
 }
 
-std::vector<TaskDescription> read_task_file(const fs::path& path, bool original) {
-  return parse_tasks(read_file(path, max_file_bytes), path.string(), original);
+std::vector<TaskDescription> read_task_file(const fs::path& path, Quirks quirks) {
+  return parse_tasks(read_file(path, max_file_bytes), path.string(), quirks);
 }
 
-TaskDescription find_task(const std::string& name, const std::optional<std::string>& task_file, bool original) {
-  const std::vector<TaskDescription> tasks = task_file ? read_task_file(*task_file, original) : built_in_tasks(original);
+TaskDescription find_task(const std::string& name, const std::optional<std::string>& task_file, Quirks quirks) {
+  const std::vector<TaskDescription> tasks = task_file ? read_task_file(*task_file, quirks) : built_in_tasks(quirks);
   if (task_file && name.empty() && tasks.size() == 1) return tasks.front();
   std::vector<std::string> names;
   for (const TaskDescription& task : tasks) {

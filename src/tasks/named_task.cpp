@@ -36,7 +36,7 @@ struct Origin {
 // A file given for a split is that split, whole; under the original's quirks it is divided as well.
 Origin find_origin(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
   Origin origin{o.file(split), "", Origin::Part::whole};
-  const bool divides = o.split_validation_test && (origin.files.empty() || o.original_quirks);
+  const bool divides = o.split_validation_test && (origin.files.empty() || o.quirks().divides_given_files());
   if (divides && task.divide == Divide::validation && split != SplitName::train) {
     origin.hub_split = task.split(SplitName::validation);
     origin.part = split == SplitName::validation ? Origin::Part::first_half : Origin::Part::second_half;
@@ -50,7 +50,7 @@ Origin find_origin(const NamedTaskOptions& o, const TaskDescription& task, Split
   origin.hub_split = task.split(split);
   if (!origin.files.empty()) return origin;
   const std::string& validation = task.split(SplitName::validation);
-  if (origin.hub_split.empty() && split == SplitName::test && !validation.empty() && !o.original_quirks) {
+  if (origin.hub_split.empty() && split == SplitName::test && !validation.empty() && !o.quirks().requires_test_split()) {
     log::warn(str(task.name, " has no test split: the validation split serves"));
     origin.hub_split = validation;
   }
@@ -217,7 +217,7 @@ void check_draw(const NamedTaskOptions& o, const TaskDescription& task) {
                                                         "superglue-multirc",
                                                         "scitail"};
   const auto known = std::find(std::begin(original_table), std::end(original_table), task.name);
-  if (o.original_quirks && known == std::end(original_table))
+  if (o.quirks().knows_classes_of_few_tasks() && known == std::end(original_table))
     fail(Code::usage, "k_shot_examples", "a task that the original knows the classes of (or no --original_quirks)", task.name);
   check_k_shot(*o.k_shot_examples, classes_of(task), task.name);
 }
@@ -225,7 +225,7 @@ void check_draw(const NamedTaskOptions& o, const TaskDescription& task) {
 void keep_first_rows(const NamedTaskOptions& o, const TaskDescription& task, std::vector<TextExample>& examples) {
   if (!task.max_train_rows) return;
   const auto most = static_cast<size_t>(*task.max_train_rows);
-  if (o.original_quirks && examples.size() < most)
+  if (o.quirks().requires_max_train_rows() && examples.size() < most)
     fail(Code::bad_input, task.name, str("at least ", most, " training rows, as the original wants"), str(examples.size()));
   if (examples.size() > most) examples.resize(most);
 }
@@ -243,7 +243,7 @@ std::vector<TextExample> load_rows(const NamedTaskOptions& o, const TaskDescript
 
 std::vector<TextExample> draw(const NamedTaskOptions& o, const TaskDescription& task, std::vector<TextExample> train) {
   if (!o.k_shot_examples) return train;
-  return draw_k_shot(train, classes_of(task), {*o.k_shot_examples, o.seed, o.original_quirks});
+  return draw_k_shot(train, classes_of(task), {*o.k_shot_examples, o.seed, o.quirks().draws_last_shot_of_any_class()});
 }
 
 std::vector<TextExample> load_split(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
@@ -293,7 +293,7 @@ std::optional<int64_t> NamedTaskOptions::max_samples(SplitName split) const {
 }
 
 void check_named_task(const NamedTaskOptions& o, const std::vector<SplitName>& splits) {
-  const TaskDescription task = find_task(o.task_name, o.task_file, o.original_quirks);
+  const TaskDescription task = find_task(o.task_name, o.task_file, o.quirks());
   Problems problems;
   problems.attempt([&] { check_draw(o, task); });
   if (o.validation_split) problems.attempt([&] { check_validation_split(o, task); });
@@ -303,17 +303,17 @@ void check_named_task(const NamedTaskOptions& o, const std::vector<SplitName>& s
 }
 
 std::vector<TextExample> load_named_split(const NamedTaskOptions& o, SplitName split) {
-  return load_split(o, find_task(o.task_name, o.task_file, o.original_quirks), split);
+  return load_split(o, find_task(o.task_name, o.task_file, o.quirks()), split);
 }
 
 void check_named_rows(const NamedTaskOptions& o, const fs::path& path) {
-  const TaskDescription task = find_task(o.task_name, o.task_file, o.original_quirks);
+  const TaskDescription task = find_task(o.task_name, o.task_file, o.quirks());
   require_readable_file(path, "input");
   ExampleWriter(task, read_table_head(path, format_of(o, task)), o.add_prefix, false);
 }
 
 std::vector<TextExample> load_named_rows(const NamedTaskOptions& o, const fs::path& path) {
-  const TaskDescription task = find_task(o.task_name, o.task_file, o.original_quirks);
+  const TaskDescription task = find_task(o.task_name, o.task_file, o.quirks());
   const Table table = read_table(path, format_of(o, task));
   ExampleWriter writer(task, table, o.add_prefix, false);
   std::vector<TextExample> examples;
@@ -322,7 +322,7 @@ std::vector<TextExample> load_named_rows(const NamedTaskOptions& o, const fs::pa
 }
 
 TaskData load_named_task(const NamedTaskOptions& o, const std::vector<SplitName>& splits) {
-  const TaskDescription description = find_task(o.task_name, o.task_file, o.original_quirks);
+  const TaskDescription description = find_task(o.task_name, o.task_file, o.quirks());
   TaskData task;
   task.name = description.name;
   task.labels = task.label_words = description.labels;
@@ -337,7 +337,7 @@ TaskData load_named_task(const NamedTaskOptions& o, const std::vector<SplitName>
   }
   if (o.validation_split) grouped &= !task.validation.front().group.empty();
   for (const std::string& metric : description.metrics)
-    if (metric != "em" || task.free_text() || (grouped && !o.original_quirks)) task.metrics.push_back(metric);
+    if (metric != "em" || task.free_text() || (grouped && !o.quirks().computes_no_em_of_labels())) task.metrics.push_back(metric);
   return task;
 }
 

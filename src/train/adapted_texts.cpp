@@ -113,7 +113,7 @@ AdaptedModel AdaptedModel::create(ModelOptions model, AdapterOptions adapter, Da
   check_submodules(o.adapter.num_transformer_submodules, info);
   RunData run;
   run.task = task_of(o.data.task.labels, o.data.task.label_words);
-  run.tokenizer = load_model_tokenizer(o.model, o.data.original_quirks);
+  run.tokenizer = load_model_tokenizer(o.model, quirks_of(o.data));
   run.rules = run_rules(o, info, *run.tokenizer, run.task);
   return run_model(o, run, load_backbone(o.model.path(), make_context(o.model)));
 }

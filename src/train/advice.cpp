@@ -49,7 +49,7 @@ void find_idle_adapter(const TrainOptions& o, const IdleOptions& idle, const Mod
              "num_transformer_submodules", "prompt_tuning_init", "prompt_tuning_init_text", "text_init", "pooling"});
   idle.when(!loads, "there is no --peft_model_id to load", {"load_lora_embeddings", "load_lora_embedding_B"});
   if (loads) return;
-  if (!o.data.original_quirks) find_idle_method(idle, adapter);
+  if (!quirks_of(o.data).trains_two_methods_only()) find_idle_method(idle, adapter);
   idle.when(adapter.decomposed() && adapter.r == 0, "--r 0 leaves no A and B", {"lora_alpha", "lora_embedding_lr"});
   idle.when(adapter.prompt_tuning_init == "RANDOM", "the prompt starts at random", {"prompt_tuning_init_text"});
   idle.when(model.encoder_decoder() && adapter.decomposed(), str(model.model_type, " aligns A·B with the text's start"),
@@ -64,9 +64,10 @@ void find_idle_schedule(const TrainOptions& o, const IdleOptions& idle) {
   idle.when(s.max_steps > 0, "--max_steps decides how long the run is", {"num_train_epochs"});
   idle.when(type == "constant" || follows_metric(type), str("--lr_scheduler_type ", type, " has no warm-up of this kind"),
             {"warmup_steps", "warmup_ratio"});
-  idle.when(s.warmup_steps > 0 && !o.data.original_quirks, "--warmup_steps decides", {"warmup_ratio"});
+  idle.when(s.warmup_steps > 0 && !quirks_of(o.data).ignores_optimizer_flags(), "--warmup_steps decides", {"warmup_ratio"});
   idle.when(s.train_sampling_strategy == "sequential", "the examples stay in their order", {"data_seed"});
-  idle.when(o.optimizer.weight_decay == 0 && !o.data.original_quirks, "--weight_decay is 0", {"apply_weight_decay"});
+  idle.when(o.optimizer.weight_decay == 0 && !quirks_of(o.data).ignores_optimizer_flags(), "--weight_decay is 0",
+            {"apply_weight_decay"});
 }
 
 void find_idle_evaluation(const TrainOptions& o, const IdleOptions& idle) {

@@ -34,7 +34,7 @@ std::vector<Ids> encode_causal_sources(const Tokenizer& tokenizer, const EncodeR
   for (size_t i = 0; i < ids.size(); ++i) {
     if (static_cast<int64_t>(ids[i].size()) <= rules.longest_source()) continue;
     ++cuts.sources;
-    if (rules.semantics == Semantics::original)
+    if (rules.quirks.cuts_source_suffix_and_label_together())
       ids[i].resize(rules.max_source);
     else
       truncate_source(ids[i], tokenizer.encode(sources[i]), tokenizer.bos_id, rules, texts[i]);
@@ -70,7 +70,7 @@ std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& r
   if (rules.encoder_decoder()) return encode_cut(tokenizer, targets, rules.max_target, threads, cut);
   std::vector<Ids> ids = tokenizer.encode_batch(targets, {}, threads);
   for (Ids& target : ids) {
-    if (rules.semantics == Semantics::original && static_cast<int64_t>(target.size()) > rules.max_source) {
+    if (rules.quirks.cuts_source_suffix_and_label_together() && static_cast<int64_t>(target.size()) > rules.max_source) {
       target.resize(rules.max_source);
       ++cut;
     }
@@ -167,9 +167,9 @@ Batch collate(const EncodeRules& rules, std::span<const Example> examples, Purpo
   const DeltaAlignment alignment = rules.architecture == Architecture::decoder ? rules.alignment : DeltaAlignment::start;
   if (rules.head) return collate_classified(examples, alignment, rules.max_source);
   if (rules.encoder_decoder()) return collate_encoder_decoder(examples, rules.decoder_start_id);
-  if (rules.semantics == Semantics::original && purpose == Purpose::training)
+  if (rules.quirks.takes_places_as_positions() && purpose == Purpose::training)
     return collate_original_training(examples, rules.max_source);
-  if (rules.semantics == Semantics::original && purpose == Purpose::judging)
+  if (rules.quirks.judges_source_without_answer() && purpose == Purpose::judging)
     return collate_original_judging(examples, rules.max_source, rules.end_id.value_or(0));
   return collate_decoder_only(examples, alignment, rules.max_source, purpose == Purpose::answering);
 }

@@ -22,7 +22,7 @@ GenerationOptions generation_options(const EvaluationOptions& options, const Ada
   generation.max_new_tokens = options.max_new_tokens.value_or(std::max<int64_t>(1, options.generation_max_length - start));
   generation.eos_ids = model.backbone().info().eos_ids;
   generation.num_beams = options.generation_num_beams;
-  if (model.rules().semantics == Semantics::original) {
+  if (model.rules().quirks.ends_and_ranks_as_transformers_4()) {
     // Its generate() ends at the model's own end tokens, and its beams count the start token or the padded source.
     generation.listed_beams = model.rules().encoder_decoder() ? 1 : model.rules().max_source;
     return generation;
@@ -45,10 +45,10 @@ std::string judged_text(const AdaptedModel& model, const TaskData& task, const s
   return task.label_of(strip_unicode(model.tokenizer().cleans_up ? clean_up_spaces(answer) : answer));
 }
 
-// Targets as predictions are to be compared with them; free text of a named task, and all text of the original's, is what its
-// ids say.
+// Targets as predictions are to be compared with them; free text of a named task is what its ids
+// say.
 std::string target_text(const AdaptedModel& model, const TaskData& task, const TextExample& text, const Example& example) {
-  const bool free = task.free_text() || task.numeric() || model.rules().semantics == Semantics::original;
+  const bool free = task.free_text() || task.numeric() || model.rules().quirks.judges_targets_by_their_ids();
   return task.cleans_up && !model.has_head() && free ? judged_text(model, task, model.tokenizer().decode(example.target))
                                                      : task.label_of(text.target);
 }
@@ -56,7 +56,7 @@ std::string target_text(const AdaptedModel& model, const TaskData& task, const T
 // The original's f1 counts every answer of a head as the second label, and the metrics behind it see its copy of them.
 double judged_metric(const std::string& name, const AdaptedModel& model, const Evaluation& result, const TaskData& task,
                      const MetricExtras& extras) {
-  const bool blind = model.has_head() && model.rules().semantics == Semantics::original && task.labels.size() == 2 &&
+  const bool blind = model.has_head() && model.rules().quirks.counts_every_answer_as_positive() && task.labels.size() == 2 &&
                      std::find(task.metrics.begin(), task.metrics.end(), "f1") != task.metrics.end();
   if (!blind) return compute_metric(name, result.predictions, result.targets, task.labels, extras);
   const std::vector<std::string> seconds(result.predictions.size(), task.labels[1]);

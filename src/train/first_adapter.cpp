@@ -20,13 +20,13 @@ int64_t hidden_units(const TrainOptions& o, const ModelInfo& info) {
 namespace {
 
 // What a file says of the model and of the rules that it is trained under.
-void adopt_semantics(AdapterConfig& config, Semantics semantics, const TrainOptions& o, const ModelInfo& model) {
-  if (semantics == Semantics::dept && config.original()) {  // trained on as the default has it
+void adopt_file_form(AdapterConfig& config, Quirks quirks, const TrainOptions& o, const ModelInfo& model) {
+  if (quirks.file_form() == Semantics::dept && config.original()) {  // trained on as the default has it
     config.num_transformer_submodules = 1;
     config.delta_alignment = parse_delta_alignment(o.adapter.delta_alignment);
     if (config.classifies()) config.pooling = default_pooling(model.architecture);
   }
-  config.semantics = semantics;
+  config.semantics = quirks.file_form();
   if (config.original() && config.num_layers == 0) {  // a new one: of T5 the encoder's
     config.num_layers = model.encoder_decoder() ? value_or<int64_t>(read_json(fs::path(o.model.path()) / "config.json"),
                                                                     "num_layers", model.layers, o.model.path())
@@ -36,10 +36,10 @@ void adopt_semantics(AdapterConfig& config, Semantics semantics, const TrainOpti
   config.hidden_size = config.original() ? AdapterConfig().hidden_size : model.hidden;
 }
 
-// Where the model is, so that it is found again from another folder; the original writes what it was told.
-void name_model(AdapterConfig& config, const TrainOptions& o, Semantics semantics) {
+// Where the model is, so that it is found again from another folder.
+void name_model(AdapterConfig& config, const TrainOptions& o, Quirks quirks) {
   const ModelOptions& m = o.model;
-  const auto name = [&](const std::string& given) { return semantics == Semantics::dept ? lasting_name(given) : given; };
+  const auto name = [&](const std::string& given) { return quirks.names_model_as_given() ? given : lasting_name(given); };
   config.base_model_name_or_path = name(m.model_name_or_path);
   config.tokenizer_name_or_path = name(m.tokenizer_name.empty() ? m.model_name_or_path : m.tokenizer_name);
   config.revision = is_on_hub(m.model_name_or_path) && m.hub.revision != HubFlags().revision ? m.hub.revision : "";
@@ -66,9 +66,9 @@ AdapterConfig new_config(const TrainOptions& o, const ModelInfo& model) {
   return config;
 }
 
-// As many as the task's labels; the original takes the model's num_labels, whatever the task is.
-int64_t head_labels(const std::string& model, const TaskData& task, Semantics semantics) {
-  if (semantics == Semantics::dept) return std::max<int64_t>(1, static_cast<int64_t>(task.labels.size()));
+// As many as the task's labels, or as the model has.
+int64_t head_labels(const std::string& model, const TaskData& task, Quirks quirks) {
+  if (!quirks.takes_models_num_labels()) return std::max<int64_t>(1, static_cast<int64_t>(task.labels.size()));
   const fs::path path = fs::path(model) / "config.json";
   const Json config = read_json(path);
   if (config.contains("id2label") && config["id2label"].is_object()) return static_cast<int64_t>(config["id2label"].size());
@@ -91,36 +91,36 @@ void order_by_names(HeadWeights& head, const fs::path& model, const std::vector<
 }
 
 // The head that the model's checkpoint holds for as many labels, else a fresh one.
-HeadWeights start_head(const std::string& model, const TaskData& task, Semantics semantics, const at::Generator& generator) {
+HeadWeights start_head(const std::string& model, const TaskData& task, Quirks quirks, const at::Generator& generator) {
   const ModelInfo info = read_model_info(model);
-  const int64_t labels = head_labels(model, task, semantics);
+  const int64_t labels = head_labels(model, task, quirks);
   std::optional<HeadWeights> own = checkpoint_head(model, info.head, labels, info.hidden);
   log::info(own ? "the classification head starts as the model's own" : "the classification head starts at random");
   if (!own) return init_head(info.head, labels, info.hidden, info.initializer_range, generator);
-  if (semantics == Semantics::dept) order_by_names(*own, model, task.labels);
+  if (!quirks.takes_models_label_order()) order_by_names(*own, model, task.labels);
   return *own;
 }
 
 // Those of --peft_model_id, whose config then decides method, rank and prompt; its head stays for its own labels.
-Adapter given_adapter(const TrainOptions& o, const Backbone& backbone, const TaskData& task, Semantics semantics,
+Adapter given_adapter(const TrainOptions& o, const Backbone& backbone, const TaskData& task, Quirks quirks,
                       const at::Generator& generator) {
   AdapterLoad load{o.output.do_train ? AdapterUse::training : AdapterUse::answers, static_cast<uint64_t>(o.schedule.seed),
                    o.adapter.load_lora_embeddings, o.adapter.load_lora_embedding_B};
   Adapter adapter = load_adapter(o.model.peft_model_id, backbone.info().input_width(), load);
-  name_model(adapter.config, o, semantics);  // given with it, another one than it was trained with
+  name_model(adapter.config, o, quirks);  // given with it, another one than it was trained with
   if (adapter.config.classifies() && !adapter.config.original() && adapter.config.task.labels != task.labels)
-    adapter.weights.head = start_head(o.model.path(), task, semantics, generator);
-  if (semantics == Semantics::dept) adapter.weights.idle.reset();
-  adopt_semantics(adapter.config, semantics, o, backbone.info());
+    adapter.weights.head = start_head(o.model.path(), task, quirks, generator);
+  if (!quirks.keeps_idle_prompt()) adapter.weights.idle.reset();
+  adopt_file_form(adapter.config, quirks, o, backbone.info());
   return adapter;
 }
 
 Adapter fresh_adapter(const TrainOptions& o, const Backbone& backbone, const Tokenizer& tokenizer, const TaskData& task,
-                      Semantics semantics, const at::Generator& generator) {
+                      Quirks quirks, const at::Generator& generator) {
   Adapter adapter{new_config(o, backbone.info()), {}};
   AdapterConfig& config = adapter.config;
-  name_model(config, o, semantics);
-  adopt_semantics(config, semantics, o, backbone.info());
+  name_model(config, o, quirks);
+  adopt_file_form(config, quirks, o, backbone.info());
   const AdapterShape shape = shape_of(config);
   const auto prompt = [&] {
     const at::Tensor rows = config.prompt_tuning_init == "RANDOM"
@@ -131,7 +131,7 @@ Adapter fresh_adapter(const TrainOptions& o, const Backbone& backbone, const Tok
     return rows.narrow(0, 0, used);
   };
   adapter.weights.input = start_adapter(*config.method, shape, {prompt, generator});
-  if (config.classifies()) adapter.weights.head = start_head(o.model.path(), task, semantics, generator);
+  if (config.classifies()) adapter.weights.head = start_head(o.model.path(), task, quirks, generator);
   return adapter;
 }
 
@@ -160,9 +160,9 @@ namespace {
 
 Adapter first_adapter(const TrainOptions& o, const ModelParts& parts, const TaskData& task) {
   const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
-  const Semantics semantics = parts.rules.semantics;
-  return o.model.peft_model_id.empty() ? fresh_adapter(o, *parts.backbone, *parts.tokenizer, task, semantics, generator)
-                                       : given_adapter(o, *parts.backbone, task, semantics, generator);
+  const Quirks quirks = parts.rules.quirks;
+  return o.model.peft_model_id.empty() ? fresh_adapter(o, *parts.backbone, *parts.tokenizer, task, quirks, generator)
+                                       : given_adapter(o, *parts.backbone, task, quirks, generator);
 }
 
 }  // namespace

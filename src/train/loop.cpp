@@ -230,12 +230,12 @@ void TrainingLoop::train_one_step() {
   within_step_ = true;
   state_.epoch_ended = false;
   judged_.reset();
-  const bool original = in_.model.rules().semantics == Semantics::original;
+  const Quirks& quirks = in_.model.rules().quirks;
   for (bool complete = false; !complete;) {
     const at::Tensor judged = step_.accumulate(next_micro_batch());
-    if (original && judged.sum().item<double>() == 0) stand_in_loss();
+    if (quirks.replaces_loss_without_labels() && judged.sum().item<double>() == 0) stand_in_loss();
     complete = step_.micro_steps() % accumulation == 0 || (state_.epoch_ended && batches_per_epoch_ <= accumulation);
-    if (original && state_.epoch_ended && !complete) end_epoch();
+    if (quirks.acts_at_epoch_end_within_step() && state_.epoch_ended && !complete) end_epoch();
   }
   const at::Tensor loss = step_.update(rates());
   read_pending_loss();

@@ -14,10 +14,8 @@ int64_t ranks(const Call& call) {
   return call.group == nullptr ? 1 : call.group->size();
 }
 
-// Under the original's quirks a run without --max_steps is scheduled as one of -1 steps: rate 0 after warm-up (docs/parity.md,
-// row 5).
 int64_t scheduled_steps(const TrainOptions& o, int64_t total) {
-  return o.data.original_quirks && o.schedule.max_steps < 0 ? -1 : total;
+  return quirks_of(o.data).schedules_minus_one_steps() && o.schedule.max_steps < 0 ? -1 : total;
 }
 
 }  // namespace
@@ -73,7 +71,7 @@ bool groups_by_length(const ScheduleOptions& schedule) {
 
 int64_t input_tokens(const LoopInputs& in, const Example& example) {
   const EncodeRules& rules = in.model.rules();
-  if (rules.semantics == Semantics::original) return rules.max_source;
+  if (rules.quirks.pads_to_max_length()) return rules.max_source;
   return static_cast<int64_t>(example.source.size() + (rules.encoder_decoder() ? 0 : example.target.size()));
 }
 
@@ -83,7 +81,7 @@ int64_t counted_parameters(const LoopInputs& in) {
   for (const Parameter& parameter : head_parameters(in.model.weights().head)) head += parameter.value[0].numel();
   const int64_t unused = in.model.has_head() && !info.tied ? info.vocab * info.hidden : 0;
   return info.parameters - info.embedding_parameters - unused +
-         head * (in.model.rules().semantics == Semantics::original ? 2 : 1);
+         head * (in.model.rules().quirks.counts_head_twice() ? 2 : 1);
 }
 
 std::string scheduling_metric(const LoopInputs& in) {

@@ -61,13 +61,12 @@ void check_weights(const ModelInfo& info, const TrainOptions& o) {
   const std::string& weights = o.optimizer.class_weights;
   if (weights.empty()) return;
   if (task_type(o, info) != "SEQ_CLS") fail(Code::usage, "class_weights", "a classification head (--task_type SEQ_CLS)", "none");
-  if (o.data.original_quirks)
+  if (quirks_of(o.data).has_no_class_weights())
     fail(Code::usage, "class_weights", "none under --original_quirks, as the original has none", weights);
 }
 
-// The original's loss of it is that of a head alone (docs/parity.md, row 13).
 void check_smoothing(const ModelInfo& info, const TrainOptions& o) {
-  if (o.data.original_quirks && o.optimizer.label_smoothing_factor > 0 && task_type(o, info) != "SEQ_CLS")
+  if (quirks_of(o.data).smooths_heads_only() && o.optimizer.label_smoothing_factor > 0 && task_type(o, info) != "SEQ_CLS")
     fail(Code::usage, "label_smoothing_factor",
          str("0 for ", info.model_type, " under --original_quirks, as it ends the original's run"),
          str(o.optimizer.label_smoothing_factor));
@@ -99,10 +98,10 @@ void check(const TrainOptions& o, const std::function<void()>& claim) {
              claim, [&] { check_output_folder(o.output.output_dir); }});
 }
 
-// The original says --max_train_samples where it is the smaller, though a row of ReCoRD may be several examples.
 int64_t train_samples(const LoopInputs& in) {
   const auto examples = static_cast<int64_t>(in.train.examples.size());
-  return in.options.data.original_quirks ? std::min(examples, in.options.data.max_train_samples.value_or(examples)) : examples;
+  const DataOptions& data = in.options.data;
+  return quirks_of(data).limits_train_samples() ? std::min(examples, data.max_train_samples.value_or(examples)) : examples;
 }
 
 OrderedJson train_results(const TrainingLoop& loop, const LoopInputs& in) {
@@ -251,8 +250,8 @@ void adopt(TrainOptions& o, const OptionSet& set) {
     adopt_dtype(config, o.model, set);
   }
   if (config.classifies() && !set.given("causal_suffix")) o.data.causal_suffix = config.task.causal_suffix;
-  // There the flag decides the groups of learning rates and the file all else (docs/parity.md, row 17).
-  if (o.data.original_quirks && o.adapter.peft_type == "PROMPT_TUNING") o.optimizer.lora_embedding_lr.reset();
+  if (quirks_of(o.data).groups_rates_by_peft_type() && o.adapter.peft_type == "PROMPT_TUNING")
+    o.optimizer.lora_embedding_lr.reset();
 }
 
 // The same run is there already: as far as its options and what is on disk say.
@@ -305,7 +304,7 @@ Prepared prepare(const TrainOptions& o, const OptionSet& set, const ModelContext
   advise(advised, set, run.model.backbone().info(), run.model.parts().config);
   run.rules = predict_rules(o.evaluation, run.data->task, run.model, context.threads);
   if (run.rules.by == PredictBy::generate && (o.output.do_eval || o.output.do_predict)) warn_of_unused_generation(o.model.path());
-  run.rules.drop_last = o.data.original_quirks && o.schedule.dataloader_drop_last;
+  run.rules.drop_last = quirks_of(o.data).drops_last_evaluation_batch() && o.schedule.dataloader_drop_last;
   return run;
 }
 

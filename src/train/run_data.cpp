@@ -63,7 +63,7 @@ std::vector<SplitName> splits_of(const OutputOptions& output) {
 
 EncodeRules run_rules(const TrainOptions& o, const ModelInfo& info, const Tokenizer& tokenizer, const TaskData& task) {
   EncodeRules rules = encode_rules(info, tokenizer, o.data, parse_delta_alignment(o.adapter.delta_alignment),
-                                   semantics_for(o.model, o.data, o.output.do_train));
+                                   quirks_for(o.model, o.data, o.output.do_train));
   rules.head = task_type(o, info) == "SEQ_CLS";
   rules.label_words = task.label_words;
   limit_to_positions(rules, info, tokenizer, prompt_length(o));
@@ -80,7 +80,7 @@ std::shared_ptr<const RunData> read_run_data(const TrainOptions& o, const std::v
   data.task = load_task(o.data, o.schedule.seed, splits, head);
   data.contents = row_contents(o.data, data.task);
   check_metrics(o, data.task, head);
-  data.tokenizer = load_model_tokenizer(o.model, o.data.original_quirks);
+  data.tokenizer = load_model_tokenizer(o.model, quirks_of(o.data));
   data.rules = run_rules(o, info, *data.tokenizer, data.task);
   data.class_weights = class_weights(o.optimizer.class_weights, data.task);
   if (std::string question = question_labels(data.task); !o.data.named() && o.data.task.labels.empty() && !question.empty())

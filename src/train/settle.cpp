@@ -22,20 +22,24 @@ void drop(const OptionSet& set, const char* name, T& value, const T& standard) {
   value = standard;
 }
 
-// What the original takes and does not use (docs/parity.md, rows 2, 3 and 9).
+// What the original takes and does not use.
 void drop_what_the_original_ignores(TrainOptions& o, const OptionSet& set) {
   const TrainOptions standard;
-  drop(set, "optim", o.optimizer.optim, standard.optimizer.optim);
-  drop(set, "adam_beta1", o.optimizer.adam_beta1, standard.optimizer.adam_beta1);
-  drop(set, "adam_beta2", o.optimizer.adam_beta2, standard.optimizer.adam_beta2);
-  drop(set, "adam_epsilon", o.optimizer.adam_epsilon, standard.optimizer.adam_epsilon);
-  drop(set, "apply_weight_decay", o.optimizer.apply_weight_decay, standard.optimizer.apply_weight_decay);
-  drop(set, "lr_scheduler_type", o.schedule.lr_scheduler_type, standard.schedule.lr_scheduler_type);
-  drop(set, "lr_scheduler_kwargs", o.schedule.lr_scheduler_kwargs, standard.schedule.lr_scheduler_kwargs);
-  drop(set, "warmup_ratio", o.schedule.warmup_ratio, standard.schedule.warmup_ratio);
-  drop(set, "metric_for_best_model", o.evaluation.metric_for_best_model, standard.evaluation.metric_for_best_model);
-  drop(set, "greater_is_better", o.evaluation.greater_is_better, standard.evaluation.greater_is_better);
-  if (o.adapter.peft_type == "PROMPT_TUNING")
+  if (quirks_of(o.data).ignores_optimizer_flags()) {
+    drop(set, "optim", o.optimizer.optim, standard.optimizer.optim);
+    drop(set, "adam_beta1", o.optimizer.adam_beta1, standard.optimizer.adam_beta1);
+    drop(set, "adam_beta2", o.optimizer.adam_beta2, standard.optimizer.adam_beta2);
+    drop(set, "adam_epsilon", o.optimizer.adam_epsilon, standard.optimizer.adam_epsilon);
+    drop(set, "apply_weight_decay", o.optimizer.apply_weight_decay, standard.optimizer.apply_weight_decay);
+    drop(set, "lr_scheduler_type", o.schedule.lr_scheduler_type, standard.schedule.lr_scheduler_type);
+    drop(set, "lr_scheduler_kwargs", o.schedule.lr_scheduler_kwargs, standard.schedule.lr_scheduler_kwargs);
+    drop(set, "warmup_ratio", o.schedule.warmup_ratio, standard.schedule.warmup_ratio);
+  }
+  if (quirks_of(o.data).ignores_metric_flags()) {
+    drop(set, "metric_for_best_model", o.evaluation.metric_for_best_model, standard.evaluation.metric_for_best_model);
+    drop(set, "greater_is_better", o.evaluation.greater_is_better, standard.evaluation.greater_is_better);
+  }
+  if (quirks_of(o.data).groups_rates_by_peft_type() && o.adapter.peft_type == "PROMPT_TUNING")
     drop(set, "lora_embedding_lr", o.optimizer.lora_embedding_lr, standard.optimizer.lora_embedding_lr);
 }
 
@@ -125,7 +129,8 @@ void check_evaluations(const TrainOptions& o, Contradictions& found) {
 }
 
 void check_schedule(const TrainOptions& o, Contradictions& found) {
-  if (!o.data.original_quirks) found.attempt([&] { parse_optim(o.optimizer.optim); });  // there it has no effect
+  if (!quirks_of(o.data).ignores_optimizer_flags())
+    found.attempt([&] { parse_optim(o.optimizer.optim); });  // there it has no effect
   const std::string &type = o.schedule.lr_scheduler_type, &arguments = o.schedule.lr_scheduler_kwargs;
   found.attempt([&] {
     try {
@@ -159,7 +164,7 @@ void check_method(const TrainOptions& o, Contradictions& found) {
   found.unless(method.fields.rows || !method.fields.rank || o.adapter.r > 0, "--r", str("at least 1 for ", method.peft_type),
                "0");
   const bool known = &method == &dept_method() || &method == &prompt_tuning_method();
-  found.unless(known || !o.data.original_quirks, "--peft_type",
+  found.unless(known || !quirks_of(o.data).trains_two_methods_only(), "--peft_type",
                "PROMPT_TUNING_LORA or PROMPT_TUNING under --original_quirks, as the original has no other",
                std::string(method.peft_type));
 }
@@ -222,7 +227,7 @@ void settle(TrainOptions& o, const OptionSet& set) {
   check_schedule(o, found);
   check_evaluations(o, found);
   found.raise();
-  if (o.data.original_quirks) drop_what_the_original_ignores(o, set);
+  drop_what_the_original_ignores(o, set);
 }
 
 bool OutputOptions::reports_to_tensorboard() const {

@@ -51,7 +51,7 @@ void adopt_foreign_task(const AdapterConfig& config, DataOptions& data, const Op
 }  // namespace
 
 void adopt_task(const AdapterConfig& config, DataOptions& data, EvaluationOptions& evaluation, const OptionSet& set) {
-  if (config.original()) return data.original_quirks ? void() : adopt_foreign_task(config, data, set);
+  if (config.original()) return quirks_of(data).reads_peft_prompts_as_its_own() ? void() : adopt_foreign_task(config, data, set);
   const AdapterTask& task = config.task;
   const auto adopt = [&](const char* name, auto& option, const auto& trained) {
     if (!set.given(name)) option = trained;
@@ -183,21 +183,24 @@ void check_output_folder(const fs::path& folder) {
   if (!can_make_folder(folder)) fail(Code::io, "output_dir", "a folder that can be written", quote(folder.string()));
 }
 
-std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options, bool original_quirks) {
-  const auto rules = original_quirks ? TokenizerRules::transformers_4 : TokenizerRules::transformers_5;
+TokenizerRules tokenizer_rules(Quirks quirks) {
+  return quirks.tokenizes_as_transformers_4() ? TokenizerRules::transformers_4 : TokenizerRules::transformers_5;
+}
+
+std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options, Quirks quirks) {
+  const TokenizerRules rules = tokenizer_rules(quirks);
   if (options.tokenizer_name.empty()) return load_tokenizer(options.path(), rules);
   return load_tokenizer(options.tokenizer_path.empty() ? options.tokenizer_name : options.tokenizer_path, rules);
 }
 
-Semantics semantics_for(const ModelOptions& model, const DataOptions& data, bool trains) {
-  if (data.original_quirks) return Semantics::original;
-  if (trains || model.peft_model_id.empty()) return Semantics::dept;
+Quirks quirks_for(const ModelOptions& model, const DataOptions& data, bool trains) {
+  if (data.original_quirks || trains || model.peft_model_id.empty()) return quirks_of(data);
   const AdapterConfig config = read_adapter_config(model.peft_model_id);
-  return config.runs_as_peft() ? Semantics::dept : config.semantics;
+  return Quirks::of_adapter(config.runs_as_peft() ? Semantics::dept : config.semantics);
 }
 
 EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment,
-                         Semantics semantics) {
+                         Quirks quirks) {
   EncodeRules rules;
   rules.architecture = model.architecture;
   rules.max_source = data.max_seq_length;
@@ -208,12 +211,12 @@ EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, con
   if (!rules.end_id && !model.eos_ids.empty()) rules.end_id = model.eos_ids.front();
   rules.decoder_start_id = model.decoder_start_id.value_or(0);
   rules.alignment = alignment;
-  rules.semantics = semantics;
+  rules.quirks = quirks;
   return rules;
 }
 
 void limit_to_positions(EncodeRules& rules, const ModelInfo& model, const Tokenizer& tokenizer, int64_t prompt) {
-  if (model.max_positions == 0 || rules.semantics == Semantics::original) return;
+  if (model.max_positions == 0 || rules.quirks.ignores_position_limit()) return;
   rules.room = model.max_positions - prompt;
   rules.answer = rules.head ? 0 : 1;
   if (rules.head) return;
@@ -248,9 +251,8 @@ void attach_adapter(ModelParts& parts, const Adapter& adapter, const ModelInfo& 
   parts.weights = adapter.weights;
   parts.rules.alignment = config.delta_alignment;
   if (!parts.has_head()) return;
-  const bool original = parts.rules.semantics == Semantics::original;
-  // The original trains an encoder's A and B but never applies them.
-  if (original && info.architecture == Architecture::encoder && config.decomposed())
+  const Quirks& quirks = parts.rules.quirks;
+  if (quirks.never_applies_delta_to_encoders() && info.architecture == Architecture::encoder && config.decomposed())
     parts.weights.input = with_scale_zero(*adapter.weights.input);
   parts.pooling = config.pooling.value_or(default_pooling(info.architecture));
   check_pooling(parts.pooling, info.architecture);
@@ -259,17 +261,17 @@ void attach_adapter(ModelParts& parts, const Adapter& adapter, const ModelInfo& 
     fail(Code::bad_input, "adapter", str("a classification head as ", info.model_type, " has it, of width ", info.hidden),
          str("another, of width ", head.out.size(2)));
   const auto needed = std::max<int64_t>(1, static_cast<int64_t>(labels.size()));
-  if (original ? head.labels() < needed : head.labels() != needed)
+  if (quirks.takes_models_num_labels() ? head.labels() < needed : head.labels() != needed)
     fail(Code::bad_input, "labels", str(head.labels(), " names, in the order of the head's logits"), str(labels.size()));
 }
 
 ModelParts read_parts(const ModelOptions& options, const DataOptions& data, ModelUse use) {
   const ModelInfo info = check_model(options);
   ModelParts parts;
-  parts.tokenizer = load_model_tokenizer(options, data.original_quirks);
+  parts.tokenizer = load_model_tokenizer(options, quirks_of(data));
   parts.weights.input = no_adapter(info.input_width());
   EncodeRules& rules = parts.rules;
-  rules = encode_rules(info, *parts.tokenizer, data, DeltaAlignment::end, semantics_for(options, data, false));
+  rules = encode_rules(info, *parts.tokenizer, data, DeltaAlignment::end, quirks_for(options, data, false));
   if (!options.peft_model_id.empty()) {
     const AdapterUse wanted = use == ModelUse::training ? AdapterUse::training : AdapterUse::answers;
     const Adapter adapter = load_adapter(options.peft_model_id, info.input_width(), {.use = wanted});

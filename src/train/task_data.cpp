@@ -23,7 +23,7 @@ constexpr std::string_view hidden_label = "-1";
 constexpr std::array<std::string_view, 4> untrainable = {"piqa", "social_i_qa", "commonsense_qa", "drop"};
 
 void check_original_trains(const DataOptions& data) {
-  if (!data.original_quirks || data.task_file) return;
+  if (!quirks_of(data).refuses_to_train_on_some_tasks() || data.task_file) return;
   if (std::find(untrainable.begin(), untrainable.end(), *data.task_name) != untrainable.end())
     fail(Code::usage, "original_quirks", "a task that the original can train", *data.task_name);
 }
@@ -46,7 +46,8 @@ TaskData load_own_files(const DataOptions& data, int64_t seed, bool head) {
   cut(task.test, data.max_predict_samples);
   if (!data.k_shot_examples || task.train.empty()) return task;
   check_k_shot(*data.k_shot_examples, classes_of(task), "free text");
-  task.train = draw_k_shot(task.train, classes_of(task), {*data.k_shot_examples, seed, data.original_quirks});
+  task.train =
+      draw_k_shot(task.train, classes_of(task), {*data.k_shot_examples, seed, quirks_of(data).draws_last_shot_of_any_class()});
   return task;
 }
 
@@ -172,11 +173,12 @@ TaskData load_task(const DataOptions& data, int64_t seed, const std::vector<Spli
   if (!data.named()) return load_own_files(data, seed, head);
   TaskData task = load_named_task(named_task(data, seed), splits);
   if (head && task.numeric()) {
-    if (data.original_quirks) fail(Code::usage, "original_quirks", "a task whose answers a head can name", task.name);
+    if (quirks_of(data).has_no_regression_head())
+      fail(Code::usage, "original_quirks", "a task whose answers a head can name", task.name);
     task.labels.clear();
     task.label_words.clear();
   }
-  if (head && !task.free_text() && !data.original_quirks) drop_hidden_labels(task);
+  if (head && !task.free_text() && !quirks_of(data).keeps_hidden_labels()) drop_hidden_labels(task);
   return task;
 }
 

@@ -13,6 +13,7 @@
 #include "dept/adapter/weights.h"
 #include "dept/base/file.h"
 #include "dept/data/batch.h"
+#include "dept/data/quirks.h"
 #include "dept/tensorio/tensor_source.h"
 
 namespace dept {

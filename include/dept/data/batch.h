@@ -15,9 +15,6 @@ namespace dept {
 /// Which row of A·B a source token gets. `start`: token i gets row i. `end`: token i of L gets row s - L + i.
 enum class DeltaAlignment { start, end };
 
-/// Whose rules hold where the method and the original's code differ (docs/parity.md).
-enum class Semantics { dept, original };
-
 struct Example {
   int64_t index = 0;  ///< global index in its data set: keys dropout and orders output
   Ids source;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dept/base/file.h"
+#include "dept/data/quirks.h"
 
 namespace dept {
 
@@ -34,18 +35,18 @@ struct TaskDescription {
   bool regression() const { return !metrics.empty() && metrics.front() == "pearson"; }
 };
 
-/// The tasks of a YAML text in the form of configs/tasks.yaml, in its order; `original` puts in what stands under that key.
-/// Throws bad_input naming task and key.
-std::vector<TaskDescription> parse_tasks(const std::string& yaml, std::string_view where, bool original);
+/// The tasks of a YAML text in the form of configs/tasks.yaml, in its order; an entry's `original` counts where the quirks say
+/// so. Throws bad_input naming task and key.
+std::vector<TaskDescription> parse_tasks(const std::string& yaml, std::string_view where, Quirks quirks);
 
 /// The 34 tasks of the original.
-std::vector<TaskDescription> built_in_tasks(bool original);
+std::vector<TaskDescription> built_in_tasks(Quirks quirks);
 
 /// Those of a file. Throws io or bad_input.
-std::vector<TaskDescription> read_task_file(const fs::path& path, bool original);
+std::vector<TaskDescription> read_task_file(const fs::path& path, Quirks quirks);
 
 /// The task of that name, from `task_file` when it is given (where "" names its only task), else built in.
 /// Throws usage with the nearest name.
-TaskDescription find_task(const std::string& name, const std::optional<std::string>& task_file, bool original);
+TaskDescription find_task(const std::string& name, const std::optional<std::string>& task_file, Quirks quirks);
 
 }  // namespace dept

@@ -27,6 +27,7 @@ struct NamedTaskOptions {
   std::string cache_dir;                   ///< of the hub; "": what the environment says
   int64_t seed = 42;                       ///< of the k-shot draw and validation_split; the original's splits have always 42
 
+  Quirks quirks() const { return Quirks(original_quirks); }
   const std::vector<std::string>& file(SplitName split) const;
   std::optional<int64_t> max_samples(SplitName split) const;
 };

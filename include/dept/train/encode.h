@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dept/data/batch.h"
+#include "dept/data/quirks.h"
 #include "dept/models/backbone.h"
 #include "dept/tasks/task.h"
 #include "dept/text/tokenizer.h"
@@ -26,7 +27,7 @@ struct EncodeRules {
   std::optional<int64_t> end_id;         ///< decoder-only: ends every target (the pad token, else eos)
   int64_t decoder_start_id = 0;          ///< encoder-decoder
   DeltaAlignment alignment = DeltaAlignment::end;  ///< decoder-only
-  Semantics semantics = Semantics::dept;
+  Quirks quirks;
   std::optional<int64_t> room;  ///< tokens that the model's positions leave to source and answer; absent: no limit
   int64_t answer = 0;           ///< of them kept free for an answer
   bool truncate = false;        ///< a source without room is cut; else it is refused
@@ -45,11 +46,10 @@ struct Cuts {
 
 /// Encoders: the source with the tokenizer's special tokens, cut to max_source. Encoder-decoder: the target too, cut to
 /// max_target. Decoder-only (arXiv 2309.05173's code): ids(source + suffix), ids(target) + end. Of a source that is too long the
-/// text is cut, never the suffix or the target; under Semantics::original what is behind max_source, the suffix too. With a head
-/// a target becomes the example's value (an empty one 0) and no ids. Examples keep their index and order.
-/// `cuts` counts what is cut. Throws bad_input that names file, line and column for invalid UTF-8, a suffix longer than
-/// max_source, a source that leaves its answer no room, a source without any token, an id that the model does not have, or a
-/// value that is none.
+/// text is cut, never the suffix or the target; under the original's quirks what is behind max_source, the suffix too. With a
+/// head a target becomes the example's value (an empty one 0) and no ids. Examples keep their index and order. `cuts` counts what
+/// is cut. Throws bad_input that names file, line and column for invalid UTF-8, a suffix longer than max_source, a source that
+/// leaves its answer no room, a source without any token, an id that the model does not have, or a value that is none.
 std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
                                      int threads, Cuts* cuts = nullptr);
 
@@ -60,7 +60,7 @@ void check_ids(const Tokenizer& tokenizer, std::span<const int64_t> ids, int64_t
 std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,
                                 int threads);
 
-/// What a batch is for. Only Semantics::original tells training and judging apart, in decoder-only models.
+/// What a batch is for. Only the original's quirks tell training and judging apart, in decoder-only models.
 enum class Purpose {
   training,
   judging,    ///< the loss on validation or test data

@@ -2,11 +2,16 @@
 #pragma once
 
 #include "dept/base/options.h"
+#include "dept/data/quirks.h"
 #include "dept/options.h"
 #include "dept/tensor/context.h"
 #include "dept/train/model_source.h"
 
 namespace dept {
+
+inline Quirks quirks_of(const DataOptions& data) {
+  return Quirks(data.original_quirks);
+}
 
 /// Each group's options onto a set, under its own heading. The struct must outlive the set.
 void describe(ModelOptions& options, OptionSet& set);

@@ -60,26 +60,27 @@ void check_output_folder(const fs::path& folder);
 /// Throws io unless the folder's disk has room for `bytes`.
 void check_free_space(const fs::path& folder, double bytes);
 
-/// Reads the tokenizer of the model, or the one named besides.
-std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options, bool original_quirks);
+TokenizerRules tokenizer_rules(Quirks quirks);
 
-/// Whose rules a command follows: the original's under --original_quirks and, where nothing is trained, with a decomposed adapter
-/// of its.
-Semantics semantics_for(const ModelOptions& model, const DataOptions& data, bool trains);
+/// Reads the tokenizer of the model, or the one named besides.
+std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options, Quirks quirks);
+
+/// Of the original's code under --original_quirks; where nothing is trained also of a decomposed adapter that the original wrote.
+Quirks quirks_for(const ModelOptions& model, const DataOptions& data, bool trains);
 
 /// How text becomes ids for this model. The caller sets rules.head.
 EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment,
-                         Semantics semantics);
+                         Quirks quirks);
 
 /// Sets what the model's positions leave behind a prompt of `prompt` tokens, where a head, the longest of the rules' label words
-/// or one token at least is to answer. Under Semantics::original nothing: its rows are cut as they are.
+/// or one token at least is to answer. Under the original's quirks nothing: its rows are cut as they are.
 void limit_to_positions(EncodeRules& rules, const ModelInfo& model, const Tokenizer& tokenizer, int64_t prompt);
 
 /// "SEQ_CLS", "SEQ_2_SEQ_LM" or "CAUSAL_LM": `wanted`, else what the model is for.
 /// Throws usage for one that the model cannot do.
 std::string task_type_for(const ModelInfo& model, const std::optional<std::string>& wanted);
 
-/// Gives a model's parts the adapter's weights and settings, under the semantics of their rules; `info` is the model's. Throws
+/// Gives a model's parts the adapter's weights and settings, under the quirks of their rules; `info` is the model's. Throws
 /// bad_input for a head that is not this model's or does not fit `labels`.
 void attach_adapter(ModelParts& parts, const Adapter& adapter, const ModelInfo& info, const std::vector<std::string>& labels);
 

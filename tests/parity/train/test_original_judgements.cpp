@@ -33,7 +33,7 @@ TEST_P(Judgements, EqualTheOriginals) {
   for (const Json& one : golden[GetParam()]) {
     SCOPED_TRACE(one["task"]);
     TaskData task;
-    task.labels = task.label_words = find_task(one["task"].get<std::string>(), std::nullopt, true).labels;
+    task.labels = task.label_words = find_task(one["task"].get<std::string>(), std::nullopt, Quirks(true)).labels;
     EXPECT_EQ(longest_target(task, EvaluationOptions(), *tokenizer, rules), one["longest_target"]);
     const Strings predictions = read_answers(*tokenizer, one["predicted_ids"]),
                   targets = read_answers(*tokenizer, one["target_ids"]);

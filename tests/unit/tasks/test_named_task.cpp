@@ -91,7 +91,7 @@ TEST_F(NamedTask, AtMostSoManyTrainingRows) {
   EXPECT_EQ(train("mine", rows).size(), 2u);
   o.validation_file = {rows};
   EXPECT_EQ(load_named_split(o, SplitName::validation).size(), 3u);
-  EXPECT_EQ(find_task("yelp_polarity", {}, false).max_train_rows, 100000);
+  EXPECT_EQ(find_task("yelp_polarity", {}, Quirks()).max_train_rows, 100000);
 }
 
 TEST_F(NamedTask, KShotNeedsClasses) {
@@ -131,7 +131,7 @@ TEST_F(NamedTask, AllProblemsAtOnce) {
 TEST(TaskFile, DescriptionsAreChecked) {
   const auto refusal = [](const std::string& body) {
     return error_of(Code::bad_input,
-                    [&] { parse_tasks("mine:\n  source: \"{a}\"\n  target: \"{b}\"\n" + body, "t.yaml", false); });
+                    [&] { parse_tasks("mine:\n  source: \"{a}\"\n  target: \"{b}\"\n" + body, "t.yaml", Quirks()); });
   };
   EXPECT_THAT(refusal(""), HasSubstr("metrics"));
   EXPECT_THAT(refusal("  metrics: [bleu]\n"), HasSubstr("one of accuracy"));
@@ -144,8 +144,8 @@ TEST(TaskFile, DescriptionsAreChecked) {
   EXPECT_THAT(refusal("  metrics: [accuracy]\n  group: \"{a|upper}\"\n"), HasSubstr("functions"));
   EXPECT_THAT(refusal("  metrics: [accuracy]\n  group: \"{a[x]}\"\n"), HasSubstr("path"));
   EXPECT_THAT(refusal("  metrics: [accuracy]\n  max_train_rows: none\n"), HasSubstr("max_train_rows"));
-  error_of(Code::bad_input, [] { parse_tasks("[a]", "t.yaml", false); });
-  EXPECT_THAT(error_of(Code::usage, [] { find_task("sst3", {}, false); }), HasSubstr("nearest is sst2"));
+  error_of(Code::bad_input, [] { parse_tasks("[a]", "t.yaml", Quirks()); });
+  EXPECT_THAT(error_of(Code::usage, [] { find_task("sst3", {}, Quirks()); }), HasSubstr("nearest is sst2"));
 }
 
 TEST_F(NamedTask, NullsAreNoText) {
