@@ -29,50 +29,39 @@ DEPT_INLINE double normal_cdf(double x) {
   return 0.5 * std::erfc(-x * 0.70710678118654752440);
 }
 
-// What an activation is: value(x) and slope(x), its derivative.
+// What an activation is: value(x) and slope(x), its derivative, of a float or a double.
 struct Relu {
-  template <class T>
-  static DEPT_INLINE T value(T x) {
-    return x > 0 ? x : T(0);
-  }
-  template <class T>
-  static DEPT_INLINE T slope(T x) {
-    return x > 0 ? T(1) : T(0);
-  }
+  static DEPT_INLINE auto value(auto x) { return x > 0 ? x : decltype(x)(0); }
+  static DEPT_INLINE auto slope(auto x) { return x > 0 ? decltype(x)(1) : decltype(x)(0); }
 };
 
 struct Gelu {
-  template <class T>
-  static DEPT_INLINE T value(T x) {
-    return x * normal_cdf(x);
-  }
-  template <class T>
-  static DEPT_INLINE T slope(T x) {
+  static DEPT_INLINE auto value(auto x) { return x * normal_cdf(x); }
+  static DEPT_INLINE auto slope(auto x) {
+    using T = decltype(x);
     return normal_cdf(x) + x * T(0.39894228040143267794) * exponential(T(-0.5) * x * x);
   }
 };
 
-// 0.5 (1 + tanh(u)) = sigmoid(2 u)
+// 0.5 (1 + tanh(u)) = sigmoid(2 u), 2 u = linear x + cubic x^3
 struct GeluNew {
   static constexpr double linear = 1.59576912160573071176, cubic = linear * 0.044715;  // linear = 2 sqrt(2 / pi)
-  template <class T>
-  static DEPT_INLINE T value(T x) {
-    return x * sigmoid(x * (T(linear) + T(cubic) * x * x));
+  static DEPT_INLINE auto gate(auto x) {
+    using T = decltype(x);
+    return sigmoid(x * (T(linear) + T(cubic) * x * x));
   }
-  template <class T>
-  static DEPT_INLINE T slope(T x) {
-    const T s = sigmoid(x * (T(linear) + T(cubic) * x * x));
+  static DEPT_INLINE auto value(auto x) { return x * gate(x); }
+  static DEPT_INLINE auto slope(auto x) {
+    using T = decltype(x);
+    const T s = gate(x);
     return s + x * s * (T(1) - s) * (T(linear) + T(3 * cubic) * x * x);
   }
 };
 
 struct Silu {
-  template <class T>
-  static DEPT_INLINE T value(T x) {
-    return x * sigmoid(x);
-  }
-  template <class T>
-  static DEPT_INLINE T slope(T x) {
+  static DEPT_INLINE auto value(auto x) { return x * sigmoid(x); }
+  static DEPT_INLINE auto slope(auto x) {
+    using T = decltype(x);
     const T s = sigmoid(x);
     return s * (T(1) + x * (T(1) - s));
   }
@@ -100,14 +89,18 @@ DEPT_INLINE void activation_backward_row(const C* d, const C* x, Mask<T> mask, C
   for (int64_t i = 0; i < f; ++i) store(out[i], mask[i] * load(d[i]) * F::slope(load(x[i])));
 }
 
+// gate_up [2 f]: the gate's units, then the others.
 template <class F, class C, class T>
-DEPT_INLINE void gated_row(const C* gate, const C* up, Mask<T> mask, C* out, int64_t f) {
+DEPT_INLINE void gated_row(const C* gate_up, Mask<T> mask, C* out, int64_t f) {
+  const C *gate = gate_up, *up = gate_up + f;
 #pragma omp simd
   for (int64_t i = 0; i < f; ++i) store(out[i], mask[i] * F::value(load(gate[i])) * load(up[i]));
 }
 
 template <class F, class C, class T>
-DEPT_INLINE void gated_backward_row(const C* d, const C* gate, const C* up, Mask<T> mask, C* d_gate, C* d_up, int64_t f) {
+DEPT_INLINE void gated_backward_row(const C* d, const C* gate_up, Mask<T> mask, C* d_gate_up, int64_t f) {
+  const C *gate = gate_up, *up = gate_up + f;
+  C *d_gate = d_gate_up, *d_up = d_gate_up + f;
 #pragma omp simd
   for (int64_t i = 0; i < f; ++i) {
     const T g = load(gate[i]), dy = mask[i] * load(d[i]);
@@ -149,29 +142,28 @@ DEPT_INLINE void with_formula(Activation f, Row&& row) {
   }
 }
 
-#define DEPT_ACTIVATIONS(C, T)                                                                                                 \
-  DEPT_CLONES void activation_rows(Activation a, const C* x, Mask<T> mask, C* out, int64_t f) {                                \
-    with_formula(                                                                                                              \
-        a, [&]<class F>(F) __attribute__((always_inline)) { activation_row<F>(x, mask, out, f); });                            \
-  }                                                                                                                            \
-  DEPT_CLONES void activation_backward_rows(Activation a, const C* d, const C* x, Mask<T> mask, C* out, int64_t f) {           \
-    with_formula(                                                                                                              \
-        a, [&]<class F>(F) __attribute__((always_inline)) { activation_backward_row<F>(d, x, mask, out, f); });                \
-  }                                                                                                                            \
-  DEPT_CLONES void gated_rows(Activation a, const C* gate, const C* up, Mask<T> mask, C* out, int64_t f) {                     \
-    with_formula(                                                                                                              \
-        a, [&]<class F>(F) __attribute__((always_inline)) { gated_row<F>(gate, up, mask, out, f); });                          \
-  }                                                                                                                            \
-  DEPT_CLONES void gated_backward_rows(Activation a, const C* d, const C* gate, const C* up, Mask<T> mask, C* d_gate, C* d_up, \
-                                       int64_t f) {                                                                            \
-    with_formula(                                                                                                              \
-        a, [&]<class F>(F) __attribute__((always_inline)) { gated_backward_row<F>(d, gate, up, mask, d_gate, d_up, f); });     \
-  }                                                                                                                            \
-  DEPT_CLONES void relu_rows(C* x, Mask<T> mask, uint8_t* flags, int64_t f) {                                                  \
-    relu_row(x, mask, flags, f);                                                                                               \
-  }                                                                                                                            \
-  DEPT_CLONES void relu_backward_rows(C* d, const uint8_t* flags, T scale, int64_t f) {                                        \
-    relu_backward_row(d, flags, scale, f);                                                                                     \
+#define DEPT_ACTIVATIONS(C, T)                                                                                              \
+  DEPT_CLONES void activation_rows(Activation a, const C* x, Mask<T> mask, C* out, int64_t f) {                             \
+    with_formula(                                                                                                           \
+        a, [&]<class F>(F) __attribute__((always_inline)) { activation_row<F>(x, mask, out, f); });                         \
+  }                                                                                                                         \
+  DEPT_CLONES void activation_backward_rows(Activation a, const C* d, const C* x, Mask<T> mask, C* out, int64_t f) {        \
+    with_formula(                                                                                                           \
+        a, [&]<class F>(F) __attribute__((always_inline)) { activation_backward_row<F>(d, x, mask, out, f); });             \
+  }                                                                                                                         \
+  DEPT_CLONES void gated_rows(Activation a, const C* gate_up, Mask<T> mask, C* out, int64_t f) {                            \
+    with_formula(                                                                                                           \
+        a, [&]<class F>(F) __attribute__((always_inline)) { gated_row<F>(gate_up, mask, out, f); });                        \
+  }                                                                                                                         \
+  DEPT_CLONES void gated_backward_rows(Activation a, const C* d, const C* gate_up, Mask<T> mask, C* d_gate_up, int64_t f) { \
+    with_formula(                                                                                                           \
+        a, [&]<class F>(F) __attribute__((always_inline)) { gated_backward_row<F>(d, gate_up, mask, d_gate_up, f); });      \
+  }                                                                                                                         \
+  DEPT_CLONES void relu_rows(C* x, Mask<T> mask, uint8_t* flags, int64_t f) {                                               \
+    relu_row(x, mask, flags, f);                                                                                            \
+  }                                                                                                                         \
+  DEPT_CLONES void relu_backward_rows(C* d, const uint8_t* flags, T scale, int64_t f) {                                     \
+    relu_backward_row(d, flags, scale, f);                                                                                  \
   }
 DEPT_ACTIVATIONS(float, float)
 DEPT_ACTIVATIONS(c10::BFloat16, float)
@@ -244,10 +236,8 @@ at::Tensor gated_activation(Activation f, const at::Tensor& gate_up, const Dropo
   dispatch(gate_up.scalar_type(), "gated_activation", [&]<class C>(C) {
     const C* in = gate_up.const_data_ptr<C>();
     C* to = out.mutable_data_ptr<C>();
-    for_rows<arithmetic_t<C>>(n, units, dropout, [&](int64_t i, auto mask) {
-      const C* gate = in + 2 * i * units;
-      gated_rows(f, gate, gate + units, mask, to + i * units, units);
-    });
+    for_rows<arithmetic_t<C>>(n, units, dropout,
+                              [&](int64_t i, auto mask) { gated_rows(f, in + 2 * i * units, mask, to + i * units, units); });
   });
   return out;
 }
@@ -259,9 +249,7 @@ at::Tensor gated_activation_backward(Activation f, const at::Tensor& d, const at
     const C *in = gate_up.const_data_ptr<C>(), *dy = d.const_data_ptr<C>();
     C* to = out.mutable_data_ptr<C>();
     for_rows<arithmetic_t<C>>(n, units, dropout, [&](int64_t i, auto mask) {
-      const C* gate = in + 2 * i * units;
-      C* d_gate = to + 2 * i * units;
-      gated_backward_rows(f, dy + i * units, gate, gate + units, mask, d_gate, d_gate + units, units);
+      gated_backward_rows(f, dy + i * units, in + 2 * i * units, mask, to + 2 * i * units, units);
     });
   });
   return out;

@@ -307,7 +307,7 @@ void backward_tiles(const AttentionCall& call, const at::Tensor& d_out, const at
       tile.load_span(span, kv_head);
       tile.run(shape, heads_of<C>(d_heads), statistics);
       tile.scatter(tile.dq, to.dq);
-      write_key_gradients<C>(span, kv_head, shape.k, tile.dk.data(), tile.dv.data(), to, prefix,
+      write_key_gradients<C>(span, kv_head, KeyGradients<T>{tile.dk.data(), tile.dv.data(), shape.k}, to, prefix,
                              [](const T* from, C* row, int64_t k) { convert_out(from, row, k); });
     }
   });

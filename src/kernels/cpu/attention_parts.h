@@ -94,13 +94,20 @@ inline int64_t key_row(const AttentionSpan& span, int64_t j) {
   return j < span.prefix_length ? span.prefix_begin + j : span.k_begin + j - span.prefix_length;
 }
 
-/// From dk and dv [keys, k] of one span and key/value head: own keys are written by write(from, to, k), prefix keys are added to
-/// the thread's sums.
+/// Gradients [keys, k] of one span and key/value head.
+template <class T>
+struct KeyGradients {
+  const T *dk, *dv;
+  int64_t k;
+};
+
+/// Own keys are written by write(from, to, k), prefix keys are added to the thread's sums.
 template <class C, class Write, class T = arithmetic_t<C>>
-void write_key_gradients(const AttentionSpan& span, int64_t kv_head, int64_t k, const T* dk, const T* dv, const Gradients<C>& to,
+void write_key_gradients(const AttentionSpan& span, int64_t kv_head, const KeyGradients<T>& from, const Gradients<C>& to,
                          PrefixSums<T>& prefix, Write&& write) {
+  const int64_t k = from.k;
   for (int64_t j = 0; j < span.prefix_length + span.k_length; ++j) {
-    const T *from_k = dk + j * k, *from_v = dv + j * k;
+    const T *from_k = from.dk + j * k, *from_v = from.dv + j * k;
     const int64_t row = key_row(span, j);
     if (j >= span.prefix_length) {
       write(from_k, to.dk.at(row, kv_head), k);

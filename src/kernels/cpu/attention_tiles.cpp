@@ -313,7 +313,7 @@ class BackwardTiles : public Tiles {
       add_to_keys(dp_.data(), rows_of(q_, block.first), block, block.first > 0, dk);
     });
     if (rows_ == 0) return;
-    write_key_gradients<BFloat16>(*span_, kv_head_, k, dk, dv, to, prefix, write_row);
+    write_key_gradients<BFloat16>(*span_, kv_head_, KeyGradients<float>{dk, dv, k}, to, prefix, write_row);
   }
 
   // Of a memory: dx [Nk, k] gains the gradients of keys and values.

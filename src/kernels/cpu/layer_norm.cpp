@@ -9,7 +9,23 @@
 namespace dept::kernels::cpu {
 namespace {
 
-// C: type of y, T: residual type. statistics: mean and rstd of the row.
+// What rows [n, d] of a call are made of. C: type of y, T: residual type. statistics: mean and rstd of each row.
+template <class C, class T>
+struct ForwardRows {
+  const T *x, *weight, *bias;
+  C* y;
+  int64_t d;
+  T eps;
+  T* statistics;
+};
+template <class C, class T>
+struct BackwardRows {
+  const C* dy;
+  const T *x, *weight, *statistics;
+  T* dx;
+  int64_t d;
+};
+
 template <class C, class T>
 DEPT_INLINE void forward_row(const T* x, const T* weight, const T* bias, C* y, int64_t d, T eps, T* statistics) {
   T sum = 0, squares = 0;
@@ -40,13 +56,14 @@ DEPT_INLINE void backward_row(const C* dy, const T* x, const T* weight, const T*
   for (int64_t i = 0; i < d; ++i) dx[i] += rstd * (static_cast<T>(load(dy[i])) * weight[i] - mean_g - (x[i] - mean) * slope);
 }
 
-#define DEPT_ROWS(C, T)                                                                                                         \
-  DEPT_CLONES void forward_rows(const T* x, const T* w, const T* b, C* y, int64_t begin, int64_t end, int64_t d, T eps, T* s) { \
-    for (int64_t n = begin; n < end; ++n) forward_row(x + n * d, w, b, y + n * d, d, eps, s + 2 * n);                           \
-  }                                                                                                                             \
-  DEPT_CLONES void backward_rows(const C* dy, const T* x, const T* w, const T* s, T* dx, int64_t begin, int64_t end,            \
-                                 int64_t d) {                                                                                   \
-    for (int64_t n = begin; n < end; ++n) backward_row(dy + n * d, x + n * d, w, s + 2 * n, dx + n * d, d);                     \
+#define DEPT_ROWS(C, T)                                                                                 \
+  DEPT_CLONES void forward_rows(ForwardRows<C, T> r, int64_t begin, int64_t end) {                      \
+    for (int64_t n = begin; n < end; ++n)                                                               \
+      forward_row(r.x + n * r.d, r.weight, r.bias, r.y + n * r.d, r.d, r.eps, r.statistics + 2 * n);    \
+  }                                                                                                     \
+  DEPT_CLONES void backward_rows(BackwardRows<C, T> r, int64_t begin, int64_t end) {                    \
+    for (int64_t n = begin; n < end; ++n)                                                               \
+      backward_row(r.dy + n * r.d, r.x + n * r.d, r.weight, r.statistics + 2 * n, r.dx + n * r.d, r.d); \
   }
 DEPT_ROWS(float, float)
 DEPT_ROWS(c10::BFloat16, float)
@@ -61,10 +78,14 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
   at::Tensor y = at::empty({n, d}, x.options().dtype(dtype)), kept = at::empty({n, 2}, x.options());
   dispatch(dtype, "layer_norm", [&]<class C>(C) {
     using T = arithmetic_t<C>;
-    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) {
-      forward_rows(x.const_data_ptr<T>(), weight.const_data_ptr<T>(), bias.const_data_ptr<T>(), y.mutable_data_ptr<C>(), begin,
-                   end, d, static_cast<T>(eps), kept.mutable_data_ptr<T>());
-    });
+    const ForwardRows<C, T> rows{.x = x.const_data_ptr<T>(),
+                                 .weight = weight.const_data_ptr<T>(),
+                                 .bias = bias.const_data_ptr<T>(),
+                                 .y = y.mutable_data_ptr<C>(),
+                                 .d = d,
+                                 .eps = static_cast<T>(eps),
+                                 .statistics = kept.mutable_data_ptr<T>()};
+    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) { forward_rows(rows, begin, end); });
   });
   if (statistics != nullptr) *statistics = kept;
   return y;
@@ -75,10 +96,13 @@ void layer_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Te
   const int64_t n = x.size(0), d = x.size(1);
   dispatch(dy.scalar_type(), "layer_norm_backward", [&]<class C>(C) {
     using T = arithmetic_t<C>;
-    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) {
-      backward_rows(dy.const_data_ptr<C>(), x.const_data_ptr<T>(), weight.const_data_ptr<T>(), statistics.const_data_ptr<T>(),
-                    dx.mutable_data_ptr<T>(), begin, end, d);
-    });
+    const BackwardRows<C, T> rows{.dy = dy.const_data_ptr<C>(),
+                                  .x = x.const_data_ptr<T>(),
+                                  .weight = weight.const_data_ptr<T>(),
+                                  .statistics = statistics.const_data_ptr<T>(),
+                                  .dx = dx.mutable_data_ptr<T>(),
+                                  .d = d};
+    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) { backward_rows(rows, begin, end); });
   });
 }
 

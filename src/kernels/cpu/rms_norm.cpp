@@ -9,7 +9,23 @@
 namespace dept::kernels::cpu {
 namespace {
 
-// C: branch type, T: residual type.
+// What rows [n, d] of a call are made of. C: branch type, T: residual type. normalised and rstd null: not kept.
+template <class C, class T>
+struct ForwardRows {
+  const T *x, *weight;
+  C *y, *normalised;
+  T* rstd;
+  int64_t d;
+  T eps;
+};
+template <class C, class T>
+struct BackwardRows {
+  const C *dy, *normalised;
+  const T *weight, *rstd;
+  T* dx;
+  int64_t d;
+};
+
 template <class C, class T>
 DEPT_INLINE T forward_row(const T* x, const T* weight, C* y, int64_t d, T eps) {
   T squares = 0;
@@ -37,19 +53,18 @@ DEPT_INLINE void backward_row(const C* dy, const C* normalised, const T* weight,
   for (int64_t i = 0; i < d; ++i) dx[i] += rstd * (load(dy[i]) * weight[i] - load(normalised[i]) * mean);
 }
 
-#define DEPT_ROWS(C, T)                                                                                                          \
-  DEPT_CLONES void forward_rows(const T* x, const T* w, C* y, C* normalised, T* rstd, int64_t begin, int64_t end, int64_t d,     \
-                                T eps) {                                                                                         \
-    for (int64_t n = begin; n < end; ++n) {                                                                                      \
-      const T scale = forward_row(x + n * d, w, y + n * d, d, eps);                                                              \
-      if (normalised == nullptr) continue;                                                                                       \
-      scale_row(x + n * d, scale, normalised + n * d, d);                                                                        \
-      rstd[n] = scale;                                                                                                           \
-    }                                                                                                                            \
-  }                                                                                                                              \
-  DEPT_CLONES void backward_rows(const C* dy, const C* normalised, const T* w, const T* rstd, T* dx, int64_t begin, int64_t end, \
-                                 int64_t d) {                                                                                    \
-    for (int64_t n = begin; n < end; ++n) backward_row(dy + n * d, normalised + n * d, w, rstd[n], dx + n * d, d);               \
+#define DEPT_ROWS(C, T)                                                                               \
+  DEPT_CLONES void forward_rows(ForwardRows<C, T> r, int64_t begin, int64_t end) {                    \
+    for (int64_t n = begin; n < end; ++n) {                                                           \
+      const T scale = forward_row(r.x + n * r.d, r.weight, r.y + n * r.d, r.d, r.eps);                \
+      if (r.normalised == nullptr) continue;                                                          \
+      scale_row(r.x + n * r.d, scale, r.normalised + n * r.d, r.d);                                   \
+      r.rstd[n] = scale;                                                                              \
+    }                                                                                                 \
+  }                                                                                                   \
+  DEPT_CLONES void backward_rows(BackwardRows<C, T> r, int64_t begin, int64_t end) {                  \
+    for (int64_t n = begin; n < end; ++n)                                                             \
+      backward_row(r.dy + n * r.d, r.normalised + n * r.d, r.weight, r.rstd[n], r.dx + n * r.d, r.d); \
   }
 DEPT_ROWS(float, float)
 DEPT_ROWS(c10::BFloat16, float)
@@ -66,10 +81,14 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, a
     using T = arithmetic_t<C>;
     C* normalised = saved != nullptr ? saved->normalised.mutable_data_ptr<C>() : nullptr;
     T* rstd = saved != nullptr ? saved->rstd.mutable_data_ptr<T>() : nullptr;
-    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) {
-      forward_rows(x.const_data_ptr<T>(), weight.const_data_ptr<T>(), y.mutable_data_ptr<C>(), normalised, rstd, begin, end, d,
-                   static_cast<T>(eps));
-    });
+    const ForwardRows<C, T> rows{.x = x.const_data_ptr<T>(),
+                                 .weight = weight.const_data_ptr<T>(),
+                                 .y = y.mutable_data_ptr<C>(),
+                                 .normalised = normalised,
+                                 .rstd = rstd,
+                                 .d = d,
+                                 .eps = static_cast<T>(eps)};
+    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) { forward_rows(rows, begin, end); });
   });
   return y;
 }
@@ -78,10 +97,13 @@ void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at
   const int64_t n = dx.size(0), d = dx.size(1);
   dispatch(dy.scalar_type(), "rms_norm_backward", [&]<class C>(C) {
     using T = arithmetic_t<C>;
-    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) {
-      backward_rows(dy.const_data_ptr<C>(), saved.normalised.const_data_ptr<C>(), weight.const_data_ptr<T>(),
-                    saved.rstd.const_data_ptr<T>(), dx.mutable_data_ptr<T>(), begin, end, d);
-    });
+    const BackwardRows<C, T> rows{.dy = dy.const_data_ptr<C>(),
+                                  .normalised = saved.normalised.const_data_ptr<C>(),
+                                  .weight = weight.const_data_ptr<T>(),
+                                  .rstd = saved.rstd.const_data_ptr<T>(),
+                                  .dx = dx.mutable_data_ptr<T>(),
+                                  .d = d};
+    at::parallel_for(0, n, row_grain(d), [&](int64_t begin, int64_t end) { backward_rows(rows, begin, end); });
   });
 }
 
