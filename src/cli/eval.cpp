@@ -143,7 +143,8 @@ int run_eval(const std::vector<std::string>& arguments) {
   options.data.cache_dir = options.model.hub.cache_dir;
   check_all({[&] { check_task(options.data, options.schedule.seed, {loaded}); },
              [&] {
-               if (check_source(options.model)) check_model(options.model);
+               check_source(options.model);
+               if (!is_on_hub(options.model)) check_model(options.model);
              }});
   place_model(options.model);
   adopt_label_names(config, options.model, options.data);

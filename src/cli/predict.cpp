@@ -138,7 +138,8 @@ int run_predict(const std::vector<std::string>& arguments) {
   const AdapterConfig config = adopt_adapter(options.model, options.data, options.evaluation, set);
   options.data.cache_dir = options.model.hub.cache_dir;
   check_all({[&] {
-               if (check_source(options.model)) check_model(options.model);
+               check_source(options.model);
+               if (!is_on_hub(options.model)) check_model(options.model);
              },
              [&] { check_input(options.source()); }});
   place_model(options.model);

@@ -23,7 +23,9 @@ constexpr Usage usage{
 void check_files(const TrainOptions& o, Problems& problems) {
   problems.attempt([&] { check_task(o.data, o.schedule.seed, {}); });
   problems.attempt([&] {
-    if (!o.model.path().empty() && !is_on_hub(o.model.peft_model_id) && check_source(o.model)) check_model(o.model);
+    if (o.model.path().empty() || is_on_hub(o.model.peft_model_id)) return;
+    check_source(o.model);
+    if (!is_on_hub(o.model)) check_model(o.model);
   });
 }
 

@@ -5,7 +5,6 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <cmath>
-#include <map>
 
 #include "models/common.h"
 
@@ -151,16 +150,6 @@ class BertEncoder : public Backbone {
   at::ScalarType dtype_, residual_;
 };
 
-kernels::Activation read_activation(const Json& config, const char* fallback, const std::string& where) {
-  static const std::map<std::string, kernels::Activation> known = {{"relu", kernels::Activation::relu},
-                                                                   {"gelu", kernels::Activation::gelu},
-                                                                   {"gelu_new", kernels::Activation::gelu_new},
-                                                                   {"gelu_pytorch_tanh", kernels::Activation::gelu_new}};
-  const auto name = value_or<std::string>(config, "hidden_act", fallback, where);
-  if (const auto found = known.find(name); found != known.end()) return found->second;
-  fail(Code::bad_input, where + ": hidden_act", "gelu, gelu_new or relu", quote(name));
-}
-
 }  // namespace
 
 BertConfig read_bert_config(const Json& config, const std::string& where) {
@@ -176,7 +165,8 @@ BertConfig read_bert_config(const Json& config, const std::string& where) {
   const bool albert = value_or<std::string>(config, "model_type", "", where) == "albert";  // its defaults are others
   c.hidden_dropout = read_dropout(config, "hidden_dropout_prob", albert ? 0 : 0.1, where);
   c.attention_dropout = read_dropout(config, "attention_probs_dropout_prob", albert ? 0 : 0.1, where);
-  c.activation = read_activation(config, albert ? "gelu_new" : "gelu", where);
+  c.activation =
+      parse_activation(value_or<std::string>(config, "hidden_act", albert ? "gelu_new" : "gelu", where), where + ": hidden_act");
   if (c.hidden % c.heads != 0)
     fail(Code::bad_input, where + ": num_attention_heads", str("a divisor of ", c.hidden), str(c.heads));
   if (const auto type = value_or<std::string>(config, "position_embedding_type", "absolute", where); type != "absolute")

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "dept/base/rounding.h"
 #include "dept/base/text.h"
 #include "sweep/records.h"
 
@@ -65,10 +66,6 @@ std::string end_of(const std::vector<RunRecord>& runs, const Row& row) {
   return found == row.end() ? "finished" : runs[*found].end;
 }
 
-double rounded_seconds(double seconds) {
-  return std::round(seconds * 1000) / 1000;
-}
-
 }  // namespace
 
 std::string results_jsonl(const std::vector<RunRecord>& runs) {
@@ -83,7 +80,7 @@ std::string results_jsonl(const std::vector<RunRecord>& runs) {
     line.update(run.test);
     line["stack"] = 1;
     line["best"] = run.best;
-    line["seconds"] = rounded_seconds(run.seconds);
+    line["seconds"] = rounded(run.seconds, 3);
     lines += line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
   }
   return lines;
@@ -122,7 +119,7 @@ std::string results_csv(const std::vector<RunRecord>& runs, const std::vector<st
         cells.push_back(known ? OrderedJson(deviations ? deviation(values) : mean(values)).dump() : "");
       }
     }
-    cells.push_back(OrderedJson(rounded_seconds(seconds)).dump());
+    cells.push_back(OrderedJson(rounded(seconds, 3)).dump());
     csv += join(cells, ",") + "\n";
   }
   return csv;

@@ -10,6 +10,7 @@
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/progress.h"
+#include "dept/base/rounding.h"
 #include "dept/base/text.h"
 
 namespace dept {
@@ -323,12 +324,11 @@ JudgedAnswers judged_answers(const Evaluation& evaluation, const PredictRules& r
 OrderedJson evaluation_json(const Evaluation& evaluation, const std::string& prefix, double seconds, int64_t batch_size) {
   const auto examples = static_cast<double>(evaluation.targets.size());
   const double batches = std::ceil(examples / static_cast<double>(batch_size));
-  const auto rounded = [](double value, double unit) { return std::round(value * unit) / unit; };
   OrderedJson json = {{prefix + "_loss", evaluation.loss}};
   for (const auto& [name, value] : evaluation.metrics) json[prefix + "_" + name] = value;
-  json[prefix + "_runtime"] = rounded(seconds, 1e4);
-  json[prefix + "_samples_per_second"] = rounded(examples / seconds, 1e3);
-  json[prefix + "_steps_per_second"] = rounded(batches / seconds, 1e3);
+  json[prefix + "_runtime"] = rounded(seconds, 4);
+  json[prefix + "_samples_per_second"] = rounded(examples / seconds, 3);
+  json[prefix + "_steps_per_second"] = rounded(batches / seconds, 3);
   return json;
 }
 

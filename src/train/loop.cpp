@@ -12,6 +12,7 @@
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/progress.h"
+#include "dept/base/rounding.h"
 #include "dept/base/text.h"
 #include "dept/train/marker.h"
 #include "train/loop_rules.h"
@@ -29,11 +30,6 @@ std::string fixed(double value, int digits) {
   std::ostringstream out;
   out << std::fixed << std::setprecision(digits) << value;
   return out.str();
-}
-
-// As Python's round: of two nearest the even one, where the value is exactly between them.
-double rounded(double value, int digits) {
-  return std::stod(fixed(value, digits));
 }
 
 }  // namespace

@@ -80,8 +80,7 @@ int64_t counted_parameters(const LoopInputs& in) {
   int64_t head = 0;
   for (const Parameter& parameter : head_parameters(in.model.weights().head)) head += parameter.value[0].numel();
   const int64_t unused = in.model.has_head() && !info.tied ? info.vocab * info.hidden : 0;
-  return info.parameters - info.embedding_parameters - unused +
-         head * (in.model.rules().quirks.counts_head_twice() ? 2 : 1);
+  return info.parameters - info.embedding_parameters - unused + head * (in.model.rules().quirks.counts_head_twice() ? 2 : 1);
 }
 
 std::string scheduling_metric(const LoopInputs& in) {

@@ -89,7 +89,8 @@ ClaimRules claim_rules(const OutputOptions& o) {
 void check(const TrainOptions& o, const std::function<void()>& claim) {
   check_all({[&] { check_task(o.data, o.schedule.seed, splits_of(o.output)); },
              [&] {
-               if (check_source(o.model)) check_fit(o);
+               check_source(o.model);
+               if (!is_on_hub(o.model)) check_fit(o);
              },
              [&] { parse_dtype(o.model.dtype); }, [&] { check_class_weights(o.optimizer.class_weights); },
              [&] {
@@ -337,7 +338,9 @@ RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& inte
   if (o.output.do_train) run.contents = file_contents(o);
   if (done_before(o, run, claim)) return RunEnd::done_before;
   lock.make_folder();
-  if (place_model(o.model)) {
+  const bool fetched = is_on_hub(o.model);
+  place_model(o.model);
+  if (fetched) {
     check_fit(o);
     if (o.output.do_train) run.contents = file_contents(o);
   }

@@ -150,11 +150,13 @@ void check_free_space(const fs::path& folder, double bytes) {
        megabytes(static_cast<double>(space.available)));
 }
 
-bool check_source(const ModelOptions& options) {
+bool is_on_hub(const ModelOptions& options) {
+  return is_on_hub(options.path());
+}
+
+void check_source(const ModelOptions& options) {
   if (is_on_hub(options.tokenizer_name)) check_on_hub(options.tokenizer_name, options.hub);
-  if (!is_on_hub(options.path())) return true;
-  check_all({[&] { check_storage(options); }, [&] { check_on_hub(options.path(), options.hub); }});
-  return false;
+  if (is_on_hub(options)) check_all({[&] { check_storage(options); }, [&] { check_on_hub(options.path(), options.hub); }});
 }
 
 void place_adapter(ModelOptions& options) {
@@ -171,12 +173,10 @@ AdapterConfig adopt_adapter(ModelOptions& model, DataOptions& data, EvaluationOp
   return config;
 }
 
-bool place_model(ModelOptions& options) {
-  const bool fetched = is_on_hub(options.path());
+void place_model(ModelOptions& options) {
   options.model_path = place_on_disk(options.path(), options.hub, ModelPart::all);
   if (!options.tokenizer_name.empty())
     options.tokenizer_path = place_on_disk(options.tokenizer_name, options.hub, ModelPart::tokenizer);
-  return fetched;
 }
 
 void check_output_folder(const fs::path& folder) {

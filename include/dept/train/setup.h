@@ -44,15 +44,18 @@ void check_submodules(int64_t submodules, const ModelInfo& info);
 /// Throws usage for no model at all, io or bad_input.
 ModelInfo check_model(const ModelOptions& options);
 
-/// Whether the model is on disk, for check_model. Throws io in about a second for one on the hub that cannot be had.
-bool check_source(const ModelOptions& options);
+/// Whether the model is yet to be fetched; one on disk is ready for check_model.
+bool is_on_hub(const ModelOptions& options);
+
+/// Throws io in about a second for a model or tokenizer on the hub that cannot be had.
+void check_source(const ModelOptions& options);
 
 /// Brings an adapter that peft_model_id names on the hub (its main branch) to the disk, where peft_model_id is from then on.
 /// Throws usage or io.
 void place_adapter(ModelOptions& options);
 
-/// Brings model and tokenizer to the disk. Returns whether the model came from the hub, unchecked yet. Throws usage or io.
-bool place_model(ModelOptions& options);
+/// Brings model and tokenizer to the disk; a model that is fetched is not checked. Throws usage or io.
+void place_model(ModelOptions& options);
 
 /// Throws io unless the folder, or the nearest one above it that is there, can be written in. Makes nothing.
 void check_output_folder(const fs::path& folder);

@@ -157,13 +157,13 @@ TEST(Bert, NamesOfAllAges) {
 TEST(Bert, RefusesWhatItDoesNotCompute) {
   const fs::path folder = fs::path(testing::TempDir()) / "dept-bert-config";
   fs::create_directories(folder);
-  for (const auto& [key, value, expected] :
-       std::vector<std::tuple<std::string, Json, std::string>>{{"hidden_act", "tanh", "gelu, gelu_new or relu"},
-                                                               {"position_embedding_type", "relative_key", "absolute"},
-                                                               {"is_decoder", true, "is_decoder"},
-                                                               {"num_attention_heads", 5, "a divisor of 32"},
-                                                               {"hidden_dropout_prob", 1.5, "hidden_dropout_prob"},
-                                                               {"max_position_embeddings", int64_t{1} << 60, "2^24"}}) {
+  for (const auto& [key, value, expected] : std::vector<std::tuple<std::string, Json, std::string>>{
+           {"hidden_act", "tanh", "relu, gelu, gelu_new, gelu_pytorch_tanh, silu or swish"},
+           {"position_embedding_type", "relative_key", "absolute"},
+           {"is_decoder", true, "is_decoder"},
+           {"num_attention_heads", 5, "a divisor of 32"},
+           {"hidden_dropout_prob", 1.5, "hidden_dropout_prob"},
+           {"max_position_embeddings", int64_t{1} << 60, "2^24"}}) {
     Json config = read_json(data("bert") / "config.json");
     config[key] = value;
     write_atomic(folder / "config.json", config.dump());

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "dept/base/philox.h"
+#include "dept/base/rounding.h"
 #include "dept/base/text.h"
 #include "unit/base/scratch.h"
 
@@ -41,6 +42,16 @@ TEST(Philox, KnownAnswers) {
             (Philox4{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0x299f31d0a4093822),
             (Philox4{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+// Python's round().
+TEST(Text, RoundsHalfToEven) {
+  EXPECT_EQ(rounded(0.125, 2), 0.12);
+  EXPECT_EQ(rounded(0.375, 2), 0.38);
+  EXPECT_EQ(rounded(-0.125, 2), -0.12);
+  EXPECT_EQ(rounded(2.5, 0), 2);
+  EXPECT_EQ(rounded(1.005, 2), 1.0);  // below the half as a double
+  EXPECT_EQ(rounded(1234.56789, 3), 1234.568);
 }
 
 TEST(Text, StripAndJoin) {
