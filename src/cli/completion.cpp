@@ -104,21 +104,30 @@ std::string escaped(std::string_view text, std::string_view escapes = "") {
   return out;
 }
 
-std::string bash_script() {
-  std::string flags, values;
+// The branches of the script's three case statements.
+struct BashCases {
+  std::string actions, flags, values;  // by command; by command and action; by command, action and flag
+};
+
+BashCases bash_cases() {
+  BashCases cases;
   for (const Entry& entry : all_entries()) {
     const std::string key = str(entry.command, entry.action.empty() ? "" : " ", entry.action);
     std::vector<std::string> names;
     for (const Flag& flag : entry.flags) {
       names.push_back("--" + flag.name);
       if (flag.choices.empty() && (flag.file || !flag.takes_value)) continue;
-      values += str("    '", key, " --", flag.name, "') choices='", escaped(join(flag.choices, " ")), "' ;;\n");
+      cases.values += str("    '", key, " --", flag.name, "') choices='", escaped(join(flag.choices, " ")), "' ;;\n");
     }
-    flags += str("    '", key, "') flags='", join(names, " "), "' ;;\n");
+    cases.flags += str("    '", key, "') flags='", join(names, " "), "' ;;\n");
   }
-  std::string actions;
   for (const Command& command : commands())
-    if (!command.actions.empty()) actions += str("    ", command.name, ") actions='", words(command.actions), "' ;;\n");
+    if (!command.actions.empty()) cases.actions += str("    ", command.name, ") actions='", words(command.actions), "' ;;\n");
+  return cases;
+}
+
+std::string bash_script() {
+  const BashCases cases = bash_cases();
   return str(
       "# bash completion of dept, by: dept completion bash\n"
       "_dept() {\n"
@@ -132,7 +141,7 @@ std::string bash_script() {
       "    return\n"
       "  fi\n"
       "  case \"$command\" in\n",
-      actions,
+      cases.actions,
       "  esac\n"
       "  if [ -n \"$actions\" ]; then\n"
       "    if [ \"$COMP_CWORD\" -eq 2 ]; then\n"
@@ -147,7 +156,7 @@ std::string bash_script() {
       "    previous=\"${COMP_WORDS[COMP_CWORD-2]}\"\n"
       "  fi\n"
       "  case \"$command\" in\n",
-      flags,
+      cases.flags,
       "  esac\n"
       "  case \"$previous\" in\n"
       "    --*)\n"
@@ -156,7 +165,7 @@ std::string bash_script() {
       "      ;;\n"
       "  esac\n"
       "  case \"$command $previous\" in\n",
-      values,
+      cases.values,
       "  esac\n"
       "  if [ \"${current:0:1}\" = - ]; then\n"
       "    mapfile -t COMPREPLY < <(compgen -W \"$flags\" -- \"$current\")\n"

@@ -135,14 +135,17 @@ class Unpickler {
     return value;
   }
 
-  // The stack.
+  // The stack. What an opcode does returns true, "this opcode is known".
 
-  void push_handle(Handle handle) { stack_.push_back(handle); }
+  bool push_handle(Handle handle) {
+    stack_.push_back(handle);
+    return true;
+  }
   template <class T>
-  void push(T value) {
+  bool push(T value) {
     if (values_.size() == max_values) refuse(str("at most ", max_values, " values"), "more");
     values_.emplace_back(std::move(value));
-    push_handle(static_cast<Handle>(values_.size() - 1));
+    return push_handle(static_cast<Handle>(values_.size() - 1));
   }
   Handle top() const {
     if (stack_.size() <= floor()) refuse("a well-formed pickle", "one that takes what is not there");
@@ -168,14 +171,15 @@ class Unpickler {
     return items;
   }
 
-  void remember(uint32_t index) {  // picklers count upwards
+  bool remember(uint32_t index) {  // picklers count upwards
     if (index > memo_.size()) refuse("memo entries in order", str("entry ", index));
     if (index == memo_.size()) memo_.push_back(top());
     memo_[index] = top();
+    return true;
   }
-  void recall(uint32_t index) {
+  bool recall(uint32_t index) {
     if (index >= memo_.size()) refuse("a memo entry that is there", str("entry ", index));
-    push_handle(memo_[index]);
+    return push_handle(memo_[index]);
   }
 
   template <class T>
@@ -184,143 +188,151 @@ class Unpickler {
     refuse(expected, kind_names[values_[handle].index()]);
   }
 
-  // False at the end. The letters are pickle's own opcodes.
+  // Pickle's opcodes, by what they do; each group says whether the opcode is one of its own.
+
+  // False at the end.
   bool step(uint8_t opcode) {
-    switch (opcode) {
-      case '.':
-        return false;
-      case 0x95:
-        take<uint64_t>();
-        break;  // FRAME: a hint
-      case '(':
-        marks_.push_back(stack_.size());
-        break;
-      case '0':
-        pop();
-        break;
-      case '1':
-        pop_to_mark();
-        break;
-      case '2':
-        push_handle(top());
-        break;
-      case 'N':
-        push(None{});
-        break;
-      case 0x88:
-        push(true);
-        break;
-      case 0x89:
-        push(false);
-        break;
-      case 'J':
-        push(int64_t{take<int32_t>()});
-        break;
-      case 'K':
-        push(int64_t{take<uint8_t>()});
-        break;
-      case 'M':
-        push(int64_t{take<uint16_t>()});
-        break;
-      case 0x8a:
-        push(take_long(take<uint8_t>()));
-        break;
-      case 0x8b:
-        push(take_long(take<uint32_t>()));
-        break;
-      case 'G':
-        push(take_double());
-        break;
-      case 'C':
-      case 0x8c:
-        push(take_bytes(take<uint8_t>()));
-        break;
-      case 'B':
-      case 'X':
-        push(take_bytes(take<uint32_t>()));
-        break;
-      case 0x8d:
-      case 0x8e:
-        push(take_bytes(take<uint64_t>()));
-        break;
-      case ']':
-        push(List{});
-        break;
-      case ')':
-        push(Tuple{});
-        break;
-      case '}':
-        push(Dict{});
-        break;
-      case 't':
-        push(Tuple{pop_to_mark()});
-        break;
-      case 0x85:
-        push(Tuple{pop_items(1)});
-        break;
-      case 0x86:
-        push(Tuple{pop_items(2)});
-        break;
-      case 0x87:
-        push(Tuple{pop_items(3)});
-        break;
-      case 'a':
-        append<List>(pop_items(1));
-        break;
-      case 'e':
-        append<List>(pop_to_mark());
-        break;
-      case 's':
-        append<Dict>(pop_items(2));
-        break;
-      case 'u':
-        append<Dict>(pop_to_mark());
-        break;
-      case 'q':
-        remember(take<uint8_t>());
-        break;
-      case 'r':
-        remember(take<uint32_t>());
-        break;
-      case 0x94:
-        remember(static_cast<uint32_t>(memo_.size()));
-        break;
-      case 'h':
-        recall(take<uint8_t>());
-        break;
-      case 'j':
-        recall(take<uint32_t>());
-        break;
-      case 'c': {
-        const std::string_view module = take_line();
-        push(find_global(module, take_line()));
-        break;
-      }
-      case 0x93: {
-        const Handle name = pop(), module = pop();
-        push(find_global(as<std::string_view>(module, "a module's name"), as<std::string_view>(name, "a name")));
-        break;
-      }
-      case 'Q':
-        push(find_storage(pop()));
-        break;
-      case 'R':
-        reduce();
-        break;
-      case 'b':
-        build();
-        break;
-      default:
-        refuse("tensors and containers alone", str("the pickle opcode ", static_cast<int>(opcode)));
-    }
+    if (opcode == '.') return false;
+    if (!push_scalar(opcode) && !push_text(opcode) && !move(opcode) && !contain(opcode) && !use_memo(opcode) && !call(opcode))
+      refuse("tensors and containers alone", str("the pickle opcode ", static_cast<int>(opcode)));
     return true;
   }
 
+  bool push_scalar(uint8_t opcode) {
+    switch (opcode) {
+      case 'N':
+        return push(None{});
+      case 0x88:
+        return push(true);
+      case 0x89:
+        return push(false);
+      case 'J':
+        return push(int64_t{take<int32_t>()});
+      case 'K':
+        return push(int64_t{take<uint8_t>()});
+      case 'M':
+        return push(int64_t{take<uint16_t>()});
+      case 0x8a:
+        return push(take_long(take<uint8_t>()));
+      case 0x8b:
+        return push(take_long(take<uint32_t>()));
+      case 'G':
+        return push(take_double());
+      default:
+        return false;
+    }
+  }
+
+  bool push_text(uint8_t opcode) {
+    switch (opcode) {
+      case 'C':
+      case 0x8c:
+        return push(take_bytes(take<uint8_t>()));
+      case 'B':
+      case 'X':
+        return push(take_bytes(take<uint32_t>()));
+      case 0x8d:
+      case 0x8e:
+        return push(take_bytes(take<uint64_t>()));
+      default:
+        return false;
+    }
+  }
+
+  // The stack itself, and the hint FRAME.
+  bool move(uint8_t opcode) {
+    switch (opcode) {
+      case 0x95:
+        take<uint64_t>();
+        return true;
+      case '(':
+        marks_.push_back(stack_.size());
+        return true;
+      case '0':
+        pop();
+        return true;
+      case '1':
+        pop_to_mark();
+        return true;
+      case '2':
+        push_handle(top());
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  bool contain(uint8_t opcode) {
+    switch (opcode) {
+      case ']':
+        return push(List{});
+      case ')':
+        return push(Tuple{});
+      case '}':
+        return push(Dict{});
+      case 't':
+        return push(Tuple{pop_to_mark()});
+      case 0x85:
+      case 0x86:
+      case 0x87:
+        return push(Tuple{pop_items(opcode - 0x84)});
+      case 'a':
+        return append<List>(pop_items(1));
+      case 'e':
+        return append<List>(pop_to_mark());
+      case 's':
+        return append<Dict>(pop_items(2));
+      case 'u':
+        return append<Dict>(pop_to_mark());
+      default:
+        return false;
+    }
+  }
+
+  bool use_memo(uint8_t opcode) {
+    switch (opcode) {
+      case 'q':
+        return remember(take<uint8_t>());
+      case 'r':
+        return remember(take<uint32_t>());
+      case 0x94:
+        return remember(static_cast<uint32_t>(memo_.size()));
+      case 'h':
+        return recall(take<uint8_t>());
+      case 'j':
+        return recall(take<uint32_t>());
+      default:
+        return false;
+    }
+  }
+
+  bool call(uint8_t opcode) {
+    switch (opcode) {
+      case 'c': {
+        const std::string_view module = take_line();
+        return push(find_global(module, take_line()));
+      }
+      case 0x93: {
+        const Handle name = pop(), module = pop();
+        return push(find_global(as<std::string_view>(module, "a module's name"), as<std::string_view>(name, "a name")));
+      }
+      case 'Q':
+        return push(find_storage(pop()));
+      case 'R':
+        return reduce();
+      case 'b':
+        return build();
+      default:
+        return false;
+    }
+  }
+
   template <class Container>
-  void append(const std::vector<Handle>& items) {
+  bool append(const std::vector<Handle>& items) {
     auto& all = as<Container>(top(), std::is_same_v<Container, List> ? "a list" : "a dict").items;
     if (std::is_same_v<Container, Dict> && items.size() % 2 != 0) refuse("a value for each key", "a key without one");
     all.insert(all.end(), items.begin(), items.end());
+    return true;
   }
 
   // What stands for a call.
@@ -345,7 +357,7 @@ class Unpickler {
     return storage;
   }
 
-  void reduce() {
+  bool reduce() {
     const Handle arguments = pop();
     const Global called = as<Global>(pop(), "a name to call");
     const auto& items = as<Tuple>(arguments, "a tuple of arguments").items;
@@ -385,9 +397,10 @@ class Unpickler {
   }
 
   // The attributes of an OrderedDict, such as a state dict's _metadata, are left out.
-  void build() {
+  bool build() {
     pop();
     as<Dict>(top(), "attributes of a dict alone");
+    return true;
   }
 
   // The result.
