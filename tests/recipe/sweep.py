@@ -171,14 +171,12 @@ parameters:
     assert not (out / "best").exists() and not (out / "best.yaml").exists()
 
 
-HALVING = """
-method: halving
-metric: {name: eval_loss}
-early_terminate: {min_iter: 2, eta: 3}
-parameters:
-  learning_rate: {values: [0.01, 0.05, 0.2]}
-  lora_embedding_lr: {values: [1e-4, 1e-2, 0.1]}
-"""
+def halving_by(eta, *axes):
+    parameters = "".join(f"  {axis}\n" for axis in axes)
+    return f"method: halving\nmetric: {{name: eval_loss}}\nearly_terminate: {{min_iter: 2, eta: {eta}}}\nparameters:\n{parameters}"
+
+
+HALVING = halving_by(3, "learning_rate: {values: [0.01, 0.05, 0.2]}", "lora_embedding_lr: {values: [1e-4, 1e-2, 0.1]}")
 
 
 def halving():
@@ -274,14 +272,7 @@ def refusals():
 
 
 def kill(moments):
-    text = """
-method: halving
-metric: {name: eval_loss}
-early_terminate: {min_iter: 2, eta: 2}
-parameters:
-  learning_rate: {values: [0.05, 0.2, 1e39]}
-  seed: {values: [1, 2, 3, 4]}
-"""
+    text = halving_by(2, "learning_rate: {values: [0.05, 0.2, 1e39]}", "seed: {values: [1, 2, 3, 4]}")
     base = BASE + "do_predict: true\n"
     start = time.time()
     unbroken, _ = sweep("unbroken", text, base=base)

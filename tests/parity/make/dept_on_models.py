@@ -62,24 +62,26 @@ def batch_loss(model, batch, weights):
     return sum(nll(model, e, *weights) for e in batch) / sum(len(e["target"]) for e in batch)
 
 
-def train(model, batches, start):
-    """The losses before each of ten steps: linear schedule with warm-up, clipping at 1, AdamW with eps before bias correction."""
-    p = [t.clone().requires_grad_() for t in start]
-    m, v = [torch.zeros_like(t) for t in p], [torch.zeros_like(t) for t in p]
+def train(loss_of, batches, start, rate_of):
+    """The losses before each of ten steps: linear schedule with warm-up, clipping at 1, AdamW with eps before bias correction.
+
+    loss_of(batch, weights) is a batch's loss, rate_of(name) the rate of the weight of that name in `start`."""
+    p = {name: value.clone().requires_grad_() for name, value in start.items()}
+    m, v = ({name: torch.zeros_like(value) for name, value in start.items()} for _ in range(2))
     losses = []
     for step in range(STEPS):
-        loss = batch_loss(model, batches[step % 2], p)
+        loss = loss_of(batches[step % 2], p)
         losses.append(loss.item())
-        grads = torch.autograd.grad(loss, p)
-        norm = torch.sqrt(sum((g.double() ** 2).sum() for g in grads)).item()
+        grads = dict(zip(p, torch.autograd.grad(loss, list(p.values()))))
+        norm = torch.sqrt(sum((g.double() ** 2).sum() for g in grads.values())).item()
         factor = step / WARMUP if step < WARMUP else (STEPS - step) / (STEPS - WARMUP)
         with torch.no_grad():
-            for i, name in enumerate("PAB"):
-                g = grads[i] * min(1.0, 1.0 / (norm + 1e-6))
-                m[i] = 0.9 * m[i] + 0.1 * g
-                v[i] = 0.999 * v[i] + 0.001 * g * g
-                rate = RATES[name] * factor * math.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
-                p[i] -= rate * m[i] / (v[i].sqrt() + 1e-6)
+            for name, g in grads.items():
+                g = g * min(1.0, 1.0 / (norm + 1e-6))
+                m[name] = 0.9 * m[name] + 0.1 * g
+                v[name] = 0.999 * v[name] + 0.001 * g * g
+                rate = rate_of(name) * factor * math.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
+                p[name] -= rate * m[name] / (v[name].sqrt() + 1e-6)
     return losses
 
 
@@ -109,7 +111,8 @@ def golden(name, model, seed, submodules=1):
         with torch.enable_grad() if kind == "fp32" else Plain():
             loss = batch_loss(model, batches[0], weights)
             loss.backward()
-            steps = train(model, batches, [P.to(dtype), A.to(dtype), torch.zeros_like(B, dtype=dtype)])
+            start = {"P": P.to(dtype), "A": A.to(dtype), "B": torch.zeros_like(B, dtype=dtype)}
+            steps = train(lambda batch, w: batch_loss(model, batch, list(w.values())), batches, start, RATES.get)
         assert loss.dtype == dtype
         losses[kind] = {"loss": loss.item(), "steps": steps}
         tensors |= {f"d{n}.{kind}": w.grad for n, w in zip("PAB", weights)}

@@ -12,7 +12,7 @@ import sys
 
 import torch
 import torch.nn.functional as F
-from dept_on_models import ALPHA, DATA, M, R, S, STEPS, WARMUP
+from dept_on_models import ALPHA, DATA, M, R, S, train
 from models import DATA as MODELS, Plain
 from safetensors.torch import save_file
 from transformers import (AlbertForSequenceClassification, BertForSequenceClassification, GPT2ForSequenceClassification,
@@ -61,27 +61,6 @@ def batch_loss(model, batch, weights, judge=run):
     return F.cross_entropy(logits, torch.tensor([e["label"] for e in batch])), logits
 
 
-def train(model, batches, start):
-    """The losses before each of ten steps, by the optimiser of dept_on_models.py."""
-    p = {name: value.clone().requires_grad_() for name, value in start.items()}
-    m, v = ({name: torch.zeros_like(value) for name, value in p.items()} for _ in range(2))
-    losses = []
-    for step in range(STEPS):
-        loss, _ = batch_loss(model, batches[step % 2], p)
-        losses.append(loss.item())
-        grads = dict(zip(p, torch.autograd.grad(loss, list(p.values()))))
-        norm = torch.sqrt(sum((g.double() ** 2).sum() for g in grads.values())).item()
-        factor = step / WARMUP if step < WARMUP else (STEPS - step) / (STEPS - WARMUP)
-        with torch.no_grad():
-            for name, g in grads.items():
-                g = g * min(1.0, 1.0 / (norm + 1e-6))
-                m[name] = 0.9 * m[name] + 0.1 * g
-                v[name] = 0.999 * v[name] + 0.001 * g * g
-                rate = RATES.get(name, HEAD_RATE) * factor * math.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
-                p[name] -= rate * m[name] / (v[name].sqrt() + 1e-6)
-    return losses
-
-
 def golden(name, family, seed):
     model = family.from_pretrained(MODELS / name, num_labels=LABELS, attn_implementation="eager", ignore_mismatched_sizes=True).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -110,7 +89,8 @@ def golden(name, family, seed):
                 tensors[f"logits{suffix}.{kind}"] = logits.detach()
                 tensors |= {f"d{suffix}.{n}.{kind}": w.grad for n, w in weights.items()}
             zero_b = {n: torch.zeros_like(t) if n == "B" else t for n, t in start.items()}
-            losses[kind]["steps"] = train(model, batches, {n: t.to(dtype) for n, t in zero_b.items()})
+            losses[kind]["steps"] = train(lambda batch, w: batch_loss(model, batch, w)[0], batches,
+                                          {n: t.to(dtype) for n, t in zero_b.items()}, lambda n: RATES.get(n, HEAD_RATE))
     a, b = losses["fp32"]["steps"], losses["fp64"]["steps"]
     print(name, "losses", [round(x, 4) for x in b], "apart", f"{max(abs(x - y) / y for x, y in zip(a, b)):.1e}")
     name = name.split("/")[-1]

@@ -11,7 +11,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from dept_on_models import DATA, LENGTHS, STEPS, WARMUP, decoder_logits
+from dept_on_models import DATA, LENGTHS, decoder_logits, train
 from models import DATA as MODELS, Plain, VOCAB, WIDTH
 from peft.tuners.p_tuning import PromptEncoder, PromptEncoderConfig
 from safetensors.torch import save_file
@@ -91,25 +91,8 @@ def batch_loss(model, batch, change, weights):
     return sum(nll(model, e, change, weights) for e in batch) / sum(len(e["target"]) for e in batch)
 
 
-def train(model, batches, change, start):
-    p = {name: value.clone().requires_grad_() for name, value in start.items()}
-    m, v = ({name: torch.zeros_like(value) for name, value in start.items()} for _ in range(2))
-    losses = []
-    for step in range(STEPS):
-        loss = batch_loss(model, batches[step % 2], change, p)
-        losses.append(loss.item())
-        grads = dict(zip(p, torch.autograd.grad(loss, list(p.values()))))
-        norm = torch.sqrt(sum((g.double() ** 2).sum() for g in grads.values())).item()
-        factor = step / WARMUP if step < WARMUP else (STEPS - step) / (STEPS - WARMUP)
-        with torch.no_grad():
-            for name, g in grads.items():
-                g = g * min(1.0, 1.0 / (norm + 1e-6))
-                m[name] = 0.9 * m[name] + 0.1 * g
-                v[name] = 0.999 * v[name] + 0.001 * g * g
-                rate = RATES["delta" if name.startswith(LORA) else "prompt"] * factor
-                rate *= math.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
-                p[name] -= rate * m[name] / (v[name].sqrt() + 1e-6)
-    return losses
+def rate_of(name):
+    return RATES["delta" if name.startswith(LORA) else "prompt"]
 
 
 def golden(name, model, seed):
@@ -125,7 +108,8 @@ def golden(name, model, seed):
             with torch.enable_grad() if kind == "fp32" else Plain():
                 loss = batch_loss(model, batches[0], change, weights)
                 loss.backward()
-                steps = train(model, batches, change, {n: t.to(dtype) for n, t in values.items()})
+                start = {n: t.to(dtype) for n, t in values.items()}
+                steps = train(lambda batch, w: batch_loss(model, batch, change, w), batches, start, rate_of)
             losses.setdefault(method, {})[kind] = {"loss": loss.item(), "steps": steps}
             tensors |= {f"{method}.d.{n}.{kind}": w.grad for n, w in weights.items()}
         tensors |= {f"{method}.{n}": t for n, t in values.items()}
