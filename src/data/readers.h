@@ -14,7 +14,7 @@ namespace dept {
 constexpr size_t max_columns = 16384;
 constexpr size_t all_rows = SIZE_MAX;
 
-// What a compressed file may take in memory: so much whatever its size, and so many bytes for each of its own.
+// What a compressed file may take in memory: a fixed amount, and a number of bytes for each of its own.
 constexpr size_t free_bytes = size_t{256} << 20;
 constexpr size_t most_growth = 64;
 

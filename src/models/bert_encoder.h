@@ -22,7 +22,7 @@ struct BertConfig {
 
 /// What the families share. Throws bad_input for a missing, impossible or not supported field.
 BertConfig read_bert_config(const Json& config, const std::string& where);
-/// Hidden sizes, dropout and so on of such a model; parameters, head and max_positions are the family's.
+/// A model's hidden sizes, dropout and so on; parameters, head and max_positions are the family's.
 ModelInfo encoder_info(const BertConfig& c, const Json& config, const std::string& where);
 /// Weights and biases of one block.
 int64_t block_parameters(const BertConfig& c);
@@ -69,7 +69,7 @@ class EncoderLoader {
 struct EncoderParts {
   ModelInfo info;
   nn::Embedding words;
-  at::Tensor positions;  ///< [P, E] residual type: the position's embedding and that of token type 0
+  at::Tensor positions;  ///< [P, E] residual type: the position's embedding plus the embedding of token type 0
   int64_t first_position = 0;
   nn::LayerNorm embedding_norm;
   double embedding_dropout = 0;

@@ -76,7 +76,7 @@ struct DecoderBlock {
                 layer, nullptr);
   }
 
-  /// d is the gradient of the block's output and becomes that of its input.
+  /// d is the gradient of the block's output and becomes the gradient of its input.
   void backward(at::Tensor& d, const DecoderPlan& plan, int64_t layer, const Saved& saved) const {
     const auto branch = [&](Site site) {
       return kernels::add_dropout_backward(d, plan.dropout(plan.residual_dropout, layer, site), plan.context.compute,

@@ -8,7 +8,7 @@
 
 namespace dept {
 
-/// Whether process_scores would change anything in a row with so many new tokens.
+/// Whether process_scores would change anything in a row with `new_tokens` new tokens.
 bool has_processors(const GenerationOptions& options, int64_t new_tokens);
 
 /// Repetition penalty, n-gram bans and the least number of new tokens, on the scores [V] of one row. `history` holds the ids

@@ -17,7 +17,7 @@ std::string cut(std::string_view text, size_t limit);
 
 /// Six significant digits; "" for what is not finite.
 std::string number(double value);
-/// With so many digits behind the point.
+/// With `digits` digits behind the point.
 std::string fixed(double value, int digits);
 /// 1234567 -> "1,234,567".
 std::string grouped(int64_t count);

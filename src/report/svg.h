@@ -15,7 +15,7 @@ std::string line(double x1, double y1, double x2, double y2, std::string_view fo
 /// Escaped text; `anchor` is start, middle or end.
 std::string text_at(double x, double y, std::string_view anchor, std::string_view text, std::string_view form);
 
-/// <figure> with the chart, its title and what stands below (HTML).
+/// <figure> with the chart, its title and the text below it (HTML).
 std::string figure(std::string_view label, std::string_view body, std::string_view below);
 
 /// The rectangle between the axes.

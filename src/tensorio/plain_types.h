@@ -23,7 +23,8 @@ struct PlainType {
 const PlainType* find_plain_type(std::string_view name);
 const PlainType* find_plain_type(at::ScalarType scalar);
 
-/// The product of the dimensions; nothing when it, or that of the dimensions other than 0 (torch's strides), overflows int64.
+/// The product of the dimensions; nothing when it, or the product of the dimensions other than 0 (torch's strides), overflows
+/// int64.
 std::optional<uint64_t> element_count(std::span<const int64_t> shape);
 
 /// "[2, 3]"

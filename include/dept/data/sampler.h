@@ -1,4 +1,4 @@
-// The order in which training visits its examples: that of HF Trainer, to the index.
+// The order in which training visits its examples, equal to HF Trainer's to the index.
 #pragma once
 
 #include <ATen/core/Generator.h>

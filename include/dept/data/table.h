@@ -52,7 +52,7 @@ struct Table {
   std::vector<int64_t> lines;                  ///< where each row starts in its file, from 1 (json, parquet: row number)
   std::vector<size_t> nested;  ///< [columns] 1 + the first row whose cell is a JSON object or array (kept as its text), 0 none
   std::vector<std::vector<bool>> nulls;               ///< [columns][rows] cells that are null; what is not there is none
-  std::vector<std::vector<std::string>> class_names;  ///< [columns] of a ClassLabel read as such, in order; else empty
+  std::vector<std::vector<std::string>> class_names;  ///< [columns] of a ClassLabel whose names are read, in order; else empty
 
   struct Part {
     size_t first_row;
@@ -76,10 +76,10 @@ struct Table {
   void set_null(size_t row, size_t column);
 };
 
-/// By extension; under a delimiter any other extension is that of a delimited file. Strict: UTF-8 (BOM allowed), CRLF or LF,
-/// RFC 4180 quotes (with newlines inside) or none, blank lines skipped, columns at the end without a name left out when they are
-/// empty; ragged rows, broken UTF-8, columns named twice, unknown extensions, no header and no rows throw bad_input with file and
-/// line. A .gz file that grows beyond 256 MB and 64 times its size throws bad_input too.
+/// By extension; with a delimiter given, a file of any other extension is a delimited one. Strict: UTF-8 (BOM allowed), CRLF or
+/// LF, RFC 4180 quotes (with newlines inside) or none, blank lines skipped, columns at the end without a name left out when they
+/// are empty; ragged rows, broken UTF-8, columns named twice, unknown extensions, no header and no rows throw bad_input with file
+/// and line. A .gz file that grows beyond 256 MB and 64 times its size throws bad_input too.
 Table read_table(const fs::path& path, const TableFormat& format = {});
 
 /// The rows of several files, in order, under the first one's columns. Throws bad_input naming two files whose columns or class

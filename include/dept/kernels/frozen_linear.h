@@ -42,7 +42,7 @@ class FrozenLinear {
   /// dy [N, out] -> dx = dy W [N, in].
   at::Tensor backward_input(const at::Tensor& dy) const;
 
-  // Both with what stands around them in a block, which costs no pass of its own where the weight is packed.
+  // Both with the operations around them in a block, which cost no pass of their own where the weight is packed.
 
   /// h + dropout(forward(x)): h fp32 (fp64) [N, out]. In h's own memory where the caller moves it in and nobody else holds it.
   at::Tensor add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout) const;

@@ -6,7 +6,7 @@
 
 namespace dept {
 
-/// Whose tokenizer a model's files make: that of AutoTokenizer in transformers 5.17, or in 4.28, on which the original ran. They
+/// Whose tokenizer a model's files make: AutoTokenizer's in transformers 5.17, or in 4.28, on which the original ran. They
 /// differ in what a tokenizer's class changes of a tokenizer.json (5.17 much, 4.28 little) and in how a spiece.model is told.
 enum class TokenizerRules { transformers_5, transformers_4 };
 

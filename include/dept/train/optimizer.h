@@ -54,7 +54,7 @@ class AdamW {
   int64_t steps_ = 0;
 };
 
-/// Scales each configuration's gradients by min(1, max_norm / (norm + 1e-6)), norm being that of all its gradients together.
+/// Scales each configuration's gradients by min(1, max_norm / (norm + 1e-6)) with the norm of all its gradients together.
 /// Returns the norms [K] before clipping. max_norm <= 0: nothing is scaled.
 std::vector<double> clip_gradients(std::vector<Trainable>& trainables, double max_norm);
 

@@ -27,7 +27,7 @@ struct RunData {
 /// The tokens of the soft prompt: the options', or those of the adapter of --peft_model_id.
 int64_t prompt_length(const TrainOptions& options);
 
-/// The options' task type, or that of the adapter of --peft_model_id. Throws usage.
+/// The task type of the options, or of the adapter that --peft_model_id names. Throws usage.
 std::string task_type(const TrainOptions& options, const ModelInfo& model);
 
 /// The splits that the run works on.

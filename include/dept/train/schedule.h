@@ -26,8 +26,8 @@ ScheduleArguments parse_schedule_arguments(std::string_view name, const std::str
 
 class Schedule {
  public:
-  /// `learning_rate` matters where a last rate is given as such (polynomial's is 1e-7 unless said). Throws usage for an unknown
-  /// name.
+  /// `learning_rate` matters to schedules that are given their last rate itself (polynomial's is 1e-7 unless said). Throws usage
+  /// for an unknown name.
   Schedule(std::string_view name, int64_t warmup_steps, int64_t total_steps, double learning_rate,
            const ScheduleArguments& arguments = {});
 

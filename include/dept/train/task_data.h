@@ -36,7 +36,7 @@ struct SplitReport {
 /// `longest_answer`: --generation_max_length.
 SplitReport report_split(std::string_view name, const TaskData& task, std::span<const TextExample> rows,
                          std::span<const Example> examples, const Cuts& cuts, const EncodeRules& rules, int64_t longest_answer);
-/// A line where labels found in the data look like numbers that are to be learnt as such; else "".
+/// A line where labels found in the data look like numbers to be learnt as numbers; else "".
 std::string question_labels(const TaskData& task);
 
 /// In tokens, as the original cuts targets: the longest label's, of free text --generation_max_length.

@@ -1,4 +1,4 @@
-// A frozen bf16 linear layer over packed products, with what stands around it in a model done tile by tile.
+// A frozen bf16 linear layer over packed products, with the operations around it in a model done tile by tile.
 #pragma once
 
 #include <ATen/core/Tensor.h>
