@@ -161,7 +161,7 @@ TEST(Device, OneWithoutMemoryIsOneClearError) {
   refuses([] { kernels::argmax(made({2, 8}, elsewhere)); });
   refuses([] { cross_entropy(made({2, 8}, elsewhere), made({2}, at::kCPU, at::kLong)); });
   const Ragged tokens = test::ragged({2});
-  const Dropout dropout(test::training_context(), tokens, 0.1, 0, Site::embedding);
+  const Dropout dropout(test::training_call(), tokens, 0.1, 0, Site::embedding);
   refuses([&] { apply_dropout(made({2, 8}, elsewhere), dropout); });
   refuses([&] { add_dropout_backward(made({2, 8}, elsewhere), dropout, at::kFloat); });
 }

@@ -30,7 +30,7 @@ TEST(Dropout, EachCoordinateGivesAnotherStream) {
 
 TEST(Dropout, KeepsTheMeanAndTheShareOfElements) {
   const Ragged tokens = test::ragged({400, 600});
-  const Dropout dropout(test::training_context(), tokens, 0.1, 0, Site::embedding);
+  const Dropout dropout(test::training_call(), tokens, 0.1, 0, Site::embedding);
   const at::Tensor y = apply_dropout(at::ones({1000, 64}), dropout);
   EXPECT_NEAR((y == 0).to(at::kDouble).mean().item<double>(), 0.1, 0.004);
   EXPECT_NEAR(y.mean().item<double>(), 1.0, 0.005);
@@ -50,7 +50,7 @@ TEST(Dropout, ARowOfABatchEqualsTheRowAlone) {
 }
 
 TEST(Dropout, BackwardUsesTheMaskOfForward) {
-  const Dropout dropout(test::training_context(), test::ragged({4, 2}), 0.5, 1, Site::feed_forward_output);
+  const Dropout dropout(test::training_call(), test::ragged({4, 2}), 0.5, 1, Site::feed_forward_output);
   const at::Tensor zero = at::zeros({6, 33}), ones = at::ones({6, 33});
   EXPECT_TRUE(add_dropout(zero, ones, dropout).equal(add_dropout_backward(ones, dropout, at::kFloat)));
   EXPECT_TRUE(apply_dropout(ones, dropout).equal(add_dropout_backward(ones, dropout, at::kFloat)));
@@ -61,7 +61,7 @@ TEST(Dropout, BackwardUsesTheMaskOfForward) {
 TEST(ReluDropout, ForwardAndBackwardAgreeWithTheStream) {
   at::manual_seed(1);
   const Ragged tokens = test::ragged({3, 2});
-  const Dropout dropout(test::training_context(), tokens, 0.25, 2, Site::feed_forward_inner);
+  const Dropout dropout(test::training_call(), tokens, 0.25, 2, Site::feed_forward_inner);
   const at::Tensor x = at::randn({5, 27}, at::kDouble), d = at::randn({5, 27}, at::kDouble);
   at::Tensor y = x.clone(), kept, dx = d.clone();
   relu_dropout(y, dropout, &kept);
@@ -80,7 +80,7 @@ TEST(ReluDropout, ForwardAndBackwardAgreeWithTheStream) {
 
 TEST(ActivationDropout, IsTheActivationThenTheStreamsMask) {
   at::manual_seed(2);
-  const Dropout dropout(test::training_context(), test::ragged({3, 2}), 0.25, 2, Site::feed_forward_inner);
+  const Dropout dropout(test::training_call(), test::ragged({3, 2}), 0.25, 2, Site::feed_forward_inner);
   const at::Tensor x = at::randn({5, 27}, at::kDouble), both = at::randn({5, 54}, at::kDouble),
                    d = at::randn({5, 27}, at::kDouble), masked = apply_dropout(d, dropout);
   for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_new, Activation::silu}) {

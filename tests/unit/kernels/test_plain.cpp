@@ -61,7 +61,7 @@ class Plain : public testing::TestWithParam<at::ScalarType> {
   }
 
   const Ragged tokens_ = test::ragged({5, 0, 1, 9});
-  Dropout dropout(Site site = Site::feed_forward_inner) const { return Dropout(test::training_context(), tokens_, 0.3, 2, site); }
+  Dropout dropout(Site site = Site::feed_forward_inner) const { return Dropout(test::training_call(), tokens_, 0.3, 2, site); }
 };
 
 INSTANTIATE_TEST_SUITE_P(Types, Plain, testing::Values(at::kDouble, at::kFloat, at::kBFloat16),
