@@ -40,8 +40,10 @@ function(dept_folder name)
     target_include_directories(dept_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include> PRIVATE ${PROJECT_SOURCE_DIR}/src)
     target_link_libraries(dept_${name} PUBLIC ${links} PRIVATE ${FOLDER_PRIVATE_LINKS})
     dept_compile_options(dept_${name})
-    if(name MATCHES "^(base|hub|report)$")  # these know no LibTorch
-      dept_precompile(dept_${name} dept_base)
+    if(name STREQUAL "base")  # its own, as it is compiled with spdlog's definitions
+      dept_precompile(dept_base dept_base)
+    elseif(name MATCHES "^(hub|report)$")  # these know no LibTorch
+      dept_precompile(dept_${name} dept_hub)
     else()
       dept_precompile(dept_${name} dept_tensor ${dept_torch_headers})
     endif()
