@@ -31,7 +31,5 @@ void assign_option(const Option& option, const OptionValue& value, std::string_v
 std::string option_kind(const Option& option);     // for --help: "INTEGER"
 std::string option_range(const Option& option);    // "at least 1", "" without one
 std::string option_expects(const Option& option);  // for messages: "an integer of at least 1"
-std::string option_text(const Option& option);     // the present value as YAML (flow style)
-OrderedJson option_json(const Option& option);
 
 }  // namespace dept

@@ -91,7 +91,7 @@ void check_runs(Sweep& sweep, Problems& problems) {
     if (checked.insert(data_key(configuration->train(), configuration->set, {})).second)
       to_check.push_back(std::move(configuration));
   }
-  sweep.threads = make_context(to_check.front()->train().model, 0).threads;
+  sweep.threads = make_context(to_check.front()->train().model).threads;
   for (const auto& configuration : to_check) {
     if (!problems.empty()) return;  // the hub is not asked
     problems.attempt([&] { check_training(configuration->train(), configuration->set); });

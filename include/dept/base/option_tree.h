@@ -7,8 +7,15 @@
 #include <vector>
 
 #include "dept/base/file.h"
+#include "dept/base/json.h"
 
 namespace dept {
+
+struct Option;
+
+/// An option's present value as YAML (flow style) and as JSON.
+std::string option_text(const Option& option);
+OrderedJson option_json(const Option& option);
 
 /// What a flag or a file says. A plain scalar of a file may be a number or a boolean, a quoted one is a string only; nested is a
 /// mapping, or a list in a list.
