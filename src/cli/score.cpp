@@ -129,20 +129,25 @@ class Scorer {
   std::vector<int64_t> keep_counted(Batch& batch) const {
     const bool has_prompt = model_.adapter().prompt_tokens() > 0;
     const at::Tensor token = batch.label_token;
-    Ids kept, labels;
+    Ids kept, labels, sequences;
     std::vector<int64_t> counts;
     int64_t n = 0;
     for (const Ids& line : labels_) {
       const size_t before = kept.size();
       for (const int64_t label : line) {
         const bool predicted = token.const_data_ptr<int64_t>()[n] >= 0 || has_prompt;
-        if (label != ignored && predicted) kept.push_back(n), labels.push_back(label);
+        if (label != ignored && predicted) {
+          kept.push_back(n);
+          labels.push_back(label);
+          sequences.push_back(batch.label_sequence[static_cast<size_t>(n)]);
+        }
         ++n;
       }
       counts.push_back(static_cast<int64_t>(kept.size() - before));
     }
     batch.label_token = token.index_select(0, at::tensor(kept, at::kLong));
     batch.labels = at::tensor(labels, at::kLong);
+    batch.label_sequence = std::move(sequences);
     return counts;
   }
 

@@ -64,6 +64,8 @@ TEST(AdaptedModel, APromptPredictsTheFirstLabelOfAnEmptySource) {
   EXPECT_NEAR(nll[0].item<double>(), first, 1e-5 * first);
   const Batch alone = collate(model.rules(), std::span(examples).last(1), Purpose::answering);
   EXPECT_NEAR(nll[3].item<double>(), model.token_nll(alone)[0].item<double>(), 1e-6);
+  const std::vector<Example> nothing_else = {{0, {}, {7}}};
+  EXPECT_NEAR(model.token_nll(collate(model.rules(), nothing_else, Purpose::answering))[0].item<double>(), first, 1e-5 * first);
   EXPECT_THROW(collate(model.rules(), examples), Error);
 
   ModelParts parts = tiny_parts("llama-gqa-tied");
