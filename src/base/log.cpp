@@ -5,15 +5,17 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <memory>
 #include <set>
 #include <string>
 
 #include "dept/base/error.h"
+#include "dept/base/log_file.h"
 
 namespace dept::log {
 namespace {
 
-spdlog::sink_ptr file_sink, stderr_sink;
+spdlog::sink_ptr stderr_sink;
 bool muted = false;
 std::set<std::string> warned;  // while muted
 
@@ -56,21 +58,55 @@ void to_stderr(bool colour, bool terminal) {
   logger().sinks().push_back(std::move(sink));
 }
 
-void to_file(const fs::path& path) {
-  close_file();
+struct FileSink {
+  spdlog::sink_ptr sink;  // null: closed
+};
+
+namespace {
+
+const FileSink* in_use = nullptr;
+FileSink opened;  // by to_file
+
+FileSink open_file(const fs::path& path) {
   try {
-    file_sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string());
+    FileSink file{std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string())};
+    file.sink->set_pattern("%Y-%m-%d %H:%M:%S %l %v");
+    return file;
   } catch (const spdlog::spdlog_ex& error) {
     fail(Code::io, path.string(), "a writable log file", error.what());
   }
-  file_sink->set_pattern("%Y-%m-%d %H:%M:%S %l %v");
-  logger().sinks().push_back(file_sink);
+}
+
+void use(const FileSink* next) {
+  if (next == in_use) return;
+  if (in_use != nullptr) std::erase(logger().sinks(), in_use->sink);
+  if (next != nullptr && next->sink) logger().sinks().push_back(next->sink);
+  in_use = next;
+}
+
+}  // namespace
+
+File::File(const fs::path& path) : sink_(std::make_unique<FileSink>(open_file(path))) {}
+
+File::~File() = default;
+
+Using::Using(const File* file) : before_(in_use) {
+  if (file != nullptr) use(file->sink_.get());
+}
+
+Using::~Using() {
+  use(before_);
+}
+
+void to_file(const fs::path& path) {
+  close_file();
+  opened = open_file(path);
+  use(&opened);
 }
 
 void close_file() {
-  if (file_sink == nullptr) return;
-  std::erase(logger().sinks(), file_sink);
-  file_sink.reset();
+  if (in_use == &opened) use(nullptr);
+  opened = {};
 }
 
 Muted::~Muted() {

@@ -49,6 +49,7 @@ void describe(BenchOptions& o, OptionSet& set) {
   set.add("text", o.text, "a file of one text a line, in place of lengths; by the model's tokenizer or --tokenizer_name");
   set.add("target_length", o.target_length, "label tokens of each example, in the same way; eval: new tokens");
   set.add("batch", o.batch, "examples of a step").min(1).max(1 << 20);
+  set.add("stack", o.stack, "train: runs, of one batch each, that share a pass").min(1).max(1 << 10);
   set.add("m", o.m, "tokens of the soft prompt").min(0).max(1 << 16);
   set.add("r", o.r, "rank of A·B").min(0).max(1 << 16);
   set.add("max_seq_length", o.max_seq_length, "rows of A; longer inputs are cut").min(1).max(1 << 20);

@@ -12,6 +12,7 @@
 #include "cli/frame.h"
 #include "dept/base/cpus.h"
 #include "dept/base/error.h"
+#include "dept/base/memory.h"
 #include "dept/base/text.h"
 #include "dept/tensor/context.h"
 
@@ -19,16 +20,6 @@ namespace dept {
 namespace {
 
 constexpr double gigabyte = 1e9;
-
-// Bytes that /proc/meminfo gives for a field, 0 when it has none.
-double memory_bytes(const std::string& field) {
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string name, rest; meminfo >> name; std::getline(meminfo, rest)) {
-    double kilobytes = 0;
-    if (name == field + ":" && meminfo >> kilobytes) return kilobytes * 1024;
-  }
-  return 0;
-}
 
 std::string cpu_name() {
   std::ifstream cpuinfo("/proc/cpuinfo");
@@ -67,8 +58,8 @@ OrderedJson examine(int threads) {
   found["cpu_quota"] = quota ? OrderedJson(quota->cpus) : OrderedJson();
   found["cpu_quota_file"] = quota ? OrderedJson(quota->file.string()) : OrderedJson();
   found["threads"] = threads;
-  found["memory_gb"] = memory_bytes("MemTotal") / gigabyte;
-  found["memory_available_gb"] = memory_bytes("MemAvailable") / gigabyte;
+  found["memory_gb"] = memory_info("MemTotal") / gigabyte;
+  found["memory_available_gb"] = memory_info("MemAvailable") / gigabyte;
   found["disk_free_gb"] = static_cast<double>(fs::space(".").available) / gigabyte;
   found["gemm_fp32_gflops"] = measure_gflops(c10::kFloat);
   found["gemm_bf16_gflops"] = measure_gflops(c10::kBFloat16);

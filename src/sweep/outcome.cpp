@@ -1,5 +1,6 @@
 #include "sweep/outcome.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "dept/base/error.h"
@@ -108,15 +109,16 @@ std::string describe_run(const RunRecord& run, const Ranking& ranking) {
   return line;
 }
 
-void Progression::begin(size_t place) {
+void Progression::begin(const std::vector<size_t>& places) {
   if (!watch_.show) return;
-  running_ = place;
+  running_ = places.back();
   lines_.resize(runs_.size());
   for (size_t i = 0; i < runs_.size(); ++i) {
     const RunRecord& run = runs_[i];
     SweepLine& line = lines_[i];
     line.name = run.name;
-    line.state = i == place ? "running" : !run.end.empty() ? run.end : run.steps > 0 ? "paused" : "waiting";
+    const bool running = std::find(places.begin(), places.end(), i) != places.end();
+    line.state = running ? "running" : !run.end.empty() ? run.end : run.steps > 0 ? "paused" : "waiting";
     line.step = run.steps;
     line.metric = metric_text(run, ranking_);
   }

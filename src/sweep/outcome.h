@@ -34,7 +34,8 @@ class Progression {
   Progression(const Sweep& sweep, const SweepWatch& watch, const std::vector<RunRecord>& runs, const Ranking& ranking)
       : sweep_(sweep), watch_(watch), runs_(runs), ranking_(ranking) {}
 
-  void begin(size_t place);
+  /// A run begins: the last of these, which are underway.
+  void begin(const std::vector<size_t>& places);
   void stepped(size_t place, int64_t step, int64_t steps, double loss);
 
  private:

@@ -55,7 +55,6 @@ void warn_of_idle_keys(const OptionTree& tree, const SweepSpec& spec) {
   if (spec.method == SweepMethod::grid) idle("run_cap", "a grid has all runs");
   if (spec.method == SweepMethod::grid || !spec.run_cap) idle("seed", "nothing is drawn");
   if (spec.method != SweepMethod::halving) idle("early_terminate", "method halving alone has rungs");
-  if (spec.stack > 1) log::info("sweep.stack: runs take turns");
 }
 
 // The metric is one that this run's evaluations have.

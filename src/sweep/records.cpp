@@ -56,6 +56,7 @@ OrderedJson record_json(const RunRecord& run) {
   for (const Judged& judged : run.rungs) json["rungs"].push_back(judged_json(judged));
   if (run.last) json["last"] = judged_json(*run.last);
   json["test"] = run.test;
+  json["stack"] = run.stack;
   json["best"] = run.best;
   json["seconds"] = run.seconds;
   return json;
@@ -68,6 +69,7 @@ void restore_record(RunRecord& run, const OrderedJson& json, const std::string& 
     for (const OrderedJson& judged : json.at("rungs")) run.rungs.push_back(judged_of(judged));
     if (json.contains("last")) run.last = judged_of(json["last"]);
     run.test = json.at("test");
+    run.stack = json.value("stack", int64_t{1});
     run.best = json.at("best").get<bool>();
     run.seconds = json.at("seconds").get<double>();
   } catch (const OrderedJson::exception&) {

@@ -25,6 +25,7 @@ struct RunRecord {
   std::vector<Judged> rungs;   ///< one a rung that it came to
   std::optional<Judged> last;  ///< of a finished run
   OrderedJson test = OrderedJson::object();
+  int64_t stack = 1;  ///< the most runs that shared a pass with it, itself included
   bool best = false;
   double seconds = 0;
 

@@ -78,7 +78,7 @@ std::string results_jsonl(const std::vector<RunRecord>& runs) {
     line["end"] = run.end;
     line.update(run.validation());
     line.update(run.test);
-    line["stack"] = 1;
+    line["stack"] = run.stack;
     line["best"] = run.best;
     line["seconds"] = rounded(run.seconds, 3);
     lines += line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";

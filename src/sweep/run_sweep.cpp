@@ -1,27 +1,22 @@
 // The course of a sweep. What is done is in sweep.json after each run; a sweep that goes on takes the same way again and leaves
 // out what is recorded there.
 #include <algorithm>
-#include <chrono>
 #include <limits>
 
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
+#include "dept/dist/group.h"
 #include "dept/report/report.h"
 #include "dept/train/folder_lock.h"
 #include "dept/train/identity.h"
 #include "sweep/outcome.h"
 #include "sweep/prepared.h"
 #include "sweep/store.h"
+#include "sweep/trainer.h"
 
 namespace dept {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 class Course {
  public:
@@ -30,6 +25,7 @@ class Course {
   }
 
   RunEnd run() {
+    require_one_rank();
     FolderLock lock(sweep_.out);
     if (store_.claim() == Claim::finished) {
       tell(str(sweep_.out.string(), " holds this very sweep, finished: nothing to do (--overwrite_output_dir begins anew)"));
@@ -71,7 +67,7 @@ class Course {
       return true;
     }
     for (const size_t place : best)
-      if (sweep_.tests && !test(place)) return false;
+      if (sweep_.tests && !trainer_.test(place)) return false;
     runs()[best.front()].best = true;
     store_.keep_best(best.front());
     store_.save();
@@ -85,24 +81,18 @@ class Course {
   }
 
   bool run_all(const std::vector<size_t>& places) {
-    for (const size_t place : places) {
-      if (!advance(place, std::nullopt, 0)) return false;
-      say(described(place));
-    }
-    return true;
+    trainer_.ended = [this](size_t place) { say(described(place)); };
+    return trainer_.train(places, std::nullopt, 0);
   }
 
   // Synchronous: at each rung all that came there are ranked.
   bool halve(std::vector<Row> rows) {
     for (size_t rung = 0; !rows.empty(); ++rung) {
       const std::optional<int64_t> steps = rung_steps(rung);
-      bool all_over = true;
-      for (const Row& row : rows)
-        for (const size_t place : row) {
-          if (!advance(place, steps, rung)) return false;
-          all_over = all_over && over_at(place, rung);
-        }
-      if (all_over) break;
+      std::vector<size_t> places;
+      for (const Row& row : rows) places.insert(places.end(), row.begin(), row.end());
+      if (!trainer_.train(places, steps, rung)) return false;
+      if (std::all_of(places.begin(), places.end(), [&](size_t place) { return over_at(place, rung); })) break;
       const std::vector<Row> on = survivors(runs(), rows, rung, sweep_.spec.eta, ranking_);
       for (const Row& row : rows)
         if (std::find(on.begin(), on.end(), row) == on.end())
@@ -131,70 +121,6 @@ class Course {
     return steps;
   }
 
-  // Trains a run to its end, or until it has come to the rung. False: interrupted.
-  bool advance(size_t place, std::optional<int64_t> pause_at, size_t rung) {
-    RunRecord& run = runs()[place];
-    if (!run.end.empty() || (pause_at && run.rungs.size() > rung)) return true;
-    if (watch_.interrupted && watch_.interrupted()) return false;
-    if (steps_left() <= 0 || out_of_time()) {
-      end_by_budget(sweep_.out, run);
-      store_.save();
-      return true;
-    }
-    const std::unique_ptr<Configuration> configuration = sweep_.configure(place);
-    RunControl control{shared_, sweep_.tests, pause_at, {}, {}, {}};
-    if (sweep_.spec.budget_steps) control.most_steps = run.steps + steps_left();
-    control.stepped = [&](int64_t step, int64_t steps, double loss) { progress_.stepped(place, step, steps, loss); };
-    prepare_folder(sweep_.out, run);
-    begin(place);
-    const RunEnd end = run_training(
-        configuration->train(), configuration->set, [&] { return stops(); }, &control);
-    run.seconds += seconds_since(*began_);
-    began_.reset();
-    if (end == RunEnd::interrupted && !(watch_.interrupted && watch_.interrupted()) && out_of_time())
-      end_by_budget(sweep_.out, run);
-    else if (end == RunEnd::interrupted)
-      return store_.save(), false;
-    else
-      note_outcome(sweep_.out, run, end, control.why, sweep_.tests_all);
-    store_.save();
-    return true;
-  }
-
-  bool test(size_t place) {
-    RunRecord& run = runs()[place];
-    if (!run.test.empty()) return true;
-    if (watch_.interrupted && watch_.interrupted()) return false;
-    const std::unique_ptr<Configuration> configuration = sweep_.configure(place);
-    RunControl control{shared_, true, {}, {}, {}, {}};
-    begin(place);
-    const bool done = test_finished_run(configuration->train(), configuration->set, watch_.interrupted, control);
-    run.seconds += seconds_since(*began_);
-    began_.reset();
-    if (done) run.test = test_metrics(sweep_.out, run);
-    store_.save();
-    return done;
-  }
-
-  int64_t steps_left() {
-    if (!sweep_.spec.budget_steps) return std::numeric_limits<int64_t>::max() / 2;
-    int64_t spent = 0;
-    for (const RunRecord& run : runs()) spent += run.steps;
-    return *sweep_.spec.budget_steps - spent;
-  }
-  bool out_of_time() {
-    if (!sweep_.spec.budget_minutes) return false;
-    double spent = began_ ? seconds_since(*began_) : 0;
-    for (const RunRecord& run : runs()) spent += run.seconds;
-    return spent >= *sweep_.spec.budget_minutes * 60;
-  }
-  bool stops() { return (watch_.interrupted && watch_.interrupted()) || out_of_time(); }
-
-  void begin(size_t place) {
-    began_ = Clock::now();
-    progress_.begin(place);
-  }
-
   std::string described(size_t place) { return describe_run(runs()[place], ranking_); }
 
   // Where no table shows it.
@@ -202,7 +128,6 @@ class Course {
     if (!watch_.show) tell(line);
   }
   void tell(const std::string& line) {
-    log::close_file();  // of a run
     log::mute_stderr(false);
     log::info(line);
     log::mute_stderr(true);
@@ -212,9 +137,7 @@ class Course {
   const SweepWatch& watch_;
   Store store_;
   Ranking ranking_;
-  SharedInputs shared_;
-  Progression progress_{sweep_, watch_, store_.runs, ranking_};
-  std::optional<Clock::time_point> began_;  // of the run at hand
+  Trainer trainer_{sweep_, watch_, store_, ranking_};
 };
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iomanip>
+#include <sstream>
 #include <tuple>
 
 #include "dept/base/error.h"
@@ -107,6 +109,30 @@ double metric_value(const Evaluation& evaluation, const std::string& name) {
   for (const auto& [metric, value] : evaluation.metrics)
     if (metric == name) return value;
   fail(Code::usage, "metric_for_best_model", "loss or a metric of the task", quote(name));
+}
+
+std::string fixed(double value, int digits) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(digits) << value;
+  return out.str();
+}
+
+Timetable timetable(const TrainOptions& o) {
+  const auto parse = [](const std::string& strategy) {
+    return strategy == "steps" ? When::steps : strategy == "epoch" ? When::epoch : When::never;
+  };
+  const OutputOptions& output = o.output;
+  Timetable times;
+  times.logs = parse(output.logging_strategy);
+  times.evaluates = parse(o.evaluation.eval_strategy);
+  times.saves_best = output.save_strategy == "best";
+  times.saves = times.saves_best ? times.evaluates : parse(output.save_strategy);
+  times.logs_first_step = output.logging_first_step;
+  times.logging_steps = output.logging_steps;
+  times.eval_steps = o.evaluation.eval_steps.value_or(output.logging_steps);
+  times.save_steps = output.save_steps;
+  times.eval_delay = o.evaluation.eval_delay;
+  return times;
 }
 
 int64_t total_steps(const ScheduleOptions& options, int64_t batches_per_epoch) {

@@ -47,4 +47,9 @@ Schedule step_schedule(const LoopInputs& in, int64_t steps);
 
 double metric_value(const Evaluation& evaluation, const std::string& name);
 
+Timetable timetable(const TrainOptions& options);
+
+/// With that many digits behind the point.
+std::string fixed(double value, int digits);
+
 }  // namespace dept

@@ -6,6 +6,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/log.h"
+#include "dept/base/log_file.h"
 #include "dept/base/text.h"
 #include "dept/dist/group.h"
 #include "dept/report/report.h"
@@ -175,45 +176,11 @@ void judge_test(const LoopInputs& in, const RunData& data, Outputs& outputs, con
   show_detail("test", judged, outputs);
 }
 
-RunEnd train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
-  log::info(str(in.train.examples.size(), " examples, ", loop.total_steps(), " steps, ", loop.parameters(), " trained numbers"));
-  warn_of_long_warmup(in.options.schedule, loop.total_steps());
-  const LoopEnd end = loop.run();
-  if (end != LoopEnd::done) return end == LoopEnd::paused ? RunEnd::paused : RunEnd::interrupted;
+void leave_trained(const TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
   outputs.adapter(in.config, in.model, {in.options.output.save_safetensors, in.options.adapter.save_lora_embeddings});
   outputs.trainer_state(loop.state(), loop.total_steps());
   if (in.options.output.report) outputs.findings(training_findings(in.model, loop.parameters()));
   outputs.results("train", train_results(loop, in));
-  return RunEnd::done;
-}
-
-// The training of a run that is one of many: each end leaves trainer_state.json.
-RunEnd train_under(RunControl& control, TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
-  const int64_t steps = loop.total_steps();
-  if (control.most_steps && std::min(steps, in.pause_at.value_or(steps)) > *control.most_steps) {
-    if (!fs::exists(fs::path(in.options.output.output_dir) / "trainer_state.json")) outputs.trainer_state(loop.state(), steps);
-    return RunEnd::too_long;
-  }
-  RunEnd end = RunEnd::diverged;
-  try {
-    end = train(loop, in, outputs);
-  } catch (const NotFinite& error) {
-    control.why = error.what();
-  }
-  if (end != RunEnd::done) outputs.trainer_state(loop.state(), steps);
-  return end;
-}
-
-// A run that cannot go on is shown as a failure; one that the disk ended will go on.
-RunEnd train(TrainingLoop& loop, const LoopInputs& in, Outputs& outputs, Events& events, RunControl* control) {
-  try {
-    const RunEnd end = control == nullptr ? train(loop, in, outputs) : train_under(*control, loop, in, outputs);
-    if (end == RunEnd::diverged) events.fail();
-    return end;
-  } catch (const Error& error) {
-    if (error.code() != Code::io) events.fail();
-    throw;
-  }
 }
 
 // What follows the training, or is all that is asked for. False: interrupted.
@@ -326,57 +293,164 @@ void check_training(TrainOptions& o, const OptionSet& set) {
   check(o, [] {});
 }
 
-RunEnd run_training(TrainOptions& o, const OptionSet& set, const Interrupt& interrupted, RunControl* control) {
-  require_one_rank();
-  FolderLock lock(o.output.output_dir);
-  RunIdentity run{deciding_options(set), OrderedJson::object(), o.output.command};
+struct TrainingRun::Parts {
+  Parts(TrainOptions& options, const OptionSet& all, Interrupt interrupt, RunControl* run_control)
+      : o(options),
+        set(all),
+        interrupted(std::move(interrupt)),
+        control(run_control),
+        lock(options.output.output_dir),
+        identity{deciding_options(all), OrderedJson::object(), options.output.command} {}
+
+  std::optional<RunEnd> claim();
+  void prepare();
+  bool too_long() const;
+  RunEnd evaluate_and_mark();
+
+  // What ends the run for good is shown as a failure; a run that the disk ended will go on.
+  template <class Part>
+  void guarded(const Part& part) {
+    try {
+      part();
+    } catch (const Error& error) {
+      if (error.code() != Code::io) events->fail();
+      throw;
+    }
+  }
+
+  TrainOptions& o;
+  const OptionSet& set;
+  Interrupt interrupted;
+  RunControl* control;
+  FolderLock lock;
+  RunIdentity identity;
+  ModelContext context;
+  Call call;
+  std::shared_ptr<const RunData> data;
+  std::optional<log::File> log_file;
+  std::optional<Prepared> prepared;
+  std::optional<Events> events;
+  std::optional<LoopInputs> in;
+  std::optional<Outputs> outputs;
+  std::optional<TrainingLoop> loop;
+};
+
+// The checks, the files, the folder.
+std::optional<RunEnd> TrainingRun::Parts::claim() {
   adopt(o, set);
   Claim claim = Claim::fresh;
   check(o, [&] {
-    if (o.output.do_train) claim = check_claim(o.output.output_dir, run, claim_rules(o.output));
+    if (o.output.do_train) claim = check_claim(o.output.output_dir, identity, claim_rules(o.output));
   });
-  if (o.output.do_train) run.contents = file_contents(o);
-  if (done_before(o, run, claim)) return RunEnd::done_before;
+  if (o.output.do_train) identity.contents = file_contents(o);
+  if (done_before(o, identity, claim)) return RunEnd::done_before;
   lock.make_folder();
   const bool fetched = is_on_hub(o.model);
   place_model(o.model);
   if (fetched) {
     check_fit(o);
-    if (o.output.do_train) run.contents = file_contents(o);
+    if (o.output.do_train) identity.contents = file_contents(o);
   }
   if (!o.output.do_train && !o.model.peft_model_id.empty())
     adopt_label_names(read_adapter_config(o.model.peft_model_id), o.model, o.data);
-  const ModelContext context = make_context(o.model);
-  const Call call = make_call(o.schedule.seed);
-  const std::shared_ptr<const RunData> data = data_of(o, set, context.threads, control);
-  run.contents.update(data->contents);
+  context = make_context(o.model);
+  call = make_call(o.schedule.seed);
+  data = data_of(o, set, context.threads, control);
+  identity.contents.update(data->contents);
+  if (o.output.do_train) claim_output(o.output.output_dir, identity, claim_rules(o.output));
+  log_file.emplace(fs::path(o.output.output_dir) / "output.log");
+  return std::nullopt;
+}
 
-  if (o.output.do_train) claim_output(o.output.output_dir, run, claim_rules(o.output));
-  log::to_file(fs::path(o.output.output_dir) / "output.log");
+void TrainingRun::Parts::prepare() {
   if (o.optimizer.weight_decay != 0 && !o.optimizer.apply_weight_decay)
     log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
   for (const std::string& warning : data->warnings) log::warn(warning);
-
-  Prepared prepared = prepare(o, set, context, data, control, false);
-  Events events(o, run.options);
-  std::optional<TrainingLoop> loop;
-  LoopInputs in = inputs_of(call, o, prepared, interrupted, events);
-  if (control != nullptr) in.pause_at = control->pause_at;
+  prepared.emplace(dept::prepare(o, set, context, data, control, false));
+  events.emplace(o, identity.options);
+  in.emplace(inputs_of(call, o, *prepared, interrupted, *events));
+  in->log_file = &*log_file;
+  if (control != nullptr) in->pause_at = control->pause_at;
   if (control != nullptr && control->stepped)
-    in.stepped = [&](int64_t step, double loss) { control->stepped(step, loop->total_steps(), loss); };
-  Outputs outputs(o.output.output_dir, !o.output.do_train);
-  if (o.output.do_train) {
-    loop.emplace(in);
-    const RunEnd end = train(*loop, in, outputs, events, control);
-    if (end != RunEnd::done) return end;
-  }
-  if (!judge_all(in, *data, outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
-  events.end();
-  if (loop) outputs.model_card(prepared.model.parts().config, data->task, o, loop->state().log);
+    in->stepped = [this](int64_t step, double loss) { control->stepped(step, loop->total_steps(), loss); };
+  outputs.emplace(o.output.output_dir, !o.output.do_train);
+}
+
+bool TrainingRun::Parts::too_long() const {
+  const int64_t steps = loop->total_steps();
+  return control != nullptr && control->most_steps && std::min(steps, in->pause_at.value_or(steps)) > *control->most_steps;
+}
+
+RunEnd TrainingRun::Parts::evaluate_and_mark() {
+  if (!judge_all(*in, *data, *outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
+  events->end();
+  if (loop) outputs->model_card(prepared->model.parts().config, data->task, o, loop->state().log);
   if (o.output.report && is_claimed(o.output.output_dir)) write_report(o.output.output_dir);
-  if (loop) mark_finished(o.output.output_dir, run);
-  log::close_file();
+  if (loop) mark_finished(o.output.output_dir, identity);
   return RunEnd::done;
+}
+
+TrainingRun::TrainingRun(TrainOptions& options, const OptionSet& set, Interrupt interrupted, RunControl* control)
+    : parts_(std::make_unique<Parts>(options, set, std::move(interrupted), control)) {}
+
+TrainingRun::~TrainingRun() = default;
+
+std::optional<RunEnd> TrainingRun::begin() {
+  Parts& run = *parts_;
+  if (const std::optional<RunEnd> end = run.claim()) return end;
+  const log::Using lines(&*run.log_file);
+  run.prepare();
+  if (!run.o.output.do_train) return std::nullopt;
+  run.loop.emplace(*run.in);
+  if (run.too_long()) {
+    if (!fs::exists(fs::path(run.o.output.output_dir) / "trainer_state.json"))
+      run.outputs->trainer_state(run.loop->state(), run.loop->total_steps());
+    return RunEnd::too_long;
+  }
+  log::info(str(run.in->train.examples.size(), " examples, ", run.loop->total_steps(), " steps, ", run.loop->parameters(),
+                " trained numbers"));
+  warn_of_long_warmup(run.o.schedule, run.loop->total_steps());
+  return std::nullopt;
+}
+
+TrainingLoop* TrainingRun::loop() {
+  return parts_->loop ? &*parts_->loop : nullptr;
+}
+
+void TrainingRun::in_training(const std::function<void(TrainingLoop&)>& part) {
+  const log::Using lines(&*parts_->log_file);
+  parts_->guarded([&] { part(*parts_->loop); });
+}
+
+RunEnd TrainingRun::finish(LoopEnd end) {
+  Parts& run = *parts_;
+  const log::Using lines(&*run.log_file);
+  if (end == LoopEnd::done && run.loop) run.guarded([&] { leave_trained(*run.loop, *run.in, *run.outputs); });
+  if (end == LoopEnd::done) return run.evaluate_and_mark();
+  if (run.control != nullptr) run.guarded([&] { run.outputs->trainer_state(run.loop->state(), run.loop->total_steps()); });
+  return end == LoopEnd::paused ? RunEnd::paused : RunEnd::interrupted;
+}
+
+RunEnd TrainingRun::fail() {
+  Parts& run = *parts_;
+  const log::Using lines(&*run.log_file);
+  try {
+    std::rethrow_exception(run.loop->failure);
+  } catch (const NotFinite& error) {
+    run.control->why = error.what();
+  }
+  run.outputs->trainer_state(run.loop->state(), run.loop->total_steps());
+  run.events->fail();
+  return RunEnd::diverged;
+}
+
+RunEnd run_training(TrainOptions& options, const OptionSet& set, const Interrupt& interrupted) {
+  require_one_rank();
+  TrainingRun run(options, set, interrupted, nullptr);
+  if (const std::optional<RunEnd> end = run.begin()) return *end;
+  LoopEnd end = LoopEnd::done;
+  if (run.loop() != nullptr) run.in_training([&](TrainingLoop& loop) { end = loop.run(); });
+  return run.finish(end);
 }
 
 bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& interrupted, RunControl& control) {
@@ -391,7 +465,8 @@ bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& i
   const Call call = make_call(o.schedule.seed);
   const std::shared_ptr<const RunData> data = data_of(o, set, context.threads, &control);
   run.contents.update(data->contents);
-  log::to_file(folder / "output.log");
+  const log::File log_file(folder / "output.log");
+  const log::Using lines(&log_file);
   Prepared prepared = prepare(o, set, context, data, &control, true);
   TrainState trained;
   const OrderedJson state = OrderedJson::parse(read_file(folder / "trainer_state.json"));
@@ -409,7 +484,6 @@ bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& i
   outputs.model_card(prepared.model.parts().config, data->task, o, trained.log);
   if (o.output.report) write_report(folder);
   mark_finished(folder, run);
-  log::close_file();
   return true;
 }
 

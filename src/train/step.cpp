@@ -2,11 +2,14 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <cmath>
 
+#include "dept/adapter/stack.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 
@@ -34,8 +37,8 @@ void sum_over_ranks(Collective* group, MicroBatch& micro) {
   }
 }
 
-// Sums become means over what the micro-batch's loss counts, times its share in the step.
-void average(MicroBatch& micro, double share) {
+// Sums become means over what the micro-batch's loss counts, times its share in the step, fp64 [K].
+void average(MicroBatch& micro, const at::Tensor& share) {
   const at::Tensor& count = micro.loss.tokens;  // class weights may sum to less than 1
   const at::Tensor factor = share / count.masked_fill(count.le(0), 1);
   for (at::Tensor& gradient : micro.gradients) {
@@ -56,6 +59,35 @@ Call training_call(Call call) {
   return call;
 }
 
+// The part of configuration k.
+MicroBatch part_of(const MicroBatch& micro, int64_t k) {
+  MicroBatch part{{micro.loss.nll.narrow(0, k, 1), micro.loss.tokens.narrow(0, k, 1)}, {}};
+  for (const at::Tensor& gradient : micro.gradients) part.gradients.push_back(gradient.narrow(0, k, 1));
+  return part;
+}
+
+// A batch of the parts' examples in turn, each with its part's configuration.
+Batch collate_parts(const EncodeRules& rules, std::span<const StepPart> parts) {
+  std::vector<Example> examples;
+  std::vector<int64_t> config;
+  for (size_t k = 0; k < parts.size(); ++k) {
+    examples.insert(examples.end(), parts[k].examples.begin(), parts[k].examples.end());
+    config.insert(config.end(), parts[k].examples.size(), static_cast<int64_t>(k));
+  }
+  Batch batch = collate(rules, examples, Purpose::training);
+  for (Ragged* tokens : {&batch.source, &batch.target})
+    if (tokens->batch() > 0) tokens->config = config;
+  return batch;
+}
+
+// Whether the stack's memory is where the weights are.
+bool holds(const AdapterWeights& stack, const AdapterWeights& part, int64_t k) {
+  const std::vector<Parameter> whole = stack.parameters(), own = part.parameters();
+  for (size_t i = 0; i < whole.size(); ++i)
+    if (own.at(i).value.numel() > 0 && own[i].value.const_data_ptr() != whole[i].value[k].const_data_ptr()) return false;
+  return true;
+}
+
 }  // namespace
 
 Step::Step(const Call& call, AdaptedModel& model, const AdamOptions& adam, double max_grad_norm, int64_t accumulation)
@@ -74,11 +106,27 @@ at::Tensor Step::accumulate(std::span<const Example> examples) {
   else
     micro.loss = model_.loss(call_, collate(model_.rules(), examples, Purpose::training), &micro.gradients);
   sum_over_ranks(call_.group, micro);
-  average(micro, share_);
-  add_gradients(trainables_, micro.gradients);
-  loss_ = loss_ + micro.loss.nll;
-  ++call_.micro_step;
+  average(micro, at::tensor(share_, at::kDouble));
+  add(micro.loss.nll, micro.gradients);
   return micro.loss.tokens;
+}
+
+void Step::add(const at::Tensor& loss, const Gradients& gradients) {
+  add_gradients(trainables_, gradients);
+  loss_ = loss_ + loss;
+  ++call_.micro_step;
+}
+
+// What a batch's loss depends on but weights, seeds and examples. How texts become ids is behind the examples.
+bool Step::stacks_with(const Step& other) const {
+  const ModelParts &a = model_.parts(), &b = other.model_.parts();
+  const bool same_weights = a.class_weights.defined() == b.class_weights.defined() &&
+                            (!a.class_weights.defined() || at::equal(a.class_weights, b.class_weights));
+  const bool same_rules = a.rules.alignment == b.rules.alignment && a.rules.max_source == b.rules.max_source &&
+                          a.rules.decoder_start_id == b.rules.decoder_start_id;
+  return call_.micro_step == other.call_.micro_step && a.backbone == b.backbone && alike(a.weights, b.weights) && same_weights &&
+         same_rules && a.pooling == b.pooling && a.backbone_dropout == b.backbone_dropout &&
+         a.label_smoothing == b.label_smoothing;
 }
 
 void Step::add_loss(double loss) {
@@ -97,6 +145,40 @@ at::Tensor Step::update(const std::vector<Rates>& rates) {
 void Step::restore(const NamedTensors& state, int64_t micro_steps) {
   optimizer_.load_state(state);
   call_.micro_step = static_cast<uint32_t>(micro_steps);
+}
+
+const AdaptedModel& StepStack::joined(std::span<const StepPart> parts) {
+  bool same = model_ && model_->weights().configs() == static_cast<int64_t>(parts.size());
+  for (size_t k = 0; same && k < parts.size(); ++k)
+    same = holds(model_->weights(), parts[k].step->model_.weights(), static_cast<int64_t>(k));
+  if (same) return *model_;
+  std::vector<const AdapterWeights*> weights;
+  for (const StepPart& part : parts) weights.push_back(&part.step->model_.weights());
+  ModelParts stacked = parts.front().step->model_.parts();
+  stacked.weights = stack_weights(weights);
+  return model_.emplace(std::move(stacked));
+}
+
+std::vector<at::Tensor> StepStack::accumulate(std::span<const StepPart> parts) {
+  if (parts.size() == 1) return {parts.front().step->accumulate(parts.front().examples)};
+  const AdaptedModel& model = joined(parts);
+  Call call = parts.front().step->call_;
+  call.seeds.clear();
+  std::vector<double> shares;
+  for (const auto& [step, examples] : parts) {
+    call.seeds.push_back(step->call_.seeds.front());
+    shares.push_back(step->share_);
+  }
+  MicroBatch micro;
+  micro.loss = model.loss(call, collate_parts(model.rules(), parts), &micro.gradients);
+  average(micro, at::tensor(shares, at::kDouble));
+  std::vector<at::Tensor> counted;
+  for (size_t k = 0; k < parts.size(); ++k) {
+    const MicroBatch part = part_of(micro, static_cast<int64_t>(k));
+    parts[k].step->add(part.loss.nll, part.gradients);
+    counted.push_back(part.loss.tokens);
+  }
+  return counted;
 }
 
 }  // namespace dept

@@ -2,7 +2,9 @@
 
 sweep.py PROGRAM            every part
 sweep.py PROGRAM kill N     kill -9 at N random moments of a sweep of 12 runs: the same bytes in the end
+sweep.py PROGRAM kill-stacked N   the same where runs share passes: the same numbers
 """
+import array
 import csv
 import json
 import math
@@ -11,6 +13,7 @@ import pathlib
 import random
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -40,6 +43,8 @@ report_to: none
 weight_decay: 0.1
 threads: 1
 """
+T5 = BASE.replace(f"{WORK}/model", f"{WORK}/t5")
+HEAD = BASE.replace(f"{WORK}/model", f"{WORK}/bert").replace("max_seq_length: 48", "max_seq_length: 32")
 
 
 def run(*words, code=0):
@@ -88,6 +93,7 @@ def is_close(a, b):
 def grid_over_seeds():
     out, result = sweep("grid", """
 method: grid
+stack: 1
 parameters:
   learning_rate: {values: [0.05, 0.2]}
   seed: {values: [1, 2, 3]}
@@ -176,7 +182,7 @@ def halving_by(eta, *axes):
     return f"method: halving\nmetric: {{name: eval_loss}}\nearly_terminate: {{min_iter: 2, eta: {eta}}}\nparameters:\n{parameters}"
 
 
-HALVING = halving_by(3, "learning_rate: {values: [0.01, 0.05, 0.2]}", "lora_embedding_lr: {values: [1e-4, 1e-2, 0.1]}")
+HALVING = "stack: 1\n" + halving_by(3, "learning_rate: {values: [0.01, 0.05, 0.2]}", "lora_embedding_lr: {values: [1e-4, 1e-2, 0.1]}")
 
 
 def halving():
@@ -241,6 +247,99 @@ parameters:
     assert [r["end"] for r in lines(out)] == ["budget", "budget"] and not (out / "best").exists()
 
 
+def weights_of(folder):
+    """Each tensor of its adapter as floats."""
+    data = (folder / "adapter_model.safetensors").read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    tensors = {}
+    for name, tensor in json.loads(data[8:8 + length]).items():
+        if name != "__metadata__":
+            begin, end = tensor["data_offsets"]
+            tensors[name] = array.array("f", data[8 + length + begin:8 + length + end])
+    return tensors
+
+
+def losses_of(folder):
+    return [entry["loss_exact"] for entry in loads(folder / "trainer_state.json")["log_history"] if "loss_exact" in entry]
+
+
+def relative(a, b):
+    """The largest difference of two lists by the largest value."""
+    assert len(a) == len(b) > 0
+    return max(abs(x - y) for x, y in zip(a, b)) / max(map(abs, b))
+
+
+def six_in_one_pass():
+    for kind, base in (("llama", BASE), ("t5", T5), ("head", HEAD)):
+        text = "parameters:\n  learning_rate: {values: [0.05, 0.1, 0.2]}\n  seed: {values: [1, 2]}\nstack: %d\n"
+        flags = ("--logging_steps", 1)
+        alone, _ = sweep(f"{kind}-alone", text % 1, *flags, base=base)
+        threads, _ = sweep(f"{kind}-threads", text % 1, *flags, "--threads", 2, base=base)
+        together, _ = sweep(f"{kind}-together", text % 6, *flags, base=base)
+        assert [r["stack"] for r in lines(together)] == [6] * 6 and [r["stack"] for r in lines(alone)] == [1] * 6
+        assert [r["best"] for r in lines(together)] == [r["best"] for r in lines(alone)]
+        worst = 0
+        for r in lines(alone):
+            one, two, six = (out / "runs" / r["name"] for out in (alone, threads, together))
+            assert {path.name for path in one.iterdir()} == {path.name for path in six.iterdir()}
+            a, b, c = losses_of(one), losses_of(two), losses_of(six)
+            bound = max([1e-6] + [4 * abs(y - x) / abs(x) for x, y in zip(a, b)])
+            assert len(a) == len(c) == 12
+            for x, y in zip(a, c):
+                worst = max(worst, abs(y - x) / abs(x))
+                assert abs(y - x) <= bound * abs(x), (kind, r["name"], x, y, bound)
+            for name, values in weights_of(six).items():
+                difference = relative(values, weights_of(one)[name])
+                assert difference <= 10 * bound, (kind, r["name"], name, difference, bound)
+            assert is_near(timeless_log(one), timeless_log(six)), (timeless_log(one), timeless_log(six))
+        print(f"  {kind}: losses differ by {worst:.1e} at most")
+
+
+def is_near(a, b, bound=1e-5):
+    """Equal but for numbers, which may differ by that much; a loss that is rounded stands beside the exact one."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(is_near(a[key], b[key], bound) for key in a if key != "loss" or "loss_exact" not in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(is_near(x, y, bound) for x, y in zip(a, b))
+    if isinstance(a, float) or isinstance(b, float):
+        return math.isclose(a, b, rel_tol=bound, abs_tol=bound)
+    return a == b
+
+
+def table_of(out):
+    return [{k: v for k, v in line.items() if k not in ("seconds", "stack")} for line in lines(out)]
+
+
+def rungs_in_one_pass():
+    turns, _ = sweep("rungs-in-turns", HALVING)
+    together, _ = sweep("rungs-together", HALVING.replace("stack: 1", "stack: 9"))
+    assert is_near(table_of(turns), table_of(together)), (table_of(turns), table_of(together))
+    assert max(r["stack"] for r in lines(together)) == 9
+    # In the same pass one fails, one stops early, and the others go on.
+    text = "parameters:\n  learning_rate: {values: [1e39, 1e-30, 0.1, 0.2]}\n"
+    flags = ("--eval_strategy", "steps", "--eval_steps", 2, "--save_strategy", "steps", "--save_steps", 2, "--early_stopping_patience",
+             2, "--metric_for_best_model", "loss", "--load_best_model_at_end", "--lora_embedding_lr", "1e-30", "--save_total_limit", 1)
+    alone, _ = sweep("ends-in-turns", text + "stack: 1\n", *flags)
+    together, _ = sweep("ends-together", text + "stack: 4\n", *flags)
+    assert is_near(table_of(alone), table_of(together)), (table_of(alone), table_of(together))
+    runs = lines(together)
+    assert runs[0]["end"].startswith("failed: ") and runs[1]["steps"] < 12 and runs[3]["end"] == "finished", runs
+
+
+def what_auto_chooses():
+    out, _ = sweep("auto", "parameters:\n  seed: {values: [1, 2, 3, 4, 5, 6]}\nrepeat: [seed]\n", "--max_steps", 30)
+    turns, _ = sweep("auto-turns", "parameters:\n  seed: {values: [1, 2, 3, 4, 5, 6]}\nrepeat: [seed]\nstack: 1\n", "--max_steps", 30)
+    assert is_near(table_of(turns), table_of(out))
+    assert max(r["stack"] for r in lines(out)) >= 2, "at least a pass of two was tried"
+    # Runs of other shapes keep to their own kind, and data that the seed draws are each run's own.
+    text = "parameters:\n  r: {values: [1, 2]}\n  seed: {values: [1, 2]}\nstack: 4\n"
+    flags = ("--k_shot_examples", 8)
+    out, _ = sweep("shapes", text, *flags)
+    turns, _ = sweep("shapes-in-turns", text.replace("stack: 4", "stack: 1"), *flags)
+    assert [r["stack"] for r in lines(out)] == [2] * 4
+    assert is_near(table_of(turns), table_of(out))
+
+
 def what_is_not_finite():
     out, result = sweep("infinite", "parameters:\n  learning_rate: {values: [1e39, 0.1]}\n", "--adam_epsilon", "1e-6")
     runs = lines(out)
@@ -271,8 +370,8 @@ def refusals():
     run("sweep", "--output_dir", WORK / "none", code=2)
 
 
-def kill(moments):
-    text = halving_by(2, "learning_rate: {values: [0.05, 0.2, 1e39]}", "seed: {values: [1, 2, 3, 4]}")
+def kill(moments, stack):
+    text = f"stack: {stack}\n" + halving_by(2, "learning_rate: {values: [0.05, 0.2, 1e39]}", "seed: {values: [1, 2, 3, 4]}")
     base = BASE + "do_predict: true\n"
     start = time.time()
     unbroken, _ = sweep("unbroken", text, base=base)
@@ -303,24 +402,34 @@ def kill(moments):
             child.wait()
         sweep(name, text, base=base)
         received = fingerprint(out)
-        for what, a, b in zip(("files", "results.csv", "results.jsonl"), expected, received):
+        if stack > 1:
+            assert is_near(table_of(unbroken), table_of(out)), (table_of(unbroken), table_of(out))
+            for files in (expected[0], received[0]):
+                for path in [path for path in files if path.endswith((".safetensors", ".jsonl", "README.md"))]:
+                    del files[path]
+            assert is_near(expected[0], received[0]), (expected[0], received[0])
+        for what, a, b in () if stack > 1 else zip(("files", "results.csv", "results.jsonl"), expected, received):
             assert a == b, (f"moment {moment} ({delay:.2f} s): other {what}",
                             [k for k in a if a[k] != b.get(k)] if isinstance(a, dict) else (a, b))
         leftovers = [path for path in out.rglob(".*")]
         assert not leftovers, leftovers
         shutil.rmtree(out)
-    print(f"killed at {moments} moments of {length:.1f} s, twice each: the same bytes every time")
+    print(f"killed at {moments} moments of {length:.1f} s, twice each: the same {'numbers' if stack > 1 else 'bytes'} every time")
 
 
 def main():
     shutil.copytree(HERE / "../parity/data/models/llama-gqa-tied", WORK / "model")
+    shutil.copytree(HERE / "../parity/data/models/t5-v1.0", WORK / "t5")
+    shutil.copytree(HERE / "../parity/data/models/bert", WORK / "bert")
     for file in (HERE / "tiny").glob("tokenizer*.json"):
-        shutil.copy(file, WORK / "model")
+        for model in ("model", "t5", "bert"):
+            shutil.copy(file, WORK / model)
     (WORK / "grid-train.yaml").write_text(BASE)
     os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(WORK / "hub"))
-    if sys.argv[2:3] == ["kill"]:
-        return kill(int(sys.argv[3]))
-    for part in (grid_over_seeds, tasks_of_their_own, halving, draws, budgets, what_is_not_finite, refusals):
+    if sys.argv[2:3] in (["kill"], ["kill-stacked"]):
+        return kill(int(sys.argv[3]), 4 if sys.argv[2] == "kill-stacked" else 1)
+    for part in (grid_over_seeds, tasks_of_their_own, halving, six_in_one_pass, rungs_in_one_pass, what_auto_chooses, draws, budgets,
+                 what_is_not_finite, refusals):
         start = time.time()
         part()
         print(f"{part.__name__}: ok, {time.time() - start:.1f} s")

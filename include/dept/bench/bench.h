@@ -14,7 +14,7 @@ namespace dept {
 struct BenchOptions {
   ModelOptions model;
   std::string shape, lengths = "64", text, target_length = "2";
-  int64_t layers = 0, batch = 16, m = 10, r = 8, max_seq_length = 256, steps = 10, warmup = 2;
+  int64_t layers = 0, batch = 16, m = 10, r = 8, max_seq_length = 256, steps = 10, warmup = 2, stack = 1;
   std::vector<std::string> compare;
   std::string save;
   bool allow_busy = false, json = false;

@@ -1,42 +1,21 @@
-// The one training loop.
+// The training loop of a run: by itself, or step by step together with others (pass.h).
 #pragma once
 
-#include <functional>
+#include <chrono>
+#include <exception>
 #include <optional>
-#include <span>
-#include <vector>
+#include <string>
 
-#include "dept/data/sampler.h"
-#include "dept/train/checkpoint.h"
-#include "dept/train/evaluate.h"
+#include "dept/base/progress.h"
+#include "dept/train/data_order.h"
+#include "dept/train/kept_checkpoints.h"
+#include "dept/train/loop_inputs.h"
 #include "dept/train/metric_schedule.h"
-#include "dept/train/options.h"
 #include "dept/train/schedule.h"
 #include "dept/train/step.h"
+#include "dept/train/train_log.h"
 
 namespace dept {
-
-/// Rows as text and as ids.
-struct Split {
-  std::vector<TextExample> texts;
-  std::vector<Example> examples;
-};
-
-/// What a run works on. All references outlive the loop.
-struct LoopInputs {
-  const Call& call;  ///< seeds and ranks
-  const TrainOptions& options;
-  const TaskData& task;
-  const AdapterConfig& config;
-  AdaptedModel& model;  ///< trained in place
-  const PredictRules& rules;
-  const Split& train;
-  const Split& validation;
-  Interrupt interrupted;                                     ///< true: finish the step, save, leave
-  std::function<void(const OrderedJson& entry)> logged;      ///< takes each entry of the log as it is made
-  std::optional<int64_t> pause_at{};                         ///< a step at which it evaluates, saves and leaves
-  std::function<void(int64_t step, double loss)> stepped{};  ///< called after each step; the loss is that of the step before
-};
 
 enum class LoopEnd {
   done,
@@ -44,9 +23,23 @@ enum class LoopEnd {
   paused,       ///< at pause_at, saved
 };
 
+/// When something is done.
+enum class When { never, steps, epoch };
+
+/// What the options say of it, made once.
+struct Timetable {
+  When logs = When::never, evaluates = When::never, saves = When::never;
+  bool logs_first_step = false;
+  bool saves_best = false;  ///< only what is better than all before; `saves` is as `evaluates` then
+  int64_t logging_steps = 0, eval_steps = 0, save_steps = 0;
+  double eval_delay = 0;
+};
+
 class TrainingLoop {
  public:
   explicit TrainingLoop(const LoopInputs& inputs);
+  TrainingLoop(const TrainingLoop&) = delete;
+  TrainingLoop& operator=(const TrainingLoop&) = delete;
 
   /// Goes on from --resume_from_checkpoint, else from the newest checkpoint of output_dir, else from the start.
   /// A run that goes on after an interrupt or a pause ends in the same bytes. Throws NotFinite.
@@ -58,55 +51,71 @@ class TrainingLoop {
   const TrainState& state() const { return state_; }
   int64_t total_steps() const { return total_steps_; }
   int64_t parameters() const { return step_.parameters(); }
+  const log::File* log_file() const { return in_.log_file; }
+  bool stacks_with(const TrainingLoop& other) const { return step_.stacks_with(other.step_); }
+
+  // What run() consists of. All but goes_on may throw NotFinite; start, complete, end_step and end also Interrupted, an
+  // evaluation's.
+
+  /// Goes on from a checkpoint; does what is due before the first step.
+  void start();
+  /// Whether there is another step to take.
+  bool goes_on() const;
+  void begin_step();
+  /// What the run brings to the next pass.
+  StepPart next_part();
+  /// Behind that pass, which counted `tokens` (Step::accumulate): whether it was the step's last one.
+  bool complete(const at::Tensor& tokens);
+  /// Moves the weights.
+  void update();
+  /// What is due behind a step.
+  void end_step();
+  /// Behind the last step: done or paused.
+  LoopEnd end();
+  /// In the place of whatever Interrupted ended.
+  LoopEnd leave();
+
+  /// What ended the run for good, NotFinite; null while nothing has. Kept for whoever drives the loop.
+  std::exception_ptr failure;
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void resume(const fs::path& checkpoint);
-  void take_over_best(const fs::path& run);
-  bool judged_alike() const;
   void pause();
-  void leave();
-  void end_step(const std::string& from = "steps");
-  void act(const std::string& strategy);
+  void do_owed();
+  void do_due(When when);
+  bool is_due(When when, int64_t every) const;
   bool evaluation_due() const;
   bool save_due() const;
-  std::span<const Example> next_micro_batch();
-  void train_one_step();
   void read_pending_loss();
   void stand_in_loss();
-  void end_epoch();
-  void record(OrderedJson entry);
   void log_loss();
-  Evaluation log_evaluation();
-  void evaluate_and_log();
+  Evaluation evaluate_now();
+  void evaluate_and_follow();
   void follow(double metric);
   void save();
-  void load_best();
-  void log_summary(double seconds);
-  void announce_end(double seconds, int64_t steps) const;
-  bool due(const std::string& strategy, int64_t every) const;
-  bool better(double a, double b) const;
   bool stopped_early() const;
-  const std::vector<int64_t>& order();
-  std::vector<Rates> rates() const;
-  double epochs() const;
-  void take_weights(const AdapterWeights& weights) const;
+  Rates rates() const;
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
   const LoopInputs in_;
-  EpochSampler sampler_;
-  int64_t batches_per_epoch_;
-  int64_t total_steps_;
-  int64_t counted_parameters_;  // in total_flos
+  const Timetable times_;
+  DataOrder order_;
+  int64_t total_steps_, last_step_;
   Schedule schedule_;
   std::optional<MetricSchedule> metric_schedule_;  // in the place of schedule_, which is constant then
   Step step_;
   TrainState state_;
+  TrainLog log_;
+  KeptCheckpoints checkpoints_;
   at::Tensor pending_loss_;  // of the step before, not yet read
   double last_loss_ = 0;
-  std::vector<int64_t> lengths_, order_;  // of the examples, and the epoch's order where it is not the sampler's
-  std::vector<Example> micro_batch_;
-  int64_t saved_step_ = 0;  // the newest checkpoint; 0 none
   bool within_step_ = false;
   std::optional<double> judged_;  // of the evaluation just done: what chooses the best
+  int64_t first_step_ = 0;        // of this process
+  Clock::time_point start_;
+  std::optional<Progress> progress_;
 };
 
 /// The checkpoint that a run goes on from; empty: none. Throws usage, io or bad_input for one that is asked for and not there.

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "dept/train/evaluate.h"
+#include "dept/train/loop.h"
 #include "dept/train/options.h"
 
 namespace dept {
@@ -58,9 +58,34 @@ struct RunControl {
 
 /// Runs what the options ask for. They are settled; `set` describes them and knows which were given.
 /// `interrupted` turning true ends the run after the step or the evaluation's batch at hand, with a checkpoint.
-/// Throws what the checks find, all at once and before a model is loaded; later io, and NotFinite, which under `control` is an
-/// end like others.
-RunEnd run_training(TrainOptions& options, const OptionSet& set, const Interrupt& interrupted, RunControl* control = nullptr);
+/// Throws what the checks find, all at once and before a model is loaded; later io and NotFinite.
+RunEnd run_training(TrainOptions& options, const OptionSet& set, const Interrupt& interrupted);
+
+/// A training run in parts, for one that trains beside others (together.h). All arguments outlive it.
+class TrainingRun {
+ public:
+  TrainingRun(TrainOptions& options, const OptionSet& set, Interrupt interrupted, RunControl* control);
+  ~TrainingRun();
+  TrainingRun(const TrainingRun&) = delete;
+  TrainingRun& operator=(const TrainingRun&) = delete;
+
+  /// Checks, claims the folder, reads, prepares. The run's end where nothing follows: done_before or too_long.
+  std::optional<RunEnd> begin();
+
+  /// From begin on; null where nothing is to be trained.
+  TrainingLoop* loop();
+  /// A part of the loop, whose errors are noted as the run's. Throws what it throws.
+  void in_training(const std::function<void(TrainingLoop&)>& part);
+
+  /// What follows the loop that ended so: results, evaluations, the mark that the run is finished.
+  RunEnd finish(LoopEnd end);
+  /// What follows a loop that has failed, under a control.
+  RunEnd fail();
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
 
 /// What run_training checks before anything is loaded, but for the claim of its folder. Settles what an adapter's file says.
 void check_training(TrainOptions& options, const OptionSet& set);

@@ -1,6 +1,8 @@
-// One optimiser step over one or more micro-batches, on 1..N ranks.
+// One optimiser step over one or more micro-batches, on 1..N ranks; and micro-batches of several runs in one pass through the
+// model that they share.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -44,11 +46,18 @@ class Step {
   int64_t micro_steps() const { return call_.micro_step; }
   int64_t parameters() const { return parameter_count(trainables_); }
 
+  /// Whether the micro-batches of both may pass through the model as one (StepStack). Both are at the same micro-step, which keys
+  /// their dropout.
+  bool stacks_with(const Step& other) const;
+
   /// The optimiser's state, and back with the count of micro-batches.
   NamedTensors state() const { return optimizer_.state(); }
   void restore(const NamedTensors& state, int64_t micro_steps);
 
  private:
+  friend class StepStack;
+  void add(const at::Tensor& loss, const Gradients& gradients);
+
   Call call_;
   AdaptedModel& model_;
   std::vector<Trainable> trainables_;
@@ -56,6 +65,25 @@ class Step {
   double max_grad_norm_;
   double share_;  // of one micro-batch in the step
   at::Tensor loss_;
+};
+
+/// What a run brings to a pass.
+struct StepPart {
+  Step* step = nullptr;
+  std::span<const Example> examples;
+};
+
+/// Steps of several runs (of one configuration and one rank each), of which each stacks with the others: their micro-batches pass
+/// through the model as one.
+class StepStack {
+ public:
+  /// As each part's Step::accumulate, up to the rounding of a larger batch. Returns for each part what that returns.
+  std::vector<at::Tensor> accumulate(std::span<const StepPart> parts);
+
+ private:
+  const AdaptedModel& joined(std::span<const StepPart> parts);
+
+  std::optional<AdaptedModel> model_;  // with the weights of the steps that came together last
 };
 
 }  // namespace dept

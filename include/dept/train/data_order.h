@@ -1,0 +1,42 @@
+// Which examples a run's next micro-batch has.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dept/data/sampler.h"
+#include "dept/train/checkpoint.h"
+#include "dept/train/loop_inputs.h"
+
+namespace dept {
+
+class DataOrder {
+ public:
+  explicit DataOrder(const LoopInputs& inputs);
+
+  /// This rank's part of the next micro-batch in the epoch's order, valid until the next call. Moves the state's place in the
+  /// data and its count of floating point operations.
+  std::span<const Example> next(TrainState& state);
+
+  int64_t batches_per_epoch() const { return batches_per_epoch_; }
+  /// Epochs done, with the share of the one at hand.
+  double epochs(const TrainState& state) const;
+
+  /// As TrainState::generator has it, and back.
+  std::string generator() const { return sampler_.state(); }
+  void restore(const TrainState& state);
+
+ private:
+  const std::vector<int64_t>& order();
+
+  const LoopInputs& in_;
+  EpochSampler sampler_;
+  int64_t batches_per_epoch_;
+  int64_t counted_parameters_;            // in total_flos
+  std::vector<int64_t> lengths_, order_;  // of the examples, and the epoch's order where it is not the sampler's
+  std::vector<Example> micro_batch_;
+};
+
+}  // namespace dept

@@ -1,0 +1,60 @@
+#include "dept/train/data_order.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "train/loop_rules.h"
+
+namespace dept {
+
+DataOrder::DataOrder(const LoopInputs& inputs)
+    : in_(inputs),
+      sampler_(static_cast<int64_t>(in_.train.examples.size()), order_seed(in_.options.schedule),
+               groups_by_length(in_.options.schedule) ? 1 : 2),
+      batches_per_epoch_(count_batches(in_)),
+      counted_parameters_(counted_parameters(in_)) {
+  if (!groups_by_length(in_.options.schedule)) return;
+  for (const Example& example : in_.train.examples) lengths_.push_back(input_tokens(in_, example));
+}
+
+// The epoch's order of examples.
+const std::vector<int64_t>& DataOrder::order() {
+  const std::string& strategy = in_.options.schedule.train_sampling_strategy;
+  if (strategy == "random") return sampler_.order();
+  if (order_.empty() && strategy == "sequential") {
+    order_.resize(in_.train.examples.size());
+    std::iota(order_.begin(), order_.end(), int64_t{0});
+  }
+  if (order_.empty())
+    order_ =
+        group_by_length(sampler_.order(), lengths_, examples_per_batch(in_) * in_.options.schedule.gradient_accumulation_steps);
+  return order_;
+}
+
+std::span<const Example> DataOrder::next(TrainState& state) {
+  const int64_t count = static_cast<int64_t>(in_.train.examples.size()), part = in_.options.schedule.per_device_train_batch_size;
+  const int64_t batch_begin = state.batch * examples_per_batch(in_);
+  const int64_t begin = std::min(batch_begin + rank(in_.call) * part, count), end = std::min(begin + part, count);
+  micro_batch_.clear();
+  for (int64_t i = begin; i < end; ++i) micro_batch_.push_back(in_.train.examples[order()[i]]);
+  for (int64_t i = batch_begin; i < std::min(batch_begin + examples_per_batch(in_), count); ++i)
+    state.total_flos += 6.0 * static_cast<double>(input_tokens(in_, in_.train.examples[order()[i]]) * counted_parameters_);
+  if (++state.batch == batches_per_epoch_) {
+    sampler_.next_epoch();
+    order_.clear();
+    state.batch = 0;
+    ++state.epoch;
+    state.epoch_ended = true;
+  }
+  return micro_batch_;
+}
+
+double DataOrder::epochs(const TrainState& state) const {
+  return static_cast<double>(state.epoch) + static_cast<double>(state.batch) / static_cast<double>(batches_per_epoch_);
+}
+
+void DataOrder::restore(const TrainState& state) {
+  sampler_.restore(state.generator, state.epoch);
+}
+
+}  // namespace dept

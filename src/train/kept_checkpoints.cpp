@@ -1,0 +1,85 @@
+#include "dept/train/kept_checkpoints.h"
+
+#include <algorithm>
+
+#include "dept/base/log.h"
+#include "dept/base/text.h"
+#include "dept/train/marker.h"
+#include "train/loop_rules.h"
+
+namespace dept {
+
+void KeptCheckpoints::save(const Step& step, std::optional<double> judged) {
+  if (judged && (!state_.best_metric || better(*judged, *state_.best_metric))) {
+    state_.best_metric = judged;
+    state_.best_checkpoint = checkpoint_name(state_.step);
+  }
+  newest_ = state_.step;
+  if (rank(in_.call) != 0) return;
+  const OutputOptions& output = in_.options.output;
+  save_checkpoint(output.output_dir, state_, total_steps_, in_.config, in_.model.weights(), step.state());
+  if (output.save_total_limit) prune_checkpoints(output.output_dir, *output.save_total_limit, state_.best_checkpoint);
+}
+
+Checkpoint KeptCheckpoints::resume(const fs::path& folder) {
+  Checkpoint checkpoint = load_checkpoint(folder, in_.model.backbone().info().input_width());
+  const double epochs = state_.num_train_epochs;
+  state_ = checkpoint.state;
+  state_.num_train_epochs = epochs;
+  newest_ = state_.step;
+  const fs::path output_dir = in_.options.output.output_dir;
+  if (!state_.best_checkpoint.empty() && !fs::exists(output_dir / state_.best_checkpoint)) take_over_best(folder.parent_path());
+  take_weights(checkpoint.adapter.weights);
+  return checkpoint;
+}
+
+void KeptCheckpoints::drop_later() const {
+  const OutputOptions& output = in_.options.output;
+  drop_later_checkpoints(output.output_dir, state_.step);
+  if (output.save_total_limit) prune_checkpoints(output.output_dir, *output.save_total_limit, state_.best_checkpoint);
+}
+
+// The best checkpoint of another run, from which this one goes on: a copy, so that this folder stays whole without the other.
+void KeptCheckpoints::take_over_best(const fs::path& run) {
+  const fs::path best = run / state_.best_checkpoint;
+  const fs::path output_dir = in_.options.output.output_dir;
+  const bool same_data = same_contents(output_dir, run, "validation_file") && same_contents(output_dir, run, "validation");
+  if (judged_alike() && same_data && fs::exists(best / "training_state.json")) {
+    if (rank(in_.call) == 0) copy_checkpoint(best, output_dir);
+    return;
+  }
+  const std::string why = !judged_alike() ? str("none by ", judging_metric(in_))
+                          : same_data     ? "not there"
+                                          : "of other validation data";
+  log::warn(str("the best checkpoint so far, ", best.string(), ", is ", why, ": the best is chosen of what follows"));
+  state_.best_metric.reset();
+  state_.best_checkpoint.clear();
+}
+
+// Whether the best so far was chosen by what chooses now: the log has its value under that name.
+bool KeptCheckpoints::judged_alike() const {
+  const std::string name = "eval_" + judging_metric(in_);
+  return std::any_of(state_.log.begin(), state_.log.end(), [&](const OrderedJson& entry) {
+    return checkpoint_name(entry.value("step", int64_t{0})) == state_.best_checkpoint && entry.contains(name) &&
+           entry[name].is_number() && entry[name].get<double>() == *state_.best_metric;
+  });
+}
+
+void KeptCheckpoints::load_best() const {
+  if (!state_.best_metric) return;
+  const fs::path folder = fs::path(in_.options.output.output_dir) / state_.best_checkpoint;
+  const Adapter best = load_adapter(folder, in_.model.backbone().info().input_width(), {.use = AdapterUse::training});
+  take_weights(best.weights);
+  log::info(str("the best checkpoint is ", folder.string(), " (", *state_.best_metric, ")"));
+}
+
+bool KeptCheckpoints::better(double a, double b) const {
+  return greater_is_better(in_) ? a > b : a < b;
+}
+
+void KeptCheckpoints::take_weights(const AdapterWeights& weights) const {
+  const std::vector<Parameter> mine = in_.model.weights().parameters(), theirs = weights.parameters();
+  for (size_t i = 0; i < mine.size(); ++i) mine[i].value.copy_(theirs.at(i).value);
+}
+
+}  // namespace dept

@@ -1,0 +1,64 @@
+#include "dept/train/pass.h"
+
+#include <chrono>
+#include <vector>
+
+#include "dept/base/log_file.h"
+
+namespace dept {
+namespace {
+
+double tokens_of(std::span<const Example> examples) {
+  size_t tokens = 0;
+  for (const Example& example : examples) tokens += example.source.size() + example.target.size();
+  return static_cast<double>(tokens);
+}
+
+// Whether `act` could be done: what is not finite ends its own loop alone.
+template <class Act>
+bool attempt(TrainingLoop& loop, const Act& act) {
+  if (loop.failure) return false;
+  const log::Using lines(loop.log_file());
+  try {
+    act();
+    return true;
+  } catch (const NotFinite&) {
+    loop.failure = std::current_exception();
+    return false;
+  }
+}
+
+}  // namespace
+
+PassCost Pass::step(std::span<TrainingLoop* const> loops) {
+  using Clock = std::chrono::steady_clock;
+  PassCost cost;
+  const auto start = Clock::now();
+  for (TrainingLoop* loop : loops) loop->begin_step();
+  cost.tokens = accumulate({loops.begin(), loops.end()});
+  for (TrainingLoop* loop : loops) attempt(*loop, [&] { loop->update(); });
+  cost.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  for (TrainingLoop* loop : loops) attempt(*loop, [&] { loop->end_step(); });
+  return cost;
+}
+
+// The step's micro-batches, with the count of their tokens. Loops that have fewer of them, as where an epoch ends, leave earlier.
+double Pass::accumulate(std::vector<TrainingLoop*> loops) {
+  double tokens = 0;
+  while (!loops.empty()) {
+    std::vector<StepPart> parts;
+    for (TrainingLoop* loop : loops) parts.push_back(loop->next_part());
+    for (const StepPart& part : parts) tokens += tokens_of(part.examples);
+    const std::vector<at::Tensor> counted = stack_.accumulate(parts);
+    std::vector<TrainingLoop*> more;
+    for (size_t k = 0; k < loops.size(); ++k) {
+      bool complete = true;
+      attempt(*loops[k], [&] { complete = loops[k]->complete(counted[k]); });
+      if (!complete) more.push_back(loops[k]);
+    }
+    loops = std::move(more);
+  }
+  return tokens;
+}
+
+}  // namespace dept
