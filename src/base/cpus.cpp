@@ -1,12 +1,14 @@
 #include "dept/base/cpus.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <numeric>
 #include <set>
 #include <sstream>
 #include <string>
@@ -119,15 +121,26 @@ std::optional<CpuQuota> quota_of(const fs::path& folder, bool v2) {
   return cpus ? std::optional(CpuQuota{*cpus, file}) : std::nullopt;
 }
 
-}  // namespace
-
-int physical_cores() {
+int cores_of(const std::vector<int>& cpus) {
   std::set<std::string> cores;  // one list of siblings a physical core
-  for (int cpu : allowed_cpus()) {
+  for (int cpu : cpus) {
     const std::string siblings = first_line(str("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list"));
     cores.insert(siblings.empty() ? str("cpu", cpu) : siblings);
   }
   return std::max<int>(1, static_cast<int>(cores.size()));
+}
+
+// Of the machine, whoever may use them.
+int all_cores() {
+  std::vector<int> cpus(static_cast<size_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN))));
+  std::iota(cpus.begin(), cpus.end(), 0);
+  return cores_of(cpus);
+}
+
+}  // namespace
+
+int physical_cores() {
+  return cores_of(allowed_cpus());
 }
 
 std::optional<CpuQuota> cpu_quota(const fs::path& root) {
@@ -151,6 +164,15 @@ int default_threads(const fs::path& root) {
   const int cores = physical_cores();
   const std::optional<CpuQuota> quota = cpu_quota(root);
   return quota && quota->cpus < cores ? std::max(1, static_cast<int>(std::ceil(quota->cpus))) : cores;
+}
+
+int threads_of_rank(int ranks, const fs::path& root) {
+  const int mine = physical_cores();
+  const bool by_itself = mine * ranks <= all_cores();  // the launcher bound each rank to cores of its own
+  int threads = by_itself ? mine : mine / ranks;
+  if (const std::optional<CpuQuota> quota = cpu_quota(root))
+    threads = std::min(threads, static_cast<int>(std::ceil(quota->cpus)) / ranks);
+  return std::max(1, threads);
 }
 
 }  // namespace dept

@@ -11,6 +11,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/log_file.h"
+#include "dept/base/log_lines.h"
 
 namespace dept::log {
 namespace {
@@ -56,6 +57,12 @@ void to_stderr(bool colour, bool terminal) {
   sink->set_pattern(terminal ? "\r\x1b[K%^%v%$" : "%v");
   stderr_sink = sink;
   logger().sinks().push_back(std::move(sink));
+}
+
+void only_warnings(const std::string& start) {
+  if (!stderr_sink) return;
+  stderr_sink->set_pattern(start + "%v");
+  stderr_sink->set_level(spdlog::level::warn);
 }
 
 struct FileSink {

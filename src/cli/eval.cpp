@@ -1,11 +1,14 @@
 #include "cli/command.h"
 #include "cli/frame.h"
 #include "cli/lines.h"
+#include "cli/ranks.h"
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/train/advice.h"
+#include "dept/train/alike.h"
 #include "dept/train/evaluate.h"
+#include "dept/train/identity.h"
 #include "dept/train/setup.h"
 #include "dept/train/task_data.h"
 
@@ -24,6 +27,7 @@ constexpr Usage usage{
 
 struct EvalOptions {
   TrainOptions all;
+  RankOptions ranks;
   std::optional<std::string> split;
   std::string output;
 };
@@ -71,6 +75,7 @@ void describe(EvalOptions& o, OptionSet& set) {
   describe(o.all, set);
   set.leave_out({"Adapter", "Optimiser", "Schedule", "Evaluation while training", "Output"}, {"seed"},
                 "dept eval trains nothing");
+  describe(o.ranks, set);
   set.section("What to judge on");
   set.add("split", o.split, "which rows (default: the test data, or validation data where only those are given)")
       .choices({"train", "validation", "test"});
@@ -121,23 +126,9 @@ OrderedJson metrics_json(const Evaluation& evaluation) {
   return json;
 }
 
-}  // namespace
-
-int run_eval(const std::vector<std::string>& arguments) {
-  EvalOptions o;
+// All that follows the checks of the command line.
+int judge(EvalOptions& o, const OptionSet& set, SplitName split, RankGroup* group) {
   TrainOptions& options = o.all;
-  OptionSet set;
-  describe(o, set);
-  Problems problems;
-  if (!read_command_line(set, arguments, usage, problems)) return 0;
-  const SplitName split = chosen_split(o);
-  problems.attempt([&] { check_task_options(options.data, set); });
-  problems.attempt([&] { check_division(options.data, split); });
-  problems.attempt([&] { keep_one_file(options.data, split); });
-  for (const std::string& file : options.data.task.test_file)
-    problems.attempt([&] { require_readable_file(file, str(to_string(split), "_file")); });
-  problems.attempt([&] { check_outputs(o.output); });
-  problems.raise();
   const AdapterConfig config = adopt_adapter(options.model, options.data, options.evaluation, set);
   const SplitName loaded = options.data.named() ? split : SplitName::test;
   options.data.cache_dir = options.model.hub.cache_dir;
@@ -146,11 +137,16 @@ int run_eval(const std::vector<std::string>& arguments) {
                check_source(options.model);
                if (!is_on_hub(options.model)) check_model(options.model);
              }});
-  place_model(options.model);
+  one_first(group, [&] { place_model(options.model); });
   adopt_label_names(config, options.model, options.data);
   const TaskData task = load_task(options.data, options.schedule.seed, {loaded}, config.classifies());
   options.data.task.labels = task.labels;
   options.data.task.label_words = task.label_words;
+  if (group != nullptr) {
+    RunIdentity identity{deciding_options(set), file_contents(options)};
+    identity.contents.update(row_contents(options.data, task));
+    require_alike(group, identity);
+  }
   const ModelContext context = make_context(options.model);
   configure_process(context.threads);
 
@@ -168,14 +164,36 @@ int run_eval(const std::vector<std::string>& arguments) {
   if (!report.cut.empty()) log::info(report.cut);
   for (const std::string& warning : report.warnings) log::warn(warning);
   const AdaptedModel model = load_adapted_model(std::move(parts), options.model, context);
-  const PredictRules rules = predict_rules(options.evaluation, task, model, context.threads);
+  PredictRules rules = predict_rules(options.evaluation, task, model, context.threads);
+  rules.group = group;
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
   const Evaluation evaluation = evaluate(model, rules, task, rows, examples, "evaluate");
+  if (!is_first(group)) return 0;
   write_detail(evaluation_detail(to_string(split), judged_answers(evaluation, rules, task, rows)), detail_path(o.output));
   const std::string line = metrics_json(evaluation).dump() + "\n";
   if (!o.output.empty() && o.output != "-") write_atomic(o.output, line);
   write_stdout(line);
   return 0;
+}
+
+}  // namespace
+
+int run_eval(const std::vector<std::string>& arguments) {
+  EvalOptions o;
+  TrainOptions& options = o.all;
+  OptionSet set;
+  describe(o, set);
+  Problems problems;
+  if (!read_command_line(set, arguments, usage, problems)) return 0;
+  const SplitName split = chosen_split(o);
+  problems.attempt([&] { check_task_options(options.data, set); });
+  problems.attempt([&] { check_division(options.data, split); });
+  problems.attempt([&] { keep_one_file(options.data, split); });
+  for (const std::string& file : options.data.task.test_file)
+    problems.attempt([&] { require_readable_file(file, str(to_string(split), "_file")); });
+  problems.attempt([&] { check_outputs(o.output); });
+  problems.raise();
+  return run_in_ranks(o.ranks, options.model, "eval", arguments, [&](RankGroup* group) { return judge(o, set, split, group); });
 }
 
 }  // namespace dept

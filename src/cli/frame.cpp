@@ -5,15 +5,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
 #include <new>
+#include <thread>
 
 #include "dept/base/error.h"
 #include "dept/base/file.h"
+#include "dept/base/json.h"
 #include "dept/base/log.h"
+#include "dept/base/log_lines.h"
 #include "dept/base/progress.h"
 #include "dept/base/text.h"
 #include "dept/base/unfinished.h"
@@ -25,6 +29,8 @@ constexpr int first_of_signals = 128;  // a shell's exit code for a program that
 std::function<void(const OptionSet&, const Usage&)> command_line_visitor;
 
 std::atomic<bool> finishes_on_interrupt{false};
+std::atomic<bool> tells_other_ranks{false};
+std::array<char, 32> line_start{"dept: "};  // of errors
 std::atomic<bool> on_terminal{false};
 std::atomic<int> signal_seen{0};
 std::atomic<int64_t> signal_seen_at{0};
@@ -49,26 +55,34 @@ int64_t now_ms() {
 }
 
 // One end of a job often arrives as two signals: timeout(1) sends its own to the process and to the group, a closed terminal's
-// SIGHUP comes from the kernel and from the shell. Nobody presses Ctrl-C for others.
+// SIGHUP comes from the kernel and from the shell. Nobody presses Ctrl-C for others, but a terminal sends it to all ranks, and so
+// does the process that started them.
 bool repeats_the_first(int signal) {
   constexpr int64_t echo_ms = 200;
-  return signal != SIGINT && now_ms() - signal_seen_at < echo_ms;
+  return (signal != SIGINT || tells_other_ranks) && now_ms() - signal_seen_at < echo_ms;
 }
 
 // Calls nothing that a signal handler may not.
-void on_interrupt(int signal) {
-  if (finishes_on_interrupt) {
-    int64_t never = 0;
-    signal_seen_at.compare_exchange_strong(never, now_ms());
-    int none = 0;
-    if (signal_seen.compare_exchange_strong(none, signal) || repeats_the_first(signal)) return;
-  }
+[[noreturn]] void end_interrupted(int signal) {
   remove_unfinished();
   const std::string_view in_place_of_progress = on_terminal ? "\r\x1b[K" : "";
-  for (const std::string_view part :
-       {in_place_of_progress, std::string_view("dept: interrupted ("), signal_name(signal), std::string_view(")\n")})
+  for (const std::string_view part : {in_place_of_progress, std::string_view(line_start.data()),
+                                      std::string_view("interrupted ("), signal_name(signal), std::string_view(")\n")})
     write_stderr(part);
   ::_exit(first_of_signals + signal);
+}
+
+// Whether it is the first signal, or another's echo.
+bool note_signal(int signal) {
+  int64_t never = 0;
+  signal_seen_at.compare_exchange_strong(never, now_ms());
+  int none = 0;
+  return signal_seen.compare_exchange_strong(none, signal) || repeats_the_first(signal);
+}
+
+void on_interrupt(int signal) {
+  if ((finishes_on_interrupt || tells_other_ranks) && note_signal(signal)) return;
+  end_interrupted(signal);
 }
 
 void catch_signal(int signal) {
@@ -109,10 +123,31 @@ bool take(std::vector<std::string>& arguments, const std::vector<std::string>& n
   return true;
 }
 
+// The file from which torchrun takes what it says of a process that failed.
+void tell_torchrun(const std::string& line) {
+  const char* file = std::getenv("TORCHELASTIC_ERROR_FILE");
+  if (file == nullptr || *file == '\0') return;
+  const OrderedJson told = {
+      {"message", {{"message", line}, {"extraInfo", {{"py_callstack", line}, {"timestamp", str(std::time(nullptr))}}}}}};
+  try {
+    write_atomic(file, told.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
+  } catch (const Error&) {  // the line is on stderr
+  }
+}
+
+// Of several threads that come to an end one speaks; the process is over before the others come back from here.
+void speak_last() {
+  static std::atomic<bool> spoken{false};
+  if (tells_other_ranks && spoken.exchange(true)) std::this_thread::sleep_for(std::chrono::seconds(10));
+}
+
 int report(std::string_view message, int code) {
+  speak_last();
   std::string line(message.substr(0, message.find("\nException raised from")));  // LibTorch's stack trace
   std::replace(line.begin(), line.end(), '\n', ' ');
-  write_stderr(str("dept: ", line, "\n"));
+  line.insert(0, line_start.data());
+  write_stderr(line + "\n");
+  tell_torchrun(line);
   return code;
 }
 
@@ -186,6 +221,30 @@ void set_up_streams() {
   const char* no_color = std::getenv("NO_COLOR");
   log::to_stderr(terminal && (no_color == nullptr || *no_color == '\0'), terminal);
   Progress::set_sink(terminal ? draw_in_place : draw_seldom);
+}
+
+void speak_as_rank(int64_t rank) {
+  if (rank == 0) return;
+  const std::string start = str("dept: rank ", rank, ": ");
+  start.copy(line_start.data(), line_start.size() - 1);
+  log::only_warnings(start);
+  Progress::set_sink({});
+}
+void tell_other_ranks(bool tells) {
+  tells_other_ranks = tells;
+}
+
+int signal_received() {
+  return signal_seen;
+}
+void interrupt_with_ranks(int signal) {
+  note_signal(signal);
+  if (!finishes_on_interrupt) end_interrupted(signal);
+}
+
+void end_with(const Error& error) {
+  remove_unfinished();
+  ::_exit(report(error.what(), error.exit_code()));
 }
 
 void finish_on_interrupt() {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dept/base/error.h"
 #include "dept/base/options.h"
 
 namespace dept {
@@ -40,6 +41,17 @@ int run_guarded(const std::function<int()>& command);
 /// Log lines and progress on stderr; broken pipes and files over the size limit as errors; SIGINT (Ctrl-C), SIGTERM and SIGHUP
 /// end the program in one line, with 128 + the signal's number and no file half written.
 void set_up_streams();
+
+/// This process is one of several ranks: those above 0 show warnings and errors alone, their rank in front.
+void speak_as_rank(int64_t rank);
+/// From here a signal is only noted, for the ranks' group to pass on (signal_received, interrupt_with_ranks); or no longer.
+void tell_other_ranks(bool tells);
+/// The number of the first signal, 0 for none.
+int signal_received();
+/// A signal of any rank that all of them know by now: ends the program as set_up_streams has it, or sets interrupted().
+void interrupt_with_ranks(int signal);
+/// Ends the program at once, in one line, from whatever thread.
+[[noreturn]] void end_with(const Error& error);
 
 /// From here the first of these signals only sets interrupted(); the second still ends the program.
 void finish_on_interrupt();

@@ -38,6 +38,7 @@ struct GenerateOptions {
   std::string input, output;
   std::optional<int64_t> batch_size;
   bool truncate = false;
+  RankOptions ranks;
 };
 
 void describe(GenerateOptions& o, OptionSet& set) {
@@ -62,6 +63,7 @@ void describe(GenerateOptions& o, OptionSet& set) {
   set.add("no_repeat_ngram_size", o.asked.no_repeat_ngram_size, "no sequence of so many tokens twice; 0: off [0]").min(0);
   set.add("eos_token_id", o.eos_token_id, "ids that end an answer, by commas [the model's]");
   set.add("stop", o.stop, "a text that ends an answer and is cut from it, or several as a JSON list");
+  describe(o.ranks, set);
   set.section("Input and output");
   set.add("input", o.input, "file of JSON lines (default: standard input)");
   set.add("output", o.output, "file of JSON lines (default: standard output)");
@@ -132,23 +134,32 @@ class Generator {
     const Ids ids = input_ids(line, where);
     batch_.add(ids, {}, least_, where);
     counted_.push_back(model_.encoder_decoder() ? Ids() : ids);
-    return static_cast<int64_t>(ids.size()) + written_tokens(options_);
+    return tokens_of_lines_.emplace_back(static_cast<int64_t>(ids.size()) + written_tokens(options_));
   }
 
+  /// Answers the lines that were added, this rank its share of them.
   void run(LineWriter& writer) {
+    keep_share();
     const auto ends = [&](size_t, std::span<const int64_t> ids) {
       return find_stop(model_.tokenizer()->decode_written(ids), stops_) != std::string::npos;
     };
+    std::vector<std::string> lines;
     for (const auto& choices : answers(stops_.empty() ? TokenSink() : TokenSink(ends))) {
       OrderedJson line = OrderedJson::array();
       for (const Generated& choice : choices) line.push_back(choice_json(choice));
-      writer.write(choices.size() == 1 ? line[0] : OrderedJson{{"choices", line}});
+      lines.push_back(LineWriter::text_of(choices.size() == 1 ? line[0] : OrderedJson{{"choices", line}}));
     }
+    write_together(writer, lines, model_.group);
   }
 
   void report() const {
-    texts_.report();
-    log::info(str("[generate] answers ", answers_, ", tokens ", tokens_, ", seconds ", seconds_));
+    size_t answers = 0, tokens = 0;
+    for (const std::string& each : gather(model_.group, str(answers_, " ", tokens_))) {
+      answers += std::stoull(each);
+      tokens += std::stoull(each.substr(each.find(' ')));
+    }
+    if (is_first(model_.group)) texts_.report();
+    log::info(str("[generate] answers ", answers, ", tokens ", tokens, ", seconds ", seconds_));
   }
 
   /// Whether an answer may be shown as it comes: one prompt, one answer, text, and no search that changes its mind.
@@ -176,7 +187,17 @@ class Generator {
     return texts_.source({}, require<std::string>(line, "prompt", where), least_, where);
   }
 
+  void keep_share() {
+    const ItemRange mine = share_in_order(tokens_of_lines_, model_.group);
+    tokens_of_lines_.clear();
+    if (mine.size() == counted_.size()) return;
+    batch_.keep(mine);
+    counted_ = std::vector<Ids>(counted_.begin() + static_cast<ptrdiff_t>(mine.begin),
+                                counted_.begin() + static_cast<ptrdiff_t>(mine.end));
+  }
+
   std::vector<std::vector<Generated>> answers(const TokenSink& sink) {
+    if (counted_.empty()) return {};
     const auto begin = std::chrono::steady_clock::now();
     const at::Tensor decoder_prompt = model_.adapter().decoder_prompt().to(model_.backbone().context().residual());
     const auto made = generate(model_.backbone(), {batch_.adapted(batch_.collated()).stream, std::move(counted_), decoder_prompt},
@@ -211,27 +232,22 @@ class Generator {
   Texts texts_;
   InputBatch batch_;
   std::vector<Ids> counted_;
+  std::vector<int64_t> tokens_of_lines_;
   size_t answers_ = 0, tokens_ = 0;
   double seconds_ = 0;
 };
 
-}  // namespace
-
-int run_generate(const std::vector<std::string>& arguments) {
-  GenerateOptions options;
-  OptionSet set;
-  describe(options, set);
-  if (!read_command_line(set, arguments, usage)) return 0;
-  LineReader reader(options.input);
-  LineWriter writer(options.output);
-  const LoadedModel model = load_model(options.model, set);
+int generate_lines(GenerateOptions& options, const OptionSet& set, RankGroup* group) {
+  LineReader reader(options.input, read_together(group));
+  LineWriter writer(options.output, is_first(group));
+  const LoadedModel model = load_model(options.model, set, group);
   const GenerationOptions generation = resolved(options, model);
   warn_of_idle_options(generation, set);
   Generator generator(options, generation, model);
-  const bool terminal = options.output.empty() && ::isatty(STDOUT_FILENO) == 1;
+  const bool terminal = group == nullptr && options.output.empty() && ::isatty(STDOUT_FILENO) == 1;
   bool first = true;
   for_each_line(
-      reader, options.batch_size, [&](const Json& line, const std::string& where) { return generator.add(line, where); },
+      reader, options.batch_size, group, [&](const Json& line, const std::string& where) { return generator.add(line, where); },
       [&] {
         if (terminal && (first || options.batch_size == 1) && generator.streams()) {
           generator.stream();
@@ -243,6 +259,17 @@ int run_generate(const std::vector<std::string>& arguments) {
   writer.commit();
   generator.report();
   return 0;
+}
+
+}  // namespace
+
+int run_generate(const std::vector<std::string>& arguments) {
+  GenerateOptions options;
+  OptionSet set;
+  describe(options, set);
+  if (!read_command_line(set, arguments, usage)) return 0;
+  return run_in_ranks(options.ranks, options.model, "generate", arguments,
+                      [&](RankGroup* group) { return generate_lines(options, set, group); });
 }
 
 }  // namespace dept

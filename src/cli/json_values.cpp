@@ -26,7 +26,8 @@ bool looks_like_json(std::string_view line) {
 
 }  // namespace
 
-JsonValues::JsonValues(const std::string& path, const std::string& format) : path_(path), format_(format), reader_(path) {
+JsonValues::JsonValues(const std::string& path, const std::string& format, SharedReading shared)
+    : path_(path), format_(format), reader_(path, std::move(shared)) {
   if (format_ != "auto") return;
   const std::string extension = fs::path(path).extension().string();
   if (extension == ".txt") format_ = "text";

@@ -13,7 +13,7 @@ class JsonValues {
  public:
   /// `format` "json" or "text", or "auto": a name in .txt holds texts, one in .json or .jsonl JSON; else the first line that is
   /// not blank tells: JSON begins with a quote, a brace or a bracket. Throws io.
-  JsonValues(const std::string& path, const std::string& format);
+  JsonValues(const std::string& path, const std::string& format, SharedReading shared = {});
 
   /// A text becomes a string. Throws bad_input naming the line, or of an array the row.
   std::optional<OrderedJson> next();

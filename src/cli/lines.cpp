@@ -23,28 +23,36 @@ bool is_standard(const std::string& path) {
 
 }  // namespace
 
-LineReader::LineReader(const std::string& path) : name_(is_standard(path) ? "stdin" : path) {
+LineReader::LineReader(const std::string& path, SharedReading shared)
+    : name_(is_standard(path) ? "stdin" : path), shared_(std::move(shared)) {
+  if (!shared_.reads) return;
   descriptor_ = is_standard(path) ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0) fail(Code::io, name_, "a readable file", std::strerror(errno));
 }
 
 LineReader::~LineReader() {
-  if (descriptor_ != STDIN_FILENO) ::close(descriptor_);
+  if (descriptor_ > STDIN_FILENO) ::close(descriptor_);
 }
 
 // Takes in another block; false at the end of the input.
 bool LineReader::fill() {
   buffer_.erase(0, begin_);
   begin_ = 0;
-  const size_t kept = buffer_.size();
-  buffer_.resize(kept + block_bytes);
+  std::string block = shared_.reads ? read_block() : "";
+  if (shared_.share) block = shared_.share(block);
+  buffer_ += block;
+  return !block.empty();
+}
+
+std::string LineReader::read_block() {
+  std::string block(block_bytes, '\0');
   ssize_t count;
   do {
-    count = ::read(descriptor_, buffer_.data() + kept, block_bytes);
+    count = ::read(descriptor_, block.data(), block_bytes);
   } while (count < 0 && errno == EINTR);
   if (count < 0) fail(Code::io, name_, "a readable file", std::strerror(errno));
-  buffer_.resize(kept + static_cast<size_t>(count));
-  return count > 0;
+  block.resize(static_cast<size_t>(count));
+  return block;
 }
 
 std::optional<std::string> LineReader::next() {
@@ -87,15 +95,16 @@ void check_output_file(const std::string& path) {
     fail(Code::io, "--output", "a file that can be written", quote(path));
 }
 
-LineWriter::LineWriter(const std::string& path) {
-  if (!is_standard(path)) file_ = std::make_unique<AtomicFile>(path);
+LineWriter::LineWriter(const std::string& path, bool writes) : writes_(writes) {
+  if (writes_ && !is_standard(path)) file_ = std::make_unique<AtomicFile>(path);
 }
 
-void LineWriter::write(const OrderedJson& value) {
-  write_text(value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
+std::string LineWriter::text_of(const OrderedJson& value) {
+  return value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 void LineWriter::write_text(std::string_view line) {
+  if (!writes_) return;
   pending_ += line;
   pending_ += '\n';
   if (file_ != nullptr && pending_.size() < block_bytes) return;

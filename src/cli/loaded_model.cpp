@@ -8,7 +8,9 @@
 #include "dept/base/text.h"
 #include "dept/models/generation.h"
 #include "dept/tasks/source_template.h"
+#include "dept/train/alike.h"
 #include "dept/train/encode.h"
+#include "dept/train/identity.h"
 #include "dept/train/setup.h"
 
 namespace dept {
@@ -18,9 +20,16 @@ bool has_tokenizer(const fs::path& path) {
   return !fs::is_directory(path) || fs::exists(path / "tokenizer.json");
 }
 
+void require_alike(RankGroup* group, const OptionSet& set, const ModelOptions& model) {
+  if (group == nullptr) return;
+  TrainOptions files;
+  files.model = model;
+  require_alike(group, {deciding_options(set), file_contents(files)});
+}
+
 }  // namespace
 
-LoadedModel load_model(ModelOptions options, const OptionSet& set) {
+LoadedModel load_model(ModelOptions options, const OptionSet& set, RankGroup* group) {
   if (!options.peft_model_id.empty()) {
     DataOptions unused;
     place_adapter(options);
@@ -32,7 +41,8 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set) {
     adopt_dtype(config, options, set);
   }
   check_source(options);
-  place_model(options);
+  one_first(group, [&] { place_model(options); });
+  require_alike(group, set, options);
   const ModelInfo info = check_model(options);
   if (info.architecture == Architecture::encoder)
     fail(Code::usage, "--model_name_or_path", "a model that writes text", str(info.model_type, ", an encoder"));
@@ -47,7 +57,7 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set) {
   parts.rules.max_source = rows > 0 ? rows : std::numeric_limits<int64_t>::max();
   if (rows == 0) parts.rules.alignment = DeltaAlignment::start;
   if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) parts.tokenizer = load_model_tokenizer(options, Quirks());
-  return {options.path(), load_adapted_model(std::move(parts), options, context)};
+  return {options.path(), load_adapted_model(std::move(parts), options, context), group};
 }
 
 int64_t LoadedModel::room(int64_t behind) const {
@@ -128,10 +138,14 @@ void InputBatch::add(Ids source, Ids target, int64_t behind, const std::string& 
   examples_.push_back({next_example_++, std::move(source), std::move(target)});
 }
 
-void for_each_line(LineReader& reader, std::optional<int64_t> batch_size,
+void InputBatch::keep(const ItemRange& lines) {
+  examples_ = {examples_.begin() + static_cast<ptrdiff_t>(lines.begin), examples_.begin() + static_cast<ptrdiff_t>(lines.end)};
+}
+
+void for_each_line(LineReader& reader, std::optional<int64_t> batch_size, const RankGroup* group,
                    const std::function<int64_t(const Json&, const std::string&)>& on_line,
                    const std::function<void()>& on_batch) {
-  constexpr int64_t fewest = 8;
+  const int64_t ranks = group == nullptr ? 1 : group->size(), fewest = 8 * ranks;
   int64_t held = 0, tokens = 0;
   const auto flush = [&] {
     if (held > 0) on_batch();
@@ -141,7 +155,7 @@ void for_each_line(LineReader& reader, std::optional<int64_t> batch_size,
     while (const std::optional<Json> value = reader.next_json()) {
       tokens += on_line(*value, reader.where());
       ++held;
-      if (batch_size ? held == *batch_size : held >= fewest && tokens >= full_batch_tokens) flush();
+      if (batch_size ? held == *batch_size * ranks : held >= fewest && tokens >= full_batch_tokens * ranks) flush();
     }
   } catch (const Error&) {
     flush();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/lines.h"
+#include "cli/ranks.h"
 #include "dept/adapter/adapter_file.h"
 #include "dept/train/model_parts.h"
 #include "dept/train/options.h"
@@ -16,6 +17,7 @@ namespace dept {
 struct LoadedModel {
   fs::path path;
   AdaptedModel model;
+  RankGroup* group = nullptr;  ///< ranks that share the lines
 
   const TextModel& backbone() const { return model.text_model(); }
   /// Null where the model has none.
@@ -31,8 +33,8 @@ struct LoadedModel {
 };
 
 /// The model (the adapter's own when the options name none), its tokenizer and the adapter; what can be checked before the
-/// weights are read is. Throws usage, io or bad_input.
-LoadedModel load_model(ModelOptions options, const OptionSet& set);
+/// weights are read is. Of several ranks all are to call it, with the same options. Throws usage, io or bad_input.
+LoadedModel load_model(ModelOptions options, const OptionSet& set, RankGroup* group = nullptr);
 
 /// Texts as ids. One that is too long for the adapter's rows or the model's positions is cut where that is allowed, else refused.
 class Texts {
@@ -70,6 +72,8 @@ class InputBatch {
   /// naming `where` for a source longer than A has rows, for more tokens than the model has positions, `behind` further ones
   /// counted, and for nothing at all to start from.
   void add(Ids source, Ids target, int64_t behind, const std::string& where);
+  /// Drops all lines but these.
+  void keep(const ItemRange& lines);
   /// Text tokens with their labels.
   Batch collated() const { return collate(model_->model.rules(), examples_, Purpose::answering); }
   /// The sources as the backbone takes them.
@@ -85,8 +89,8 @@ class InputBatch {
 
 /// Calls `on_line(value, where)` for every line, which returns the tokens that it brings, read and written, and `on_batch()`
 /// behind each `batch_size` lines (none: as many as make a full batch, but eight at least) and behind the last one, also the last
-/// before a line that cannot be used.
-void for_each_line(LineReader& reader, std::optional<int64_t> batch_size,
+/// before a line that cannot be used. For several ranks so many batches are one.
+void for_each_line(LineReader& reader, std::optional<int64_t> batch_size, const RankGroup* group,
                    const std::function<int64_t(const Json&, const std::string&)>& on_line, const std::function<void()>& on_batch);
 
 }  // namespace dept

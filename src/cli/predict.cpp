@@ -4,12 +4,15 @@
 #include "cli/frame.h"
 #include "cli/lines.h"
 #include "cli/predict_input.h"
+#include "cli/ranks.h"
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/data/table_writer.h"
 #include "dept/train/advice.h"
+#include "dept/train/alike.h"
 #include "dept/train/evaluate.h"
+#include "dept/train/identity.h"
 #include "dept/train/setup.h"
 #include "dept/train/task_data.h"
 
@@ -35,8 +38,10 @@ struct PredictOptions {
   EvaluationOptions evaluation;
   std::string input, input_format = "auto", output;
   bool scores = false;
+  RankOptions ranks;
+  SharedReading shared;  // of the input
 
-  PredictSource source() const { return {data, input, input_format}; }
+  PredictSource source() const { return {data, input, input_format, shared}; }
   bool writes_table() const { return is_table_name(output); }
 };
 
@@ -47,6 +52,7 @@ void describe(PredictOptions& o, OptionSet& set) {
   set.leave_out({"Evaluation while training", "predict_with_generate", "prediction_loss_only", "k_shot_examples", "train_file",
                  "validation_file", "validation_split", "label_column", "metrics", "max_train_samples", "max_eval_samples"},
                 {}, "dept predict trains and judges nothing");
+  describe(o.ranks, set);
   set.section("Input and output");
   set.add("input", o.input, "file of texts: .csv, .tsv, .parquet, .json, .jsonl or .txt (default: stdin, JSON or plain text)");
   set.add("input_format", o.input_format,
@@ -107,20 +113,68 @@ void warn_of_idle_options(const PredictOptions& o, const OptionSet& set, bool he
   if (!test_data) set.warn_idle("test_file", "--input is read");
 }
 
-// Answers the input as it comes, or all of it into one table.
+// Answers the input as it comes, or all of it into one table. Of several ranks the first writes.
 void answer(const PredictOptions& o, const TaskData& task,
-            const std::function<std::vector<Prediction>(std::span<const TextExample>)>& predicted, size_t batch_size) {
+            const std::function<std::vector<Prediction>(std::span<const TextExample>)>& predicted, size_t batch_size,
+            bool writes) {
   if (o.writes_table()) {
     const PredictRows rows = read_all_rows(o.source());
     require_new_columns(rows.table, added_names(task, o.scores));
-    return write_table(o.output, rows.table, added_columns(predicted(rows.examples), task, o.scores),
+    const std::vector<Prediction> predictions = predicted(rows.examples);
+    if (!writes) return;
+    return write_table(o.output, rows.table, added_columns(predictions, task, o.scores),
                        table_format(o.data.task.delimiter, o.data.task.quoting));
   }
-  LineWriter writer(o.output);
+  LineWriter writer(o.output, writes);
   for_each_batch(o.source(), batch_size, [&](std::span<const TextExample> rows) {
     for (const Prediction& prediction : predicted(rows)) writer.write(prediction_json(prediction, task.labels, o.scores));
   });
   writer.commit();
+}
+
+void require_alike(RankGroup* group, const OptionSet& set, const PredictOptions& o) {
+  if (group == nullptr) return;
+  TrainOptions files;
+  files.model = o.model;
+  files.data = o.data;
+  require_alike(group, {deciding_options(set), file_contents(files)});
+}
+
+// All that follows the checks of the command line.
+int predict(PredictOptions& options, const OptionSet& set, RankGroup* group) {
+  options.shared = read_together(group);
+  const AdapterConfig config = adopt_adapter(options.model, options.data, options.evaluation, set);
+  options.data.cache_dir = options.model.hub.cache_dir;
+  check_all({[&] {
+               check_source(options.model);
+               if (!is_on_hub(options.model)) check_model(options.model);
+             },
+             [&] { check_input(options.source()); }});
+  one_first(group, [&] { place_model(options.model); });
+  adopt_label_names(config, options.model, options.data);
+  const TaskData task = answers_of(options);
+  if (options.scores && task.labels.empty()) fail(Code::usage, "--scores", "an adapter with labels, or --labels", "free text");
+
+  require_alike(group, set, options);
+  const ModelContext context = make_context(options.model);
+  configure_process(context.threads);
+  const AdaptedModel model = load_adapted_model(read_parts(options.model, options.data), options.model, context);
+  PredictRules rules = predict_rules(options.evaluation, task, model, context.threads);
+  rules.group = group;
+  if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
+  log::info("answering is " + what_is_judged(options.model));
+  warn_of_idle_options(options, set, model.has_head());
+  AnswerWatch watch;
+  const auto predicted = [&](std::span<const TextExample> rows) {
+    const std::vector<Example> examples = encode_examples(model.tokenizer(), model.rules(), rows, context.threads);
+    std::vector<Prediction> predictions = predict(model, rules, task, examples, options.scores);
+    for (const Prediction& prediction : predictions) watch.add(prediction.text);
+    return predictions;
+  };
+  const int64_t ranks = group == nullptr ? 1 : group->size();
+  answer(options, task, predicted, static_cast<size_t>(rules.batch_size * ranks), is_first(group));
+  if (const std::string remark = watch.remark(); is_first(group) && !remark.empty()) log::warn("predict: " + remark);
+  return 0;
 }
 
 }  // namespace
@@ -135,35 +189,8 @@ int run_predict(const std::vector<std::string>& arguments) {
                                                                         [&] { check_output_file(options.output); }})
     problems.attempt(check);
   problems.raise();
-  const AdapterConfig config = adopt_adapter(options.model, options.data, options.evaluation, set);
-  options.data.cache_dir = options.model.hub.cache_dir;
-  check_all({[&] {
-               check_source(options.model);
-               if (!is_on_hub(options.model)) check_model(options.model);
-             },
-             [&] { check_input(options.source()); }});
-  place_model(options.model);
-  adopt_label_names(config, options.model, options.data);
-  const TaskData task = answers_of(options);
-  if (options.scores && task.labels.empty()) fail(Code::usage, "--scores", "an adapter with labels, or --labels", "free text");
-
-  const ModelContext context = make_context(options.model);
-  configure_process(context.threads);
-  const AdaptedModel model = load_adapted_model(read_parts(options.model, options.data), options.model, context);
-  const PredictRules rules = predict_rules(options.evaluation, task, model, context.threads);
-  if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
-  log::info("answering is " + what_is_judged(options.model));
-  warn_of_idle_options(options, set, model.has_head());
-  AnswerWatch watch;
-  const auto predicted = [&](std::span<const TextExample> rows) {
-    const std::vector<Example> examples = encode_examples(model.tokenizer(), model.rules(), rows, context.threads);
-    std::vector<Prediction> predictions = predict(model, rules, task, examples, options.scores);
-    for (const Prediction& prediction : predictions) watch.add(prediction.text);
-    return predictions;
-  };
-  answer(options, task, predicted, static_cast<size_t>(rules.batch_size));
-  if (const std::string remark = watch.remark(); !remark.empty()) log::warn("predict: " + remark);
-  return 0;
+  return run_in_ranks(options.ranks, options.model, "predict", arguments,
+                      [&](RankGroup* group) { return predict(options, set, group); });
 }
 
 }  // namespace dept

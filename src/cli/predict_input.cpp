@@ -122,7 +122,7 @@ TextExample example_of(int64_t index, const OrderedJson& value, const FileTaskOp
 PredictRows read_values(const PredictSource& s) {
   PredictRows rows;
   rows.table.path = s.input.empty() || s.input == "-" ? "stdin" : s.input;
-  JsonValues values(s.input, s.format);
+  JsonValues values(s.input, s.format, s.shared);
   while (const std::optional<OrderedJson> value = values.next()) {
     const auto index = static_cast<int64_t>(rows.examples.size());
     rows.examples.push_back(example_of(index, *value, s.data.task, values.where()));
@@ -175,7 +175,7 @@ void for_each_batch(const PredictSource& s, size_t size, const std::function<voi
       body(std::span(rows).subspan(first, std::min(taken, rows.size() - first)));
     return;
   }
-  JsonValues values(s.input, s.format);
+  JsonValues values(s.input, s.format, s.shared);
   std::vector<TextExample> rows;
   int64_t index = 0;
   const auto flush = [&] {

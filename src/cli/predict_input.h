@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/lines.h"
 #include "dept/data/table.h"
 #include "dept/tasks/task.h"
 #include "dept/train/options.h"
@@ -16,6 +17,7 @@ struct PredictSource {
   const DataOptions& data;
   std::string input;   ///< a file; "" or "-": stdin, but of a named task "" is its own test data
   std::string format;  ///< of what is no table: "json", "text", or "auto"
+  SharedReading shared = {};
 };
 
 /// Throws io for a file that is not there.

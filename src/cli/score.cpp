@@ -30,10 +30,12 @@ struct ScoreOptions {
   std::string input, output;
   std::optional<int64_t> batch_size;
   bool raw = false, truncate = false;
+  RankOptions ranks;
 };
 
 void describe(ScoreOptions& o, OptionSet& set) {
   describe(o.model, set);
+  describe(o.ranks, set);
   set.section("Input and output");
   set.add("input", o.input, "file of JSON lines (default: standard input)");
   set.add("output", o.output, "file of JSON lines (default: standard output)");
@@ -73,29 +75,44 @@ class Scorer {
     const auto tokens = static_cast<int64_t>(line.source.size() + line.target.size());
     batch_.add(std::move(line.source), std::move(line.target), 0, where);
     labels_.push_back(std::move(line.labels));
-    return tokens;
+    return tokens_of_lines_.emplace_back(tokens);
   }
 
+  /// Scores the lines that were added, this rank its share of them.
   void run(LineWriter& writer) {
+    const ItemRange mine = share_in_order(tokens_of_lines_, model_.group);
+    if (mine.size() < labels_.size()) {
+      batch_.keep(mine);
+      labels_ = {labels_.begin() + static_cast<ptrdiff_t>(mine.begin), labels_.begin() + static_cast<ptrdiff_t>(mine.end)};
+    }
+    write_together(writer, labels_.empty() ? std::vector<std::string>() : scored(), model_.group);
+    batch_.clear();
+    labels_.clear();
+    tokens_of_lines_.clear();
+  }
+
+  void report() const {
+    if (is_first(model_.group)) texts_.report();
+  }
+
+ private:
+  std::vector<std::string> scored() const {
     Batch batch = batch_.collated();
     const std::vector<int64_t> counts = keep_counted(batch);
     const at::Tensor nll = model_.model.token_nll(batch);
     const double* at = nll.const_data_ptr<double>();
+    std::vector<std::string> lines;
     for (const int64_t count : counts) {
       OrderedJson line;
       line["loss"] = count > 0 ? OrderedJson(std::accumulate(at, at + count, 0.0) / static_cast<double>(count)) : OrderedJson();
       line["nll"] = std::vector<double>(at, at + count);
       line["tokens"] = count;
-      writer.write(line);
+      lines.push_back(LineWriter::text_of(line));
       at += count;
     }
-    batch_.clear();
-    labels_.clear();
+    return lines;
   }
 
-  void report() const { texts_.report(); }
-
- private:
   Line read_line(const Json& line, const std::string& where) {
     const auto has = [&](const char* key) { return line.is_object() && line.contains(key); };
     if (has("input_ids") + has("text") + has("source") != 1)
@@ -156,7 +173,21 @@ class Scorer {
   Texts texts_;
   InputBatch batch_;
   std::vector<Ids> labels_;  // of each line
+  std::vector<int64_t> tokens_of_lines_;
 };
+
+int score_lines(ScoreOptions& options, const OptionSet& set, RankGroup* group) {
+  LineReader reader(options.input, read_together(group));
+  LineWriter writer(options.output, is_first(group));
+  const LoadedModel model = load_model(options.model, set, group);
+  Scorer scorer(options, model);
+  for_each_line(
+      reader, options.batch_size, group, [&](const Json& line, const std::string& where) { return scorer.add(line, where); },
+      [&] { scorer.run(writer); });
+  writer.commit();
+  scorer.report();
+  return 0;
+}
 
 }  // namespace
 
@@ -165,16 +196,8 @@ int run_score(const std::vector<std::string>& arguments) {
   OptionSet set;
   describe(options, set);
   if (!read_command_line(set, arguments, usage)) return 0;
-  LineReader reader(options.input);
-  LineWriter writer(options.output);
-  const LoadedModel model = load_model(options.model, set);
-  Scorer scorer(options, model);
-  for_each_line(
-      reader, options.batch_size, [&](const Json& line, const std::string& where) { return scorer.add(line, where); },
-      [&] { scorer.run(writer); });
-  writer.commit();
-  scorer.report();
-  return 0;
+  return run_in_ranks(options.ranks, options.model, "score", arguments,
+                      [&](RankGroup* group) { return score_lines(options, set, group); });
 }
 
 }  // namespace dept

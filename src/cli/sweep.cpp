@@ -11,6 +11,7 @@
 #include "dept/base/log.h"
 #include "dept/base/progress.h"
 #include "dept/base/text.h"
+#include "dept/dist/launcher.h"
 
 namespace dept {
 namespace {
@@ -91,6 +92,7 @@ int run_sweep(const std::vector<std::string>& arguments) {
   describe(options, set);
   Problems problems;
   if (!read_command_line(set, arguments, usage, problems)) return 0;
+  require_one_rank("dept sweep");
   const std::shared_ptr<Sweep> sweep = prepare_sweep(arguments, set, problems);
   problems.raise();
   configure_process(sweep_threads(*sweep));

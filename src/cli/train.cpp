@@ -1,5 +1,6 @@
 #include "cli/command.h"
 #include "cli/frame.h"
+#include "cli/ranks.h"
 #include "dept/base/progress.h"
 #include "dept/report/report.h"
 #include "dept/train/run.h"
@@ -29,19 +30,7 @@ void check_files(const TrainOptions& o, Problems& problems) {
   });
 }
 
-}  // namespace
-
-int run_train(const std::vector<std::string>& arguments) {
-  TrainOptions options;
-  OptionSet set;
-  describe(options, set);
-  set.lead({"sweep"}, "dept sweep takes such a recipe");
-  Problems problems;
-  if (!read_command_line(set, arguments, usage, problems)) return 0;
-  options.output.command = "dept train " + shell_line(arguments);
-  problems.attempt([&] { settle(options, set); });
-  if (!problems.empty()) check_files(options, problems);
-  problems.raise();
+int train(TrainOptions& options, const OptionSet& set, RankGroup* group) {
   configure_process(make_context(options.model).threads);
   if (options.output.disable_tqdm) Progress::set_sink({});
   // Until the first step a signal just ends it: a download goes on where it stopped.
@@ -49,9 +38,27 @@ int run_train(const std::vector<std::string>& arguments) {
     finish_on_interrupt();
     return interrupted();
   };
-  if (run_training(options, set, stop) == RunEnd::interrupted) return interrupted_exit_code();
-  write_stdout(read_file(fs::path(options.output.output_dir) / "all_results.json"));
+  if (run_training(options, set, stop, group) == RunEnd::interrupted) return interrupted_exit_code(group);
+  if (is_first(group)) write_stdout(read_file(fs::path(options.output.output_dir) / "all_results.json"));
   return 0;
+}
+
+}  // namespace
+
+int run_train(const std::vector<std::string>& arguments) {
+  TrainOptions options;
+  RankOptions ranks;
+  OptionSet set;
+  describe(options, set);
+  describe(ranks, set);
+  set.lead({"sweep"}, "dept sweep takes such a recipe");
+  Problems problems;
+  if (!read_command_line(set, arguments, usage, problems)) return 0;
+  options.output.command = "dept train " + shell_line(arguments);
+  problems.attempt([&] { settle(options, set); });
+  if (!problems.empty()) check_files(options, problems);
+  problems.raise();
+  return run_in_ranks(ranks, options.model, "train", arguments, [&](RankGroup* group) { return train(options, set, group); });
 }
 
 }  // namespace dept

@@ -1,104 +1,176 @@
 #include "dept/dist/group.h"
 
+#include <c10/util/Logging.h>
+
 #include <cstdlib>
+#include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
-#include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dist/ring.h"
 
 namespace dept {
 namespace {
 
-// Runs one operation with the other ranks; whatever goes wrong is a rank that is gone or late.
-template <class Operation>
-auto with_ranks(const RankInfo& info, std::string_view name, std::chrono::milliseconds timeout, Operation operation) {
-  try {
-    return operation();
-  } catch (const std::exception& error) {
-    const std::string_view what = error.what();
-    fail(Code::io, dept::str("rank ", info.rank, " of ", info.size, ": ", name),
-         dept::str("every rank to take part within ", static_cast<double>(timeout.count()) / 1000, " s"),
-         quote(what.substr(0, what.find('\n')), 200));
-  }
+using std::chrono::milliseconds;
+using Store = c10::intrusive_ptr<c10d::Store>;
+
+std::string first_line(std::string_view text) {
+  return quote(text.substr(0, text.find('\n')), 200);
 }
 
-c10::intrusive_ptr<c10d::Store> meet(const RankInfo& info, std::chrono::milliseconds timeout) {
+std::string seconds(milliseconds time) {
+  return str(static_cast<double>(time.count()) / 1000, " s");
+}
+
+// What c10d says of each attempt to connect is not for people who use this program.
+void quiet_c10d() {
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
+}
+
+Store open_store(const RankInfo& info, milliseconds timeout) {
   c10d::TCPStoreOptions options;
   options.port = info.master_port;
   options.isServer = info.rank == 0 && !info.launcher_has_store;
-  options.numWorkers = static_cast<size_t>(info.size);
-  options.waitWorkers = !info.launcher_has_store;
+  options.waitWorkers = false;
   options.timeout = timeout;
-  auto store = c10::make_intrusive<c10d::TCPStore>(info.master_address, options);
-  return c10::make_intrusive<c10d::PrefixStore>(dept::str("dept/", info.attempt), std::move(store));
+  try {
+    auto store = c10::make_intrusive<c10d::TCPStore>(info.master_address, options);
+    return c10::make_intrusive<c10d::PrefixStore>(str("dept/", info.attempt), std::move(store));
+  } catch (const std::exception& error) {
+    const std::string place = str(info.master_address, ":", info.master_port);
+    if (options.isServer)
+      fail(Code::io, "MASTER_PORT", str("a port that is free, for the ranks to meet at ", place), first_line(error.what()));
+    fail(Code::io, "ranks", str("rank 0 within ", seconds(timeout), " at ", place), first_line(error.what()));
+  }
+}
+
+std::vector<std::string> missing(const Store& store, int64_t size) {
+  std::vector<std::string> ranks;
+  for (int64_t rank = 0; rank < size; ++rank)
+    if (!store->check({str("here/", rank)})) ranks.push_back(str(rank));
+  return ranks;
+}
+
+// Waits until every rank is there. The first whose time is over tells the others who is missing.
+void meet(const Store& store, const RankInfo& info, milliseconds timeout) {
+  constexpr auto pause = milliseconds(50);
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  store->set(str("here/", info.rank), std::string("here"));
+  std::vector<std::string> all;
+  for (int64_t rank = 0; rank < info.size; ++rank) all.push_back(str("here/", rank));
+  const auto refuse = [&](const std::string& who) {
+    fail(Code::io, "ranks", str("all ", info.size, " within ", seconds(timeout)), "none from " + who);
+  };
+  while (!store->check(all)) {
+    if (store->check({"missing"})) refuse(store->get_to_str("missing"));
+    if (std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(pause);
+      continue;
+    }
+    const std::vector<std::string> ranks = missing(store, info.size);
+    if (ranks.empty()) return;
+    const std::string who = (ranks.size() == 1 ? "rank " : "ranks ") + join(ranks, ", ");
+    store->set("missing", who);
+    if (info.rank == 0) std::this_thread::sleep_for(10 * pause);  // its store goes with it
+    refuse(who);
+  }
 }
 
 std::shared_ptr<gloo::transport::Device> network(const RankInfo& info) {
   if (const char* interface = std::getenv("GLOO_SOCKET_IFNAME"); interface != nullptr && *interface != '\0')
     return c10d::ProcessGroupGloo::createDeviceForInterface(interface);
-  if (info.master_address == "localhost" || info.master_address.rfind("127.", 0) == 0)
-    return c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1");
-  return c10d::ProcessGroupGloo::createDefaultDevice();
+  const bool one_machine =
+      info.local_size == info.size || info.master_address == "localhost" || info.master_address.starts_with("127.");
+  return one_machine ? c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1")
+                     : c10d::ProcessGroupGloo::createDefaultDevice();
 }
 
-class GlooGroup : public Collective {
- public:
-  GlooGroup(const RankInfo& info, std::chrono::milliseconds timeout) : info_(info), timeout_(timeout) {
-    with_ranks(info_, "start", timeout_, [&] {
-      auto options = c10d::ProcessGroupGloo::Options::create(timeout_);
-      options->devices.push_back(network(info_));
-      group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(meet(info_, timeout_), static_cast<int>(info_.rank),
-                                                           static_cast<int>(info_.size), options);
-    });
+c10::intrusive_ptr<c10d::ProcessGroupGloo> connect(const RankInfo& info, milliseconds timeout) {
+  quiet_c10d();
+  const Store store = open_store(info, timeout);
+  try {
+    meet(store, info, timeout);
+    auto options = c10d::ProcessGroupGloo::Options::create(timeout);
+    options->devices.push_back(network(info));
+    auto group =
+        c10::make_intrusive<c10d::ProcessGroupGloo>(store, static_cast<int>(info.rank), static_cast<int>(info.size), options);
+    group->setTimeout(std::chrono::hours(24 * 365));  // the ring tells a rank that works for long from one that is gone
+    return group;
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    fail(Code::io, "ranks", str("all ", info.size, " to connect within ", seconds(timeout)), first_line(error.what()));
   }
+}
+
+class GlooGroup : public RankGroup {
+ public:
+  GlooGroup(const RankInfo& info, milliseconds timeout, RankHooks hooks)
+      : info_(info), group_(connect(info, timeout)), ring_(*group_, info, timeout, std::move(hooks)) {}
 
   int64_t rank() const override { return info_.rank; }
   int64_t size() const override { return info_.size; }
+  int64_t local_rank() const override { return info_.local_rank; }
 
   void all_reduce_sum(at::Tensor& tensor) override {
     check(tensor);
     if (tensor.scalar_type() != at::kFloat && tensor.scalar_type() != at::kDouble)
-      fail(Code::bug, "all_reduce_sum", "an fp32 or fp64 tensor", c10::toString(tensor.scalar_type()));
-    run(
-        "all-reduce", [&](std::vector<at::Tensor>& tensors) { return group_->allreduce(tensors); }, tensor);
+      dept::fail(Code::bug, "all_reduce_sum", "an fp32 or fp64 tensor", c10::toString(tensor.scalar_type()));
+    std::vector<at::Tensor> tensors{tensor};  // shares its memory
+    operate("all-reduce", [&] { group_->allreduce(tensors)->wait(); });
   }
 
   void broadcast(at::Tensor& tensor, int64_t root) override {
     check(tensor);
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    run(
-        "broadcast", [&](std::vector<at::Tensor>& tensors) { return group_->broadcast(tensors, options); }, tensor);
+    std::vector<at::Tensor> tensors{tensor};
+    operate("broadcast", [&] { group_->broadcast(tensors, options)->wait(); });
   }
 
   void barrier() override {
-    with_ranks(info_, "barrier", timeout_, [&] { group_->barrier()->wait(); });
+    operate("barrier", [&] { group_->barrier()->wait(); });
+  }
+
+  void at_step(int64_t step) override { ring_.at_step(step); }
+  void fail(const Error& error) override { ring_.fail(error); }
+
+  void leave() override {
+    barrier();
+    ring_.leave();
   }
 
  private:
   static void check(const at::Tensor& tensor) {
     if (!tensor.defined() || !tensor.is_cpu() || !tensor.is_contiguous())
-      fail(Code::bug, "Collective", "a contiguous CPU tensor", "another");
+      dept::fail(Code::bug, "Collective", "a contiguous CPU tensor", "another");
   }
 
-  template <class Start>
-  void run(std::string_view name, Start start, const at::Tensor& tensor) {
-    std::vector<at::Tensor> tensors{tensor};  // shares its memory
-    with_ranks(info_, name, timeout_, [&] { start(tensors)->wait(); });
+  // Runs one operation with the other ranks; whatever goes wrong is a rank that is gone.
+  template <class Work>
+  void operate(std::string_view name, Work work) {
+    const Ring::Operation operation(ring_);
+    try {
+      work();
+    } catch (const std::exception& error) {
+      throw ring_.why(
+          str("[ranks] expected all ", info_.size, " to take part (", name, "), received ", first_line(error.what())));
+    }
   }
 
-  RankInfo info_;
-  std::chrono::milliseconds timeout_;
+  const RankInfo info_;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
+  Ring ring_;
 };
 
 }  // namespace
 
-std::unique_ptr<Collective> join_group(const RankInfo& info, std::chrono::milliseconds timeout) {
+std::unique_ptr<RankGroup> join_group(const RankInfo& info, milliseconds timeout, RankHooks hooks) {
   if (info.size == 1) return nullptr;
-  return std::make_unique<GlooGroup>(info, timeout);
+  return std::make_unique<GlooGroup>(info, timeout, std::move(hooks));
 }
 
 }  // namespace dept

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "dept/dist/ranks.h"
 #include "train/loop_rules.h"
 
 namespace dept {
@@ -32,13 +33,16 @@ const std::vector<int64_t>& DataOrder::order() {
 }
 
 std::span<const Example> DataOrder::next(TrainState& state) {
-  const int64_t count = static_cast<int64_t>(in_.train.examples.size()), part = in_.options.schedule.per_device_train_batch_size;
-  const int64_t batch_begin = state.batch * examples_per_batch(in_);
-  const int64_t begin = std::min(batch_begin + rank(in_.call) * part, count), end = std::min(begin + part, count);
+  const int64_t count = static_cast<int64_t>(in_.train.examples.size()), size = examples_per_batch(in_);
+  const int64_t begin = state.batch * size, end = std::min(begin + size, count);
+  std::vector<int64_t> tokens;
+  for (int64_t i = begin; i < end; ++i) {
+    tokens.push_back(input_tokens(in_, in_.train.examples[order()[i]]));
+    state.total_flos += 6.0 * static_cast<double>(tokens.back() * counted_parameters_);
+  }
   micro_batch_.clear();
-  for (int64_t i = begin; i < end; ++i) micro_batch_.push_back(in_.train.examples[order()[i]]);
-  for (int64_t i = batch_begin; i < std::min(batch_begin + examples_per_batch(in_), count); ++i)
-    state.total_flos += 6.0 * static_cast<double>(input_tokens(in_, in_.train.examples[order()[i]]) * counted_parameters_);
+  for (const size_t place : share_evenly(tokens, in_.call.group))
+    micro_batch_.push_back(in_.train.examples[order()[begin + static_cast<int64_t>(place)]]);
   if (++state.batch == batches_per_epoch_) {
     sampler_.next_epoch();
     order_.clear();

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "dept/base/error.h"
@@ -12,6 +13,7 @@
 #include "dept/base/progress.h"
 #include "dept/base/rounding.h"
 #include "dept/base/text.h"
+#include "dept/dist/ranks.h"
 
 namespace dept {
 namespace {
@@ -209,7 +211,8 @@ int64_t written_tokens(const PredictRules& rules) {
   return tokens;
 }
 
-// body(first, examples) over the examples in order, batches joined to full ones: predictions do not depend on their neighbours.
+// body(first, examples) over this rank's examples in order, batches joined to full ones: predictions do not depend on their
+// neighbours. `first` counts from the first of these.
 template <class Body>
 void in_joined_batches(std::span<const Example> examples, const PredictRules& rules, std::string_view title, Body body) {
   Progress progress(std::string(title), static_cast<int64_t>(examples.size()));
@@ -225,6 +228,76 @@ void in_joined_batches(std::span<const Example> examples, const PredictRules& ru
     first = end;
     tokens = 0;
   });
+}
+
+// The examples that this rank judges, whole batches of them, so that the loss is that of one rank.
+ItemRange share_of_batches(const PredictRules& rules, std::span<const Example> examples) {
+  const size_t size = static_cast<size_t>(rules.batch_size);
+  const int64_t written = written_tokens(rules);
+  std::vector<int64_t> tokens;
+  in_batches(examples.size(), size, [&](size_t begin, size_t count) {
+    int64_t& sum = tokens.emplace_back(0);
+    for (const Example& example : examples.subspan(begin, count)) sum += static_cast<int64_t>(example.source.size()) + written;
+  });
+  const ItemRange batches = share_in_order(tokens, rules.group);
+  return {std::min(batches.begin * size, examples.size()), std::min(batches.end * size, examples.size())};
+}
+
+// What is found of examples in order; of several ranks each finds a part.
+struct Found {
+  std::vector<double> losses;  // by batch, times its examples
+  std::vector<std::string> predictions;
+  std::vector<std::vector<double>> scores;  // of each example, or none at all
+  bool interrupted = false;
+};
+
+std::string packed(const Found& found) {
+  const Json json = Json::array({found.losses, found.predictions, found.scores, found.interrupted});
+  const std::vector<uint8_t> bytes = Json::to_msgpack(json);  // the numbers bit for bit
+  return {bytes.begin(), bytes.end()};
+}
+
+// All ranks' parts as one.
+Found gathered(Collective* group, const Found& mine) {
+  if (group == nullptr) return mine;
+  Found all;
+  const auto append = [](auto& to, const Json& from) {
+    for (const Json& each : from) to.push_back(each.get<typename std::decay_t<decltype(to)>::value_type>());
+  };
+  for (const std::string& bytes : gather(group, packed(mine))) {
+    const Json part = Json::from_msgpack(bytes);
+    append(all.losses, part[0]);
+    append(all.predictions, part[1]);
+    append(all.scores, part[2]);
+    all.interrupted = all.interrupted || part[3].get<bool>();
+  }
+  return all;
+}
+
+// This rank's part. Of several ranks an interrupt ends the part alone, as the others wait for it.
+Found judge_share(const AdaptedModel& model, const PredictRules& rules, const TaskData& task, std::span<const Example> examples,
+                  std::span<const std::string> all_targets, std::string_view title, const Interrupt& interrupt) {
+  const ItemRange mine = share_of_batches(rules, examples);
+  Found found;
+  const auto judge_batch = [&](size_t first, std::span<const Example> joined) {
+    const std::span<const std::string> targets = all_targets.subspan(mine.begin + first, joined.size());
+    Judged judged = judge(model, rules, task, joined);
+    in_batches(joined.size(), rules.batch_size, [&](size_t begin, size_t count) {
+      found.losses.push_back(batch_loss(model, rules, judged, joined, targets, begin, count) * static_cast<double>(count));
+    });
+    for (Prediction& prediction : judged.predictions) {
+      found.predictions.push_back(std::move(prediction.text));
+      if (!prediction.scores.empty()) found.scores.push_back(std::move(prediction.scores));
+    }
+    if (interrupt && interrupt()) throw Interrupted();
+  };
+  try {
+    in_joined_batches(examples.subspan(mine.begin, mine.size()), rules, title, judge_batch);
+  } catch (const Interrupted&) {
+    if (rules.group == nullptr) throw;
+    found.interrupted = true;
+  }
+  return found;
 }
 
 }  // namespace
@@ -265,9 +338,10 @@ PredictRules predict_rules(const EvaluationOptions& options, const TaskData& tas
 
 std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
                                 std::span<const Example> examples, bool with_scores) {
-  std::vector<Prediction> predictions;
-  in_joined_batches(examples, rules, "predict", [&](size_t, std::span<const Example> batch) {
-    const bool scores = rules.by == PredictBy::score || (with_scores && !rules.labels.empty());
+  const ItemRange mine = share_of_batches(rules, examples);
+  const bool scores = rules.by == PredictBy::score || (with_scores && !rules.labels.empty());
+  Found found;
+  in_joined_batches(examples.subspan(mine.begin, mine.size()), rules, "predict", [&](size_t, std::span<const Example> batch) {
     std::vector<Prediction> made;
     if (rules.by == PredictBy::head)
       made = head_batch(rules, model.head_logits(collate(model.rules(), batch, Purpose::answering)));
@@ -278,8 +352,15 @@ std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& r
       for (size_t i = 0; i < made.size(); ++i) generated[i].scores = std::move(made[i].scores);
       made = std::move(generated);
     }
-    std::move(made.begin(), made.end(), std::back_inserter(predictions));
+    for (Prediction& prediction : made) {
+      found.predictions.push_back(std::move(prediction.text));
+      found.scores.push_back(std::move(prediction.scores));
+    }
   });
+  found = gathered(rules.group, found);
+  std::vector<Prediction> predictions;
+  for (size_t i = 0; i < found.predictions.size(); ++i)
+    predictions.push_back({std::move(found.predictions[i]), std::move(found.scores[i])});
   return predictions;
 }
 
@@ -293,20 +374,12 @@ Evaluation evaluate(const AdaptedModel& model, const PredictRules& rules, const 
     examples = examples.first(whole);
   }
   for (size_t i = 0; i < texts.size(); ++i) result.targets.push_back(target_text(model, task, texts[i], examples[i]));
-  double loss_times_examples = 0;
-  in_joined_batches(examples, rules, title, [&](size_t first, std::span<const Example> joined) {
-    const std::span<const std::string> targets = std::span(result.targets).subspan(first, joined.size());
-    Judged judged = judge(model, rules, task, joined);
-    in_batches(joined.size(), rules.batch_size, [&](size_t begin, size_t count) {
-      loss_times_examples += batch_loss(model, rules, judged, joined, targets, begin, count) * static_cast<double>(count);
-    });
-    for (Prediction& prediction : judged.predictions) {
-      result.predictions.push_back(std::move(prediction.text));
-      if (!prediction.scores.empty()) result.scores.push_back(std::move(prediction.scores));
-    }
-    if (interrupt && interrupt()) throw Interrupted();
-  });
-  point_out_one_answer(title, result);
+  Found found = gathered(rules.group, judge_share(model, rules, task, examples, result.targets, title, interrupt));
+  if (found.interrupted) throw Interrupted();
+  result.predictions = std::move(found.predictions);
+  result.scores = std::move(found.scores);
+  if (is_first(rules.group)) point_out_one_answer(title, result);
+  const double loss_times_examples = std::accumulate(found.losses.begin(), found.losses.end(), 0.0);
   result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());
   if (rules.by != PredictBy::nothing)
     for (const std::string& name : task.metrics)

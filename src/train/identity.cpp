@@ -22,6 +22,8 @@ constexpr std::array undeciding = {"output_dir",
                                    "cache_dir",
                                    "push_to_hub",
                                    "threads",
+                                   "ranks",
+                                   "rank_timeout",
                                    "device"};
 
 // What a folder holds of a model, a tokenizer or an adapter besides weights.

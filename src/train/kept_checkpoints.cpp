@@ -4,6 +4,7 @@
 
 #include "dept/base/log.h"
 #include "dept/base/text.h"
+#include "dept/dist/ranks.h"
 #include "dept/train/marker.h"
 #include "train/loop_rules.h"
 
@@ -15,7 +16,7 @@ void KeptCheckpoints::save(const Step& step, std::optional<double> judged) {
     state_.best_checkpoint = checkpoint_name(state_.step);
   }
   newest_ = state_.step;
-  if (rank(in_.call) != 0) return;
+  if (!is_first(in_.call.group)) return;
   const OutputOptions& output = in_.options.output;
   save_checkpoint(output.output_dir, state_, total_steps_, in_.config, in_.model.weights(), step.state());
   if (output.save_total_limit) prune_checkpoints(output.output_dir, *output.save_total_limit, state_.best_checkpoint);
@@ -28,12 +29,15 @@ Checkpoint KeptCheckpoints::resume(const fs::path& folder) {
   state_.num_train_epochs = epochs;
   newest_ = state_.step;
   const fs::path output_dir = in_.options.output.output_dir;
-  if (!state_.best_checkpoint.empty() && !fs::exists(output_dir / state_.best_checkpoint)) take_over_best(folder.parent_path());
+  const bool lacks_best = !state_.best_checkpoint.empty() && !fs::exists(output_dir / state_.best_checkpoint);
+  if (!from_first(in_.call.group, lacks_best ? "lacks it" : "").empty()) take_over_best(folder.parent_path());
   take_weights(checkpoint.adapter.weights);
   return checkpoint;
 }
 
 void KeptCheckpoints::drop_later() const {
+  wait_for_all(in_.call.group);  // they have read the one that the run goes on from
+  if (!is_first(in_.call.group)) return;
   const OutputOptions& output = in_.options.output;
   drop_later_checkpoints(output.output_dir, state_.step);
   if (output.save_total_limit) prune_checkpoints(output.output_dir, *output.save_total_limit, state_.best_checkpoint);
@@ -45,7 +49,7 @@ void KeptCheckpoints::take_over_best(const fs::path& run) {
   const fs::path output_dir = in_.options.output.output_dir;
   const bool same_data = same_contents(output_dir, run, "validation_file") && same_contents(output_dir, run, "validation");
   if (judged_alike() && same_data && fs::exists(best / "training_state.json")) {
-    if (rank(in_.call) == 0) copy_checkpoint(best, output_dir);
+    if (is_first(in_.call.group)) copy_checkpoint(best, output_dir);
     return;
   }
   const std::string why = !judged_alike() ? str("none by ", judging_metric(in_))
@@ -67,6 +71,7 @@ bool KeptCheckpoints::judged_alike() const {
 
 void KeptCheckpoints::load_best() const {
   if (!state_.best_metric) return;
+  wait_for_all(in_.call.group);  // rank 0 may still be writing it
   const fs::path folder = fs::path(in_.options.output.output_dir) / state_.best_checkpoint;
   const Adapter best = load_adapter(folder, in_.model.backbone().info().input_width(), {.use = AdapterUse::training});
   take_weights(best.weights);

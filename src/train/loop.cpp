@@ -7,6 +7,7 @@
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
+#include "dept/dist/ranks.h"
 #include "dept/train/pass.h"
 #include "train/loop_rules.h"
 
@@ -33,7 +34,7 @@ LoopEnd TrainingLoop::run() {
     while (goes_on()) {
       alone.step(self);
       if (failure) std::rethrow_exception(failure);
-      if (in_.interrupted && in_.interrupted()) throw Interrupted();
+      if (step_.agreed_to_leave(in_.interrupted && in_.interrupted())) throw Interrupted();
     }
     return end();
   } catch (const Interrupted&) {
@@ -44,7 +45,8 @@ LoopEnd TrainingLoop::run() {
 void TrainingLoop::start() {
   state_.generator = order_.generator();
   state_.num_train_epochs = epochs_of(in_.options.schedule, total_steps_, order_.batches_per_epoch());
-  if (const fs::path checkpoint = checkpoint_to_resume(in_.options.output); !checkpoint.empty()) resume(checkpoint);
+  const fs::path checkpoint = from_first(in_.call.group, checkpoint_to_resume(in_.options.output).string());
+  if (!checkpoint.empty()) resume(checkpoint);
   first_step_ = state_.step;
   start_ = Clock::now();
   progress_.emplace("train", total_steps_, first_step_);

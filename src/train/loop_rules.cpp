@@ -28,10 +28,6 @@ double epochs_of(const ScheduleOptions& schedule, int64_t steps, int64_t batches
   return static_cast<double>((steps + per_epoch - 1) / per_epoch);
 }
 
-int64_t rank(const Call& call) {
-  return call.group == nullptr ? 0 : call.group->rank();
-}
-
 int64_t examples_per_batch(const LoopInputs& in) {
   return in.options.schedule.per_device_train_batch_size * ranks(in.call);
 }

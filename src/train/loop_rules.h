@@ -12,8 +12,6 @@ namespace dept {
 /// What trainer_state.json calls num_train_epochs: with --max_steps those that they take.
 double epochs_of(const ScheduleOptions& schedule, int64_t steps, int64_t batches);
 
-int64_t rank(const Call& call);
-
 int64_t examples_per_batch(const LoopInputs& in);
 
 int64_t count_batches(const LoopInputs& in);

@@ -5,10 +5,6 @@
 namespace dept {
 namespace {
 
-void write_json(const fs::path& path, const OrderedJson& json) {
-  write_atomic(path, json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
-}
-
 bool is_timing(const std::string& name) {
   return name.find("_runtime") != std::string::npos || name.find("_per_second") != std::string::npos;
 }
@@ -73,22 +69,31 @@ std::string course(const OrderedJson& log) {
 
 }  // namespace
 
-Outputs::Outputs(fs::path folder, bool add) : folder_(std::move(folder)) {
+void Outputs::write(const std::string& name, const std::string& bytes) const {
+  if (writes_) write_atomic(folder_ / name, bytes);
+}
+
+void Outputs::write(const std::string& name, const OrderedJson& json) const {
+  write(name, json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
+}
+
+Outputs::Outputs(fs::path folder, bool add, bool writes) : folder_(std::move(folder)), writes_(writes) {
   const fs::path all = folder_ / "all_results.json";
   if (add && fs::exists(all)) all_.update(OrderedJson::parse(read_file(all)));
 }
 
 void Outputs::adapter(const AdapterConfig& config, const AdaptedModel& model, const AdapterForm& form) const {
+  if (!writes_) return;
   save_adapter(folder_, config, model.weights(), 0, form);
   for (const auto& [name, bytes] : model.tokenizer().files()) write_atomic(folder_ / name, bytes);
 }
 
 void Outputs::trainer_state(const TrainState& state, int64_t max_steps) const {
-  write_json(folder_ / "trainer_state.json", trainer_state_json(state, max_steps, folder_));
+  write("trainer_state.json", trainer_state_json(state, max_steps, folder_));
 }
 
 void Outputs::results(const std::string& name, const OrderedJson& results) {
-  write_json(folder_ / (name + "_results.json"), results);
+  write(name + "_results.json", results);
   all_.update(results);
 }
 
@@ -104,15 +109,15 @@ void Outputs::predictions(const JudgedAnswers& judged) const {
         line["scores"][judged.labels[label]] = judged.scores[i][label];
     lines += line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
   }
-  write_atomic(folder_ / "generated_predictions.jsonl", lines);
+  write("generated_predictions.jsonl", lines);
 }
 
 void Outputs::findings(const OrderedJson& findings) const {
-  write_json(folder_ / "report.json", findings);
+  write("report.json", findings);
 }
 
 void Outputs::detail(const OrderedJson& detail) const {
-  write_json(folder_ / "evaluation.json", detail);
+  write("evaluation.json", detail);
 }
 
 void Outputs::model_card(const AdapterConfig& config, const TaskData& task, const TrainOptions& options,
@@ -125,11 +130,11 @@ void Outputs::model_card(const AdapterConfig& config, const TaskData& task, cons
     if (!is_timing(name)) card += "| " + name + " | " + value.dump() + " |\n";
   card += hyperparameters(options) + course(log);
   card += "\n    dept predict --peft_model_id THIS_FOLDER\n";
-  write_atomic(folder_ / "README.md", card);
+  write("README.md", card);
 }
 
 void Outputs::all_results() const {
-  write_json(folder_ / "all_results.json", all_);
+  write("all_results.json", all_);
 }
 
 }  // namespace dept

@@ -9,8 +9,10 @@
 #include "dept/base/log_file.h"
 #include "dept/base/text.h"
 #include "dept/dist/group.h"
+#include "dept/dist/ranks.h"
 #include "dept/report/report.h"
 #include "dept/train/advice.h"
+#include "dept/train/alike.h"
 #include "dept/train/class_weights.h"
 #include "dept/train/findings.h"
 #include "dept/train/folder_lock.h"
@@ -116,16 +118,17 @@ OrderedJson train_results(const TrainingLoop& loop, const LoopInputs& in) {
 // TensorBoard's file, made when there is something for it.
 class Events {
  public:
-  Events(const TrainOptions& options, const OrderedJson& shown) : options_(options), shown_(shown) {}
+  Events(const TrainOptions& options, const OrderedJson& shown, bool writes)
+      : options_(options), shown_(shown), writes_(writes && options.output.reports_to_tensorboard()) {}
 
   void log(const OrderedJson& entry) {
-    if (options_.output.reports_to_tensorboard()) open(entry.value("step", int64_t{0})).log(entry);
+    if (writes_) open(entry.value("step", int64_t{0})).log(entry);
   }
   void end() {
     if (writer_) writer_->end_session(true);
   }
   void fail() {
-    if (options_.output.reports_to_tensorboard()) open(0).end_session(false);
+    if (writes_) open(0).end_session(false);
   }
 
  private:
@@ -140,6 +143,7 @@ class Events {
 
   const TrainOptions& options_;
   const OrderedJson& shown_;
+  bool writes_;
   std::optional<EventWriter> writer_;
 };
 
@@ -294,18 +298,24 @@ void check_training(TrainOptions& o, const OptionSet& set) {
 }
 
 struct TrainingRun::Parts {
-  Parts(TrainOptions& options, const OptionSet& all, Interrupt interrupt, RunControl* run_control)
+  Parts(TrainOptions& options, const OptionSet& all, Interrupt interrupt, RunControl* run_control, RankGroup* ranks)
       : o(options),
         set(all),
         interrupted(std::move(interrupt)),
         control(run_control),
-        lock(options.output.output_dir),
-        identity{deciding_options(all), OrderedJson::object(), options.output.command} {}
+        group(ranks),
+        writes(is_first(ranks)),
+        identity{deciding_options(all), OrderedJson::object(), options.output.command} {
+    if (writes) lock.emplace(o.output.output_dir);
+    if (group != nullptr) identity.options["ranks"] = group->size();
+  }
 
   std::optional<RunEnd> claim();
   void prepare();
   bool too_long() const;
   RunEnd evaluate_and_mark();
+  bool needs_contents() const { return o.output.do_train || group != nullptr; }
+  const log::File* lines() const { return log_file ? &*log_file : nullptr; }
 
   // What ends the run for good is shown as a failure; a run that the disk ended will go on.
   template <class Part>
@@ -322,7 +332,9 @@ struct TrainingRun::Parts {
   const OptionSet& set;
   Interrupt interrupted;
   RunControl* control;
-  FolderLock lock;
+  RankGroup* group;
+  const bool writes;  // the folder is rank 0's
+  std::optional<FolderLock> lock;
   RunIdentity identity;
   ModelContext context;
   Call call;
@@ -340,25 +352,28 @@ std::optional<RunEnd> TrainingRun::Parts::claim() {
   adopt(o, set);
   Claim claim = Claim::fresh;
   check(o, [&] {
-    if (o.output.do_train) claim = check_claim(o.output.output_dir, identity, claim_rules(o.output));
+    if (writes && o.output.do_train) claim = check_claim(o.output.output_dir, identity, claim_rules(o.output));
   });
-  if (o.output.do_train) identity.contents = file_contents(o);
-  if (done_before(o, identity, claim)) return RunEnd::done_before;
-  lock.make_folder();
+  if (needs_contents()) identity.contents = file_contents(o);
+  require_alike(group, identity);
+  if (from_first(group, writes && done_before(o, identity, claim) ? "done" : "") == "done") return RunEnd::done_before;
+  if (writes) lock->make_folder();
   const bool fetched = is_on_hub(o.model);
-  place_model(o.model);
+  one_first(group, [&] { place_model(o.model); });
   if (fetched) {
     check_fit(o);
-    if (o.output.do_train) identity.contents = file_contents(o);
+    if (needs_contents()) identity.contents = file_contents(o);
   }
   if (!o.output.do_train && !o.model.peft_model_id.empty())
     adopt_label_names(read_adapter_config(o.model.peft_model_id), o.model, o.data);
   context = make_context(o.model);
   call = make_call(o.schedule.seed);
+  call.group = group;
   data = data_of(o, set, context.threads, control);
   identity.contents.update(data->contents);
-  if (o.output.do_train) claim_output(o.output.output_dir, identity, claim_rules(o.output));
-  log_file.emplace(fs::path(o.output.output_dir) / "output.log");
+  require_alike(group, identity);
+  if (writes && o.output.do_train) claim_output(o.output.output_dir, identity, claim_rules(o.output));
+  if (writes) log_file.emplace(fs::path(o.output.output_dir) / "output.log");
   return std::nullopt;
 }
 
@@ -367,13 +382,15 @@ void TrainingRun::Parts::prepare() {
     log::warn("--weight_decay has no effect without --apply_weight_decay, as in the original");
   for (const std::string& warning : data->warnings) log::warn(warning);
   prepared.emplace(dept::prepare(o, set, context, data, control, false));
-  events.emplace(o, identity.options);
+  prepared->rules.group = group;
+  events.emplace(o, identity.options, writes);
   in.emplace(inputs_of(call, o, *prepared, interrupted, *events));
-  in->log_file = &*log_file;
+  in->log_file = lines();
   if (control != nullptr) in->pause_at = control->pause_at;
   if (control != nullptr && control->stepped)
     in->stepped = [this](int64_t step, double loss) { control->stepped(step, loop->total_steps(), loss); };
-  outputs.emplace(o.output.output_dir, !o.output.do_train);
+  if (group != nullptr) in->stepped = [this](int64_t step, double) { group->at_step(step); };
+  outputs.emplace(o.output.output_dir, !o.output.do_train, writes);
 }
 
 bool TrainingRun::Parts::too_long() const {
@@ -385,20 +402,21 @@ RunEnd TrainingRun::Parts::evaluate_and_mark() {
   if (!judge_all(*in, *data, *outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
   events->end();
   if (loop) outputs->model_card(prepared->model.parts().config, data->task, o, loop->state().log);
-  if (o.output.report && is_claimed(o.output.output_dir)) write_report(o.output.output_dir);
-  if (loop) mark_finished(o.output.output_dir, identity);
+  if (writes && o.output.report && is_claimed(o.output.output_dir)) write_report(o.output.output_dir);
+  if (writes && loop) mark_finished(o.output.output_dir, identity);
   return RunEnd::done;
 }
 
-TrainingRun::TrainingRun(TrainOptions& options, const OptionSet& set, Interrupt interrupted, RunControl* control)
-    : parts_(std::make_unique<Parts>(options, set, std::move(interrupted), control)) {}
+TrainingRun::TrainingRun(TrainOptions& options, const OptionSet& set, Interrupt interrupted, RunControl* control,
+                         RankGroup* group)
+    : parts_(std::make_unique<Parts>(options, set, std::move(interrupted), control, group)) {}
 
 TrainingRun::~TrainingRun() = default;
 
 std::optional<RunEnd> TrainingRun::begin() {
   Parts& run = *parts_;
   if (const std::optional<RunEnd> end = run.claim()) return end;
-  const log::Using lines(&*run.log_file);
+  const log::Using lines(run.lines());
   run.prepare();
   if (!run.o.output.do_train) return std::nullopt;
   run.loop.emplace(*run.in);
@@ -418,13 +436,13 @@ TrainingLoop* TrainingRun::loop() {
 }
 
 void TrainingRun::in_training(const std::function<void(TrainingLoop&)>& part) {
-  const log::Using lines(&*parts_->log_file);
+  const log::Using lines(parts_->lines());
   parts_->guarded([&] { part(*parts_->loop); });
 }
 
 RunEnd TrainingRun::finish(LoopEnd end) {
   Parts& run = *parts_;
-  const log::Using lines(&*run.log_file);
+  const log::Using lines(run.lines());
   if (end == LoopEnd::done && run.loop) run.guarded([&] { leave_trained(*run.loop, *run.in, *run.outputs); });
   if (end == LoopEnd::done) return run.evaluate_and_mark();
   if (run.control != nullptr) run.guarded([&] { run.outputs->trainer_state(run.loop->state(), run.loop->total_steps()); });
@@ -433,7 +451,7 @@ RunEnd TrainingRun::finish(LoopEnd end) {
 
 RunEnd TrainingRun::fail() {
   Parts& run = *parts_;
-  const log::Using lines(&*run.log_file);
+  const log::Using lines(run.lines());
   try {
     std::rethrow_exception(run.loop->failure);
   } catch (const NotFinite& error) {
@@ -444,9 +462,8 @@ RunEnd TrainingRun::fail() {
   return RunEnd::diverged;
 }
 
-RunEnd run_training(TrainOptions& options, const OptionSet& set, const Interrupt& interrupted) {
-  require_one_rank();
-  TrainingRun run(options, set, interrupted, nullptr);
+RunEnd run_training(TrainOptions& options, const OptionSet& set, const Interrupt& interrupted, RankGroup* group) {
+  TrainingRun run(options, set, interrupted, nullptr, group);
   if (const std::optional<RunEnd> end = run.begin()) return *end;
   LoopEnd end = LoopEnd::done;
   if (run.loop() != nullptr) run.in_training([&](TrainingLoop& loop) { end = loop.run(); });
@@ -472,7 +489,7 @@ bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& i
   const OrderedJson state = OrderedJson::parse(read_file(folder / "trainer_state.json"));
   trained.step = state.at("global_step");
   trained.log = state.at("log_history");
-  Events events(o, run.options);
+  Events events(o, run.options, true);
   const LoopInputs in = inputs_of(call, o, prepared, interrupted, events);
   Outputs outputs(folder, true);
   try {

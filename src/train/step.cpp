@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -21,13 +22,15 @@ struct MicroBatch {
   Gradients gradients;
 };
 
-// One flat all-reduce carries gradients, loss sums and token counts.
-void sum_over_ranks(Collective* group, MicroBatch& micro) {
-  if (group == nullptr || group->size() == 1) return;
+// One flat all-reduce carries gradients, loss sums and token counts, and whether a rank wishes to leave. Returns whether any
+// does.
+bool sum_over_ranks(Collective* group, MicroBatch& micro, bool wish) {
+  if (group == nullptr || group->size() == 1) return wish;
   std::vector<at::Tensor*> parts = {&micro.loss.nll, &micro.loss.tokens};
   for (at::Tensor& gradient : micro.gradients) parts.push_back(&gradient);
   std::vector<at::Tensor> pieces;
   for (const at::Tensor* part : parts) pieces.push_back(part->to(at::kCPU, at::kDouble).flatten());
+  pieces.push_back(at::full({1}, wish ? 1 : 0, at::kDouble));
   at::Tensor flat = at::cat(pieces);
   group->all_reduce_sum(flat);
   int64_t offset = 0;
@@ -35,6 +38,7 @@ void sum_over_ranks(Collective* group, MicroBatch& micro) {
     *part = flat.narrow(0, offset, part->numel()).view(part->sizes()).to(part->options());
     offset += part->numel();
   }
+  return flat[offset].item<double>() > 0;
 }
 
 // Sums become means over what the micro-batch's loss counts, times its share in the step, fp64 [K].
@@ -105,7 +109,7 @@ at::Tensor Step::accumulate(std::span<const Example> examples) {
     micro = nothing(model_.weights());
   else
     micro.loss = model_.loss(call_, collate(model_.rules(), examples, Purpose::training), &micro.gradients);
-  sum_over_ranks(call_.group, micro);
+  agreed_ = sum_over_ranks(call_.group, micro, wish_);
   average(micro, at::tensor(share_, at::kDouble));
   add(micro.loss.nll, micro.gradients);
   return micro.loss.tokens;
@@ -127,6 +131,11 @@ bool Step::stacks_with(const Step& other) const {
   return call_.micro_step == other.call_.micro_step && a.backbone == b.backbone && alike(a.weights, b.weights) && same_weights &&
          same_rules && a.pooling == b.pooling && a.backbone_dropout == b.backbone_dropout &&
          a.label_smoothing == b.label_smoothing;
+}
+
+bool Step::agreed_to_leave(bool wish) {
+  wish_ = wish;
+  return call_.group == nullptr ? wish : agreed_;
 }
 
 void Step::add_loss(double loss) {

@@ -6,6 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+
+#include "dept/dist/ranks.h"
 #include "dist/ranks.h"
 #include "unit/base/scratch.h"
 
@@ -13,10 +16,8 @@ namespace dept {
 namespace {
 
 using std::chrono::milliseconds;
-using testing::AllOf;
 using testing::Each;
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 TEST(Group, SumsBroadcastsAndMeets) {
   const auto codes = run_ranks(2, [](const RankInfo& info) {
@@ -31,46 +32,158 @@ TEST(Group, SumsBroadcastsAndMeets) {
     group->broadcast(told, 1);
     if (!at::equal(told, at::ones({3}))) return 3;
     group->barrier();
+    group->leave();
     return 0;
   });
   EXPECT_THAT(codes, ElementsAre(0, 0));
 }
 
-TEST(Group, ADeadRankIsAnIoErrorSoon) {
-  const auto codes = run_ranks(2, [](const RankInfo& info) {
-    const auto group = join_group(info, milliseconds(5'000));
+TEST(Group, GathersWhatEachRankHas) {
+  const auto codes = run_ranks(3, [](const RankInfo& info) {
+    const auto group = join_group(info, milliseconds(20'000));
+    const std::vector<std::string> texts = {"", std::string("a\0b", 3), "rank two's"};
+    if (gather(group.get(), texts[static_cast<size_t>(info.rank)]) != texts) return 1;
+    if (from_first(group.get(), str("rank ", info.rank)) != "rank 0") return 2;
+    if (gather(group.get(), "") != std::vector<std::string>(3)) return 3;
+    group->leave();
+    return 0;
+  });
+  EXPECT_THAT(codes, Each(0));
+}
+
+std::string message_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.code() == Code::io ? error.what() : "another code";
+  }
+  return "nothing";
+}
+
+// Every other rank hears which one is gone, also those that do not wait for it, and those that are in no operation at all.
+TEST(Group, ADeadRankIsNamedSoon) {
+  const auto codes = run_ranks(4, [](const RankInfo& info) {
+    std::atomic<bool> heard{false};
+    std::string what;
+    RankHooks hooks;
+    hooks.lost = [&](const Error& error) {
+      what = error.what();
+      heard = true;
+    };
+    const auto group = join_group(info, milliseconds(60'000), hooks);
     at::Tensor sum = at::ones({4});
     group->all_reduce_sum(sum);
-    if (info.rank == 1) return 0;  // without another word
-    try {
+    group->at_step(17);
+    if (info.rank == 2) ::_exit(0);  // without another word
+    for (int i = 0; i < 90 && !heard; ++i) ::usleep(100'000);
+    return heard && what == "[ranks] expected all 4 to go on, received rank 2 gone at step 17" ? 7 : 1;
+  });
+  EXPECT_THAT(codes, ElementsAre(7, 7, 0, 7));
+}
+
+TEST(Group, AnOperationWithADeadRankIsAnIoError) {
+  const auto codes = run_ranks(2, [](const RankInfo& info) {
+    const auto group = join_group(info, milliseconds(60'000));
+    at::Tensor sum = at::ones({4});
+    group->all_reduce_sum(sum);
+    if (info.rank == 1) ::_exit(0);
+    const std::string what = message_of([&] {
       group->all_reduce_sum(sum);
       group->all_reduce_sum(sum);
-    } catch (const Error& error) {
-      const std::string what = error.what();
-      return error.code() == Code::io &&
-                     what.rfind("[rank 0 of 2: all-reduce] expected every rank to take part within 5 s", 0) == 0
-                 ? 7
-                 : 1;
-    }
-    return 2;
+    });
+    return what == "[ranks] expected all 2 to go on, received rank 1 gone at step 0" ? 7 : 1;
   });
   EXPECT_THAT(codes, ElementsAre(7, 0));
 }
 
-TEST(Group, ARankThatNeverComesIsAnIoErrorInTime) {
+TEST(Group, ARankThatStopsIsAHangInTime) {
   const auto codes = run_ranks(2, [](const RankInfo& info) {
-    if (info.rank == 1) return 0;
+    const auto group = join_group(info, milliseconds(2'000));
+    at::Tensor sum = at::ones({4});
+    group->all_reduce_sum(sum);
+    if (info.rank == 1) {
+      ::alarm(8);  // ends it though it is stopped
+      ::kill(::getpid(), SIGSTOP);
+      return 1;
+    }
+    const std::string what = message_of([&] { group->all_reduce_sum(sum); });
+    return what == "[ranks] expected all 2 to go on, received no sign of work from rank 1 for 2 s at step 0" ? 7 : 1;
+  });
+  EXPECT_EQ(codes[0], 7);
+}
+
+// The others wait for longer than the timeout, and it does not end them.
+TEST(Group, ARankThatWorksForLongIsNoHang) {
+  const auto codes = run_ranks(2, [](const RankInfo& info) {
+    const auto group = join_group(info, milliseconds(2'000));
+    group->at_step(1);
+    if (info.rank == 1)
+      for (const auto end = std::chrono::steady_clock::now() + milliseconds(4'000); std::chrono::steady_clock::now() < end;) {
+      }
+    at::Tensor sum = at::ones({4});
+    group->all_reduce_sum(sum);
+    group->leave();
+    return 0;
+  });
+  EXPECT_THAT(codes, Each(0));
+}
+
+TEST(Group, ARankThatTrainsAndDoesNothingIsAHang) {
+  const auto codes = run_ranks(2, [](const RankInfo& info) {
+    const auto group = join_group(info, milliseconds(2'000));
+    group->at_step(5);
+    at::Tensor sum = at::ones({4});
+    if (info.rank == 1) ::sleep(8);
+    const std::string what = message_of([&] { group->all_reduce_sum(sum); });
+    return what == "[ranks] expected all 2 to go on, received no sign of work from rank 1 for 2 s at step 5" ? 7 : 1;
+  });
+  EXPECT_THAT(codes, Each(7));
+}
+
+TEST(Group, TheErrorOfARankIsSaidByTheOthers) {
+  const auto codes = run_ranks(3, [](const RankInfo& info) {
+    const auto group = join_group(info, milliseconds(60'000));
+    at::Tensor sum = at::ones({4});
+    if (info.rank == 1) {
+      group->fail({Code::bad_input, "[file] expected rows, received none"});
+      return 3;
+    }
     try {
-      join_group(info, milliseconds(2'000));
+      group->all_reduce_sum(sum);
     } catch (const Error& error) {
       const std::string what = error.what();
-      return error.code() == Code::io && what.rfind("[rank 0 of 2: start] expected every rank to take part within 2 s", 0) == 0
+      return error.code() == Code::bad_input && what ==
+                                                    "[ranks] expected all 3 to go on, received the end of rank 1 at step 0: "
+                                                    "[file] expected rows, received none"
                  ? 7
                  : 1;
     }
     return 2;
   });
-  EXPECT_THAT(codes, ElementsAre(7, 0));
+  EXPECT_THAT(codes, ElementsAre(7, 3, 7));
+}
+
+TEST(Group, ASignalGoesAroundTheRanks) {
+  const auto codes = run_ranks(3, [](const RankInfo& info) {
+    std::atomic<int> heard{0};
+    RankHooks hooks;
+    hooks.signal = [&] { return info.rank == 1 ? 15 : 0; };
+    hooks.interrupted = [&](int signal) { heard = signal; };
+    const auto group = join_group(info, milliseconds(60'000), hooks);
+    for (int i = 0; i < 90 && heard == 0; ++i) ::usleep(100'000);
+    group->leave();
+    return heard.load();
+  });
+  EXPECT_THAT(codes, Each(15));
+}
+
+TEST(Group, ARankThatNeverComesIsNamedInTime) {
+  const auto codes = run_ranks(3, [](const RankInfo& info) {
+    if (info.rank == 1) return 0;
+    const std::string what = message_of([&] { join_group(info, milliseconds(2'000)); });
+    return what == "[ranks] expected all 3 within 2 s, received none from rank 1" ? 7 : 1;
+  });
+  EXPECT_THAT(codes, ElementsAre(7, 0, 7));
 }
 
 TEST(Group, RefusesTensorsItCannotSum) {
@@ -85,86 +198,51 @@ TEST(Group, RefusesTensorsItCannotSum) {
         refused += error.code() == Code::bug;
       }
     }
+    group->leave();
     return refused;
   });
   EXPECT_THAT(codes, Each(2));
 }
 
-class Environment : public testing::Test {
- protected:
-  void SetUp() override { clear(); }
-  void TearDown() override { clear(); }
-  static void clear() {
-    for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE",
-                             "TORCHELASTIC_RESTART_COUNT", "SLURM_NTASKS", "SLURM_STEP_ID"})
-      ::unsetenv(name);
-  }
-  static void set(const char* name, const char* value) { ::setenv(name, value, 1); }
-  static std::string message() {
-    return error_of(Code::usage, [] { ranks_from_environment(); });
-  }
+// A rank of a group that does nothing together.
+class Place : public Collective {
+ public:
+  Place(int64_t rank, int64_t size) : rank_(rank), size_(size) {}
+  int64_t rank() const override { return rank_; }
+  int64_t size() const override { return size_; }
+  void all_reduce_sum(at::Tensor&) override {}
+  void broadcast(at::Tensor&, int64_t) override {}
+  void barrier() override {}
+
+ private:
+  int64_t rank_, size_;
 };
 
-TEST_F(Environment, NothingIsOneRank) {
-  EXPECT_EQ(ranks_from_environment().size, 1);
-  EXPECT_EQ(join_group(ranks_from_environment()), nullptr);
-}
-
-TEST_F(Environment, ReadsTorchrunsVariables) {
-  set("RANK", "3");
-  set("WORLD_SIZE", "4");
-  set("LOCAL_RANK", "1");
-  set("MASTER_ADDR", "node0");
-  set("MASTER_PORT", "29500");
-  set("TORCHELASTIC_USE_AGENT_STORE", "True");
-  set("TORCHELASTIC_RESTART_COUNT", "2");
-  const RankInfo info = ranks_from_environment();
-  EXPECT_EQ(info.rank, 3);
-  EXPECT_EQ(info.size, 4);
-  EXPECT_EQ(info.local_rank, 1);
-  EXPECT_EQ(info.master_address, "node0");
-  EXPECT_EQ(info.master_port, 29500);
-  EXPECT_TRUE(info.launcher_has_store);
-  EXPECT_EQ(info.attempt, 2);
-}
-
-TEST_F(Environment, OneProcessRefusesToBeOneOfSeveral) {
-  const auto refused = [] { return error_of(Code::usage, [] { require_one_rank(); }); };
-  require_one_rank();
-  set("RANK", "0");
-  EXPECT_THAT(refused(), HasSubstr("[WORLD_SIZE]"));
-  set("WORLD_SIZE", "1");
-  require_one_rank();
-  set("WORLD_SIZE", "2");
-  EXPECT_THAT(refused(), HasSubstr("[WORLD_SIZE] expected 1 process"));
-  set("WORLD_SIZE", "two");
-  EXPECT_THAT(refused(), HasSubstr("received \"two\""));
-  set("WORLD_SIZE", "1");
-  for (const char* name : {"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"}) {
-    set(name, "4");
-    EXPECT_THAT(refused(), AllOf(HasSubstr(str("[", name, "]")), HasSubstr("mpirun"), HasSubstr("received 4")));
-    ::unsetenv(name);
+TEST(Shares, FollowEachOtherAndWeighTheSame) {
+  const std::vector<int64_t> weights = {5, 1, 1, 1, 4, 4, 8};
+  size_t next = 0;
+  for (int64_t rank = 0; rank < 3; ++rank) {
+    const Place place(rank, 3);
+    const ItemRange mine = share_in_order(weights, &place);
+    EXPECT_EQ(mine.begin, next);
+    next = mine.end;
+    int64_t sum = 0;
+    for (size_t i = mine.begin; i < mine.end; ++i) sum += weights[i];
+    EXPECT_EQ(sum, 8);
   }
-  set("SLURM_NTASKS", "8");
-  require_one_rank();  // the shell of a batch job
-  set("SLURM_STEP_ID", "0");
-  EXPECT_THAT(refused(), AllOf(HasSubstr("[SLURM_NTASKS]"), HasSubstr("srun")));
+  EXPECT_EQ(next, weights.size());
+  const Place last(3, 4);
+  EXPECT_EQ(share_in_order(std::vector<int64_t>{7}, &last).size(), 0u) << "fewer items than ranks";
+  EXPECT_EQ(share_in_order(weights, nullptr).size(), weights.size());
 }
 
-TEST_F(Environment, NamesWhatIsMissingOrWrong) {
-  set("RANK", "0");
-  EXPECT_THAT(message(), HasSubstr("[WORLD_SIZE] expected an integer from 1 to 65536, as torchrun sets it, received nothing"));
-  set("WORLD_SIZE", "two");
-  EXPECT_THAT(message(), HasSubstr("received \"two\""));
-  set("WORLD_SIZE", "2");
-  EXPECT_THAT(message(), HasSubstr("[MASTER_ADDR]"));
-  set("MASTER_ADDR", "localhost");
-  EXPECT_THAT(message(), HasSubstr("[MASTER_PORT] expected an integer from 1 to 65535"));
-  set("MASTER_PORT", "70000");
-  EXPECT_THAT(message(), HasSubstr("received \"70000\""));
-  set("MASTER_PORT", "29500");
-  set("RANK", "2");
-  EXPECT_THAT(message(), HasSubstr("[RANK] expected an integer from 0 to 1, as torchrun sets it, received \"2\""));
+TEST(Shares, OfABatchAreEvenInNumberAndWeight) {
+  const std::vector<int64_t> weights = {9, 1, 8, 2, 7, 3};
+  const Place first(0, 2), second(1, 2);
+  EXPECT_THAT(share_evenly(weights, &first), ElementsAre(0, 3, 5));   // 9 + 2 + 3
+  EXPECT_THAT(share_evenly(weights, &second), ElementsAre(1, 2, 4));  // 1 + 8 + 7
+  EXPECT_THAT(share_evenly(std::vector<int64_t>{4}, &second), ElementsAre());
+  EXPECT_THAT(share_evenly(std::vector<int64_t>{4, 4}, nullptr), ElementsAre(0, 1));
 }
 
 }  // namespace

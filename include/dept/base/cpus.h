@@ -25,4 +25,9 @@ std::optional<CpuQuota> cpu_quota(const fs::path& root = "/");
 /// reaches (rounded up, at least 1).
 int default_threads(const fs::path& root = "/");
 
+/// How many threads one of `ranks` processes on this machine is to use: its share of the cores of the affinity mask and of the
+/// quota, or all cores of a mask that the launcher has made for this process alone. OMP_NUM_THREADS is not looked at, as torchrun
+/// sets it to 1 for all.
+int threads_of_rank(int ranks, const fs::path& root = "/");
+
 }  // namespace dept

@@ -2,34 +2,49 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
+#include <functional>
 #include <memory>
-#include <string>
 
+#include "dept/base/error.h"
+#include "dept/dist/launcher.h"
 #include "dept/tensor/context.h"
 
 namespace dept {
 
-/// What a launcher tells each rank.
-struct RankInfo {
-  int64_t rank = 0, size = 1;
-  int64_t local_rank = 0;      ///< among the ranks of this machine
-  std::string master_address;  ///< where the store is
-  uint16_t master_port = 0;
-  bool launcher_has_store = false;  ///< else rank 0 starts it
-  int64_t attempt = 0;              ///< how often the launcher has started the ranks again; keeps their meetings apart
+/// What a group asks of the program around it. Called from a thread of the group's own; each may be empty.
+struct RankHooks {
+  std::function<int()> signal;  ///< the signal that asks this process to end; 0: none
+  std::function<void(int signal)>
+      interrupted;                         ///< a signal of any rank, once the others hear of it: takes note, or ends the process
+  std::function<void(const Error&)> lost;  ///< a rank is gone: ends the process. Without it group operations throw the error
 };
 
-/// From the variables that torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT, TORCHELASTIC_USE_AGENT_STORE,
-/// TORCHELASTIC_RESTART_COUNT. Without RANK and WORLD_SIZE there is one rank. Throws usage for a missing or malformed one.
-RankInfo ranks_from_environment();
+/// The ranks of one run. Each hears of every other's end within seconds: of one that dies or fails, and of one that shows no life
+/// for the timeout; a rank that works for a long time is none of these.
+class RankGroup : public Collective {
+ public:
+  /// Among the ranks of this machine.
+  virtual int64_t local_rank() const = 0;
+  /// Steps of the training that are done, for what is said of a rank that is gone.
+  virtual void at_step(int64_t step) = 0;
+  /// Tells the others that this rank ends by an error, which theirs then names.
+  virtual void fail(const Error& error) = 0;
+  /// Waits for all others to come here too, and parts. Every rank that does its work to the end calls it.
+  virtual void leave() = 0;
+};
 
-/// For a command that runs in one process: throws usage where a launcher (torchrun, mpirun, srun) has started several, each of
-/// which would do all of the work, and for a size that is no number or is missing beside RANK.
-void require_one_rank();
+/// What one rank of each machine does first, so that the others find it done. A null group is one rank.
+template <class Work>
+void one_first(RankGroup* group, Work work) {
+  const bool waits = group != nullptr && group->local_rank() != 0;
+  if (waits) group->barrier();
+  work();
+  if (group != nullptr && !waits) group->barrier();
+}
 
-/// Meets the other ranks. Null for one rank. `timeout` bounds the meeting and each operation: when a rank is gone, or too late,
-/// they throw io. GLOO_SOCKET_IFNAME names the network interface to use.
-std::unique_ptr<Collective> join_group(const RankInfo& info, std::chrono::milliseconds timeout = std::chrono::minutes(10));
+/// Meets the other ranks. Null for one rank. `timeout` bounds the meeting and how long a rank may show no life; then, or when a
+/// rank is gone, operations throw io. GLOO_SOCKET_IFNAME names the network interface to use.
+std::unique_ptr<RankGroup> join_group(const RankInfo& info, std::chrono::milliseconds timeout = std::chrono::minutes(5),
+                                      RankHooks hooks = {});
 
 }  // namespace dept

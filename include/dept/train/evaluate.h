@@ -23,6 +23,7 @@ struct PredictRules {
   GenerationOptions generation;
   std::vector<std::string> labels;  ///< their names, as shown
   std::vector<Ids> label_ids;       ///< what the model says for each, as encode_targets makes it
+  Collective* group = nullptr;      ///< ranks that share the work, each of which has all results in the end
   bool drop_last = false;           ///< evaluate full batches alone: the original's --dataloader_drop_last
 };
 

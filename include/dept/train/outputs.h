@@ -12,8 +12,8 @@ namespace dept {
 
 class Outputs {
  public:
-  /// `add`: to the all_results.json that an earlier run left.
-  Outputs(fs::path folder, bool add);
+  /// `add`: to the all_results.json that an earlier run left. `writes` false: nothing is written, as rank 0 does it.
+  Outputs(fs::path folder, bool add, bool writes = true);
 
   /// adapter_config.json, adapter_model.safetensors (else adapter_model.bin), the tokenizer's files.
   void adapter(const AdapterConfig& config, const AdaptedModel& model, const AdapterForm& form) const;
@@ -35,7 +35,11 @@ class Outputs {
   const OrderedJson& all() const { return all_; }
 
  private:
+  void write(const std::string& name, const std::string& bytes) const;
+  void write(const std::string& name, const OrderedJson& json) const;
+
   fs::path folder_;
+  bool writes_;
   OrderedJson all_ = OrderedJson::object();
 };
 

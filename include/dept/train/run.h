@@ -21,6 +21,7 @@ enum class RunEnd {
 };
 
 struct RunData;
+class RankGroup;
 
 /// What the last run read, kept for the next one if that needs the same. An object is immutable once it is made.
 template <class T>
@@ -58,13 +59,16 @@ struct RunControl {
 
 /// Runs what the options ask for. They are settled; `set` describes them and knows which were given.
 /// `interrupted` turning true ends the run after the step or the evaluation's batch at hand, with a checkpoint.
-/// Throws what the checks find, all at once and before a model is loaded; later io and NotFinite.
-RunEnd run_training(TrainOptions& options, const OptionSet& set, const Interrupt& interrupted);
+/// Throws what the checks find, all at once and before a model is loaded; later io and NotFinite. With a group every rank calls
+/// it alike: they train together, and rank 0 alone writes and logs.
+RunEnd run_training(TrainOptions& options, const OptionSet& set, const Interrupt& interrupted, RankGroup* group = nullptr);
 
 /// A training run in parts, for one that trains beside others (together.h). All arguments outlive it.
 class TrainingRun {
  public:
-  TrainingRun(TrainOptions& options, const OptionSet& set, Interrupt interrupted, RunControl* control);
+  /// With a group the run is that of all its ranks; there is no control then.
+  TrainingRun(TrainOptions& options, const OptionSet& set, Interrupt interrupted, RunControl* control,
+              RankGroup* group = nullptr);
   ~TrainingRun();
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;

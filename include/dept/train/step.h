@@ -34,6 +34,10 @@ class Step {
   /// configuration it had over all ranks, fp64 [K].
   at::Tensor accumulate(std::span<const Example> examples);
 
+  /// Of several ranks all leave behind the same step: whether any of them had `wish` true when the last sums were taken. What
+  /// this rank says now goes with the next ones.
+  bool agreed_to_leave(bool wish);
+
   /// The loss of the step so far, fp64 [K], and what the trainer adds to it.
   const at::Tensor& loss() const { return loss_; }
   void add_loss(double loss);
@@ -65,6 +69,7 @@ class Step {
   double max_grad_norm_;
   double share_;  // of one micro-batch in the step
   at::Tensor loss_;
+  bool wish_ = false, agreed_ = false;
 };
 
 /// What a run brings to a pass.

@@ -1,0 +1,384 @@
+"""dept on several ranks: the same results as one process, and its ends when a rank goes.
+
+ranks.py PROGRAM             2 ranks by --ranks and by variables: results, refusals, interrupts, a rank that is killed
+ranks.py PROGRAM long        4 ranks; a random rank killed at 10 random moments, one stopped, the starting process killed
+ranks.py PROGRAM launchers   torchrun of this Python, with its restart and its summary, and mpirun where it is installed
+"""
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+PROGRAM = sys.argv[1]
+HERE = pathlib.Path(__file__).resolve().parent
+WORK = pathlib.Path(tempfile.mkdtemp())
+LAUNCHER_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "TORCHELASTIC_", "PMI", "OMPI_", "MV2_", "SLURM_", "DEPT_", "OMP_")
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHER_NAMES)} | {"HF_HUB_OFFLINE": "1"}
+EXACT = 1e-5  # of the final adapter, where threads alone differ by less
+
+FLAGS = ["train", "--model_name_or_path", f"{WORK}/model", "--train_file", f"{WORK}/train.csv", "--validation_file",
+         f"{WORK}/validation.csv", "--test_file", f"{WORK}/test.csv", "--labels", "no", "yes", "--causal_suffix", " :",
+         "--prefix_length", "4", "--r", "2", "--max_seq_length", "48", "--learning_rate", "0.05", "--lora_embedding_lr", "0.01",
+         "--adapter_dropout", "0.1", "--do_train", "--do_eval", "--do_predict", "--predict_by", "score", "--eval_strategy", "steps",
+         "--eval_steps", "10", "--save_steps", "5", "--logging_steps", "5", "--threads", "1"]
+
+
+def set_up():
+    shutil.copytree(HERE.parent / "parity/data/models/llama-gqa-tied", WORK / "model")
+    for file in (HERE / "tiny").glob("tokenizer*.json"):
+        shutil.copy(file, WORK / "model")
+    for file in (HERE / "tiny").glob("*.csv"):
+        shutil.copy(file, WORK)
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def by_hand(rank, size, port, words, **more):
+    env = CLEAN | {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} | more
+    return subprocess.Popen([PROGRAM, *map(str, words)], env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)
+
+
+def start(words, env=CLEAN, **more):
+    return subprocess.Popen([PROGRAM, *map(str, words)], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+
+def end(process, seconds=120):
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out, err
+
+
+def run(words, code=0, env=CLEAN, text=None, launcher=()):
+    result = subprocess.run([*launcher, PROGRAM, *map(str, words)], capture_output=True, text=True, env=env, input=text, timeout=300)
+    assert result.returncode == code, f"{words}: {result.returncode} in the place of {code}\n{result.stderr}"
+    return result
+
+
+def tensors(folder):
+    data = (folder / "adapter_model.safetensors").read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + size])
+    header.pop("__metadata__", None)
+    return {name: struct.unpack(f"<{(t['data_offsets'][1] - t['data_offsets'][0]) // 4}f",
+                                data[8 + size + t["data_offsets"][0]:8 + size + t["data_offsets"][1]])
+            for name, t in header.items()}
+
+
+def apart(one, other):
+    a, b = tensors(one), tensors(other)
+    assert a.keys() == b.keys()
+    return max(abs(x - y) for name in a for x, y in zip(a[name], b[name], strict=True))
+
+
+def losses(folder):
+    log = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    return [entry[key] for entry in log for key in ("loss_exact", "eval_loss", "train_loss") if key in entry]
+
+
+def same(one, other, threads):
+    difference, allowed = apart(one, other), max(EXACT, 4 * threads)
+    assert difference <= allowed, f"adapters are {difference} apart, allowed is {allowed}"
+    for a, b in zip(losses(one), losses(other), strict=True):
+        assert abs(a - b) <= 1e-6 * abs(a) or difference > EXACT, f"losses {a} and {b}"
+    read = lambda folder: [json.loads(line)["prediction"] for line in (folder / "generated_predictions.jsonl").open()]
+    assert read(one) == read(other), "other predictions"
+    files = lambda folder: sorted(p.name for p in folder.rglob("*") if p.is_file() and "tfevents" not in p.name)
+    assert files(one) == files(other), f"{files(one)} and {files(other)}"
+
+
+def trained(name, ranks, batch, steps=20, code=0, extra=(), launcher=(), own=True):
+    words = [*FLAGS, "--max_steps", steps, "--per_device_train_batch_size", batch, "--output_dir", WORK / name, *extra]
+    if own and ranks > 1:
+        words += ["--ranks", ranks]
+    run(words, code, launcher=launcher)
+    return WORK / name
+
+
+def one_process(batch, steps=20):
+    """A run of one process, and how far the same on two threads is from it."""
+    name = f"one-{batch}-{steps}"
+    one = trained(name, 1, batch, steps)
+    return one, apart(one, trained(name + "-threads", 1, batch, steps, extra=["--threads", 2]))
+
+
+def ranks_of(pid):
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in children.read_text().split()] if children.exists() else []
+
+
+def wait_for(what, seconds=60):
+    until = time.time() + seconds
+    while time.time() < until:
+        if found := what():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it never came")
+
+
+def gone(pids, seconds):
+    until = time.time() + seconds
+    alive = lambda pid: pathlib.Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
+    while time.time() < until:
+        if not any(alive(pid) for pid in pids):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"still there after {seconds} s: {[pid for pid in pids if alive(pid)]}")
+
+
+def no_leftovers(folder):
+    left = [str(p) for p in folder.rglob(".*")] if folder.exists() else []
+    assert not left, left
+
+
+def one_line(err, *parts):
+    """Every line of an end is the program's, and one has all the parts."""
+    lines = [line for line in err.splitlines() if line.startswith("dept: ")]
+    assert any(all(part in line for part in parts) for line in lines), f"no line with {parts}:\n{err}"
+
+
+ENDLESS = ["--max_steps", 1_000_000, "--per_device_train_batch_size", 4, "--eval_strategy", "no", "--disable_tqdm", "true"]
+
+
+def started(name, ranks, *more):
+    """A long run by --ranks behind its first checkpoint, and the process ids of its ranks."""
+    process = start([*FLAGS, *ENDLESS, "--output_dir", WORK / name, "--ranks", ranks, *more])
+    wait_for(lambda: (WORK / name / "checkpoint-5").exists() or process.poll() is not None)
+    pids = ranks_of(process.pid)
+    assert len(pids) == ranks, process.communicate()[1]
+    return process, pids
+
+
+def equal_to_one(size):
+    one, threads = one_process(2 * size)
+    same(one, trained(f"ranks-{size}", size, 2), threads)
+    port = free_port()
+    words = [*FLAGS, "--max_steps", 20, "--per_device_train_batch_size", 2, "--output_dir", WORK / f"hand-{size}"]
+    # in any order, with moments between
+    processes = {}
+    for rank in random.sample(range(size), size):
+        processes[rank] = by_hand(rank, size, port, words)
+        time.sleep(0.2)
+    for rank, process in sorted(processes.items()):
+        code, out, err = end(process)
+        assert code == 0, err
+        assert rank == 0 or (out == "" and all(line.startswith(f"dept: rank {rank}: ") for line in err.splitlines())), (out, err)
+    same(one, WORK / f"hand-{size}", threads)
+    print(f"{size} ranks: the same as one process (threads alone: {threads:.1e})")
+
+
+def other_commands():
+    adapter = trained("adapter", 1, 4)
+    more = ["--peft_model_id", adapter, "--threads", 1]
+    test = (WORK / "test.csv").read_text().splitlines()[1:]
+    prompts = "".join(json.dumps(" ".join(row.split(",")[0].split()[:n % 7 + 1])) + "\n" for n, row in enumerate(test * 3))
+    pairs = "".join(json.dumps({"source": row.split(",")[0], "target": " yes"}) + "\n" for row in test * 3)
+    for words, text in [(["eval", "--test_file", WORK / "test.csv", "--predict_by", "score"], None),
+                        (["predict", "--input", WORK / "test.csv", "--predict_by", "score", "--scores"], None),
+                        (["predict", "--input", "-"], prompts),
+                        (["generate", "--max_new_tokens", 6], prompts),
+                        (["generate", "--max_new_tokens", 6, "--do_sample", "true", "--seed", 3], prompts),
+                        (["score"], pairs)]:
+        one, two = (run([*words, *more, *flags], text=text) for flags in ([], ["--ranks", 2]))
+        a, b = ([json.loads(line) for line in result.stdout.splitlines()] for result in (one, two))
+        assert alike(a, b), f"{words}:\n{one.stdout[:500]}\n{two.stdout[:500]}"
+    bad = prompts + "{\n"
+    result = run(["generate", *more, "--max_new_tokens", 2, "--ranks", 2], code=3, text=bad)
+    assert len(result.stdout.splitlines()) == len(prompts.splitlines()), "the lines before the bad one"
+    one_line(result.stderr, "line")
+    print("eval, predict, generate, score: 2 ranks say what one process says")
+
+
+def alike(a, b):
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= 1e-5 * max(1, abs(a))
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(alike, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
+    return a == b
+
+
+def refusals():
+    words = [*FLAGS, "--max_steps", 3, "--output_dir", WORK / "refused"]
+    for env, part in [({"RANK": "0"}, "[WORLD_SIZE]"), ({"RANK": "2", "WORLD_SIZE": "2"}, "[RANK]"),
+                      ({"RANK": "0", "WORLD_SIZE": "two"}, "[WORLD_SIZE]"), ({"RANK": "0", "WORLD_SIZE": "2"}, "[MASTER_ADDR]"),
+                      ({"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}, "[MASTER_ADDR]")]:
+        err = run(words, 2, env=CLEAN | env).stderr
+        assert err.startswith("dept: ") and err.count("\n") == 1 and part in err, err
+    err = run([*words, "--ranks", 2], 2, env=CLEAN | {"RANK": "0", "WORLD_SIZE": "1"}).stderr
+    assert "[--ranks]" in err and err.count("\n") == 1, err
+    # Ranks that differ: in an option, in the data, in the model.
+    other = WORK / "other"
+    shutil.copytree(WORK / "model", other / "model")
+    shutil.copy(WORK / "train.csv", other)
+    (other / "train.csv").write_text((other / "train.csv").read_text() + "one more row,yes\n")
+    for change, part in [(["--learning_rate", "0.06"], "learning_rate"), (["--train_file", other / "train.csv"], "train_file"),
+                         (["--model_name_or_path", other / "model"], "model_name_or_path")]:
+        port = free_port()
+        processes = [by_hand(rank, 2, port, [*words, *(change if rank == 1 else [])]) for rank in (0, 1)]
+        for process in processes:
+            code, _, err = end(process)
+            assert code == 2, (code, err)
+            one_line(err, "rank 1", part)
+    assert not (WORK / "refused").exists(), "a folder is left"
+    # One that never comes.
+    begin = time.time()
+    code, _, err = end(by_hand(0, 2, free_port(), [*words, "--rank_timeout", 2]))
+    assert code == 4 and time.time() - begin < 12, err
+    one_line(err, "rank 1")
+    print("half a set of variables, other options, data and models, a rank that never comes: one line each")
+
+
+def interrupts():
+    for to, sent, code in [("command", signal.SIGINT, 130), ("rank 1", signal.SIGINT, 130), ("rank 0", signal.SIGTERM, 143)]:
+        name = f"interrupt-{to}".replace(" ", "-")
+        process, pids = started(name, 2)
+        os.kill(process.pid if to == "command" else pids[int(to[-1])], sent)
+        got, _, err = end(process, 30)
+        assert got == code, (got, err)
+        one_line("dept: " + err.replace("\n", "\ndept: "), "interrupted: saved at step")
+        gone(pids, 1)
+        no_leftovers(WORK / name)
+    print("an interrupt of any rank: all save and leave")
+
+
+def killed(ranks, moments):
+    one, threads = one_process(4 * ranks, 40)
+    words = [*FLAGS, "--max_steps", 40, "--per_device_train_batch_size", 4, "--ranks", ranks]
+    begin = time.time()
+    run([*words, "--output_dir", WORK / "unbroken"])
+    length = time.time() - begin
+    for moment in range(moments):
+        out = WORK / f"killed-{moment}"
+        process = start([*words, "--output_dir", out])
+        pids = wait_for(lambda: len(ranks_of(process.pid)) == ranks and ranks_of(process.pid))
+        time.sleep(random.uniform(0, length))
+        victim = random.randrange(ranks)
+        try:
+            os.kill(pids[victim], signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        at = time.time()
+        code, _, err = end(process, 30)
+        assert time.time() - at < 10, f"{time.time() - at} s"
+        gone(pids, 1)
+        if code != 0:  # else it was over
+            assert code == 4, (code, err)
+            one_line(err, f"rank {victim}")
+        run([*words, "--output_dir", out])
+        same(one, out, threads)
+        no_leftovers(out)
+    print(f"{ranks} ranks, one killed at {moments} moments: all end, and the same command goes on")
+
+
+def killed_by_hand():
+    """Without a process that minds them: the others hear it from each other, with the step."""
+    for victim in (0, 1, 2):
+        port, out = free_port(), WORK / f"by-hand-{victim}"
+        processes = [by_hand(rank, 3, port, [*FLAGS, *ENDLESS, "--output_dir", out]) for rank in range(3)]
+        wait_for(lambda: (out / "checkpoint-5").exists())
+        processes[victim].kill()
+        at = time.time()
+        for rank, process in enumerate(processes):
+            code, _, err = end(process, 30)
+            if rank == victim:
+                continue
+            assert code == 4 and time.time() - at < 10, (code, time.time() - at, err)
+            one_line(err, f"rank {victim} gone at step ")
+    print("a killed rank of three: the two others name it and the step")
+
+
+def stopped():
+    process, pids = started("stopped", 2, "--rank_timeout", 5)
+    os.kill(pids[1], signal.SIGSTOP)
+    at = time.time()
+    code, _, err = end(process, 40)
+    assert code == 4 and 4 < time.time() - at < 15, (code, time.time() - at, err)
+    one_line(err, "rank 1", "step ")
+    gone(pids, 1)
+    process, pids = started("paused", 2, "--rank_timeout", 20)
+    os.kill(pids[1], signal.SIGSTOP)
+    time.sleep(6)
+    os.kill(pids[1], signal.SIGCONT)
+    time.sleep(2)
+    assert process.poll() is None, "a pause that is shorter than the timeout ended it"
+    process.kill()
+    gone(pids, 15)
+    no_leftovers(WORK / "paused")
+    print("a rank that stops ends the others in time, and the ranks end with the command")
+
+
+def torchrun():
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--no-python", "--standalone"]
+    one, threads = one_process(4, 40)
+    for size in (2, 4):
+        whole, apart_by_threads = one_process(2 * size)
+        same(whole, trained(f"torchrun-{size}", size, 2, launcher=[*launcher, "--nproc-per-node", str(size)], own=False), apart_by_threads)
+    # Its restart goes on by itself.
+    out = WORK / "restart"
+    words = [*FLAGS, "--max_steps", 40, "--per_device_train_batch_size", 2, "--output_dir", out]
+    process = subprocess.Popen([*launcher, "--nproc-per-node", "2", "--max-restarts", "2", PROGRAM, *map(str, words)], env=CLEAN,
+                               text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: (out / "checkpoint-5").exists())
+    os.kill(random.choice(ranks_of(process.pid)), signal.SIGKILL)
+    code, _, err = end(process)
+    assert code == 0, err
+    assert "going on from" in err, err
+    same(one, out, threads)
+    # Its summary has our line.
+    result = subprocess.run([*launcher, "--nproc-per-node", "2", PROGRAM, *map(str, words), "--train_file", str(WORK / "none.csv")],
+                            env=CLEAN, text=True, capture_output=True, timeout=120)
+    assert result.returncode != 0
+    summary = result.stderr[result.stderr.index("Root Cause"):]
+    assert "none.csv" in summary, result.stderr
+    print("torchrun: 2 and 4 ranks, a restart, the summary")
+
+
+def mpirun():
+    if shutil.which("mpirun") is None:
+        print("no mpirun here (Debian's openmpi-bin): left out")
+        return
+    launcher = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n"]
+    for size in (2, 4):
+        one, threads = one_process(2 * size)
+        same(one, trained(f"mpirun-{size}", size, 2, launcher=[*launcher, str(size)], own=False), threads)
+    print("mpirun: 2 and 4 ranks")
+
+
+def main():
+    set_up()
+    part = sys.argv[2] if len(sys.argv) > 2 else "short"
+    if part == "short":
+        equal_to_one(2)
+        other_commands()
+        refusals()
+        interrupts()
+        killed(2, 1)
+    elif part == "long":
+        equal_to_one(4)
+        killed_by_hand()
+        killed(2, 10)
+        stopped()
+    elif part == "launchers":
+        torchrun()
+        mpirun()
+    else:
+        sys.exit(__doc__)
+
+
+try:
+    main()
+finally:
+    shutil.rmtree(WORK, ignore_errors=True)
