@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 . scripts/versions.env
-readonly all_sections=(format scripts asan tidy cuda tokenizers written hub python report tensorboard long)
+readonly all_sections=(format scripts asan tidy cuda tokenizers written hub python report tensorboard ranks long)
 
 check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror; }
 
@@ -80,6 +80,9 @@ check_report() {
 
 # The runs' options in TensorBoard's own reader.
 check_tensorboard() { beside_python tests/report/hparams_in_tensorboard.py; }
+
+# Ranks under torchrun and, where Open MPI is installed, mpirun.
+check_ranks() { beside_python tests/recipe/ranks.py launchers; }
 
 check_long() {
   scripts/build.sh release

@@ -6,7 +6,6 @@
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
-#include "dept/dist/group.h"
 #include "dept/report/report.h"
 #include "dept/train/folder_lock.h"
 #include "dept/train/identity.h"
@@ -25,7 +24,6 @@ class Course {
   }
 
   RunEnd run() {
-    require_one_rank();
     FolderLock lock(sweep_.out);
     if (store_.claim() == Claim::finished) {
       tell(str(sweep_.out.string(), " holds this very sweep, finished: nothing to do (--overwrite_output_dir begins anew)"));

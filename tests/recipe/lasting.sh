@@ -166,10 +166,10 @@ ends 0 "$dept" "${flags[@]}" --max_steps 20 --output_dir "$work/run" --resume_fr
 grep -q "going on from .*checkpoint-10" "$work/log" || die "it did not go on"
 [ -d "$work/run/checkpoint-20" ] || die "no further checkpoint"
 
-# Launchers whose processes would all do the whole work.
+# Half of a launcher's variables.
 ends 2 env RANK=0 WORLD_SIZE=2 "$dept" "${flags[@]}" --max_steps 3 --output_dir "$work/ranks"
-says "[WORLD_SIZE]"
+says "[MASTER_ADDR]"
 ends 2 env OMPI_COMM_WORLD_SIZE=4 "$dept" "${flags[@]}" --max_steps 3 --output_dir "$work/ranks"
-says "[OMPI_COMM_WORLD_SIZE]"
+says "[OMPI_COMM_WORLD_RANK]"
 [ ! -e "$work/ranks" ] || die "a folder is left"
 echo "signals, a second process, a full disk, changed files, more steps, launchers: each in one line"
