@@ -56,13 +56,12 @@ Ring::~Ring() {
 void Ring::listen() {
   std::optional<Message> end;
   while (!end) {
-    const Clock::time_point begin = Clock::now();
     try {
       const Message message = receive();
       if (message.kind != Kind::life) end = message;
       if (message.signal != 0) note_signal(message.signal);
     } catch (const std::exception&) {
-      end = about(Clock::now() - begin >= timeout_ ? Kind::hang : Kind::death, next_);
+      end = about(Kind::death, next_);
     }
   }
   {
@@ -73,6 +72,7 @@ void Ring::listen() {
   if (end->kind != Kind::farewell) conclude(*end);
 }
 
+// Without a time limit of Gloo's: one that is over closes the connections to all others too.
 Ring::Message Ring::receive() {
   Message message;
   std::vector<at::Tensor> buffer{at::empty({static_cast<int64_t>(sizeof message)}, at::kByte)};
@@ -82,7 +82,11 @@ Ring::Message Ring::receive() {
     if (ending_) throw std::runtime_error("the ring ends");
     work = receiving_ = group_.recv(buffer, static_cast<int>(next_), tag);
   }
-  if (!work->wait(timeout_)) throw std::runtime_error("the ring ends");
+  if (!work->wait(for_ever)) throw std::runtime_error("the ring ends");
+  {
+    const std::lock_guard lock(mutex_);
+    heard_ = Clock::now();
+  }
   std::memcpy(&message, buffer[0].const_data_ptr<uint8_t>(), sizeof message);
   return message;
 }
@@ -123,12 +127,13 @@ void Ring::tick() {
   Clock::time_point lived = Clock::now();
   for (std::unique_lock lock(mutex_); !changed_.wait_for(lock, tick_length, [this] { return ending_; });) {
     const Clock::time_point now = Clock::now();
-    const bool life_is_due = now - lived >= life_every;
+    const bool life_is_due = now - lived >= life_every, hangs = listening_ && now - heard_ >= timeout_;
     if (life_is_due && queue_is_empty()) {
       outgoing_.push_back({});
       changed_.notify_all();
     }
     lock.unlock();
+    if (hangs) conclude(about(Kind::hang, next_));
     if (const int signal = hooks_.signal ? hooks_.signal() : 0; signal != 0) note_signal(signal);
     if (life_is_due) look_at_work(std::chrono::duration<double>(now - lived).count());
     if (life_is_due) lived = now;

@@ -82,10 +82,11 @@ class Ring {
   std::condition_variable changed_;
   std::deque<Message> outgoing_;
   bool sending_ = false, listening_ = true;
-  bool busy_ = true;      // the working thread is between operations
-  bool leaving_ = false;  // all ranks are done
-  bool ending_ = false;   // the object goes
-  int signal_ = 0;        // that the others were told of
+  bool busy_ = true;                                                                // the working thread is between operations
+  bool leaving_ = false;                                                            // all ranks are done
+  bool ending_ = false;                                                             // the object goes
+  int signal_ = 0;                                                                  // that the others were told of
+  std::chrono::steady_clock::time_point heard_ = std::chrono::steady_clock::now();  // the next rank
   std::optional<Message> verdict_;
   c10::intrusive_ptr<c10d::Work> receiving_, being_sent_;
 
