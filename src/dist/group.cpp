@@ -17,6 +17,8 @@ namespace {
 using std::chrono::milliseconds;
 using Store = c10::intrusive_ptr<c10d::Store>;
 
+constexpr auto for_ever = std::chrono::hours(24 * 365);  // the ring tells a rank that works for long from one that is gone
+
 std::string first_line(std::string_view text) {
   return quote(text.substr(0, text.find('\n')), 200);
 }
@@ -95,10 +97,7 @@ c10::intrusive_ptr<c10d::ProcessGroupGloo> connect(const RankInfo& info, millise
     meet(store, info, timeout);
     auto options = c10d::ProcessGroupGloo::Options::create(timeout);
     options->devices.push_back(network(info));
-    auto group =
-        c10::make_intrusive<c10d::ProcessGroupGloo>(store, static_cast<int>(info.rank), static_cast<int>(info.size), options);
-    group->setTimeout(std::chrono::hours(24 * 365));  // the ring tells a rank that works for long from one that is gone
-    return group;
+    return c10::make_intrusive<c10d::ProcessGroupGloo>(store, static_cast<int>(info.rank), static_cast<int>(info.size), options);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
@@ -120,19 +119,24 @@ class GlooGroup : public RankGroup {
     if (tensor.scalar_type() != at::kFloat && tensor.scalar_type() != at::kDouble)
       dept::fail(Code::bug, "all_reduce_sum", "an fp32 or fp64 tensor", c10::toString(tensor.scalar_type()));
     std::vector<at::Tensor> tensors{tensor};  // shares its memory
-    operate("all-reduce", [&] { group_->allreduce(tensors)->wait(); });
+    c10d::AllreduceOptions options;
+    options.timeout = for_ever;
+    operate("all-reduce", [&] { group_->allreduce(tensors, options)->wait(); });
   }
 
   void broadcast(at::Tensor& tensor, int64_t root) override {
     check(tensor);
     c10d::BroadcastOptions options;
     options.rootRank = root;
+    options.timeout = for_ever;
     std::vector<at::Tensor> tensors{tensor};
     operate("broadcast", [&] { group_->broadcast(tensors, options)->wait(); });
   }
 
   void barrier() override {
-    operate("barrier", [&] { group_->barrier()->wait(); });
+    c10d::BarrierOptions options;
+    options.timeout = for_ever;
+    operate("barrier", [&] { group_->barrier(options)->wait(); });
   }
 
   void at_step(int64_t step) override { ring_.at_step(step); }
@@ -153,6 +157,7 @@ class GlooGroup : public RankGroup {
   template <class Work>
   void operate(std::string_view name, Work work) {
     const Ring::Operation operation(ring_);
+    ring_.require_all();
     try {
       work();
     } catch (const std::exception& error) {

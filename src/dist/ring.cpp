@@ -198,6 +198,14 @@ Error Ring::why(const std::string& otherwise) {
   return error_of(*verdict_);
 }
 
+void Ring::require_all() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!verdict_) return;
+  }
+  throw why("");
+}
+
 void Ring::fail(const Error& error) {
   std::unique_lock lock(mutex_);
   if (verdict_ || leaving_) return;

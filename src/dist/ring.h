@@ -42,6 +42,9 @@ class Ring {
   /// process it does not return.
   Error why(const std::string& otherwise);
 
+  /// Throws what why() returns if somebody is known to be gone.
+  void require_all();
+
   /// Tells the others that this rank ends by an error.
   void fail(const Error& error);
   /// All ranks are done: nobody's end is a loss any more.
