@@ -17,6 +17,7 @@ using std::chrono::milliseconds;
 constexpr int tag = 0x72696e67;  // "ring": of no collective operation
 constexpr auto for_ever = std::chrono::hours(24 * 365);
 constexpr auto tick_length = milliseconds(100), life_every = milliseconds(1000);
+constexpr auto most_between_ticks = milliseconds(5000);
 constexpr auto grace = milliseconds(4000);  // in which the working thread may come to an operation, or to its own end
 constexpr double idle_share = 0.02;         // of a CPU: less is no work
 
@@ -124,9 +125,11 @@ void Ring::send(const Message& message) {
 }
 
 void Ring::tick() {
-  Clock::time_point lived = Clock::now();
+  Clock::time_point ticked = Clock::now(), lived = ticked;
   for (std::unique_lock lock(mutex_); !changed_.wait_for(lock, tick_length, [this] { return ending_; });) {
     const Clock::time_point now = Clock::now();
+    if (now - ticked > most_between_ticks) heard_ = lived = now;  // this process was stopped, and perhaps the whole job
+    ticked = now;
     const bool life_is_due = now - lived >= life_every, hangs = listening_ && now - heard_ >= timeout_;
     if (life_is_due && queue_is_empty()) {
       outgoing_.push_back({});
@@ -176,7 +179,10 @@ void Ring::conclude(const Message& message) {
     verdict_ = message;
     outgoing_.push_back(message);
     changed_.notify_all();
-    changed_.wait_for(lock, grace, [this] { return ending_ || (!busy_ && queue_is_empty()); });
+    // An error of one rank may be one of all, of which the working thread is about to hear by itself.
+    const bool may_end_alike = message.kind == Kind::failure;
+    changed_.wait_for(lock, may_end_alike ? grace / 2 : grace,
+                      [&] { return ending_ || (!may_end_alike && !busy_ && queue_is_empty()); });
     if (ending_) return;
   }
   if (hooks_.lost) hooks_.lost(error_of(message));
