@@ -148,5 +148,16 @@ TEST_F(DefaultThreads, TheUsersOwnNumberWins) {
   }
 }
 
+// A share of the quota for each rank, whatever OMP_NUM_THREADS says; at least one thread.
+TEST_F(DefaultThreads, OfARankAreItsShare) {
+  ::setenv("OMP_NUM_THREADS", "1", 1);
+  show("0::/\n", v2_mount);
+  EXPECT_EQ(threads_of_rank(1, root_.path()), physical_cores());
+  EXPECT_EQ(threads_of_rank(physical_cores(), root_.path()), 1);
+  EXPECT_EQ(threads_of_rank(10'000, root_.path()), 1);
+  write("sys/fs/cgroup/cpu.max", "100000 100000\n");
+  EXPECT_EQ(threads_of_rank(1, root_.path()), 1);
+}
+
 }  // namespace
 }  // namespace dept
