@@ -1,11 +1,9 @@
 // Ragged attention by padded products: the reference on every device.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/softmax.h>
-#include <ATen/ops/zeros.h>
 
 #include <cmath>
 
@@ -15,13 +13,6 @@
 
 namespace dept::kernels::plain {
 namespace {
-
-// Rows `index` of x [N, ...], of which row N is zeros.
-at::Tensor rows_or_zero(const at::Tensor& x, const at::Tensor& index) {
-  std::vector<int64_t> one = x.sizes().vec();
-  one[0] = 1;
-  return at::cat({x, at::zeros(one, x.options())}).index_select(0, index);
-}
 
 // The padded forms of one call, in the arithmetic type: L queries, M keys.
 class Products {
@@ -40,11 +31,7 @@ class Products {
   at::Tensor unpad_queries(const at::Tensor& x) const { return rows_or_zero(x.transpose(1, 2).flatten(0, 1), padded_.q_places); }
   // [S, H, M, K] -> [Nk, Hkv, K]: sums over the query heads of a group and over the spans that a row stands in.
   at::Tensor unpad_keys(const at::Tensor& x) const {
-    const at::Tensor grouped = x.unflatten(1, {in_.k.size(1), group()}).sum(2).transpose(1, 2).flatten(0, 1);
-    at::Tensor sums = rows_or_zero(grouped, padded_.k_places);
-    if (padded_.shared_rows.size(0) == 0) return sums;
-    const at::Tensor shares = rows_or_zero(grouped, padded_.shared_places);
-    return sums.index_copy_(0, padded_.shared_rows, shares.unflatten(0, {-1, padded_.most_shares()}).sum(1));
+    return padded_.key_sums(x.unflatten(1, {in_.k.size(1), group()}).sum(2).transpose(1, 2).flatten(0, 1));
   }
 
   // scale q k^T + bias, -inf where a key is not seen: [S, H, L, M]

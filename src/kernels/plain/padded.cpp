@@ -34,39 +34,13 @@ struct Queries {
   }
 };
 
-struct Keys {
-  std::vector<int64_t> rows, places, shared_rows, shared_places;
-
-  Keys(const std::vector<AttentionSpan>& spans, int64_t width, int64_t count)
-      : rows(spans.size() * width, count), places(count, none()) {
-    std::vector<std::vector<int64_t>> further(count);
-    for (size_t s = 0; s < spans.size(); ++s)
-      for (int64_t j = 0; j < keys_of(spans[s]); ++j) {
-        const int64_t row = key_row(spans[s], j), place = static_cast<int64_t>(s) * width + j;
-        rows[place] = row;
-        if (places[row] == none())
-          places[row] = place;
-        else
-          further[row].push_back(place);
-      }
-    share(further);
-  }
-
- private:
-  int64_t none() const { return static_cast<int64_t>(rows.size()); }
-
-  void share(const std::vector<std::vector<int64_t>>& further) {
-    size_t most = 0;
-    for (const auto& list : further) most = std::max(most, list.size());
-    for (size_t row = 0; row < further.size(); ++row) {
-      if (further[row].empty()) continue;
-      shared_rows.push_back(static_cast<int64_t>(row));
-      shared_places.push_back(places[row]);
-      shared_places.insert(shared_places.end(), further[row].begin(), further[row].end());
-      shared_places.resize(shared_rows.size() * (most + 1), none());
-    }
-  }
-};
+// Of each padded key, its row of k and v; -1: padding.
+std::vector<int64_t> rows_of_keys(const std::vector<AttentionSpan>& spans, int64_t width) {
+  std::vector<int64_t> rows;
+  for (const AttentionSpan& span : spans)
+    for (int64_t j = 0; j < width; ++j) rows.push_back(j < keys_of(span) ? key_row(span, j) : -1);
+  return rows;
+}
 
 }  // namespace
 
@@ -82,14 +56,13 @@ Padded::Padded(const AttentionInputs& in, const std::vector<AttentionSpan>& list
     if (options.dropout > 0) drawn.push_back(options.streams.at(span.sequence));
   }
   const Queries q(list, queries, in.q.size(0), options.causal);
-  const Keys k(list, keys, in.k.size(0));
+  std::vector<int64_t> k = rows_of_keys(list, keys);
   Upload upload;
+  key_sums.make(k, in.k.size(0), upload);
+  std::replace(k.begin(), k.end(), int64_t{-1}, in.k.size(0));
   upload.add(q.rows, q_rows);
-  upload.add(k.rows, k_rows);
+  upload.add(k, k_rows);
   upload.add(q.places, q_places);
-  upload.add(k.places, k_places);
-  upload.add(k.shared_rows, shared_rows);
-  upload.add(k.shared_places, shared_places);
   upload.add(q.visible, visible);
   upload.add(q.position, position);
   upload.add(query_lengths, q_length);

@@ -1,9 +1,8 @@
 // A batch of attention spans laid out for padded products.
 #pragma once
 
-#include <algorithm>
-
 #include "dept/kernels/attention.h"
+#include "kernels/plain/gathered_sums.h"
 #include "kernels/plain/philox.h"
 
 namespace dept::kernels::plain {
@@ -15,16 +14,12 @@ struct Padded {
   at::Tensor q_rows;              ///< [S * queries] row of q, or Nq: padding
   at::Tensor k_rows;              ///< [S * keys] row of k and v, or Nk: padding
   at::Tensor q_places;            ///< [Nq] place among the padded queries, or S * queries: in no span
-  at::Tensor k_places;            ///< [Nk] first place among the padded keys, or S * keys: in no span
-  at::Tensor shared_rows;         ///< [R] rows of k and v that stand in several spans
-  at::Tensor shared_places;       ///< [R * most] all their places, or S * keys
+  GatheredSums key_sums;          ///< [S * keys, ...] to [Nk, ...], over all places of a row of k and v
   at::Tensor visible, position;   ///< [S * queries] how many keys are seen; where the query stands among the keys, for the bias
   at::Tensor q_length, k_length;  ///< [S]
   Streams streams;                ///< [S] of the dropout
 
   Padded(const AttentionInputs& in, const std::vector<AttentionSpan>& list, const AttentionOptions& options);
-
-  int64_t most_shares() const { return shared_places.size(0) / std::max<int64_t>(1, shared_rows.size(0)); }
 };
 
 }  // namespace dept::kernels::plain

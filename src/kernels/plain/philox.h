@@ -2,7 +2,7 @@
 #pragma once
 
 #include "dept/kernels/dropout.h"
-#include "kernels/plain/upload.h"
+#include "dept/tensor/upload.h"
 
 namespace dept::kernels::plain {
 

@@ -73,7 +73,7 @@ TEST(PlainPhilox, DrawsTheSameBits) {
   // Beginnings within a block, and where the counter's low word ends.
   for (const int64_t first : {int64_t{0}, int64_t{4321}, (int64_t{1} << 35) - 100}) {
     const int64_t count = 1001;
-    plain::Upload upload;
+    Upload upload;
     plain::Streams keys;
     keys.from(streams, upload);
     upload.send(at::kCPU);
