@@ -9,12 +9,12 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/relu.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "dept/adapter/method.h"
 #include "dept/kernels/dropout.h"
+#include "dept/tensor/upload.h"
 
 namespace dept {
 namespace {
@@ -28,16 +28,16 @@ struct Offsets : AdapterSaved {
   Kernels chosen = Kernels::own;
 };
 
-// The source tokens of each configuration, int64. An answer behind a source (row -1) keeps its embeddings, as it does when it is
-// written.
-std::vector<Tensor> tokens_of_configs(const Ragged& text, int64_t configs) {
+// The source tokens of each configuration, int64 on `device`. An answer behind a source (row -1) keeps its embeddings, as it does
+// when it is written.
+std::vector<Tensor> tokens_of_configs(const Ragged& text, int64_t configs, at::Device device) {
   std::vector<std::vector<int64_t>> tokens(configs);
   const int64_t* row = text.row.defined() ? text.row.const_data_ptr<int64_t>() : nullptr;
   for (int64_t b = 0; b < text.batch(); ++b)
     for (int64_t n = text.offsets[b]; n < text.offsets[b + 1]; ++n)
       if (row == nullptr || row[n] >= 0) tokens[text.config[b]].push_back(n);
   std::vector<Tensor> rows;
-  for (const std::vector<int64_t>& mine : tokens) rows.push_back(at::tensor(mine, at::kLong));
+  for (const std::vector<int64_t>& mine : tokens) rows.push_back(upload(mine, device));
   return rows;
 }
 
@@ -52,7 +52,7 @@ class Adept final : public InputAdapter {
   Tensor change(const AdapterCall& how, const Ragged& text, const Tensor& E, AdapterSaved* saved) const override {
     Offsets& kept = static_cast<Offsets&>(*saved);
     kept.chosen = how.kernels;
-    kept.rows = tokens_of_configs(text, configs());
+    kept.rows = tokens_of_configs(text, configs(), E.device());
     kept.dropout = kernels::Dropout(how.call, text, shape().dropout, 0, Site::adapter_offset);
     Tensor inner = at::zeros({E.size(0), a.size(1)}, E.options());
     for (int64_t k = 0; k < configs(); ++k)

@@ -10,7 +10,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -18,26 +17,28 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/kernels/row_sums.h"
+#include "dept/tensor/upload.h"
 
 namespace dept {
 namespace {
 
 using at::Tensor;
 
-/// The rows of A that a batch uses, [first, first + count), and for each text token its row of the stacked [K * count] product;
-/// K * count stands for none.
+/// The rows of A that a batch uses, [first, first + count), and for each text token its row of the stacked [K * count] product,
+/// -1 none.
 struct UsedRows : AdapterSaved {
   int64_t first = 0, count = 0;
-  Tensor index;
+  std::vector<int64_t> index;
 };
 
-void find_used_rows(const Ragged& tokens, int64_t K, int64_t S, int64_t R, UsedRows& used) {
+void find_used_rows(const Ragged& tokens, int64_t S, int64_t R, UsedRows& used) {
   const int64_t N = tokens.tokens();
   int64_t last = -1;
-  std::vector<int64_t> index(N, -1);
+  std::vector<int64_t>& index = used.index;
+  index.assign(N, -1);
   if (R > 0 && tokens.row.defined()) {
-    const Tensor row = tokens.row.cpu().contiguous();
-    std::copy_n(row.const_data_ptr<int64_t>(), N, index.begin());
+    std::copy_n(tokens.row.const_data_ptr<int64_t>(), N, index.begin());
     used.first = S;
     for (int64_t r : index) {
       if (r < -1 || r >= S) fail(Code::bad_input, "DePT", str("rows of A·B below ", S, " (max_length), or -1"), str(r));
@@ -49,8 +50,7 @@ void find_used_rows(const Ragged& tokens, int64_t K, int64_t S, int64_t R, UsedR
   used.count = last + 1 - used.first;
   for (int64_t b = 0; b < tokens.batch(); ++b)
     for (int64_t n = tokens.offsets[b]; n < tokens.offsets[b + 1]; ++n)
-      index[n] = index[n] < 0 ? K * used.count : tokens.config[b] * used.count + index[n] - used.first;
-  used.index = at::tensor(index, at::kLong);
+      if (index[n] >= 0) index[n] += tokens.config[b] * used.count - used.first;
 }
 
 class Dept final : public InputAdapter {
@@ -66,10 +66,12 @@ class Dept final : public InputAdapter {
 
   Tensor change(const AdapterCall&, const Ragged& text, const Tensor& E, AdapterSaved* saved) const override {
     UsedRows& rows = static_cast<UsedRows&>(*saved);
-    find_used_rows(text, P.size(0), A.size(1), A.size(2), rows);
+    find_used_rows(text, A.size(1), A.size(2), rows);
     const Tensor AB = at::bmm(A.narrow(1, rows.first, rows.count), B).mul_(scale_).flatten(0, 1);
     const Tensor delta = at::cat({AB, at::zeros({1, P.size(2)}, AB.options())});
-    return E + delta.index_select(0, rows.index);
+    std::vector<int64_t> index = rows.index;
+    std::replace(index.begin(), index.end(), int64_t{-1}, AB.size(0));
+    return E + delta.index_select(0, upload(index, E.device()));
   }
 
   // With d = d loss / d X and G[row] = the sum of d over the text tokens of that row:
@@ -77,10 +79,7 @@ class Dept final : public InputAdapter {
   Gradients gradients(const AdapterSaved* saved, const Tensor& dP, const Tensor& d) const override {
     const UsedRows& rows = static_cast<const UsedRows&>(*saved);
     const int64_t K = P.size(0), D = P.size(2);
-    const Tensor G = at::zeros({K * rows.count + 1, D}, P.options())
-                         .index_add_(0, rows.index, d)
-                         .narrow(0, 0, K * rows.count)
-                         .view({K, rows.count, D});
+    const Tensor G = kernels::row_sums(d, rows.index, K * rows.count).view({K, rows.count, D});
     const Tensor used_A = A.narrow(1, rows.first, rows.count);
     Tensor dA = at::zeros(A.sizes(), A.options());
     dA.narrow(1, rows.first, rows.count).copy_(at::bmm(G, B.transpose(1, 2)).mul_(scale_));

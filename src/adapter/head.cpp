@@ -19,7 +19,9 @@
 #include "dept/base/text.h"
 #include "dept/kernels/cross_entropy.h"
 #include "dept/kernels/dropout.h"
+#include "dept/kernels/row_sums.h"
 #include "dept/models/model_files.h"
+#include "dept/tensor/upload.h"
 
 namespace dept {
 namespace {
@@ -28,19 +30,19 @@ using at::Tensor;
 
 constexpr std::array pooling_names = {"first", "cls", "mean", "last"};
 
-// The rows of x that each configuration judges, int64.
-Tensor rows_of(const Ragged& text, int64_t k) {
+// The rows of x that each configuration judges, int64 on `device`.
+Tensor rows_of(const Ragged& text, int64_t k, at::Device device) {
   std::vector<int64_t> rows;
   for (int64_t b = 0; b < text.batch(); ++b)
     if (text.config[b] == k) rows.push_back(b);
-  return at::tensor(rows, at::kLong);
+  return upload(rows, device);
 }
 
 // y = W x + b, each row with its configuration's W [K, out, in] and b [K, out] (undefined: none).
 Tensor linear(const Ragged& text, const Tensor& x, const Tensor& weight, const Tensor& bias) {
   Tensor y = at::empty({x.size(0), weight.size(1)}, x.options());
   for (int64_t k = 0; k < weight.size(0); ++k) {
-    const Tensor rows = rows_of(text, k), mine = x.index_select(0, rows), w = weight[k].t();
+    const Tensor rows = rows_of(text, k, x.device()), mine = x.index_select(0, rows), w = weight[k].t();
     y.index_copy_(0, rows, bias.defined() ? at::addmm(bias[k], mine, w) : at::mm(mine, w));
   }
   return y;
@@ -53,7 +55,7 @@ Tensor linear_backward(const Ragged& text, const Tensor& dy, const Tensor& x, co
   d_weight = at::zeros_like(weight);
   if (d_bias != nullptr) *d_bias = at::zeros({weight.size(0), weight.size(1)}, weight.options());
   for (int64_t k = 0; k < weight.size(0); ++k) {
-    const Tensor rows = rows_of(text, k), mine = dy.index_select(0, rows);
+    const Tensor rows = rows_of(text, k, x.device()), mine = dy.index_select(0, rows);
     d_weight[k].copy_(at::mm(mine.t(), x.index_select(0, rows)));
     if (d_bias != nullptr) (*d_bias)[k].copy_(mine.sum(0));
     dx.index_copy_(0, rows, at::mm(mine, weight[k]));
@@ -154,7 +156,8 @@ std::optional<HeadWeights> checkpoint_head(const fs::path& model, HeadForm form,
 }
 
 PooledTokens pooled_tokens(Pooling pooling, const Ragged& text, const PromptLayout& layout) {
-  std::vector<int64_t> token, sequence;  // of the text
+  std::vector<int64_t> token;  // of the text
+  std::vector<int64_t> sequence;
   std::vector<double> share;
   for (int64_t b = 0; b < text.batch(); ++b) {
     const int64_t first = pooling == Pooling::last ? text.offsets[b + 1] - 1 : text.offsets[b];
@@ -165,19 +168,20 @@ PooledTokens pooled_tokens(Pooling pooling, const Ragged& text, const PromptLayo
       share.push_back(1 / static_cast<double>(count));
     }
   }
-  PooledTokens pooled{layout.text.index_select(0, at::tensor(token)), at::tensor(sequence), at::tensor(share, at::kDouble)};
+  PooledTokens pooled{layout.text.index_select(0, at::tensor(token)), std::move(sequence), at::tensor(share, at::kDouble)};
   if (pooling == Pooling::first) pooled.token -= layout.prompt;
   return pooled;
 }
 
 Tensor pool(const PooledTokens& pooled, const Tensor& hidden, int64_t batch, at::ScalarType dtype) {
-  const Tensor rows = hidden.index_select(0, pooled.token).to(dtype) * pooled.share.to(dtype).unsqueeze(1);
-  return at::zeros({batch, hidden.size(1)}, rows.options()).index_add_(0, pooled.sequence, rows);
+  const Tensor rows = hidden.index_select(0, upload(pooled.token, hidden.device())).to(dtype);
+  return kernels::row_sums(rows * upload(pooled.share.to(dtype), hidden.device()).unsqueeze(1), pooled.sequence, batch);
 }
 
 Tensor pool_backward(const PooledTokens& pooled, const Tensor& d, int64_t tokens) {
-  const Tensor rows = d.index_select(0, pooled.sequence) * pooled.share.to(d.scalar_type()).unsqueeze(1);
-  return at::zeros({tokens, d.size(1)}, d.options()).index_copy_(0, pooled.token, rows);
+  const Tensor share = upload(pooled.share.to(d.scalar_type()), d.device()).unsqueeze(1);
+  const Tensor rows = d.index_select(0, upload(pooled.sequence, d.device())) * share;
+  return at::zeros({tokens, d.size(1)}, d.options()).index_copy_(0, upload(pooled.token, d.device()), rows);
 }
 
 Tensor head_forward(const Call& call, const HeadWeights& weights, const Ragged& text, double p, const Tensor& x, HeadSaved* saved,
@@ -217,16 +221,18 @@ HeadGradients head_backward(const HeadWeights& weights, const Ragged& text, cons
 namespace {
 
 // The loss is -sum_c q_c log p_c, where q is the label's weight and the share that smoothing gives to every class by its own.
+// Labels and weights are on the CPU.
 Tensor weighted_loss(const Tensor& logits, const Tensor& labels, Tensor* d_logits, double smoothing,
                      const Tensor& class_weights) {
   const int64_t classes = logits.size(1);
   for (const int64_t label : at::ArrayRef(labels.const_data_ptr<int64_t>(), static_cast<size_t>(labels.numel())))
     if (label < 0 || label >= classes)
       fail(Code::bad_input, "head", dept::str("a label from 0 to ", classes - 1), dept::str(label));
-  const Tensor weights = class_weights.to(logits.scalar_type());
+  const Tensor weights = upload(class_weights.to(logits.scalar_type()), logits.device());
+  const Tensor label = upload(labels, logits.device());
   const Tensor log_p = at::log_softmax(logits, 1);
   Tensor q = (weights * (smoothing / static_cast<double>(classes))).repeat({logits.size(0), 1});
-  q.scatter_add_(1, labels.unsqueeze(1), (weights * (1 - smoothing)).index_select(0, labels).unsqueeze(1));
+  q.scatter_add_(1, label.unsqueeze(1), (weights * (1 - smoothing)).index_select(0, label).unsqueeze(1));
   if (d_logits != nullptr) *d_logits = log_p.exp() * q.sum(1, true) - q;
   return -(q * log_p).sum(1);
 }
@@ -237,7 +243,7 @@ Tensor head_loss(const Tensor& logits, const Tensor& values, Tensor* d_logits, d
                  Kernels kernels) {
   if (class_weights.defined()) return weighted_loss(logits, values.to(at::kLong), d_logits, smoothing, class_weights);
   if (logits.size(1) > 1) return kernels::cross_entropy(logits, values.to(at::kLong), d_logits, smoothing, kernels);
-  const Tensor distance = logits.squeeze(1) - values.to(logits.scalar_type());
+  const Tensor distance = logits.squeeze(1) - upload(values.to(logits.scalar_type()), logits.device());
   if (d_logits != nullptr) *d_logits = 2 * distance.unsqueeze(1);
   return distance * distance;
 }

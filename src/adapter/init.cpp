@@ -13,7 +13,7 @@ at::Tensor init_prompt_text(const Backbone& backbone, const Tokenizer& tokenizer
   if (ids.empty()) fail(Code::bad_input, "prompt_tuning_init_text", "a text with at least one token", quote(text));
   Ids rows(M);
   for (int64_t j = 0; j < M; ++j) rows[j] = ids[j % ids.size()];
-  return backbone.embed(at::tensor(rows)).to(at::kFloat);
+  return backbone.embed(at::tensor(rows)).to(at::kCPU, at::kFloat);
 }
 
 at::Tensor init_prompt_random(int64_t M, int64_t D, at::Generator generator) {

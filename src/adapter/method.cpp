@@ -64,7 +64,16 @@ std::unique_ptr<InputAdapter> make_adapter(const Method& method, const AdapterSh
            dept::str(values[i].scalar_type(), " ", values[i].sizes()));
     parameters.push_back({tensors[i].name, tensors[i].group, values[i]});
   }
-  return method.make(shape, std::move(parameters));
+  std::unique_ptr<InputAdapter> adapter = method.make(shape, std::move(parameters));
+  adapter->method_ = &method;
+  return adapter;
+}
+
+std::shared_ptr<const InputAdapter> placed(std::shared_ptr<const InputAdapter> adapter, at::Device device) {
+  if (adapter->device() == device) return adapter;
+  std::vector<at::Tensor> values;
+  for (const Parameter& parameter : adapter->parameters()) values.push_back(parameter.value.to(device));
+  return make_adapter(*adapter->method_, adapter->shape(), values);
 }
 
 std::unique_ptr<InputAdapter> start_adapter(const Method& method, const AdapterShape& shape, const AdapterStart& start) {

@@ -5,12 +5,13 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
 
 #include <vector>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/kernels/row_sums.h"
+#include "dept/tensor/upload.h"
 
 namespace dept {
 namespace {
@@ -69,7 +70,7 @@ Ragged with_prompt(const Ragged& text, const PromptLayout& layout) {
 
 Tensor put_in_front(const PromptLayout& layout, const Tensor& P, const Tensor& text) {
   const Tensor X = at::cat({P.flatten(0, 1), text});
-  return layout.shared ? X : X.index_select(0, layout.source);
+  return layout.shared ? X : X.index_select(0, upload(layout.source, X.device()));
 }
 
 PromptGradients take_from_front(const PromptLayout& layout, const Tensor& d_stream) {
@@ -77,8 +78,8 @@ PromptGradients take_from_front(const PromptLayout& layout, const Tensor& d_stre
   if (d_stream.dim() != 2 || d_stream.size(0) != layout.tokens())
     fail(Code::bug, "prompt layout", str("gradients [", layout.tokens(), ", D]"), dept::str(d_stream.sizes()));
   const int64_t D = d_stream.size(1);
-  const Tensor d =
-      layout.shared ? d_stream : at::zeros({prompts + N, D}, d_stream.options()).index_add_(0, layout.source, d_stream);
+  const at::ArrayRef<int64_t> source(layout.source.const_data_ptr<int64_t>(), static_cast<size_t>(layout.tokens()));
+  const Tensor d = layout.shared ? d_stream : kernels::row_sums(d_stream, source.vec(), prompts + N);
   return {d.narrow(0, 0, prompts).reshape({layout.configs, layout.prompt, D}), d.narrow(0, prompts, N)};
 }
 

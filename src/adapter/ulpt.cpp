@@ -33,7 +33,7 @@ struct Lifted : AdapterSaved {
 class Ulpt final : public InputAdapter {
  public:
   Ulpt(const AdapterShape& shape, std::vector<Parameter> parameters)
-      : InputAdapter(shape, std::move(parameters)), R(random_projection(shape).to(dtype())) {}
+      : InputAdapter(shape, std::move(parameters)), R(random_projection(shape).to(Z.device(), dtype())) {}
 
  protected:
   std::unique_ptr<AdapterSaved> new_saved() const override { return std::make_unique<Lifted>(); }

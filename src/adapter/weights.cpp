@@ -2,12 +2,25 @@
 
 #include <ATen/ops/zeros_like.h>
 
+#include "dept/adapter/method.h"
+
 namespace dept {
 
 std::vector<Parameter> AdapterWeights::parameters() const {
   std::vector<Parameter> all = input->parameters();
   for (Parameter& parameter : head_parameters(head)) all.push_back(std::move(parameter));
   return all;
+}
+
+AdapterWeights placed(const AdapterWeights& weights, at::Device device) {
+  AdapterWeights there = weights;
+  there.input = placed(weights.input, device);
+  for (const HeadTensor& tensor : head_tensors(weights.head.form, 0, 0)) {
+    at::Tensor& value = there.head.*tensor.tensor;
+    value = value.to(device);
+  }
+  if (there.idle.defined()) there.idle = there.idle.to(device);
+  return there;
 }
 
 Gradients no_gradients(const std::vector<Parameter>& parameters) {

@@ -64,9 +64,11 @@ HeadWeights init_head(HeadForm form, int64_t labels, int64_t hidden, double devi
 std::optional<HeadWeights> checkpoint_head(const fs::path& model, HeadForm form, int64_t labels, int64_t hidden);
 
 /// A pooled state is the mean of some hidden states: token [n] (int64, of the stream with the prompt) counts with weight
-/// share [n] (fp64) in the state of sequence [n] (int64).
+/// share [n] (fp64) in the state of sequence [n]. All are on the CPU, as the batch is.
 struct PooledTokens {
-  at::Tensor token, sequence, share;
+  at::Tensor token;
+  std::vector<int64_t> sequence;
+  at::Tensor share;
 };
 
 /// `text`: the batch without its prompts; `layout`: where its tokens stand behind them.
@@ -97,9 +99,10 @@ struct HeadGradients {
 };
 HeadGradients head_backward(const HeadWeights& weights, const Ragged& text, const HeadSaved& saved, const at::Tensor& d_logits);
 
-/// Each example's loss [B]: cross-entropy, with smoothing, of the label `values` [B] (fp64, its index); for C = 1 the squared
-/// distance to it. `class_weights` [C] (fp64; undefined: all 1) as torch.nn.CrossEntropyLoss(weight, reduction="none") has them.
-/// With `d_logits` also the gradient of the sum, [B, C]. Throws bad_input for a label outside the head.
+/// Each example's loss [B], where the logits are: cross-entropy, with smoothing, of the label `values` [B] (fp64 on the CPU, its
+/// index); for C = 1 the squared distance to it. `class_weights` [C] (fp64 on the CPU; undefined: all 1) as
+/// torch.nn.CrossEntropyLoss(weight, reduction="none") has them. With `d_logits` also the gradient of the sum, [B, C]. Throws
+/// bad_input for a label outside the head.
 at::Tensor head_loss(const at::Tensor& logits, const at::Tensor& values, at::Tensor* d_logits = nullptr, double smoothing = 0,
                      const at::Tensor& class_weights = {}, Kernels kernels = Kernels::own);
 

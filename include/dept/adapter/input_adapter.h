@@ -18,6 +18,8 @@
 
 namespace dept {
 
+struct Method;
+
 /// The numbers that decide which tensors an adapter has. A method reads those that it needs.
 struct AdapterShape {
   int64_t prompt_tokens = 0;  ///< M
@@ -84,6 +86,7 @@ class InputAdapter {
   /// K.
   int64_t configs() const { return parameters_.front().value.size(0); }
   at::ScalarType dtype() const { return parameters_.front().value.scalar_type(); }
+  at::Device device() const { return parameters_.front().value.device(); }
   int64_t prompt_tokens() const { return shape_.prompt_tokens; }
   /// Prompt tokens in front of an encoder-decoder's decoder input: M with two submodules, else 0.
   int64_t decoder_prompt_tokens() const { return shape_.prompt_rows() - shape_.prompt_tokens; }
@@ -122,6 +125,10 @@ class InputAdapter {
   virtual void fold_change(const std::function<at::Tensor()>& words, FoldedAdapter& folded) const {}
 
  private:
+  friend std::unique_ptr<InputAdapter> make_adapter(const Method& method, const AdapterShape& shape,
+                                                    const std::vector<at::Tensor>& values);
+  friend std::shared_ptr<const InputAdapter> placed(std::shared_ptr<const InputAdapter> adapter, at::Device device);
+  const Method* method_ = nullptr;  // that made it
   AdapterShape shape_;
   std::vector<Parameter> parameters_;
 };

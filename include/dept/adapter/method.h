@@ -76,6 +76,9 @@ std::unique_ptr<InputAdapter> no_adapter(int64_t width);
 /// The prompt of `folded` alone.
 std::unique_ptr<InputAdapter> prompt_alone(const FoldedAdapter& folded, int64_t submodules);
 
+/// An adapter on `device`: itself where it is there already, else a copy.
+std::shared_ptr<const InputAdapter> placed(std::shared_ptr<const InputAdapter> adapter, at::Device device);
+
 /// Values as torch.nn.init draws them: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), which is kaiming_uniform with a = sqrt 5 over fan_in.
 at::Tensor kaiming_uniform(at::IntArrayRef shape, int64_t fan_in, at::Generator generator);
 

@@ -12,6 +12,7 @@ namespace dept {
 
 /// The stream of a batch of B texts with N tokens: M prompt tokens of its configuration in front of each text or, when the
 /// prompts are shared, the K prompts as sequences of their own in front of all texts, each text naming its prompt as prefix.
+/// Its lists are on the CPU, as those of a batch are.
 struct PromptLayout {
   int64_t configs = 1;  ///< K
   int64_t prompt = 0;   ///< M

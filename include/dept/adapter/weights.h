@@ -23,6 +23,9 @@ struct AdapterWeights {
   std::vector<Parameter> parameters() const;
 };
 
+/// All of it on `device`; what is there already stays the same memory.
+AdapterWeights placed(const AdapterWeights& weights, at::Device device);
+
 /// Zeros for each of a list of parameters.
 Gradients no_gradients(const std::vector<Parameter>& parameters);
 
