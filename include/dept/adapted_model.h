@@ -33,8 +33,8 @@ struct Ragged;
 
 /// Sums over the label tokens of a batch (with a head: over its examples), for each of K configurations; fp64 [K] both.
 struct BatchLoss {
-  at::Tensor nll;     ///< of -log p (of a regression head: the squared error), times the class's weight
-  at::Tensor tokens;  ///< how many; under class weights the sum of theirs
+  at::Tensor nll;     ///< of -log p (of a regression head: the squared error), times the class's weight; on the model's device
+  at::Tensor tokens;  ///< how many; under class weights the sum of theirs; on the CPU
 };
 
 /// Of one example and one label: the sum of -log p over the label's tokens, its end token included.
@@ -80,7 +80,7 @@ class AdaptedModel {
 
   // Of batches, for the library's own folders.
 
-  /// Throws bug for parts that do not agree.
+  /// What trains is moved to the model's device. Throws bug for parts that do not agree.
   explicit AdaptedModel(ModelParts parts);
   AdaptedModel(AdaptedModel&&) noexcept;
   AdaptedModel& operator=(AdaptedModel&&) noexcept;

@@ -70,8 +70,8 @@ std::string text_of(const Json& line, const std::string& where) {
 std::vector<at::Tensor> embeddings(const LoadedModel& model, const InputBatch& batch) {
   const Batch collated = batch.collated();
   const AdaptedText adapted = batch.adapted(collated);
-  const at::Tensor texts = adapted.stream.embeds.index_select(0, adapted.layout.text);
-  const at::Tensor prompt = model.adapter().whole_prompt()[0].narrow(0, 0, adapted.layout.prompt);
+  const at::Tensor texts = adapted.stream.embeds.cpu().index_select(0, adapted.layout.text);
+  const at::Tensor prompt = model.adapter().whole_prompt()[0].narrow(0, 0, adapted.layout.prompt).cpu();
   std::vector<at::Tensor> all;
   const Ragged& tokens = collated.source;
   for (int64_t b = 0; b < tokens.batch(); ++b)

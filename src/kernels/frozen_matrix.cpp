@@ -100,6 +100,9 @@ at::Tensor FrozenMatrix::forward_wide(const at::Tensor& x) const {
   const bool packs = kernels_ == Kernels::own && device().is_cpu() && has_packed_products() && columns_ % 32 == 0;
   if (packs && x.is_cpu() && x.scalar_type() == at::kBFloat16 && held_as(at::kBFloat16))
     return table_product(parts_.front().data, x.contiguous());
+  // Only CUDA has a product of bf16 that ends in fp32.
+  if (x.is_cuda() && x.scalar_type() == at::kBFloat16 && held_as(at::kBFloat16))
+    return at::mm(x, parts_.front().data.t(), at::kFloat);
   return forward(x.to(arithmetic_type(x.scalar_type())));
 }
 

@@ -4,7 +4,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/ones_like.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
@@ -16,6 +16,8 @@
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/kernels/cross_entropy.h"
+#include "dept/kernels/row_sums.h"
+#include "dept/tensor/upload.h"
 #include "dept/train/model_parts.h"
 
 namespace dept {
@@ -23,9 +25,7 @@ namespace {
 
 // Sums by configuration of one loss value, and of what it counts, a label token or example; `config` names each one's.
 BatchLoss sum_by_config(const at::Tensor& values, const at::Tensor& counts, const std::vector<int64_t>& config, int64_t configs) {
-  const auto sum = [&](const at::Tensor& x) {
-    return at::zeros({configs}, at::kDouble).index_add_(0, at::tensor(config, at::kLong), x.to(at::kCPU, at::kDouble));
-  };
+  const auto sum = [&](const at::Tensor& x) { return kernels::row_sums(x.to(at::kDouble), config, configs); };
   return {sum(values), sum(counts)};
 }
 
@@ -63,21 +63,13 @@ Stream repeated(const TextModel& backbone, const Ids& ids, const std::vector<int
   return stream;
 }
 
-// The last prompt token in front of text b. Throws bad_input where there is no prompt.
-int64_t last_prompt_token(const PromptLayout& layout, const Ragged& texts, int64_t b) {
-  const int64_t M = layout.prompt;
-  if (M == 0) fail(Code::bad_input, "labels", "a token in front of each, as there is no prompt", "none in front of the first");
-  return (layout.shared ? texts.config[b] * M : texts.offsets[b] + b * M) + M - 1;
-}
-
-// The tokens of the stream whose hidden states predict the labels of `texts`, on `device`.
-at::Tensor predicting_tokens(const PromptLayout& layout, const Batch& batch, const Ragged& texts, c10::Device device) {
-  const int64_t* text = layout.text.const_data_ptr<int64_t>();
-  const int64_t* label_token = batch.label_token.const_data_ptr<int64_t>();
-  std::vector<int64_t> tokens;
-  for (size_t n = 0; n < batch.label_sequence.size(); ++n)
-    tokens.push_back(label_token[n] >= 0 ? text[label_token[n]] : last_prompt_token(layout, texts, batch.label_sequence[n]));
-  return at::tensor(tokens, at::kLong).to(device);
+// The tokens of the stream whose hidden states predict the labels, on `device`. Throws bad_input where a prompt would and there
+// is none.
+at::Tensor predicting_tokens(const PromptLayout& layout, const Batch& batch, c10::Device device) {
+  const at::Tensor by_prompt = batch.label_token.lt(0);
+  if ((layout.prompt == 0 || !layout.shared) && by_prompt.any().item<bool>())
+    fail(Code::bad_input, "labels", "a token in front of each, as there is no shared prompt", "none in front of the first");
+  return upload(layout.text.index_select(0, batch.label_token.clamp_min(0)).masked_fill_(by_prompt, layout.prompt - 1), device);
 }
 
 /// The loss that hidden states give, and their gradient where it is asked for.
@@ -91,14 +83,15 @@ HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const Pro
                           bool with_gradient) {
   const TextModel& model = as_text_model(*parts.backbone);
   const Ragged& predicting = parts.rules.encoder_decoder() ? batch.target : batch.source;
-  const at::Tensor at_labels = predicting_tokens(layout, batch, predicting, hidden.device());
+  const at::Tensor at_labels = predicting_tokens(layout, batch, hidden.device());
   at::Tensor d_logits;
   const at::Tensor nll =
       kernels::cross_entropy(model.logits(hidden.index_select(0, at_labels)), batch.labels, with_gradient ? &d_logits : nullptr,
                              parts.label_smoothing, model.context().kernels);
   std::vector<int64_t> config;
   for (int64_t sequence : batch.label_sequence) config.push_back(predicting.config[sequence]);
-  HiddenLoss found{sum_by_config(nll, at::ones_like(nll), config, parts.weights.configs()), {}};
+  const at::Tensor ones = at::ones({static_cast<int64_t>(config.size())}, at::kDouble);
+  HiddenLoss found{sum_by_config(nll, ones, config, parts.weights.configs()), {}};
   if (with_gradient) {
     const at::Tensor d_rows = model.logits_backward(d_logits);
     found.d_hidden = at::zeros(hidden.sizes(), d_rows.options()).index_copy_(0, at_labels, d_rows);
@@ -158,7 +151,8 @@ AdapterCall adapter_call(const ModelParts& parts, const Call& call) {
 // A folded adapter changes the tokens of sources, which have a row, and leaves answers behind them.
 at::Tensor embed_source(const ModelParts& parts, const Ragged& tokens, const at::Tensor& ids) {
   const at::Tensor E = parts.backbone->embed(ids).to(parts.weights.input->dtype()), &table = parts.word_embeddings;
-  return table.defined() ? at::where(tokens.row.ge(0).unsqueeze(1), table.index_select(0, ids), E) : E;
+  if (!table.defined()) return E;
+  return at::where(upload(tokens.row.ge(0).unsqueeze(1), E.device()), table.index_select(0, upload(ids, E.device())), E);
 }
 
 // Sources that have run, each in a slot of a cache, with labels to run behind them one after the other.
@@ -193,12 +187,16 @@ class LabelScorer {
     const Kernels kernels = model_.context().kernels;
     at::Tensor nll = at::zeros({count_}, at::kDouble);
     if (first_logits_.defined())
-      nll += kernels::cross_entropy(first_logits_, at::full({count_}, label[0], at::kLong), nullptr, 0, kernels).to(at::kDouble);
+      nll += kernels::cross_entropy(first_logits_, at::full({count_}, label[0], at::kLong), nullptr, 0, kernels)
+                 .to(at::kCPU, at::kDouble);
     const LabelRun run = label_run(rules_, label);
     if (run.inputs.empty()) return nll;
     const at::Tensor hidden = model_.extend(*cache_, repeated(model_, run.inputs, position_, batch_.source.example), slots_);
     const at::Tensor outputs = at::tensor(run.outputs, at::kLong).repeat({count_});
-    nll += kernels::cross_entropy(model_.logits(hidden), outputs, nullptr, 0, kernels).to(at::kDouble).view({count_, -1}).sum(1);
+    nll += kernels::cross_entropy(model_.logits(hidden), outputs, nullptr, 0, kernels)
+               .to(at::kCPU, at::kDouble)
+               .view({count_, -1})
+               .sum(1);
     for (int64_t b = 0; b < count_; ++b) model_.rewind(*cache_, slots_[b], held_[b]);
     return nll;
   }
@@ -209,7 +207,8 @@ class LabelScorer {
     std::vector<int64_t> all(source.tokens.batch());
     std::iota(all.begin(), all.end(), 0);
     const at::Tensor hidden = model_.extend(*cache_, source, all);
-    first_logits_ = model_.logits(hidden.index_select(0, layout.text.index_select(0, batch_.label_token)));
+    const at::Tensor last = upload(layout.text.index_select(0, batch_.label_token), hidden.device());
+    first_logits_ = model_.logits(hidden.index_select(0, last));
     for (int64_t b = 0; b < count_; ++b) {
       held_[b] = model_.length(*cache_, slots_[b]);
       position_[b] = layout.prompt + batch_.source.length(b);
@@ -237,9 +236,15 @@ void check_parts(const ModelParts& parts) {
   require(parts.rules.head == parts.has_head(), "rules for a head where there is one", "others");
 }
 
+// On the model's device.
+void place_weights(ModelParts& parts) {
+  parts.weights = placed(parts.weights, parts.backbone->context().device);
+}
+
 }  // namespace
 
 ModelParts fold(ModelParts parts) {
+  place_weights(parts);
   std::shared_ptr<const InputAdapter>& adapter = parts.weights.input;
   if (adapter->max_text() > 0) return parts;  // rows of A·B are as cheap as they are
   const auto all_words = [&] {
@@ -254,6 +259,7 @@ ModelParts fold(ModelParts parts) {
 
 AdaptedModel::AdaptedModel(ModelParts parts) : parts_(std::make_unique<ModelParts>(std::move(parts))) {
   check_parts(*parts_);
+  place_weights(*parts_);
 }
 AdaptedModel::AdaptedModel(AdaptedModel&&) noexcept = default;
 AdaptedModel& AdaptedModel::operator=(AdaptedModel&&) noexcept = default;
@@ -325,8 +331,7 @@ at::Tensor AdaptedModel::token_nll(const Batch& batch) const {
   const at::Tensor hidden =
       backbone().forward({}, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr, nullptr);
   const PromptLayout& layout = inputs.target ? inputs.target->layout : inputs.source.layout;
-  const Ragged& predicting = rules().encoder_decoder() ? batch.target : batch.source;
-  const at::Tensor tokens = predicting_tokens(layout, batch, predicting, hidden.device());
+  const at::Tensor tokens = predicting_tokens(layout, batch, hidden.device());
   std::vector<at::Tensor> nll;
   for (int64_t first = 0; first < tokens.size(0); first += stretch) {
     const int64_t count = std::min(stretch, tokens.size(0) - first);

@@ -36,7 +36,7 @@ std::pair<at::Tensor, at::Tensor> nearest(const Backbone& backbone, const at::Te
   at::Tensor ids, cosines;
   for (int64_t first = 0; first < vocab; first += part) {
     const at::Tensor some = at::arange(first, std::min(first + part, vocab), at::kLong);
-    at::Tensor found = wanted.matmul(directions(backbone.embed(some)).t());
+    at::Tensor found = wanted.matmul(directions(backbone.embed(some)).t()).cpu();
     at::Tensor found_ids = some.expand({wanted.size(0), some.size(0)});
     if (ids.defined()) {
       found = at::cat({cosines, found}, 1);
