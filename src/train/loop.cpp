@@ -114,6 +114,7 @@ LoopEnd TrainingLoop::end() {
     return LoopEnd::paused;
   }
   read_pending_loss();
+  step_.require_finite_gradients();
   log_.summary(seconds());
   if (in_.options.evaluation.load_best_model_at_end) checkpoints_.load_best();
   progress_.reset();

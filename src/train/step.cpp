@@ -50,12 +50,16 @@ void average(MicroBatch& micro, const at::Tensor& share) {
     shape[0] = -1;
     gradient = gradient * factor.to(gradient.options()).view(shape);
   }
-  micro.loss.nll = micro.loss.nll * factor;
+  micro.loss.nll = micro.loss.nll * factor.to(micro.loss.nll.device());
+}
+
+// fp64 [K] zeros where the weights are.
+at::Tensor no_loss(const AdapterWeights& weights) {
+  return at::zeros({weights.configs()}, at::TensorOptions(at::kDouble).device(weights.input->device()));
 }
 
 MicroBatch nothing(const AdapterWeights& weights) {
-  const at::Tensor none = at::zeros({weights.configs()}, at::kDouble);
-  return {{none, none.clone()}, no_gradients(weights.parameters())};
+  return {{no_loss(weights), at::zeros({weights.configs()}, at::kDouble)}, no_gradients(weights.parameters())};
 }
 
 Call training_call(Call call) {
@@ -101,7 +105,7 @@ Step::Step(const Call& call, AdaptedModel& model, const AdamOptions& adam, doubl
       optimizer_(trainables_, adam),
       max_grad_norm_(max_grad_norm),
       share_(1.0 / static_cast<double>(accumulation)),
-      loss_(at::zeros({model.weights().configs()}, at::kDouble)) {}
+      loss_(no_loss(model.weights())) {}
 
 at::Tensor Step::accumulate(std::span<const Example> examples) {
   MicroBatch micro;
@@ -142,13 +146,41 @@ void Step::add_loss(double loss) {
   loss_ = loss_ + loss;
 }
 
-at::Tensor Step::update(const std::vector<Rates>& rates) {
-  // Before the weights move, so that none that are not finite are ever saved.
-  for (double norm : clip_gradients(trainables_, max_grad_norm_))
+namespace {
+
+void require_finite(at::ArrayRef<double> norms) {
+  for (const double norm : norms)
     if (!std::isfinite(norm)) throw NotFinite("training", "finite gradients", norm);
-  optimizer_.step(rates);
+}
+
+}  // namespace
+
+at::Tensor Step::update(const std::vector<Rates>& rates) {
+  if (loss_.is_cpu() || trainables_.empty()) {
+    // Before the weights move, so that none that are not finite are ever saved.
+    require_finite(clip_gradients(trainables_, max_grad_norm_));
+    optimizer_.step(rates);
+  } else {
+    const at::Tensor norms = clip_on_device(trainables_, max_grad_norm_);
+    optimizer_.step_on_device(rates, norms);
+    require_finite_gradients();  // of the step before, while the device computes this one
+    pending_norms_ = norms;
+  }
   zero_gradients(trainables_);
   return std::exchange(loss_, at::zeros_like(loss_));
+}
+
+void Step::require_finite_gradients() const {
+  if (!pending_norms_.defined()) return;
+  const at::Tensor norms = pending_norms_.cpu();
+  require_finite({norms.const_data_ptr<double>(), static_cast<size_t>(norms.numel())});
+}
+
+NamedTensors Step::state() const {
+  require_finite_gradients();
+  NamedTensors state = optimizer_.state();
+  for (auto& [name, tensor] : state) tensor = tensor.cpu();
+  return state;
 }
 
 void Step::restore(const NamedTensors& state, int64_t micro_steps) {

@@ -37,6 +37,9 @@ class AdamW {
 
   /// One step; rates[k] are configuration k's.
   void step(const std::vector<Rates>& rates);
+  /// The same for weights on a device, without a wait for it (src/train/optimizer_on_device.cpp). norms fp64 [K], there: a
+  /// configuration whose norm is not finite stays as it is.
+  void step_on_device(const std::vector<Rates>& rates, const at::Tensor& norms);
   int64_t steps() const { return steps_; }
 
   /// "NAME.exp_avg" and "NAME.exp_avg_sq" of each trainable, and "step", int64 [1].
@@ -57,5 +60,7 @@ class AdamW {
 /// Scales each configuration's gradients by min(1, max_norm / (norm + 1e-6)) with the norm of all its gradients together.
 /// Returns the norms [K] before clipping. max_norm <= 0: nothing is scaled.
 std::vector<double> clip_gradients(std::vector<Trainable>& trainables, double max_norm);
+/// The same for gradients on a device, where the norms stay: fp64 [K]. There is at least one trainable.
+at::Tensor clip_on_device(std::vector<Trainable>& trainables, double max_norm);
 
 }  // namespace dept

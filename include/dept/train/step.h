@@ -43,9 +43,13 @@ class Step {
   void add_loss(double loss);
 
   /// Clips each configuration's gradients, moves the weights by rates[k] and forgets the gradients.
-  /// Throws NotFinite, before anything moves, when a gradient is not finite. Returns the step's loss of each configuration, fp64
-  /// [K]; reading it one step late keeps a device busy.
+  /// Throws NotFinite, before anything moves, when a gradient is not finite. On a device such a step is withheld there, and the
+  /// next update, state or require_finite_gradients throws. Returns the step's loss of each configuration, fp64 [K]; reading it
+  /// one step late keeps a device busy.
   at::Tensor update(const std::vector<Rates>& rates);
+
+  /// Waits for the last update. Throws NotFinite when it was withheld.
+  void require_finite_gradients() const;
 
   int64_t micro_steps() const { return call_.micro_step; }
   int64_t parameters() const { return parameter_count(trainables_); }
@@ -54,8 +58,8 @@ class Step {
   /// their dropout.
   bool stacks_with(const Step& other) const;
 
-  /// The optimiser's state, and back with the count of micro-batches.
-  NamedTensors state() const { return optimizer_.state(); }
+  /// The optimiser's state on the CPU, and back with the count of micro-batches. Waits as require_finite_gradients does.
+  NamedTensors state() const;
   void restore(const NamedTensors& state, int64_t micro_steps);
 
  private:
@@ -69,6 +73,7 @@ class Step {
   double max_grad_norm_;
   double share_;  // of one micro-batch in the step
   at::Tensor loss_;
+  at::Tensor pending_norms_;  // of the last update on a device, not yet read
   bool wish_ = false, agreed_ = false;
 };
 
