@@ -15,6 +15,7 @@
 #include "dept/base/memory.h"
 #include "dept/base/text.h"
 #include "dept/tensor/context.h"
+#include "dept/tensor/device.h"
 
 namespace dept {
 namespace {
@@ -58,6 +59,7 @@ OrderedJson examine(int threads) {
   found["cpu_quota"] = quota ? OrderedJson(quota->cpus) : OrderedJson();
   found["cpu_quota_file"] = quota ? OrderedJson(quota->file.string()) : OrderedJson();
   found["threads"] = threads;
+  found["gpus"] = gpu_count();
   found["memory_gb"] = memory_info("MemTotal") / gigabyte;
   found["memory_available_gb"] = memory_info("MemAvailable") / gigabyte;
   found["disk_free_gb"] = static_cast<double>(fs::space(".").available) / gigabyte;
@@ -98,6 +100,7 @@ std::string table(const OrderedJson& found) {
   row("vectors", str("AVX2 ", has("avx2"), ", AVX-512 ", has("avx512"), ", bf16 products ", has("bf16")));
   row("products", str("fp32 ", number("gemm_fp32_gflops", "GFLOP/s"), ", bf16 ", number("gemm_bf16_gflops", "GFLOP/s"),
                       "; --dtype auto is ", text("dtype_auto")));
+  row("GPUs", gpu_report());
   row("memory", str(number("memory_gb", "GB"), ", ", number("memory_available_gb", "GB available")));
   row("disk", number("disk_free_gb", "GB free in this folder"));
   for (const OrderedJson& problem : found["problems"]) row("problem", problem.get<std::string>());

@@ -22,7 +22,7 @@ void WeightLoader::use(const ModelContext& context) {
   if (context.storage == Storage::gguf && !stored_)
     fail(Code::usage, "backbone_dtype", "same, fp32, fp16 or bf16 for a model that is not a .gguf file", "gguf");
   if ((context.storage == Storage::gguf || context.storage == Storage::int8) && !context.device.is_cpu())
-    fail(Code::usage, "backbone_dtype", dept::str("same, fp32, fp16 or bf16 on ", context.device), storage_name(context));
+    fail(Code::usage, "backbone_dtype", "same, fp32, fp16 or bf16 on a GPU", storage_name(context));
   storage_ = context.storage;
   kernels_ = context.kernels;
   device_ = context.device;

@@ -10,6 +10,7 @@
 #include "dept/base/log.h"
 #include "dept/base/problems.h"
 #include "dept/base/text.h"
+#include "dept/tensor/device.h"
 #include "dept/train/metric_schedule.h"
 #include "dept/train/optimizer.h"
 #include "dept/train/schedule.h"
@@ -96,14 +97,6 @@ std::vector<std::string> all_schedule_names() {
   return names;
 }
 
-// "" where the model can be computed there.
-std::string expected_device(const std::string& name) {
-  if (name == "cpu" || name == "auto") return "";
-  const bool number = name.size() > 5 && name.find_first_not_of("0123456789", 5) == std::string::npos;
-  const bool gpu = name == "cuda" || (name.starts_with("cuda:") && number);
-  return gpu ? "cpu or auto, as models run on the CPU alone for now" : "cpu, cuda, cuda:N or auto";
-}
-
 }  // namespace
 
 void describe(ModelOptions& o, OptionSet& set) {
@@ -113,7 +106,8 @@ void describe(ModelOptions& o, OptionSet& set) {
   set.add("peft_model_id", &o.peft_model_id, "folder of a trained adapter, or its name on the hub");
   set.add("tokenizer_name", &o.tokenizer_name, "tokenizer folder, file or name on the hub, when it is not the model's own");
   set.add("dtype", &o.dtype,
-          "compute type; auto is bf16 where the CPU multiplies it natively, else fp32; int8 is bf16 with --backbone_dtype int8")
+          "compute type; auto is bf16 on a GPU and where the CPU multiplies it natively, else fp32; int8 is bf16 with "
+          "--backbone_dtype int8")
       .choices({"fp32", "bf16", "auto", "int8"});
   set.add("backbone_dtype", &o.backbone_dtype,
           "how the frozen model's weights are held: as --dtype (same), in a type of their own, as a .gguf file has them (gguf), "
@@ -122,8 +116,8 @@ void describe(ModelOptions& o, OptionSet& set) {
       .choices({"same", "fp32", "fp16", "bf16", "gguf", "int8"});
   set.add("quantization", &o.quantization, "the same as --backbone_dtype int8");
   set.add("bf16", &o.bf16, "the same as --dtype bf16");
-  set.add("device", &o.device, "where to compute; for now that is the CPU, which auto takes too")
-      .rule("cpu|cuda|cuda:N|auto", expected_device);
+  set.add("device", &o.device, "where to compute; auto is a GPU if there is one that works, else the CPU")
+      .rule("cpu|cuda|cuda:N|auto", [](const std::string& name) { return expected_device(name); });
   set.add("kernels", &o.kernels, "our own kernels, or plain operators of LibTorch as the reference that they are held to")
       .choices({"own", "plain"});
   set.add("threads", &o.threads, "threads; 0 is OMP_NUM_THREADS, else one a physical core within affinity and cgroup quotas")
@@ -334,9 +328,13 @@ void describe(TrainOptions& o, OptionSet& set) {
 
 ModelContext make_context(const ModelOptions& o) {
   ModelContext context;
+  context.device = open_device(o.device);
   context.storage = parse_storage(o.quantization || o.dtype == "int8" ? "int8" : o.backbone_dtype);
   const bool int8 = context.storage == Storage::int8;
-  context.compute = parse_dtype(int8 || (o.bf16 && o.dtype == "fp32") ? "bf16" : o.dtype);
+  const bool bf16 = int8 || (o.bf16 && o.dtype == "fp32") || (o.dtype == "auto" && !context.device.is_cpu());
+  context.compute = parse_dtype(bf16 ? "bf16" : o.dtype);
+  if ((int8 || context.storage == Storage::gguf) && !context.device.is_cpu())
+    fail(Code::usage, "backbone_dtype", "same, fp32, fp16 or bf16 on a GPU", int8 ? "int8" : "gguf");
   if (int8 && !cpu_has_int8())
     fail(Code::usage, "backbone_dtype", "same, fp32, fp16, bf16 or gguf on a CPU without AVX512-BF16 and AVX512-VNNI", "int8");
   context.kernels = o.kernels == "plain" ? Kernels::plain : Kernels::own;

@@ -36,6 +36,7 @@ TEST(Program, DoctorReportsAsTableAndJson) {
   const Json found = parse_json(run_dept({"doctor", "--json", "--threads", "1"}).out, "doctor");
   EXPECT_GT(require<double>(found, "gemm_fp32_gflops", "doctor"), 0);
   EXPECT_GT(require<double>(found, "memory_gb", "doctor"), 0);
+  EXPECT_GE(require<int64_t>(found, "gpus", "doctor"), 0);
   EXPECT_EQ(require<int64_t>(found, "threads", "doctor"), 1);
   EXPECT_TRUE(found["problems"].is_array());
   EXPECT_GE(require<int64_t>(found, "cores", "doctor"), 1);

@@ -14,12 +14,12 @@ TEST(Messages, AllMistakesOfFlagsRecipeAndFilesInOneLine) {
   const Scratch scratch;
   const std::string recipe = scratch.write("bad.yaml", "epochs: 3\nmax_steps: many\nreport_to: wandb\n").string();
   const std::string line =
-      expect_one_line(run_dept({"train", recipe, "--lr", "0.1", "--batch_size", "8", "--device", "cuda", "--do_train",
+      expect_one_line(run_dept({"train", recipe, "--lr", "0.1", "--batch_size", "8", "--device", "cuda:99", "--do_train",
                                 "--save_steps", "x", "--train_file", "nowhere.csv", "--push_to_hub"}),
                       2);
   for (const std::string part : {"[--lr] expected a known option (here it is --learning_rate)",
                                  "[--batch_size] expected a known option (here it is --per_device_train_batch_size)",
-                                 "[--device] expected cpu or auto, as models run on the CPU alone for now, received \"cuda\"",
+                                 "[--device] expected a GPU that is there, cpu or auto (here are 0 devices: ",
                                  "[--save_steps] expected an integer of at least 1, received \"x\"",
                                  "bad.yaml: line 1: epochs] expected a known option (here it is num_train_epochs)",
                                  "bad.yaml: line 2: max_steps] expected an integer of at least -1, received \"many\"",

@@ -5,6 +5,7 @@
 #include "base/other_names.h"
 #include "dept/base/json.h"
 #include "dept/base/text.h"
+#include "dept/tensor/device.h"
 #include "dept/train/loop.h"
 #include "dept/train/options.h"
 #include "original_command.h"
@@ -101,14 +102,14 @@ TEST(TrainOptions, NamesOfOtherToolsLeadToOptionsThatAreThere) {
   }
 }
 
-TEST(TrainOptions, ADeviceIsTheCpuForNow) {
+TEST(TrainOptions, ADeviceIsThereOrIsRefused) {
   for (const char* name : {"cpu", "auto"}) EXPECT_EQ(Parsed({"--device", name}).settled().model.device, name);
-  for (const char* name : {"cuda", "cuda:0", "cuda:12"})
+  for (const std::string& name : {str("cuda:", gpu_count()), std::string("cuda:1234")})
     EXPECT_EQ(error_of(Code::usage,
                        [&] {
                          Parsed({"--device", name});
                        }),
-              str("[--device] expected cpu or auto, as models run on the CPU alone for now, received \"", name, "\""));
+              str("[--device] expected a GPU that is there, cpu or auto (here are ", gpu_report(), "), received \"", name, "\""));
   for (const char* name : {"gpu", "cuda:", "cuda:x", "mps"})
     EXPECT_EQ(error_of(Code::usage,
                        [&] {
