@@ -53,7 +53,7 @@ at::Tensor gated_activation_backward(Activation f, const at::Tensor& d, const at
 
 void relu_dropout(at::Tensor& x, const Dropout& dropout, at::Tensor* kept, Kernels kernels) {
   check_units(x, dropout, "relu_dropout");
-  choose(x.device(), kernels, cpu::relu_dropout, plain::relu_dropout)(x, dropout, kept);
+  choose(x.device(), kernels, cpu::relu_dropout, plain::relu_dropout, DEPT_CUDA_KERNEL(relu_dropout))(x, dropout, kept);
 }
 
 void relu_dropout_backward(at::Tensor& d, const Dropout& dropout, const at::Tensor& kept, Kernels kernels) {
@@ -62,7 +62,8 @@ void relu_dropout_backward(at::Tensor& d, const Dropout& dropout, const at::Tens
   expect(kept.is_contiguous() && kept.scalar_type() == at::kByte &&
              kept.sizes() == at::IntArrayRef({d.size(0), (d.size(1) + 7) / 8}),
          where, dept::str("kept uint8 [", d.size(0), ", ", (d.size(1) + 7) / 8, "]"), kept);
-  choose(common_device(where, d, kept), kernels, cpu::relu_dropout_backward, plain::relu_dropout_backward)(d, dropout, kept);
+  choose(common_device(where, d, kept), kernels, cpu::relu_dropout_backward, plain::relu_dropout_backward,
+         DEPT_CUDA_KERNEL(relu_dropout_backward))(d, dropout, kept);
 }
 
 }  // namespace dept::kernels

@@ -35,6 +35,16 @@ std::vector<AttentionSpan> cross_attention_spans(const Ragged& queries, const Ra
 
 namespace {
 
+// What the kernel for tensor cores takes; all else on a GPU is plain.
+bool on_tensor_cores(const AttentionInputs& in) {
+  const int64_t K = in.q.size(2);
+  if (in.q.scalar_type() != at::kBFloat16 || in.memory != nullptr || (K != 64 && K != 128)) return false;
+  constexpr int64_t at_once = 8;  // values of a 16-byte load
+  for (const at::Tensor* x : {&in.q, &in.k, &in.v})
+    if (x->stride(0) % at_once != 0 || x->storage_offset() % at_once != 0) return false;
+  return true;
+}
+
 bool heads_are_contiguous(const at::Tensor& x) {
   return x.dim() == 3 && x.stride(2) == 1 && x.stride(1) == x.size(2);
 }
@@ -93,8 +103,9 @@ at::Tensor attention(const AttentionInputs& in, const std::vector<AttentionSpan>
                      at::Tensor* lse) {
   constexpr std::string_view where = "attention";
   check_inputs(in, options, where);
-  return choose(common_device(where, in.q, in.k, in.v, options.relative_bias), options.kernels, cpu::attention, plain::attention)(
-      in, spans, options, lse);
+  const at::Device device = common_device(where, in.q, in.k, in.v, options.relative_bias);
+  auto* const on_cuda = on_tensor_cores(in) ? DEPT_CUDA_KERNEL(attention) : plain::attention;
+  return choose(device, options.kernels, cpu::attention, plain::attention, on_cuda)(in, spans, options, lse);
 }
 
 void attention_backward(const at::Tensor& d_out, const at::Tensor& lse, const AttentionInputs& in,
@@ -104,7 +115,9 @@ void attention_backward(const at::Tensor& d_out, const at::Tensor& lse, const At
   check_gradients(d_out, lse, in, to, where);
   const at::Device device =
       common_device(where, in.q, in.k, in.v, options.relative_bias, d_out, lse, to.q, to.k, to.v, to.memory);
-  choose(device, options.kernels, cpu::attention_backward, plain::attention_backward)(d_out, lse, in, spans, options, to);
+  auto* const on_cuda = on_tensor_cores(in) ? DEPT_CUDA_KERNEL(attention_backward) : plain::attention_backward;
+  choose(device, options.kernels, cpu::attention_backward, plain::attention_backward, on_cuda)(d_out, lse, in, spans, options,
+                                                                                               to);
 }
 
 }  // namespace dept::kernels

@@ -26,19 +26,21 @@ at::Tensor add_dropout(const at::Tensor& x, const at::Tensor& branch, const Drop
   check_rows(branch, dropout, "add_dropout");
   expect(x.is_contiguous() && x.sizes() == branch.sizes() && x.scalar_type() == arithmetic_type(branch.scalar_type()),
          "add_dropout", "x shaped like the branch, in its arithmetic type", x);
-  return choose(common_device("add_dropout", x, branch), kernels, cpu::add_dropout, plain::add_dropout)(x, branch, dropout);
+  const at::Device device = common_device("add_dropout", x, branch);
+  return choose(device, kernels, cpu::add_dropout, plain::add_dropout, DEPT_CUDA_KERNEL(add_dropout))(x, branch, dropout);
 }
 
 at::Tensor add_dropout_backward(const at::Tensor& d, const Dropout& dropout, at::ScalarType dtype, Kernels kernels) {
   check_rows(d, dropout, "add_dropout_backward");
   expect(d.scalar_type() == arithmetic_type(dtype), "add_dropout_backward", dept::str("d in the arithmetic type of ", dtype), d);
-  return dropout ? choose(d.device(), kernels, cpu::drop, plain::drop)(d, dropout, dtype) : d.to(dtype);
+  if (!dropout) return d.to(dtype);
+  return choose(d.device(), kernels, cpu::drop, plain::drop, DEPT_CUDA_KERNEL(drop))(d, dropout, dtype);
 }
 
 at::Tensor apply_dropout(const at::Tensor& x, const Dropout& dropout, Kernels kernels) {
   if (!dropout) return x;
   check_rows(x, dropout, "apply_dropout");
-  return choose(x.device(), kernels, cpu::drop, plain::drop)(x, dropout, x.scalar_type());
+  return choose(x.device(), kernels, cpu::drop, plain::drop, DEPT_CUDA_KERNEL(drop))(x, dropout, x.scalar_type());
 }
 
 }  // namespace dept::kernels

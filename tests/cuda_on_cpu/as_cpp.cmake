@@ -1,0 +1,25 @@
+# dept_cu_as_cpp(SOURCES NAME): adds to the list SOURCES the file src/kernels/cuda/NAME.cu as C++. A launch and a declaration of shared
+# memory, which C++ cannot say, become calls; lines keep their numbers.
+# dept_cu_as_cpp(SOURCES NAME FAULT TEXT WITH): the same with a fault. WITH stands in the place of TEXT, which must be there, and the
+# operators are in the namespace FAULT.
+function(dept_cu_as_cpp sources name)
+  set(file ${PROJECT_SOURCE_DIR}/src/kernels/cuda/${name}.cu)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(READ ${file} text)
+  set(output ${name})
+  if(ARGC GREATER 2)
+    string(FIND "${text}" "${ARGV3}" place)
+    if(place EQUAL -1)
+      message(FATAL_ERROR "[${file}] expected the text that the fault ${ARGV2} stands in the place of, received a file without it")
+    endif()
+    string(REPLACE "${ARGV3}" "${ARGV4}" text "${text}")
+    string(REPLACE "namespace dept::kernels::cuda {" "namespace dept::kernels::cuda::${ARGV2} {" text "${text}")
+    set(output ${name}_${ARGV2})
+  endif()
+  string(REGEX REPLACE "([A-Za-z_0-9:]+(<[^<>;]*>)?)<<<(([^>]|>[^>])*)>>>\\(" "cuda_on_cpu::launch(\\1, \\3)(" text "${text}")
+  string(REGEX REPLACE "extern __shared__ __align__\\(128\\) char ([a-z_]+)\\[\\];" "char* \\1 = cuda_on_cpu::dynamic_shared();" text "${text}")
+  string(REGEX REPLACE "__shared__ ([A-Za-z_0-9:]+) ([a-z_]+)\\[([^]]*)\\];" "auto& \\2 = cuda_on_cpu::shared<\\1[\\3]>(__LINE__);" text "${text}")
+  set(output ${PROJECT_BINARY_DIR}/generated/cuda_on_cpu/${output}.cpp)
+  file(CONFIGURE OUTPUT ${output} CONTENT "${text}" @ONLY)
+  set(${sources} ${${sources}} ${output} PARENT_SCOPE)
+endfunction()
