@@ -56,7 +56,8 @@ function(dept_folder name)
 endfunction()
 
 function(dept_compile_options target)
-  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-unused-parameter;-fopenmp>)
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-unused-parameter;-fopenmp>
+                         $<$<COMPILE_LANGUAGE:CUDA>:--resource-usage>)
   target_link_options(${target} PUBLIC -fopenmp)
   if(DEPT_ASAN)
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer)

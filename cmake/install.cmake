@@ -15,13 +15,12 @@ file(GLOB dept_published CONFIGURE_DEPENDS include/dept/*.h)  # those of the fol
 install(FILES ${dept_published} DESTINATION include/dept)
 
 install(DIRECTORY ${DEPT_TORCH_INCLUDE}/ DESTINATION include/dept-torch)
-set(torch_parts c10 torch_cpu)
-if(DEPT_CUDA)
-  list(APPEND torch_parts c10_cuda torch_cuda)
-endif()
-foreach(part ${torch_parts})
+foreach(part c10 torch_cpu)
   install(PROGRAMS ${DEPT_TORCH_LIB}/lib${part}.so DESTINATION lib/dept COMPONENT runtime)
 endforeach()
+if(DEPT_CUDA)  # and all that LibTorch's CUDA part is linked against
+  install(DIRECTORY ${DEPT_TORCH_LIB}/ DESTINATION lib/dept COMPONENT runtime USE_SOURCE_PERMISSIONS)
+endif()
 install(PROGRAMS ${DEPT_TORCH_LIB}/libgomp.so.1 ${DEPT_TORCH_LIB}/libcudart.so.13 ${DEPT_TORCH_LIB}/libcupti.so.13
         DESTINATION lib/dept COMPONENT runtime)
 install(PROGRAMS ${DEPT_ARROW_LIB}/libarrow.so.2600 ${DEPT_ARROW_LIB}/libparquet.so.2600 DESTINATION lib/dept COMPONENT runtime)

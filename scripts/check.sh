@@ -12,10 +12,10 @@ check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-f
 
 check_scripts() { git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x; }
 
-# The folders that read what others wrote, under the address and undefined-behaviour sanitizers. Kernels and modules, which read no
-# file, are the release build's.
+# The folders that read what others wrote, and the CUDA kernels on the CPU, under the address and undefined-behaviour sanitizers. Other
+# kernels and modules, which read no file, are the release build's.
 check_asan() {
-  local pattern='(unit_(base|tensorio|hub|text|data)|fuzz_[a-z_]+)' targets
+  local pattern='(unit_(base|tensorio|hub|text|data)|fuzz_[a-z_]+|cuda_on_cpu)' targets
   scripts/build.sh release --target dept_kernels dept_nn
   scripts/build.sh readers --target dept_base
   mapfile -t targets < <(ninja -C build/asan -t targets all | sed -nE "s/^$pattern: phony.*/\1/p")
@@ -32,9 +32,15 @@ check_tidy() {
     xargs -0 -n 1 -P "$(nproc)" .deps/clang-tidy/bin/clang-tidy --quiet -p build/debug --extra-arg="-idirafter$omp"
 }
 
-# Compiles and links the program with the CUDA kernels, and their tests; running those needs a GPU: ctest --test-dir build/cuda -L gpu.
+# Compiles and links the program with the CUDA kernels, and their tests; it has to start without a driver, too. Running the tests needs
+# a GPU: scripts/gpu_check.sh.
 check_cuda() {
-  if have nvcc; then scripts/build.sh cuda --target dept_program gpu_kernels; else say "no nvcc here: left out"; fi
+  if ! have nvcc; then
+    say "no nvcc here: left out"
+    return
+  fi
+  scripts/build.sh cuda --target dept_program gpu_kernels
+  build/cuda/bin/dept doctor --threads 1 | grep -E '^GPUs +[0-9]+ device'
 }
 
 # 100,000 strings against the tokenizers library's ids, where the tokenizer files are.

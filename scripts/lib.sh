@@ -35,6 +35,7 @@ fetch_package() {
 
 # A wheel is chosen for one fixed Python and platform, so that one sha256 holds on every host.
 fetch_wheel() {
-  fetch_package "$@" --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 \
-    --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64
+  fetch_package "$@" --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
+    --platform manylinux_2_25_x86_64 --platform manylinux_2_18_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+    --platform manylinux_2_12_x86_64
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything a build needs, without hands. Re-running costs nothing.
 #   scripts/setup.sh            system packages, LibTorch's CPU part (.deps/torch) and Arrow (.deps/arrow)
-#   scripts/setup.sh cuda       LibTorch's CUDA part as well; needs a CUDA 13 toolkit
+#   scripts/setup.sh cuda       LibTorch's CUDA part as well (4 GB); needs nvcc of a CUDA 13 toolkit
 #   scripts/setup.sh check      the tools of scripts/check.sh
 #   scripts/setup.sh model      the quickstart's model (.deps/models/smollm2-135m)
 #   scripts/setup.sh minilm     the encoder of quickstart.sh minilm (.deps/models/minilm-l6)
@@ -93,7 +93,7 @@ in_place() {
 
 make_torch() {
   local part=$1 fetched=$2 out=$3 members=('torch/include/*' torch/lib/libc10.so torch/lib/libtorch_cpu.so torch/lib/libgomp.so.1)
-  [ "$part" = cpu ] || members+=(torch/lib/libtorch.so torch/lib/libc10_cuda.so torch/lib/libtorch_cuda.so)
+  [ "$part" = cpu ] || members+=(torch/lib/libtorch.so torch/lib/libc10_cuda.so torch/lib/libtorch_cuda.so torch/lib/libtorch_nvshmem.so)
   fetch_wheel "$fetched" torch "$TORCH_VERSION" "$TORCH_SHA256"
   fetch_wheel "$fetched" nvidia-cuda-runtime "$CUDA_RUNTIME_VERSION" "$CUDA_RUNTIME_SHA256"
   fetch_wheel "$fetched" nvidia-cuda-cupti "$CUDA_CUPTI_VERSION" "$CUDA_CUPTI_SHA256"
@@ -101,6 +101,17 @@ make_torch() {
   mv "$fetched/torch/include" "$fetched/torch/lib" "$out"
   unzip -q -j "$fetched"/nvidia_cuda_runtime-*.whl '*/libcudart.so.13' -d "$out/lib"
   unzip -q -j "$fetched"/nvidia_cuda_cupti-*.whl '*/libcupti.so.13' -d "$out/lib"
+  [ "$part" = cpu ] || add_cuda_libraries "$fetched" "$out/lib"
+}
+
+# With them the program starts on a machine that has neither a toolkit nor a driver.
+add_cuda_libraries() {
+  local fetched=$1 lib=$2 wheel name version sha256 libraries
+  for wheel in "${cuda_wheels[@]}"; do
+    read -r name version sha256 libraries <<<"$wheel"
+    fetch_wheel "$fetched" "$name" "$version" "$sha256"
+    unzip -q -j "$fetched/${name//-/_}"-*.whl "*/$libraries" -d "$lib"
+  done
 }
 
 make_arrow() {
@@ -136,7 +147,11 @@ make_reviews() {
     '*/amazonReviewSnippets_GroundTruth.txt'
 }
 
-torch_stamp() { echo "$1 torch $TORCH_SHA256 runtime $CUDA_RUNTIME_SHA256 cupti $CUDA_CUPTI_SHA256"; }
+torch_stamp() {
+  local libraries=
+  [ "$1" = cpu ] || libraries=" libraries $(printf '%s\n' "${cuda_wheels[@]}" | sha256sum | cut -c1-16)"
+  echo "$1 torch $TORCH_SHA256 runtime $CUDA_RUNTIME_SHA256 cupti $CUDA_CUPTI_SHA256$libraries"
+}
 
 setup() {
   case $1 in
