@@ -73,7 +73,7 @@ std::shared_ptr<const InputAdapter> placed(std::shared_ptr<const InputAdapter> a
   if (adapter->device() == device) return adapter;
   std::vector<at::Tensor> values;
   for (const Parameter& parameter : adapter->parameters()) values.push_back(parameter.value.to(device));
-  return make_adapter(*adapter->method_, adapter->shape(), values);
+  return make_adapter(adapter->method(), adapter->shape(), values);
 }
 
 std::unique_ptr<InputAdapter> start_adapter(const Method& method, const AdapterShape& shape, const AdapterStart& start) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <tuple>
-#include <typeinfo>
 
 #include "dept/adapter/method.h"
 #include "dept/base/error.h"
@@ -16,22 +15,11 @@ auto numbers_of(const AdapterShape& s) {
   return std::tie(s.prompt_tokens, s.submodules, s.width, s.rank, s.max_length, s.hidden, s.alpha, s.dropout, s.seed);
 }
 
-// The method whose tensors these are.
-const Method& method_of(const InputAdapter& adapter) {
-  const std::vector<Parameter>& own = adapter.parameters();
-  for (const Method* method : methods()) {
-    const std::vector<AdapterTensor> tensors = method->tensors(adapter.shape());
-    const auto same = [](const Parameter& parameter, const AdapterTensor& tensor) { return parameter.name == tensor.name; };
-    if (std::equal(own.begin(), own.end(), tensors.begin(), tensors.end(), same)) return *method;
-  }
-  fail(Code::bug, "stack of adapters", "the tensors of a method", "others");
-}
-
 }  // namespace
 
 bool alike(const AdapterWeights& a, const AdapterWeights& b) {
   const InputAdapter &of_a = *a.input, &of_b = *b.input;
-  if (typeid(of_a) != typeid(of_b) || numbers_of(of_a.shape()) != numbers_of(of_b.shape()) || a.head.form != b.head.form)
+  if (&of_a.method() != &of_b.method() || numbers_of(of_a.shape()) != numbers_of(of_b.shape()) || a.head.form != b.head.form)
     return false;
   const std::vector<Parameter> own = a.parameters(), other = b.parameters();
   return std::equal(own.begin(), own.end(), other.begin(), other.end(), [](const Parameter& x, const Parameter& y) {
@@ -59,7 +47,7 @@ AdapterWeights stack_weights(std::span<const AdapterWeights* const> parts) {
   }
   AdapterWeights weights;
   const auto of_input = static_cast<std::ptrdiff_t>(first.input->parameters().size());
-  weights.input = make_adapter(method_of(*first.input), first.input->shape(), {stacked.begin(), stacked.begin() + of_input});
+  weights.input = make_adapter(first.input->method(), first.input->shape(), {stacked.begin(), stacked.begin() + of_input});
   weights.head.form = first.head.form;
   auto next = stacked.begin() + of_input;
   for (const HeadTensor& tensor : head_tensors(first.head.form, 0, 0)) weights.head.*tensor.tensor = *next++;

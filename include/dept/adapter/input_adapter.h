@@ -77,6 +77,8 @@ class InputAdapter {
   InputAdapter(const InputAdapter&) = delete;
   InputAdapter& operator=(const InputAdapter&) = delete;
 
+  /// That made it.
+  const Method& method() const { return *method_; }
   const AdapterShape& shape() const { return shape_; }
   /// All that trains.
   const std::vector<Parameter>& parameters() const { return parameters_; }
@@ -127,8 +129,7 @@ class InputAdapter {
  private:
   friend std::unique_ptr<InputAdapter> make_adapter(const Method& method, const AdapterShape& shape,
                                                     const std::vector<at::Tensor>& values);
-  friend std::shared_ptr<const InputAdapter> placed(std::shared_ptr<const InputAdapter> adapter, at::Device device);
-  const Method* method_ = nullptr;  // that made it
+  const Method* method_ = nullptr;
   AdapterShape shape_;
   std::vector<Parameter> parameters_;
 };
