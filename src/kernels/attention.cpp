@@ -17,6 +17,7 @@ std::vector<AttentionSpan> self_attention_spans(const Ragged& tokens) {
     if (!tokens.outside.empty() && tokens.outside[b]) {  // one token a sequence
       span.k_begin = std::exchange(span.prefix_begin, 0);
       span.k_length = std::exchange(span.prefix_length, 0);
+      span.outside = true;
     }
     if (span.q_length > 0) spans.push_back(span);
   }
@@ -56,6 +57,8 @@ void check_inputs(const AttentionInputs& in, const AttentionOptions& options, st
   expect_compute_type(in.q, where);
   expect(in.k.sizes() == in.v.sizes() && in.k.size(2) == in.q.size(2) && in.q.size(1) % in.k.size(1) == 0, where,
          "k and v alike, heads a multiple", in.k);
+  if (options.window < 0 || options.score_cap < 0)
+    fail(Code::bug, where, "a window and a cap of at least 0", dept::str(options.window, " and ", options.score_cap));
   const at::Tensor& bias = options.relative_bias;
   if (bias.defined())
     expect(bias.dim() == 2 && bias.size(0) == in.q.size(1) && bias.is_contiguous() &&

@@ -141,10 +141,11 @@ void require_neutral(const Json& config, const NeutralField& field, const std::s
   if (const auto found = config.find(std::string(field.key)); found != config.end()) require_neutral(field, *found, where);
 }
 
-void refuse_other_arithmetic(const Json& config, const std::string& where) {
+void refuse_other_arithmetic(const Json& config, const std::string& where, std::span<const std::string_view> computed) {
   for (const NeutralField& field : neutral_fields()) {
     const auto found = config.find(std::string(field.key));
     if (found == config.end() || (field.key == "layer_types" && all_full_attention(*found))) continue;
+    if (std::find(computed.begin(), computed.end(), field.key) != computed.end()) continue;
     require_neutral(field, *found, where);
   }
 }

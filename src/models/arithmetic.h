@@ -1,7 +1,9 @@
-// What a configuration says of arithmetic that no family here computes is refused by name, not left unread.
+// What a configuration says of arithmetic that its family does not compute is refused by name, not left unread.
 #pragma once
 
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dept/base/json.h"
@@ -18,9 +20,9 @@ struct NeutralField {
 void require_neutral(const NeutralField& field, const Json& value, const std::string& where);
 void require_neutral(const Json& config, const NeutralField& field, const std::string& where);
 
-/// Throws bad_input for a key of config.json that changes a model's result in transformers or in its author's code and that is
-/// computed by no family here. Keys that change no result pass, known or not.
-void refuse_other_arithmetic(const Json& config, const std::string& where);
+/// Throws bad_input for a key of config.json that changes a model's result in transformers or in its author's code and that this
+/// family does not compute: all but `computed`. Keys that change no result pass, known or not.
+void refuse_other_arithmetic(const Json& config, const std::string& where, std::span<const std::string_view> computed);
 
 /// Throws bad_input when config.json has a field under its own name and, with another value, under the name that transformers
 /// has for it in every family.

@@ -2,11 +2,13 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/tanh.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <cmath>
 
 #include "models/common.h"
+#include "models/t5.h"
 
 namespace dept {
 namespace {
@@ -100,7 +102,15 @@ class BertEncoder : public Backbone {
     nn::AttentionPlan made;
     made.spans = kernels::self_attention_spans(tokens);
     made.options.scale = 1 / std::sqrt(static_cast<double>(parts_.info.hidden / parts_.info.heads));
+    if (parts_.bias.defined()) made.options.relative_bias = bias_by_distance(tokens.max_length());
     return made;
+  }
+  // [H, 2 reach + 1]: the bias at key - query + reach.
+  Tensor bias_by_distance(int64_t reach) const {
+    std::vector<int64_t> buckets;
+    for (int64_t relative = -reach; relative <= reach; ++relative)
+      buckets.push_back(t5_bucket(relative, true, parts_.bias.size(1), parts_.bias_distance));
+    return parts_.bias.index_select(1, at::tensor(buckets, at::kLong).to(parts_.bias.device()));
   }
 
   static kernels::Dropout dropout(const EncoderSaved& kept, double p, int64_t layer, Site site) {
@@ -160,9 +170,10 @@ BertConfig read_bert_config(const Json& config, const std::string& where) {
   c.heads = require_size(config, "num_attention_heads", where);
   c.vocab = require_size(config, "vocab_size", where);
   c.positions = require_size(config, "max_position_embeddings", where);
-  c.types = require_size(config, "type_vocab_size", where);
+  const auto model_type = value_or<std::string>(config, "model_type", "", where);
+  c.types = model_type == "mpnet" ? 0 : require_size(config, "type_vocab_size", where);
   c.eps = read_epsilon(config, "layer_norm_eps", 1e-12, where);
-  const bool albert = value_or<std::string>(config, "model_type", "", where) == "albert";  // its defaults are others
+  const bool albert = model_type == "albert";  // its defaults are others
   c.hidden_dropout = read_dropout(config, "hidden_dropout_prob", albert ? 0 : 0.1, where);
   c.attention_dropout = read_dropout(config, "attention_probs_dropout_prob", albert ? 0 : 0.1, where);
   c.activation =
@@ -243,8 +254,9 @@ BertBlock EncoderLoader::block(const BlockNames& names) const {
 void load_embeddings(const EncoderLoader& loader, int64_t width, EncoderParts& parts) {
   const BertConfig& c = loader.config();
   parts.words.table = loader.words("embeddings.word_embeddings.weight", width);
-  parts.positions = loader.table("embeddings.position_embeddings.weight", {c.positions, width}) +
-                    loader.table("embeddings.token_type_embeddings.weight", {c.types, width})[0];
+  parts.positions = loader.table("embeddings.position_embeddings.weight", {c.positions, width});
+  if (c.types > 0)
+    parts.positions = parts.positions + loader.table("embeddings.token_type_embeddings.weight", {c.types, width})[0];
   parts.embedding_norm = loader.norm("embeddings.LayerNorm", width);
   parts.embedding_dropout = c.hidden_dropout;
 }

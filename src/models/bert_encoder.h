@@ -15,12 +15,12 @@ namespace dept {
 struct BertConfig {
   int64_t hidden, intermediate, layers, heads, vocab;
   int64_t positions;  ///< rows of the position table
-  int64_t types;      ///< rows of the token type table, of which the first is used
+  int64_t types;      ///< rows of the token type table, of which the first is used; 0: there is none
   double eps, hidden_dropout, attention_dropout;
   kernels::Activation activation;
 };
 
-/// What the families share. Throws bad_input for a missing, impossible or not supported field.
+/// What the families share; MPNet has no token types. Throws bad_input for a missing, impossible or not supported field.
 BertConfig read_bert_config(const Json& config, const std::string& where);
 /// A model's hidden sizes, dropout and so on; parameters, head and max_positions are the family's.
 ModelInfo encoder_info(const BertConfig& c, const Json& config, const std::string& where);
@@ -73,6 +73,8 @@ struct EncoderParts {
   int64_t first_position = 0;
   nn::LayerNorm embedding_norm;
   double embedding_dropout = 0;
+  at::Tensor bias;            ///< [H, buckets] residual type: T5's relative bias, the same in all layers (MPNet); undefined: none
+  int64_t bias_distance = 0;  ///< from which on all keys are in the last bucket
   std::optional<kernels::FrozenLinear> mapping;  ///< [D, E]: embeddings to hidden states
   std::vector<BertBlock> blocks;
   std::optional<kernels::FrozenLinear> pooler;  ///< [D, D]

@@ -3,6 +3,7 @@
 #include "models/albert.h"
 #include "models/bert_encoder.h"
 #include "models/gpt2.h"
+#include "models/gpt_neox.h"
 #include "models/llama.h"
 #include "models/t5.h"
 
@@ -50,7 +51,9 @@ ModelCost llama_cost(const LlamaConfig& c) {
           true};
 }
 
-ModelCost gpt2_cost(const Gpt2Config& c, double dropout) {
+// Of GPT-2 and GPT-NeoX.
+template <class Config>
+ModelCost gpt_cost(const Config& c, double dropout) {
   return {{{{c.hidden, 3 * c.hidden, c.layers},
             {c.hidden, c.hidden, c.layers},
             {c.hidden, c.intermediate, c.layers},
@@ -68,9 +71,11 @@ ModelCost gpt2_cost(const Gpt2Config& c, double dropout) {
 
 ModelCost model_cost(const Json& config, const std::string& where) {
   const auto type = require<std::string>(config, "model_type", where);
-  if (type == "t5" || type == "mt5") return t5_cost(read_t5_config(config, where));
-  if (type == "gpt2") return gpt2_cost(read_gpt2_config(config, where), gpt2_info(config, where).dropout);
-  if (type == "bert" || type == "roberta") return {bert_stack(read_bert_config(config, where)), {}, {}, {}, false};
+  if (type == "t5" || type == "mt5" || type == "umt5") return t5_cost(read_t5_config(config, where));
+  if (type == "gpt2") return gpt_cost(read_gpt2_config(config, where), gpt2_info(config, where).dropout);
+  if (type == "gpt_neox") return gpt_cost(read_gpt_neox_config(config, where), gpt_neox_info(config, where).dropout);
+  if (type == "bert" || type == "roberta" || type == "xlm-roberta" || type == "mpnet")
+    return {bert_stack(read_bert_config(config, where)), {}, {}, {}, false};
   if (type != "albert") return llama_cost(read_llama_config(config, where));
   ModelCost cost{bert_stack(read_bert_config(config, where)), {}, {}, {}, false};
   cost.source.linears.push_back({albert_info(config, where).input_width(), cost.source.width, 1});

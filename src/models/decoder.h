@@ -1,5 +1,5 @@
-// What decoder-only families have in common: pre-norm blocks over a causal slot cache, a final norm and a head. A family reads
-// its configuration and fills in a DecoderWeights.
+// What decoder-only families have in common: blocks over a causal slot cache, a final norm and a head. A family reads its
+// configuration and fills in a DecoderWeights.
 #pragma once
 
 #include <ATen/TensorOperators.h>
@@ -8,104 +8,24 @@
 #include <ATen/ops/zeros.h>
 
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
-#include "dept/nn/modules.h"
-#include "models/common.h"
+#include "models/decoder_block.h"
 #include "models/rope_scaling.h"
+#include "models/slot_history.h"
 
 namespace dept {
-
-inline int64_t bytes_of(const nn::RmsNorm::Saved& saved) {
-  return bytes_of({saved.normalised, saved.rstd});
-}
-inline int64_t bytes_of(const nn::LayerNorm::Saved& saved) {
-  return bytes_of({saved.x, saved.statistics});
-}
-
-/// What every block needs to know of a batch.
-struct DecoderPlan {
-  nn::AttentionPlan attention;  ///< scale and dropout are set for each layer
-  ModelContext context;
-  Call call;  ///< dropout is drawn again in backward
-  Ragged tokens;
-  double attention_dropout = 0, residual_dropout = 0, embedding_dropout = 0;
-
-  kernels::Dropout dropout(double p, int64_t layer, Site site) const { return kernels::Dropout(call, tokens, p, layer, site); }
-  nn::AttentionPlan attention_of(int64_t layer, double scale) const {
-    nn::AttentionPlan made = attention;
-    made.options.scale = scale;
-    made.dropout = dropout(attention_dropout, layer, Site::self_attention_probabilities);
-    return made;
-  }
-};
-
-/// h += dropout(attention(norm(h))); h += dropout(feed_forward(norm(h)))
-template <class Norm>
-struct DecoderBlock {
-  Norm attention_norm;
-  nn::SelfAttention attention;
-  Norm feed_forward_norm;
-  nn::FeedForward feed_forward;
-  double attention_scale = 1;
-
-  struct Saved {
-    typename Norm::Saved attention_norm, feed_forward_norm;
-    nn::SelfAttention::Saved attention;
-    nn::FeedForward::Saved feed_forward;
-
-    int64_t bytes() const {
-      return bytes_of(attention_norm) + bytes_of(feed_forward_norm) + bytes_of({attention.qkv, attention.lse, feed_forward.kept});
-    }
-  };
-
-  /// h residual [N, D] -> [N, D]
-  at::Tensor forward(const at::Tensor& h, const DecoderPlan& plan, int64_t layer, Saved* saved) const {
-    const at::Tensor x = attention_norm.forward(h, plan.context.compute, saved ? &saved->attention_norm : nullptr);
-    const at::Tensor attended =
-        attention.attend(x, plan.attention_of(layer, attention_scale), saved ? &saved->attention : nullptr);
-    return feed(h, attended, plan, layer, saved);
-  }
-
-  /// forward of new tokens over a cache
-  at::Tensor extend(const at::Tensor& h, const DecoderPlan& plan, nn::SlotCache& cache, int64_t layer,
-                    const at::Tensor& rows) const {
-    const at::Tensor x = attention_norm.forward(h, plan.context.compute, nullptr);
-    return feed(h, attention.extend(x, plan.attention_of(layer, attention_scale), cache, static_cast<size_t>(layer), rows), plan,
-                layer, nullptr);
-  }
-
-  /// d is the gradient of the block's output and becomes the gradient of its input.
-  void backward(at::Tensor& d, const DecoderPlan& plan, int64_t layer, const Saved& saved) const {
-    const auto branch = [&](Site site) {
-      return kernels::add_dropout_backward(d, plan.dropout(plan.residual_dropout, layer, site), plan.context.compute,
-                                           plan.context.kernels);
-    };
-    feed_forward_norm.backward(feed_forward.backward(branch(Site::feed_forward_output), {}, saved.feed_forward),
-                               saved.feed_forward_norm, d);
-    attention_norm.backward(
-        attention.backward(branch(Site::self_attention_output), plan.attention_of(layer, attention_scale), saved.attention),
-        saved.attention_norm, d);
-  }
-
- private:
-  at::Tensor feed(const at::Tensor& h, const at::Tensor& attended, const DecoderPlan& plan, int64_t layer, Saved* saved) const {
-    const auto dropout = [&](Site site) { return plan.dropout(plan.residual_dropout, layer, site); };
-    const at::Tensor middle = attention.out.add_forward(h, attended, dropout(Site::self_attention_output));
-    const at::Tensor x = feed_forward_norm.forward(middle, plan.context.compute, saved ? &saved->feed_forward_norm : nullptr);
-    return feed_forward.wo.add_forward(middle, feed_forward.units(x, {}, saved ? &saved->feed_forward : nullptr),
-                                       dropout(Site::feed_forward_output));
-  }
-};
 
 template <class Norm>
 struct DecoderWeights {
   ModelInfo info;
   nn::Embedding embedding;
   nn::Head head;
-  at::Tensor positions;  ///< [P, D] of the residual's type, added to the embeddings; undefined: none
-  RopeScaling rope;      ///< without frequencies: no rotation
+  double input_scale = 1;              ///< what the embeddings are multiplied with, prompts among them
+  at::Tensor positions;                ///< [P, D] of the residual's type, added to the embeddings; undefined: none
+  std::vector<RopeScaling> rotations;  ///< among which the blocks choose
   std::vector<DecoderBlock<Norm>> blocks;
   Norm final_norm;
   double attention_dropout = 0, residual_dropout = 0, embedding_dropout = 0;
@@ -116,6 +36,7 @@ class Decoder : public TextModel {
  public:
   Decoder(DecoderWeights<Norm> weights, const ModelFiles& files, const ModelContext& context)
       : TextModel(context), weights_(std::move(weights)), dtype_(context.compute) {
+    for (const RopeScaling& rotation : weights_.rotations) weights_.info.rotates_by_length |= rotation.by_length();
     weights_.info.eos_ids = files.eos_ids;
     weights_.info.storage = storage_name(context);
   }
@@ -144,37 +65,48 @@ class Decoder : public TextModel {
       weights_.blocks[i].backward(d, kept.plan, static_cast<int64_t>(i), kept.blocks[i]);
       kept.blocks[i] = {};
     }
-    return {kernels::apply_dropout(d, embedding_dropout(kept.plan), kept.plan.context.kernels), {}};
+    d = kernels::apply_dropout(d, embedding_dropout(kept.plan), kept.plan.context.kernels);
+    return {weights_.input_scale == 1 ? d : d * weights_.input_scale, {}};
   }
 
   at::Tensor logits(const at::Tensor& hidden) const override { return weights_.head.forward(hidden); }
-  at::Tensor logits_backward(const at::Tensor& d_logits) const override { return weights_.head.backward(d_logits); }
+  at::Tensor logits_backward(const at::Tensor& d_logits, const at::Tensor& logits) const override {
+    return weights_.head.backward(d_logits, logits);
+  }
 
   std::unique_ptr<KvCache> start(const Stream&, int64_t slots, int64_t expected) const override {
     const nn::SelfAttention& attention = weights_.blocks.front().attention;
     auto cache = std::make_unique<Cache>();
     cache->slots = nn::SlotCache(slots, info().layers, attention.kv_heads, attention.head_dim,
                                  at::TensorOptions(dtype_).device(context().device), expected);
+    for (const RopeScaling& rotation : weights_.rotations)
+      if (rotation.by_length()) cache->history.emplace(slots, rotation);
     return cache;
   }
 
   at::Tensor extend(KvCache& cache, const Stream& fresh, const std::vector<int64_t>& slots) const override {
     check(fresh, nullptr);
     nn::SlotCache& kept = slots_of(cache);
-    const at::Tensor rows = kept.append(fresh.tokens, slots);
-    const DecoderPlan now = plan(Call(), fresh.tokens, kept.spans(fresh.tokens, slots));
-    at::Tensor h = begin(fresh, now);
+    auto& history = dynamic_cast<Cache&>(cache).history;
+    const Stream run = history ? history->take(fresh, slots, kept) : fresh;
+    const at::Tensor rows = kept.append(run.tokens, slots);
+    const DecoderPlan now = plan(Call(), run.tokens, kept.spans(run.tokens, slots));
+    at::Tensor h = begin(run, now);
     for (size_t i = 0; i < weights_.blocks.size(); ++i)
       h = weights_.blocks[i].extend(h, now, kept, static_cast<int64_t>(i), rows);
-    return weights_.final_norm.forward(h, dtype_, nullptr);
+    return last_rows(weights_.final_norm.forward(h, dtype_, nullptr), run.tokens, fresh.tokens);
   }
 
   int64_t length(const KvCache& cache, int64_t slot) const override {
     return dynamic_cast<const Cache&>(cache).slots.length.at(slot);
   }
-  void rewind(KvCache& cache, int64_t slot, int64_t length) const override { slots_of(cache).rewind(slot, length); }
+  void rewind(KvCache& cache, int64_t slot, int64_t length) const override {
+    slots_of(cache).rewind(slot, length);
+    if (auto& history = dynamic_cast<Cache&>(cache).history) history->rewind(slot, length);
+  }
   void copy_slots(KvCache& cache, const std::vector<int64_t>& from, const std::vector<int64_t>& to) const override {
     slots_of(cache).copy(from, to);
+    if (auto& history = dynamic_cast<Cache&>(cache).history) history->copy(from, to);
   }
 
  private:
@@ -191,6 +123,7 @@ class Decoder : public TextModel {
   };
   struct Cache : KvCache {
     nn::SlotCache slots;
+    std::optional<SlotHistory> history;  ///< of a model that rotates by length
   };
   static nn::SlotCache& slots_of(KvCache& cache) { return dynamic_cast<Cache&>(cache).slots; }
 
@@ -203,7 +136,8 @@ class Decoder : public TextModel {
     DecoderPlan made;
     made.attention.spans = std::move(spans);
     made.attention.options.causal = true;
-    made.attention.angles = weights_.rope.angles(tokens.position, context().residual());
+    for (const RopeScaling& rotation : weights_.rotations)
+      made.rotations.push_back(rotation.angles(tokens, context().residual()));
     made.context = context();
     made.call = call;
     made.tokens = tokens;
@@ -226,9 +160,10 @@ class Decoder : public TextModel {
     return weights_.positions.index_select(0, position.to(weights_.positions.device()));
   }
 
-  /// dropout(embeds + learned positions)
+  /// dropout(scale * embeds + learned positions)
   at::Tensor begin(const Stream& stream, const DecoderPlan& plan) const {
     at::Tensor h = stream.embeds.contiguous();
+    if (weights_.input_scale != 1) h = h * weights_.input_scale;
     if (weights_.positions.defined()) h = h + positions_of(stream.tokens);
     return kernels::apply_dropout(h, embedding_dropout(plan), plan.context.kernels);
   }

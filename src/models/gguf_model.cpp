@@ -1,18 +1,19 @@
 #include "models/gguf_model.h"
 
+#include <ATen/TensorOperators.h>
+
 #include <algorithm>
-#include <map>
+#include <cmath>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "models/arithmetic.h"
+#include "models/gguf_architectures.h"
 
 namespace dept {
 namespace {
 
-constexpr std::string_view prefix = "llama.";
-
-// Keys that config_of_gguf reads, and those that change no result of a language model.
+// Keys that config_of_gguf reads of every architecture, and those that change no result of a language model.
 constexpr std::string_view known_keys[] = {"embedding_length",
                                            "feed_forward_length",
                                            "block_count",
@@ -21,10 +22,8 @@ constexpr std::string_view known_keys[] = {"embedding_length",
                                            "pooling_type",
                                            "attention.head_count",
                                            "attention.head_count_kv",
-                                           "attention.layer_norm_rms_epsilon",
                                            "attention.key_length",
                                            "attention.value_length",
-                                           "attention.sliding_window",
                                            "rope.freq_base",
                                            "rope.dimension_count",
                                            "rope.scale_linear",
@@ -55,12 +54,18 @@ const std::vector<NeutralField>& neutral_keys() {
   return keys;
 }
 
+bool is_known(const GgufArchitecture& architecture, std::string_view key) {
+  const auto has = [&](std::span<const std::string_view> keys) { return std::find(keys.begin(), keys.end(), key) != keys.end(); };
+  return has(known_keys) || has(architecture.keys);
+}
+
 // Every key of the architecture is read, or has a value that changes nothing.
-void refuse_other_keys(const GgufFile& file) {
+void refuse_other_keys(const GgufFile& file, const GgufArchitecture& architecture) {
   for (const auto& [key, value] : file.metadata()) {
+    const std::string prefix = str(architecture.name, ".");
     if (!key.starts_with(prefix)) continue;
     const std::string_view name = std::string_view(key).substr(prefix.size());
-    if (std::find(std::begin(known_keys), std::end(known_keys), name) != std::end(known_keys)) continue;
+    if (is_known(architecture, name)) continue;
     const auto& fields = neutral_keys();
     const auto field = std::find_if(fields.begin(), fields.end(), [&](const NeutralField& each) { return each.key == name; });
     const Json json = std::visit([](const auto& held) { return Json(held); }, value);
@@ -69,35 +74,32 @@ void refuse_other_keys(const GgufFile& file) {
 }
 
 // As llama.cpp: a factor alone is a linear one, under its old name too.
-void read_rope(const GgufFile& file, Json& config) {
-  const auto key = [](std::string_view name) { return str(prefix, "rope.", name); };
-  if (file.has(key("freq_base"))) config["rope_theta"] = file.number(key("freq_base"));
-  double factor = 0;
-  for (const char* name : {"scaling.factor", "scale_linear"})
-    if (factor == 0 && file.has(key(name))) factor = file.number(key(name));
-  const std::string type = file.has(key("scaling.type")) ? file.string(key("scaling.type")) : factor == 0 ? "none" : "linear";
+void read_rope(const GgufKeys& keys, Json& config) {
+  if (const auto base = keys.number("rope.freq_base")) config["rope_theta"] = *base;
+  double factor = keys.number("rope.scaling.factor").value_or(0);
+  if (factor == 0) factor = keys.number("rope.scale_linear").value_or(0);
+  const std::string type = keys.string("rope.scaling.type").value_or(factor == 0 ? "none" : "linear");
   if (type == "none" || (type == "linear" && (factor == 0 || factor == 1))) return;
   Json scaling = {{"rope_type", type}, {"factor", factor}};
-  if (file.has(key("scaling.original_context_length")))
-    scaling["original_max_position_embeddings"] = file.integer(key("scaling.original_context_length"));
+  if (const auto length = keys.integer("rope.scaling.original_context_length"))
+    scaling["original_max_position_embeddings"] = *length;
   for (const char* beta : {"beta_fast", "beta_slow"})
-    if (file.has(key(str("scaling.yarn_", beta)))) scaling[beta] = file.number(key(str("scaling.yarn_", beta)));
+    if (const auto value = keys.number(str("rope.scaling.yarn_", beta))) scaling[beta] = *value;
   config["rope_scaling"] = std::move(scaling);
 }
 
-// Keys, values and rotation have one width here.
-void read_head_dim(const GgufFile& file, Json& config) {
+// Keys, values and rotation have one width; the rotation may have a smaller one where the architecture's finish() reads it.
+void read_head_dim(const GgufKeys& keys, bool partial, Json& config) {
   std::string first;
   for (const char* name : {"attention.key_length", "attention.value_length", "rope.dimension_count"}) {
-    const std::string key = str(prefix, name);
-    if (!file.has(key)) continue;
-    const int64_t width = file.integer(key);
+    const auto width = keys.integer(name);
+    if (!width || (partial && name == std::string_view("rope.dimension_count"))) continue;
     if (first.empty()) {
-      first = key;
-      config["head_dim"] = width;
-    } else if (config["head_dim"] != width) {
-      fail(Code::bad_input, str(file.path().string(), ": ", key), str(config["head_dim"].get<int64_t>(), ", as ", first, " says"),
-           str(width));
+      first = keys.name(name);
+      config["head_dim"] = *width;
+    } else if (config["head_dim"] != *width) {
+      fail(Code::bad_input, str(keys.file.path().string(), ": ", keys.name(name)),
+           str(config["head_dim"].get<int64_t>(), ", as ", first, " says"), str(*width));
     }
   }
 }
@@ -108,25 +110,24 @@ void find_biases(const GgufFile& file, Json& config) {
     return std::any_of(names.begin(), names.end(),
                        [&](std::string_view name) { return file.find(str("blk.0.", name, ".bias")) != nullptr; });
   };
-  config["qkv_bias"] = any({"attn_q", "attn_k", "attn_v"});
+  config["qkv_bias"] = any({"attn_q", "attn_k", "attn_v", "attn_qkv"});
   config["out_bias"] = any({"attn_output"});
   config["mlp_bias"] = any({"ffn_gate", "ffn_up", "ffn_down"});
 }
 
-// Hugging Face's name of a Llama tensor -> GGUF's.
-std::string gguf_name(const std::string& name) {
-  static const std::map<std::string, std::string, std::less<>> whole = {{"model.embed_tokens.weight", "token_embd.weight"},
-                                                                        {"model.norm.weight", "output_norm.weight"},
-                                                                        {"lm_head.weight", "output.weight"}};
-  static const std::map<std::string, std::string, std::less<>> in_block = {
-      {"self_attn.q_proj", "attn_q"},      {"self_attn.k_proj", "attn_k"},   {"self_attn.v_proj", "attn_v"},
-      {"self_attn.o_proj", "attn_output"}, {"input_layernorm", "attn_norm"}, {"post_attention_layernorm", "ffn_norm"},
-      {"mlp.gate_proj", "ffn_gate"},       {"mlp.up_proj", "ffn_up"},        {"mlp.down_proj", "ffn_down"}};
-  static constexpr std::string_view layers = "model.layers.";
-  if (const auto found = whole.find(name); found != whole.end()) return found->second;
-  if (!name.starts_with(layers)) return name;  // rope_freqs.weight, which is GGUF's alone
-  const size_t layer = layers.size(), dot = name.find('.', layer), end = name.rfind('.');  // ".weight" or ".bias"
-  return str("blk.", name.substr(layer, dot - layer), ".", in_block.at(name.substr(dot + 1, end - dot - 1)), name.substr(end));
+Json llama_config(const GgufKeys& keys, const GgufArchitecture& architecture) {
+  Json config = {{"hidden_size", keys.required_integer("embedding_length")},
+                 {"intermediate_size", keys.required_integer("feed_forward_length")},
+                 {"num_hidden_layers", keys.required_integer("block_count")},
+                 {"num_attention_heads", keys.required_integer("attention.head_count")},
+                 {"rms_norm_eps", keys.file.number(keys.name("attention.layer_norm_rms_epsilon"))},
+                 {"max_position_embeddings", keys.required_integer("context_length")}};
+  config["num_key_value_heads"] = keys.integer("attention.head_count_kv").value_or(config["num_attention_heads"].get<int64_t>());
+  if (const auto window = keys.integer("attention.sliding_window"); window && *window > 0) config["sliding_window"] = *window;
+  read_rope(keys, config);
+  read_head_dim(keys, architecture.partial_rotation, config);
+  find_biases(keys.file, config);
+  return config;
 }
 
 // GGUF interleaves the two halves of each head of Q and K: [heads, K/2, 2, ...] back to [heads, 2, K/2, ...].
@@ -137,24 +138,13 @@ at::Tensor unpermute(const at::Tensor& weight, int64_t heads) {
 }  // namespace
 
 Json config_of_gguf(const GgufFile& file) {
-  const std::string architecture = file.string("general.architecture");
-  if (architecture != "llama")
-    fail(Code::bad_input, file.path().string() + ": general.architecture", "llama", quote(architecture));
-  refuse_other_keys(file);
-  const auto key = [](std::string_view name) { return str(prefix, name); };
-  Json config = {{"model_type", "llama"},
-                 {"hidden_size", file.integer(key("embedding_length"))},
-                 {"intermediate_size", file.integer(key("feed_forward_length"))},
-                 {"num_hidden_layers", file.integer(key("block_count"))},
-                 {"num_attention_heads", file.integer(key("attention.head_count"))},
-                 {"rms_norm_eps", file.number(key("attention.layer_norm_rms_epsilon"))},
-                 {"max_position_embeddings", file.integer(key("context_length"))},
-                 {"tie_word_embeddings", file.find("output.weight") == nullptr}};
-  if (file.has(key("attention.head_count_kv"))) config["num_key_value_heads"] = file.integer(key("attention.head_count_kv"));
-  if (file.has(key("attention.sliding_window"))) config["sliding_window"] = file.integer(key("attention.sliding_window"));
-  read_rope(file, config);
-  read_head_dim(file, config);
-  find_biases(file, config);
+  const GgufArchitecture& architecture = gguf_architecture(file);
+  refuse_other_keys(file, architecture);
+  const GgufKeys keys{file, architecture.name};
+  Json config = architecture.gpt ? Json::object() : llama_config(keys, architecture);
+  config["model_type"] = architecture.model_type;
+  config["tie_word_embeddings"] = file.find("output.weight") == nullptr;
+  if (architecture.finish != nullptr) architecture.finish(keys, config);
   const TensorInfo* embedding = file.find("token_embd.weight");
   if (embedding == nullptr || embedding->shape.size() != 2)
     fail(Code::bad_input, file.path().string(), "a tensor token_embd.weight [V, D]", "none");
@@ -169,24 +159,30 @@ Json config_of_gguf(const GgufFile& file) {
 
 nn::WeightLoader gguf_loader(std::shared_ptr<const GgufFile> file, const Json& config, const std::string& where,
                              std::shared_ptr<TensorNames> names) {
-  const int64_t heads = require<int64_t>(config, "num_attention_heads", where);
+  const GgufArchitecture& architecture = gguf_architecture(*file);
+  const int64_t heads = value_or<int64_t>(config, "num_attention_heads", 1, where);
   const int64_t kv_heads = value_or<int64_t>(config, "num_key_value_heads", heads, where);
   if (heads < 1 || kv_heads < 1) fail(Code::bad_input, where, "head counts of at least 1", str(heads, " and ", kv_heads));
-  const auto in_order = [=](const std::string& name, const at::Tensor& rows) {
-    if (name.find(".q_proj.") != name.npos) return unpermute(rows, heads);
-    if (name.find(".k_proj.") != name.npos) return unpermute(rows, kv_heads);
+  for (const std::string_view name : architecture.read_with_config) names->insert(std::string(name));
+  const auto in_order = [=, interleaved = architecture.interleaved](const std::string& name, const at::Tensor& rows) {
+    if (interleaved && name.find(".q_proj.") != name.npos) return unpermute(rows, heads);
+    if (interleaved && name.find(".k_proj.") != name.npos) return unpermute(rows, kv_heads);
     return rows;
   };
-  const auto read = [=](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
-    const std::string& stored = *names->insert(gguf_name(name)).first;
-    return in_order(name, file->read(stored, shape, dtype));
+  const auto read = [=, &architecture](const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
+    const std::string& stored = *names->insert(gguf_name(architecture, name)).first;
+    if (architecture.transposes && shape.size() == 2 && stored.starts_with("blk."))
+      return file->read(stored, {shape[1], shape[0]}, dtype).t().contiguous();
+    const at::Tensor rows = in_order(name, file->read(stored, shape, dtype));
+    return architecture.norms_hold_one && shape.size() == 1 && stored != rope_divisors ? rows - 1 : rows;
   };
-  const auto read_stored = [=](const std::string& name, at::IntArrayRef shape) -> kernels::StoredRows {
-    const std::string& stored = *names->insert(gguf_name(name)).first;
+  const auto read_stored = [=, &architecture](const std::string& name, at::IntArrayRef shape) -> kernels::StoredRows {
+    const std::string& stored = *names->insert(gguf_name(architecture, name)).first;
     const GgufBlocks blocks = file->blocks(stored, shape);
     if (blocks.type != nullptr) return {in_order(name, blocks.bytes), blocks.type};
     const at::ScalarType plain = file->read(stored).scalar_type();
-    return {read(name, shape, plain == at::kHalf || plain == at::kBFloat16 ? plain : at::kFloat)};
+    const at::ScalarType held = plain == at::kHalf || plain == at::kBFloat16 ? plain : at::kFloat;
+    return {in_order(name, file->read(stored, shape, held))};
   };
   return nn::WeightLoader(read, read_stored);
 }

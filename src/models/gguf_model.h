@@ -1,4 +1,4 @@
-// A GGUF file of the Llama architecture as a model: its metadata as config.json's keys, its tensors under Hugging Face's names.
+// A GGUF file as a model: its metadata as config.json's keys, its tensors under Hugging Face's names (gguf_architectures.h).
 #pragma once
 
 #include "dept/models/model_files.h"

@@ -21,12 +21,12 @@ DecoderBlock<nn::LayerNorm> load_block(const Gpt2Config& c, const ModelFiles& fi
   };
   const int64_t head_dim = c.hidden / c.heads;
   DecoderBlock<nn::LayerNorm> block;
-  block.attention_norm = norm("ln_1");
+  block.around_attention.before = norm("ln_1");
   block.attention = {linear("attn.c_attn", 3 * c.hidden, c.hidden), linear("attn.c_proj", c.hidden, c.hidden), c.heads, c.heads,
                      head_dim};
-  block.attention_scale = (c.scaled_attention ? 1 / std::sqrt(static_cast<double>(head_dim)) : 1.0) /
-                          static_cast<double>(c.scaled_by_layer ? layer + 1 : 1);
-  block.feed_forward_norm = norm("ln_2");
+  block.form.scale = (c.scaled_attention ? 1 / std::sqrt(static_cast<double>(head_dim)) : 1.0) /
+                     static_cast<double>(c.scaled_by_layer ? layer + 1 : 1);
+  block.around_feed_forward.before = norm("ln_2");
   block.feed_forward = {linear("mlp.c_fc", c.intermediate, c.hidden), linear("mlp.c_proj", c.hidden, c.intermediate),
                         c.activation};
   return block;

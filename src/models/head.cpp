@@ -6,12 +6,17 @@
 namespace dept {
 namespace {
 
-constexpr const char* name = "lm_head.weight";
+// GPT-NeoX's files have a name of their own.
+std::string head_name(const ModelFiles& files) {
+  const char* old = "embed_out.weight";
+  return files.weights != nullptr && files.weights->find(old) != nullptr ? old : "lm_head.weight";
+}
 
 }  // namespace
 
 kernels::FrozenMatrix load_head(const ModelFiles& files, const kernels::FrozenMatrix& embedding, at::ScalarType dtype,
                                 bool said_tied, ModelInfo& info) {
+  const std::string name = head_name(files);
   const bool stored = files.weights != nullptr ? files.weights->find(name) != nullptr : !info.tied;
   const int64_t counted_tied = info.tied;
   kernels::FrozenMatrix head = stored ? files.loader.matrix(name, {info.vocab, info.hidden}, dtype) : embedding;
@@ -27,7 +32,8 @@ kernels::FrozenMatrix load_head(const ModelFiles& files, const kernels::FrozenMa
 
 kernels::FrozenMatrix load_decoder_head(const ModelFiles& files, const kernels::FrozenMatrix& embedding, at::ScalarType dtype,
                                         ModelInfo& info) {
-  return info.tied ? load_head(files, embedding, dtype, true, info) : files.loader.matrix(name, {info.vocab, info.hidden}, dtype);
+  return info.tied ? load_head(files, embedding, dtype, true, info)
+                   : files.loader.matrix(head_name(files), {info.vocab, info.hidden}, dtype);
 }
 
 }  // namespace dept

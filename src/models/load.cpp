@@ -13,7 +13,9 @@
 #include "models/arithmetic.h"
 #include "models/bert.h"
 #include "models/gpt2.h"
-#include "models/llama.h"
+#include "models/gpt_neox.h"
+#include "models/llama_families.h"
+#include "models/mpnet.h"
 #include "models/t5.h"
 #include "models/unread.h"
 
@@ -24,18 +26,30 @@ struct Family {
   std::string_view model_type;
   std::unique_ptr<Backbone> (*make)(const ModelFiles&, const ModelContext&);
   ModelInfo (*info)(const Json&, const std::string&);
-  NamePatterns unread;  // tensors of its files that are rightly left unread
+  NamePatterns unread;         // tensors of its files that are rightly left unread
+  NamePatterns computed = {};  // fields that other families refuse
 };
 
 constexpr Family families[] = {{"albert", make_albert, albert_info, albert_unread},
                                {"bert", make_bert, bert_info, bert_unread},
+                               {"gemma2", make_llama, llama_info, llama_unread, gemma2_computed},
+                               {"gemma3_text", make_llama, llama_info, llama_unread, gemma3_computed},
                                {"gpt2", make_gpt2, gpt2_info, gpt2_unread},
+                               {"gpt_neox", make_gpt_neox, gpt_neox_info, gpt_neox_unread, gpt_neox_computed},
+                               {"granite", make_llama, llama_info, llama_unread, granite_computed},
                                {"llama", make_llama, llama_info, llama_unread},
                                {"mistral", make_llama, llama_info, llama_unread},
+                               {"mpnet", make_mpnet, mpnet_info, mpnet_unread},
                                {"mt5", make_t5, t5_info, t5_unread},
-                               {"qwen2", make_llama, llama_info, llama_unread},
+                               {"olmo2", make_llama, llama_info, llama_unread},
+                               {"phi3", make_llama, llama_info, llama_unread, phi3_computed},
+                               {"qwen2", make_llama, llama_info, llama_unread, qwen_computed},
+                               {"qwen3", make_llama, llama_info, llama_unread, qwen_computed},
                                {"roberta", make_roberta, roberta_info, roberta_unread},
-                               {"t5", make_t5, t5_info, t5_unread}};
+                               {"smollm3", make_llama, llama_info, llama_unread, smollm3_computed},
+                               {"t5", make_t5, t5_info, t5_unread},
+                               {"umt5", make_t5, t5_info, t5_unread},
+                               {"xlm-roberta", make_roberta, roberta_info, roberta_unread}};
 
 // Throws bad_input for a family that is not here, or one with arithmetic that is not.
 const Family& family_of(const Json& config, const std::string& where) {
@@ -43,7 +57,7 @@ const Family& family_of(const Json& config, const std::string& where) {
   const auto* found =
       std::find_if(std::begin(families), std::end(families), [&](const Family& family) { return family.model_type == type; });
   if (found != std::end(families)) {
-    refuse_other_arithmetic(config, where);
+    refuse_other_arithmetic(config, where, found->computed);
     return *found;
   }
   std::string names;

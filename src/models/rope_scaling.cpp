@@ -3,10 +3,12 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/pow.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <vector>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -61,28 +63,89 @@ double scale_yarn(double* frequency, int64_t count, double theta, const Json& sc
   return positive_or(scaling, "attention_factor", factor > 1 ? 0.1 * std::log(factor) + 1 : 1, where);
 }
 
+// LongRoPE: each frequency has two divisors, for short texts and for long ones.
+void scale_longrope(RopeScaling& rope, const Json& scaling, const Json& config, const std::string& where) {
+  const int64_t count = rope.frequency.numel();
+  const auto divided = [&](const char* key) {
+    const auto divisors = require<std::vector<double>>(scaling, key, where);
+    if (static_cast<int64_t>(divisors.size()) != count)
+      fail(Code::bad_input, str(where, ": ", key), str(count, " numbers"), str(divisors.size()));
+    for (const double divisor : divisors)
+      if (!(divisor > 0 && std::isfinite(divisor)))
+        fail(Code::bad_input, str(where, ": ", key), "positive numbers", str(divisor));
+    return rope.frequency / at::tensor(divisors, at::kDouble);
+  };
+  const double context = positive(scaling, original_context, where);
+  rope.short_positions = static_cast<int64_t>(context);
+  rope.long_frequency = divided("long_factor");
+  rope.frequency = divided("short_factor");
+  const double factor =
+      positive_or(scaling, "factor", positive_or(config, "max_position_embeddings", context, where) / context, where);
+  rope.factor =
+      positive_or(scaling, "attention_factor", factor > 1 ? std::sqrt(1 + std::log(factor) / std::log(context)) : 1, where);
+}
+
 // Everything in there is arithmetic: transformers' keys of other types, and parameters for each type of layer, are none of ours.
-void refuse_other_keys(const Json& scaling, const std::string& where) {
+void refuse_other_keys(const Json& scaling, const std::string& type, const std::string& where) {
   static constexpr std::string_view known[] = {
       "rope_theta",      "rope_type",        "type",      "factor",    original_context,   "partial_rotary_factor",
       "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "attention_factor", "mscale",
       "mscale_all_dim",  "truncate",         "finetuned"};
-  for (const auto& [key, value] : scaling.items())
-    if (!value.is_null() && std::find(std::begin(known), std::end(known), key) == std::end(known))
+  for (const auto& [key, value] : scaling.items()) {
+    const bool of_longrope = type == "longrope" && (key == "short_factor" || key == "long_factor");
+    if (!value.is_null() && !of_longrope && std::find(std::begin(known), std::end(known), key) == std::end(known))
       fail(Code::bad_input, str(where, ": ", key), "no such field, as nothing here computes it",
            quote(value.dump(-1, ' ', false, Json::error_handler_t::replace)));
+  }
+}
+
+// The numbers of a head that are rotated.
+int64_t rotated(const Json& config, const Json& scaling, int64_t head_dim, const std::string& where,
+                const RopeDefaults& defaults) {
+  const char* inside = "partial_rotary_factor";
+  const double outer = positive_or(config, defaults.partial_key, defaults.partial_factor, where),
+               share = positive_or(scaling, inside, outer, where);
+  if (share > 1 || (!defaults.partial && (share != 1 || outer != 1)))
+    fail(Code::bad_input, str(where, ": ", inside), defaults.partial ? "above 0, at most 1" : "1",
+         str(share != 1 ? share : outer));
+  const auto count = static_cast<int64_t>(static_cast<double>(head_dim) * share);
+  if (count < 2 || count % 2 != 0)
+    fail(Code::bad_input, str(where, ": ", inside), str("an even number of a head's ", head_dim, " dimensions"), str(count));
+  return count;
 }
 
 }  // namespace
 
-kernels::RopeAngles RopeScaling::angles(const at::Tensor& position, at::ScalarType dtype) const {
-  if (!frequency.defined()) return {};
-  kernels::RopeAngles made = kernels::rope_angles(position.to(frequency.device()), frequency, dtype);
+RopeScaling RopeScaling::to(at::Device device) const {
+  RopeScaling moved = *this;
+  moved.frequency = frequency.to(device);
+  if (by_length()) moved.long_frequency = long_frequency.to(device);
+  return moved;
+}
+
+kernels::RopeAngles RopeScaling::angles(const Ragged& tokens, at::ScalarType dtype) const {
+  const at::Tensor position = tokens.position.to(frequency.device());
+  kernels::RopeAngles made = kernels::rope_angles(position, frequency, dtype);
+  if (by_length()) {
+    std::vector<int64_t> rows;
+    const int64_t* places = tokens.position.const_data_ptr<int64_t>();
+    for (int64_t b = 0; b < tokens.batch(); ++b) {
+      const int64_t begin = tokens.offsets[b], end = tokens.offsets[b + 1];
+      if (end > begin && is_long(*std::max_element(places + begin, places + end) + 1))
+        for (int64_t n = begin; n < end; ++n) rows.push_back(n);
+    }
+    if (!rows.empty()) {
+      const at::Tensor index = at::tensor(rows, at::kLong).to(position.device());
+      const kernels::RopeAngles longer = kernels::rope_angles(position.index_select(0, index), long_frequency, dtype);
+      made.cosine.index_copy_(0, index, longer.cosine);
+      made.sine.index_copy_(0, index, longer.sine);
+    }
+  }
   if (factor != 1) made = {made.cosine * factor, made.sine * factor};
   return made;
 }
 
-RopeScaling read_rope_scaling(const Json& config, int64_t head_dim, const std::string& where) {
+RopeScaling read_rope_scaling(const Json& config, int64_t head_dim, const std::string& where, const RopeDefaults& defaults) {
   Json scaling = Json::object();
   std::string inner = where;
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
@@ -93,7 +156,9 @@ RopeScaling read_rope_scaling(const Json& config, int64_t head_dim, const std::s
     scaling = *found;
     break;
   }
-  refuse_other_keys(scaling, inner);
+  const std::string type =
+      value_or<std::string>(scaling, "rope_type", value_or<std::string>(scaling, "type", "default", inner), inner);
+  refuse_other_keys(scaling, type, inner);
   for (const char* key : {original_context, "max_position_embeddings"})
     if (!scaling.contains(original_context) && config.contains(key) && !config[key].is_null())
       scaling[original_context] = config[key];
@@ -101,25 +166,24 @@ RopeScaling read_rope_scaling(const Json& config, int64_t head_dim, const std::s
       context != 0 && scaling[original_context] != context)
     fail(Code::bad_input, str(inner, ": ", original_context), str(context, ", as the field outside says"),
          quote(scaling[original_context].dump()));
-  const double theta =
-      scaling.contains("rope_theta") ? positive(scaling, "rope_theta", inner) : positive_or(config, "rope_theta", 10000, where);
-  const std::string type =
-      value_or<std::string>(scaling, "rope_type", value_or<std::string>(scaling, "type", "default", inner), inner);
-  for (const Json* level : {&config, static_cast<const Json*>(&scaling)})
-    if (positive_or(*level, "partial_rotary_factor", 1, inner) != 1)
-      fail(Code::bad_input, inner + ": partial_rotary_factor", "1", str((*level)["partial_rotary_factor"].get<double>()));
+  const double theta = scaling.contains("rope_theta") ? positive(scaling, "rope_theta", inner)
+                                                      : positive_or(config, defaults.theta_key, defaults.theta, where);
+  const int64_t dimensions = rotated(config, scaling, head_dim, inner, defaults);
 
   RopeScaling rope;
-  rope.frequency = at::pow(theta, at::arange(0, head_dim, 2, at::TensorOptions(at::kDouble)) / static_cast<double>(-head_dim));
+  rope.frequency =
+      at::pow(theta, at::arange(0, dimensions, 2, at::TensorOptions(at::kDouble)) / static_cast<double>(-dimensions));
   double* frequency = rope.frequency.mutable_data_ptr<double>();
   if (type == "linear")
     rope.frequency /= positive(scaling, "factor", inner);
   else if (type == "llama3")
-    scale_llama3(frequency, head_dim / 2, scaling, inner);
+    scale_llama3(frequency, dimensions / 2, scaling, inner);
   else if (type == "yarn")
-    rope.factor = scale_yarn(frequency, head_dim / 2, theta, scaling, inner);
+    rope.factor = scale_yarn(frequency, dimensions / 2, theta, scaling, inner);
+  else if (type == "longrope")
+    scale_longrope(rope, scaling, config, inner);
   else if (type != "default")
-    fail(Code::bad_input, inner + ": rope_type", "default, linear, llama3 or yarn", quote(type));
+    fail(Code::bad_input, inner + ": rope_type", "default, linear, llama3, yarn or longrope", quote(type));
   return rope;
 }
 

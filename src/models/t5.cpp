@@ -16,7 +16,7 @@ namespace {
 struct Stack {
   std::vector<T5Block> blocks;
   nn::RmsNorm final_norm;
-  at::Tensor bias;  // [H, buckets], of block 0, shared
+  std::vector<at::Tensor> biases;  // [H, buckets] each: of every block (UMT5), or of block 0 for all
   bool decoder = false;
 };
 
@@ -51,11 +51,14 @@ struct T5Cache : KvCache {
 };
 
 // [H, 2 reach + 1]: the bias at key - query + reach.
-at::Tensor bias_by_distance(const Stack& stack, const T5Config& c, int64_t reach) {
+std::vector<at::Tensor> biases_by_distance(const Stack& stack, const T5Config& c, int64_t reach) {
   std::vector<int64_t> buckets;
   for (int64_t relative = -reach; relative <= reach; ++relative)
     buckets.push_back(t5_bucket(relative, !stack.decoder, c.buckets, c.max_distance));
-  return stack.bias.index_select(1, at::tensor(buckets, at::kLong).to(stack.bias.device()));
+  const at::Tensor chosen = at::tensor(buckets, at::kLong).to(stack.biases.front().device());
+  std::vector<at::Tensor> biases;
+  for (const at::Tensor& bias : stack.biases) biases.push_back(bias.index_select(1, chosen));
+  return biases;
 }
 
 class T5 : public TextModel {
@@ -103,7 +106,9 @@ class T5 : public TextModel {
   }
 
   at::Tensor logits(const at::Tensor& hidden) const override { return head_.forward(hidden); }
-  at::Tensor logits_backward(const at::Tensor& d_logits) const override { return head_.backward(d_logits); }
+  at::Tensor logits_backward(const at::Tensor& d_logits, const at::Tensor& logits) const override {
+    return head_.backward(d_logits, logits);
+  }
 
   std::unique_ptr<KvCache> start(const Stream& source, int64_t slots, int64_t expected) const override {
     check(source);
@@ -214,11 +219,10 @@ class T5 : public TextModel {
       stack.blocks.push_back(std::move(block));
     }
     stack.final_norm = norm(name + ".final_layer_norm.weight");
-    stack.bias = files
-                     .loader(name + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-                             {config_.buckets, config_.heads}, context().residual())
-                     .t()
-                     .contiguous();
+    for (int64_t i = 0; i < (config_.bias_in_each_layer ? layers : 1); ++i) {
+      const std::string table = str(name, ".block.", i, ".layer.0.SelfAttention.relative_attention_bias.weight");
+      stack.biases.push_back(files.loader(table, {config_.buckets, config_.heads}, context().residual()).t().contiguous());
+    }
     return stack;
   }
 
@@ -230,7 +234,7 @@ class T5 : public TextModel {
     plan.p = config_.dropout;
     plan.first_layer = stack.decoder ? decoder_layer_base : 0;
     plan.self.options.causal = stack.decoder;
-    plan.self.options.relative_bias = bias_by_distance(stack, config_, reach);
+    plan.biases = biases_by_distance(stack, config_, reach);
     return plan;
   }
 
@@ -336,11 +340,13 @@ T5Config read_t5_config(const Json& config, const std::string& where) {
   c.max_distance = value_or<int64_t>(config, "relative_attention_max_distance", 128, where);
   c.dropout = read_dropout(config, "dropout_rate", 0.1, where);
   c.eps = read_epsilon(config, "layer_norm_epsilon", 1e-6, where);
-  const bool mt5 = value_or<std::string>(config, "model_type", "t5", where) == "mt5";
-  read_feed_forward(config, mt5 ? "gated-gelu" : "relu", where, c);
-  c.tied = value_or<bool>(config, "tie_word_embeddings", !mt5, where);
-  // transformers 5 writes every configuration as tied, and what it used to mean under a name of its own.
-  c.scaled_output = !mt5 && value_or<bool>(config, "scale_decoder_outputs", c.tied, where);
+  const auto type = value_or<std::string>(config, "model_type", "t5", where);
+  const bool mt5 = type == "mt5", umt5 = type == "umt5";
+  read_feed_forward(config, mt5 || umt5 ? "gated-gelu" : "relu", where, c);
+  c.tied = value_or<bool>(config, "tie_word_embeddings", !mt5 && !umt5, where);
+  // transformers 5 writes every configuration as tied, and what it used to mean under a name of its own; UMT5 is always scaled.
+  c.scaled_output = umt5 || (!mt5 && value_or<bool>(config, "scale_decoder_outputs", c.tied, where));
+  c.bias_in_each_layer = umt5;
   if (c.buckets < 4 || c.buckets > 4096 || c.max_distance <= c.buckets / 2)
     fail(Code::bad_input, where + ": relative_attention_num_buckets",
          "4 to 4096, half of it below relative_attention_max_distance", str(c.buckets, " and ", c.max_distance));
@@ -360,9 +366,11 @@ ModelInfo t5_info(const Json& config, const std::string& where) {
   info.dropout = c.dropout;
   info.tied = c.tied;
   const int64_t attention = 4 * c.hidden * c.heads * c.head_dim, feed_forward = (c.gated ? 3 : 2) * c.hidden * c.intermediate;
+  const int64_t tables = c.bias_in_each_layer ? c.encoder_layers + c.decoder_layers : 2;
   info.parameters = c.vocab * c.hidden * (c.tied ? 1 : 2) + c.encoder_layers * (attention + feed_forward + 2 * c.hidden) +
-                    c.decoder_layers * (2 * attention + feed_forward + 3 * c.hidden) + 2 * c.hidden + 2 * c.buckets * c.heads;
-  info.embedding_parameters = c.vocab * c.hidden + 2 * c.buckets * c.heads;
+                    c.decoder_layers * (2 * attention + feed_forward + 3 * c.hidden) + 2 * c.hidden +
+                    tables * c.buckets * c.heads;
+  info.embedding_parameters = c.vocab * c.hidden + tables * c.buckets * c.heads;
   info.pad_id = optional_id(config, "pad_token_id", where);
   info.decoder_start_id = optional_id(config, "decoder_start_token_id", where);
   if (!info.decoder_start_id) info.decoder_start_id = info.pad_id.value_or(0);

@@ -1,5 +1,6 @@
 // T5 (Raffel et al. 2020): encoder and decoder with relative position bias, RMSNorm, no attention scale. Version 1.0 has a ReLU
-// feed-forward and a tied head; 1.1, Flan and mT5 gated GELU (Shazeer 2020) and a head of their own.
+// feed-forward and a tied head; 1.1, Flan and mT5 gated GELU (Shazeer 2020) and a head of their own. UMT5 (Chung et al., arXiv
+// 2304.09151) has a table of biases in each layer.
 #pragma once
 
 #include <memory>
@@ -27,7 +28,8 @@ struct T5Config {
   double dropout, eps;
   kernels::Activation activation;
   bool gated;
-  bool tied;           ///< as the file says; a head in the weights' file counts more
+  bool tied;  ///< as the file says; a head in the weights' file counts more
+  bool bias_in_each_layer;
   bool scaled_output;  ///< the decoder's output is multiplied with hidden^-0.5 before the head
 };
 

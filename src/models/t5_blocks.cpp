@@ -4,6 +4,7 @@ namespace dept {
 
 nn::AttentionPlan T5Plan::self_of(int64_t layer) const {
   nn::AttentionPlan made = self;
+  made.options.relative_bias = biases.size() > 1 ? biases[static_cast<size_t>(layer)] : biases.front();
   made.dropout = dropout(layer, Site::self_attention_probabilities);
   return made;
 }

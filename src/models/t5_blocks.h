@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "dept/nn/modules.h"
 #include "models/common.h"
@@ -10,7 +11,8 @@ namespace dept {
 
 /// What every block of a stack needs to know of a batch.
 struct T5Plan {
-  nn::AttentionPlan self, cross;  ///< dropout is set for each layer
+  nn::AttentionPlan self, cross;   ///< dropout and bias are set for each layer
+  std::vector<at::Tensor> biases;  ///< relative biases of self-attention, [H, 2R + 1] each: one a layer, or one for all
   at::ScalarType dtype;
   Kernels kernels = Kernels::own;
   const Call* call = nullptr;  ///< null: no dropout (generation)

@@ -1,9 +1,29 @@
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros.h>
 
 #include "dept/nn/modules.h"
 #include "nn/attention_options.h"
 
 namespace dept::nn {
+namespace {
+
+// heads [N, H, K] as rows of the norm's width, in the residual's type.
+at::Tensor norm_rows(const RmsNorm& norm, const at::Tensor& heads) {
+  return heads.to(norm.weight.scalar_type()).reshape({-1, norm.weight.size(0)});
+}
+
+void normalise(const RmsNorm& norm, const at::Tensor& heads, RmsNorm::Saved* saved) {
+  heads.copy_(norm.forward(norm_rows(norm, heads), heads.scalar_type(), saved).view(heads.sizes()));
+}
+
+// d_heads is the gradient of what normalise gave and becomes that of what it took.
+void normalise_backward(const RmsNorm& norm, const at::Tensor& d_heads, const RmsNorm::Saved& saved) {
+  at::Tensor dx = at::zeros(saved.normalised.sizes(), norm.weight.options());
+  norm.backward(d_heads.reshape(dx.sizes()), saved, dx);
+  d_heads.copy_(dx.view(d_heads.sizes()));
+}
+
+}  // namespace
 
 SelfAttention::Views SelfAttention::split(const at::Tensor& fused) const {
   const int64_t n = fused.size(0);
@@ -11,21 +31,32 @@ SelfAttention::Views SelfAttention::split(const at::Tensor& fused) const {
   return {all.slice(1, 0, heads), all.slice(1, heads, heads + kv_heads), all.slice(1, heads + kv_heads, heads + 2 * kv_heads)};
 }
 
-at::Tensor SelfAttention::project(const at::Tensor& x, const AttentionPlan& plan) const {
+void SelfAttention::rotate(const at::Tensor& fused, const AttentionPlan& plan, bool inverse) const {
+  if (!plan.angles.cosine.defined()) return;
+  at::Tensor rotated = fused.view({fused.size(0), heads + 2 * kv_heads, head_dim}).slice(1, 0, heads + kv_heads);
+  kernels::rope(rotated, plan.angles, inverse, qkv.kernels());
+}
+
+at::Tensor SelfAttention::project(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const {
   at::Tensor fused = qkv.forward(x);
-  if (plan.angles.cosine.defined()) {
-    at::Tensor rotated = fused.view({x.size(0), heads + 2 * kv_heads, head_dim}).slice(1, 0, heads + kv_heads);
-    kernels::rope(rotated, plan.angles, false, qkv.kernels());
+  if (norm) {
+    const auto [q, k, v] = split(fused);
+    normalise(norm->query, q, saved != nullptr ? &saved->query_norm : nullptr);
+    normalise(norm->key, k, saved != nullptr ? &saved->key_norm : nullptr);
   }
+  rotate(fused, plan, false);
   return fused;
 }
 
 at::Tensor SelfAttention::attend(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const {
-  const at::Tensor fused = project(x, plan);
+  const at::Tensor fused = project(x, plan, saved);
   const auto [q, k, v] = split(fused);
   at::Tensor lse;
   at::Tensor attended = kernels::attention({q, k, v}, plan.spans, with_dropout(plan, qkv.kernels()), &lse);
-  if (saved != nullptr) *saved = {fused, lse};
+  if (saved != nullptr) {
+    saved->qkv = fused;
+    saved->lse = lse;
+  }
   return attended;
 }
 
@@ -35,16 +66,17 @@ at::Tensor SelfAttention::backward(const at::Tensor& d, const AttentionPlan& pla
   at::Tensor d_fused = at::empty_like(saved.qkv);
   const auto [dq, dk, dv] = split(d_fused);
   kernels::attention_backward(d_attended, saved.lse, {q, k, v}, plan.spans, with_dropout(plan, qkv.kernels()), {dq, dk, dv, {}});
-  if (plan.angles.cosine.defined()) {
-    at::Tensor rotated = d_fused.view({d.size(0), heads + 2 * kv_heads, head_dim}).slice(1, 0, heads + kv_heads);
-    kernels::rope(rotated, plan.angles, true, qkv.kernels());
+  rotate(d_fused, plan, true);
+  if (norm) {
+    normalise_backward(norm->query, dq, saved.query_norm);
+    normalise_backward(norm->key, dk, saved.key_norm);
   }
   return qkv.backward_input(d_fused);
 }
 
 at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan, SlotCache& cache, size_t layer,
                                  const at::Tensor& rows) const {
-  const auto [q, k, v] = split(project(x, plan));
+  const auto [q, k, v] = split(project(x, plan, nullptr));
   SlotCache::Layer& kept = cache.layers.at(layer);
   kept.k.index_copy_(0, rows, k);
   kept.v.index_copy_(0, rows, v);

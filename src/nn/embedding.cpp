@@ -21,17 +21,24 @@ at::Tensor Embedding::forward(const at::Tensor& ids) const {
   for (int64_t n = 0; n < on_host.size(0); ++n)
     if (id[n] < 0 || id[n] >= table.rows())
       fail(Code::bad_input, "input_ids", dept::str("ids from 0 to ", table.rows() - 1), dept::str(id[n]));
-  return table.select(on_host.to(table.device()), arithmetic_type(table));
+  const at::Tensor words = table.select(on_host.to(table.device()), arithmetic_type(table));
+  return scale == 1 ? words : words * scale;
 }
 
 // A bf16 product would round logits to 8 bits.
 at::Tensor Head::forward(const at::Tensor& hidden) const {
-  const at::Tensor logits = table.forward_wide(hidden);
-  return scale == 1 ? logits : logits.mul_(scale);
+  at::Tensor logits = table.forward_wide(hidden);
+  if (scale != 1) logits.mul_(scale);
+  return cap == 0 ? logits : logits.div_(cap).tanh_().mul_(cap);
 }
 
-at::Tensor Head::backward(const at::Tensor& d_logits) const {
-  return table.backward_input((d_logits * scale).to(table.dtype()));
+at::Tensor Head::backward(const at::Tensor& d_logits, const at::Tensor& logits) const {
+  at::Tensor d = d_logits * scale;
+  if (cap != 0) {
+    const at::Tensor share = logits / cap;
+    d = d * (1 - share * share);
+  }
+  return table.backward_input(d.to(table.dtype()));
 }
 
 }  // namespace dept::nn

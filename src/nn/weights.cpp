@@ -16,6 +16,12 @@ bool takes_int8(const LinearSpec& spec) {
   return spec.in % multiple == 0 && out % multiple == 0;
 }
 
+// [heads, 3, K, ..] -> [3, heads, K, ..]
+at::Tensor by_kind(const at::Tensor& rows, int64_t heads) {
+  if (heads == 0) return rows;
+  return rows.view({heads, 3, rows.size(0) / heads / 3, -1}).transpose(0, 1).reshape(rows.sizes());
+}
+
 }  // namespace
 
 void WeightLoader::use(const ModelContext& context) {
@@ -53,12 +59,14 @@ kernels::FrozenLinear WeightLoader::linear(const LinearSpec& spec, at::ScalarTyp
   std::vector<at::Tensor> weights, biases;
   for (const LinearSpec::Part& part : spec.parts) {
     const std::string name = part.name + ".weight";
-    if (storage_ == Storage::gguf)
+    if (storage_ == Storage::gguf) {
       stored.push_back(stored_(name, {part.out, spec.in}));
-    else
+      stored.back().data = by_kind(stored.back().data, spec.heads_of_three);
+    } else {
       weights.push_back(spec.transposed ? (*this)(name, {spec.in, part.out}, read_as).t()
-                                        : (*this)(name, {part.out, spec.in}, read_as));
-    if (spec.bias) biases.push_back((*this)(part.name + ".bias", {part.out}, dtype));
+                                        : by_kind((*this)(name, {part.out, spec.in}, read_as), spec.heads_of_three));
+    }
+    if (spec.bias) biases.push_back(by_kind((*this)(part.name + ".bias", {part.out}, dtype), spec.heads_of_three));
   }
   if (int8) return kernels::FrozenLinear::int8(at::cat(weights), spec.bias ? at::cat(biases) : at::Tensor());
   if (!weights.empty()) stored.push_back({(weights.size() == 1 ? weights.front() : at::cat(weights)).contiguous()});

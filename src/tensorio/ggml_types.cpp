@@ -83,6 +83,74 @@ struct Q8_0 {
   }
 };
 
+// The 16 values of the non-linear types.
+constexpr int8_t uneven_steps[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+struct IQ4_NL {
+  static constexpr size_t values = 32, bytes = 18, scales[] = {0};
+  static DEPT_INLINE void block(Bytes in, Floats out) {
+    const float d = half_at(in);
+    for (int i = 0; i < 16; ++i) {
+      out[i] = d * static_cast<float>(uneven_steps[in[2 + i] & 15]);
+      out[i + 16] = d * static_cast<float>(uneven_steps[in[2 + i] >> 4]);
+    }
+  }
+};
+
+// 8 groups as IQ4_NL has them, each with a scale of 6 bits: the low four in nibbles of 4 bytes, the top two in a 16-bit word.
+struct IQ4_XS {
+  static constexpr size_t values = 256, bytes = 136, scales[] = {0};
+  static DEPT_INLINE void block(Bytes in, Floats out) {
+    const float d = half_at(in);
+    const int top = in[2] | in[3] << 8;
+    for (int g = 0; g < 8; ++g) {
+      const float ds = d * static_cast<float>(((in[4 + g / 2] >> g % 2 * 4 & 15) | (top >> 2 * g & 3) << 4) - 32);
+      for (int i = 0; i < 16; ++i) {
+        out[g * 32 + i] = ds * static_cast<float>(uneven_steps[in[8 + g * 16 + i] & 15]);
+        out[g * 32 + i + 16] = ds * static_cast<float>(uneven_steps[in[8 + g * 16 + i] >> 4]);
+      }
+    }
+  }
+};
+
+// Runs of 32 values: two bits each, four runs in 32 bytes; for every 16 values a scale and a minimum of 4 bits in one byte.
+struct Q2_K {
+  static constexpr size_t values = 256, bytes = 84, scales[] = {80, 82};
+  static DEPT_INLINE void block(Bytes in, Floats out) {
+    const float d = half_at(in + 80), dmin = half_at(in + 82);
+    for (int run = 0; run < 8; ++run) {
+      Bytes pairs = in + 16 + run / 4 * 32;
+      const int shift = run % 4 * 2;
+      for (int part = 0; part < 2; ++part) {
+        const int packed = in[run * 2 + part];
+        const float ds = d * static_cast<float>(packed & 15), m = dmin * static_cast<float>(packed >> 4);
+        for (int i = part * 16; i < part * 16 + 16; ++i) out[run * 32 + i] = ds * static_cast<float>(pairs[i] >> shift & 3) - m;
+      }
+    }
+  }
+};
+
+// As Q2_K, the third bit of value i of a run being bit `run` of byte i of 32, which takes 4 away where it is not set. A scale for
+// every 16 values, 6 bits each in 12 bytes: the low four of scale j and j + 8 in byte j, the top two in the last four bytes.
+struct Q3_K {
+  static constexpr size_t values = 256, bytes = 110, scales[] = {108};
+  static int scale(Bytes packed, int j) {
+    return ((packed[j % 8] >> j / 8 * 4 & 15) | (packed[8 + j % 4] >> j / 4 * 2 & 3) << 4) - 32;
+  }
+  static DEPT_INLINE void block(Bytes in, Floats out) {
+    const float d = half_at(in + 108);
+    for (int run = 0; run < 8; ++run) {
+      Bytes pairs = in + 32 + run / 4 * 32;
+      const int shift = run % 4 * 2;
+      for (int part = 0; part < 2; ++part) {
+        const float ds = d * static_cast<float>(scale(in + 96, run * 2 + part));
+        for (int i = part * 16; i < part * 16 + 16; ++i)
+          out[run * 32 + i] = ds * static_cast<float>((pairs[i] >> shift & 3) - (in[i] >> run & 1 ? 0 : 4));
+      }
+    }
+  }
+};
+
 // Scale and minimum of group g of 8, 6 bits each in 12 bytes: the first four groups' in the low six bits of bytes 0-3 and 4-7;
 // of the last four the low nibbles share bytes 8-11 and the top two bits are those of bytes 0-3 and 4-7.
 struct ScaleMin {
@@ -156,6 +224,10 @@ DEPT_DEQUANTISE(Q4_1)
 DEPT_DEQUANTISE(Q5_0)
 DEPT_DEQUANTISE(Q5_1)
 DEPT_DEQUANTISE(Q8_0)
+DEPT_DEQUANTISE(IQ4_NL)
+DEPT_DEQUANTISE(IQ4_XS)
+DEPT_DEQUANTISE(Q2_K)
+DEPT_DEQUANTISE(Q3_K)
 DEPT_DEQUANTISE(Q4_K)
 DEPT_DEQUANTISE(Q5_K)
 DEPT_DEQUANTISE(Q6_K)
@@ -174,9 +246,13 @@ const GgmlType ggml_types[] = {
     quantised_Q5_0(6),
     quantised_Q5_1(7),
     quantised_Q8_0(8),
+    quantised_Q2_K(10),
+    quantised_Q3_K(11),
     quantised_Q4_K(12),
     quantised_Q5_K(13),
     quantised_Q6_K(14),
+    quantised_IQ4_NL(20),
+    quantised_IQ4_XS(23),
     plain(24, "I8", 1, at::kChar),
     plain(25, "I16", 2, at::kShort),
     plain(26, "I32", 4, at::kInt),
@@ -199,7 +275,7 @@ const GgmlType* find_ggml_type(std::string_view name) {
 }
 
 std::string_view ggml_type_names() {
-  return "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, I8, I16, I32, I64 or F64";
+  return "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, I8, I16, I32, I64 or F64";
 }
 
 }  // namespace dept

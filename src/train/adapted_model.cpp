@@ -85,15 +85,15 @@ HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const Pro
   const Ragged& predicting = parts.rules.encoder_decoder() ? batch.target : batch.source;
   const at::Tensor at_labels = predicting_tokens(layout, batch, hidden.device());
   at::Tensor d_logits;
-  const at::Tensor nll =
-      kernels::cross_entropy(model.logits(hidden.index_select(0, at_labels)), batch.labels, with_gradient ? &d_logits : nullptr,
-                             parts.label_smoothing, model.context().kernels);
+  const at::Tensor logits = model.logits(hidden.index_select(0, at_labels));
+  const at::Tensor nll = kernels::cross_entropy(logits, batch.labels, with_gradient ? &d_logits : nullptr, parts.label_smoothing,
+                                                model.context().kernels);
   std::vector<int64_t> config;
   for (int64_t sequence : batch.label_sequence) config.push_back(predicting.config[sequence]);
   const at::Tensor ones = at::ones({static_cast<int64_t>(config.size())}, at::kDouble);
   HiddenLoss found{sum_by_config(nll, ones, config, parts.weights.configs()), {}};
   if (with_gradient) {
-    const at::Tensor d_rows = model.logits_backward(d_logits);
+    const at::Tensor d_rows = model.logits_backward(d_logits, logits);
     found.d_hidden = at::zeros(hidden.sizes(), d_rows.options()).index_copy_(0, at_labels, d_rows);
   }
   return found;
@@ -142,10 +142,11 @@ Call backbone_call(const ModelParts& parts, Call call) {
   return call;
 }
 
-// A decoder's prompt sees no text and stands once, unless dropout makes its copies differ.
+// A decoder's prompt sees no text and stands once, unless dropout or the length of the texts makes its copies differ.
 AdapterCall adapter_call(const ModelParts& parts, const Call& call) {
   const bool drops = backbone_call(parts, call).training && parts.backbone->info().dropout > 0;
-  return {call, parts.backbone->context().kernels, parts.rules.architecture == Architecture::decoder && !drops};
+  const bool shares = parts.rules.architecture == Architecture::decoder && !drops && !parts.backbone->info().rotates_by_length;
+  return {call, parts.backbone->context().kernels, shares};
 }
 
 // A folded adapter changes the tokens of sources, which have a row, and leaves answers behind them.

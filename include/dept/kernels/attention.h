@@ -1,5 +1,5 @@
 // Ragged scaled-dot-product attention: sequences on offsets, no padding; grouped heads, causal or not, a shared key/value prefix,
-// T5's relative bias, dropout on the probabilities; forward keeps one log-sum-exp a query.
+// a sliding window, T5's relative bias, capped scores, dropout on the probabilities; forward keeps one log-sum-exp a query.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,11 +20,14 @@ struct AttentionSpan {
   int64_t k_begin, k_length;
   int64_t prefix_begin = 0, prefix_length = 0;
   int64_t sequence = 0;  ///< in the query's batch, for dropout
+  bool outside = false;  ///< its one query stands behind all its keys, not at the last: a window counts from there
 };
 
 struct AttentionOptions {
   double scale = 1;
   bool causal = false;       ///< the last query sees all keys, the one before all but one, ...
+  int64_t window = 0;        ///< > 0: no key that stands so many places or more before the query, or behind it, is seen
+  double score_cap = 0;      ///< c > 0: a scaled score s becomes c tanh(s / c) (Gemma 2), before the bias
   at::Tensor relative_bias;  ///< [H, 2R + 1] of the statistics' dtype: added at (h, key - query + R); undefined: none
   double dropout = 0;
   Kernels kernels = Kernels::own;

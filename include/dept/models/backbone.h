@@ -37,6 +37,7 @@ struct ModelInfo {
   int64_t embedding = 0;      ///< width of the input embeddings, 0: hidden
   int64_t max_positions = 0;  ///< 0: no limit
   double dropout = 0;
+  bool rotates_by_length = false;  ///< LongRoPE: a token's keys depend on how long the whole text is, and so does a prompt
   HeadForm head = HeadForm::score;
   double head_dropout = 0;
   double initializer_range = 0.02;  ///< standard deviation of a fresh head
@@ -119,8 +120,8 @@ class TextModel : public Backbone {
 
   /// The language-model head: hidden [n, D] -> logits [n, V], fp32 (fp64).
   virtual at::Tensor logits(const at::Tensor& hidden) const = 0;
-  /// d_logits [n, V] -> d_hidden [n, D].
-  virtual at::Tensor logits_backward(const at::Tensor& d_logits) const = 0;
+  /// d_logits [n, V], and the logits that `logits` gave -> d_hidden [n, D].
+  virtual at::Tensor logits_backward(const at::Tensor& d_logits, const at::Tensor& logits) const = 0;
 
   // Generation, without dropout. A cache has slots; slot state is a length and, once set, a prefix slot whose keys and values
   // stand in front.

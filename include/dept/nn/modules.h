@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "dept/kernels/activation.h"
@@ -20,21 +21,24 @@ namespace dept::nn {
 /// Word embeddings and, where they are tied, the head.
 struct Embedding {
   kernels::FrozenMatrix table;  ///< [V, D]
+  double scale = 1;             ///< of what is looked up (Gemma)
 
   /// ids int64 [N], best on the CPU, where they are checked -> [N, D] fp32 (fp64) on the table's device. Throws bad_input for an
   /// id outside the vocabulary.
   at::Tensor forward(const at::Tensor& ids) const;
 };
 
-/// The language-model head, hidden -> logits in fp32 (fp64) whatever the storage: scale * x table^T.
+/// The language-model head, hidden -> logits in fp32 (fp64) whatever the storage: scale * x table^T, of which a cap c > 0 makes
+/// c tanh(y / c) (Gemma 2).
 struct Head {
   kernels::FrozenMatrix table;  ///< [V, D]
   double scale = 1;
+  double cap = 0;
 
   /// hidden C [n, D] -> fp32 (fp64) [n, V]
   at::Tensor forward(const at::Tensor& hidden) const;
-  /// d_logits fp32 (fp64) [n, V] -> C [n, D]
-  at::Tensor backward(const at::Tensor& d_logits) const;
+  /// d_logits fp32 (fp64) [n, V], and what forward gave -> C [n, D]
+  at::Tensor backward(const at::Tensor& d_logits, const at::Tensor& logits) const;
 };
 
 struct RmsNorm {
@@ -71,14 +75,22 @@ struct AttentionPlan {
   kernels::Dropout dropout;    ///< of the probabilities
 };
 
+/// Norms of queries and keys before they are rotated, each with a weight [K], for one head after the other (Qwen3, Gemma 3), or
+/// of all heads' width, for all at once (OLMo 2).
+struct QueryKeyNorm {
+  RmsNorm query, key;
+};
+
 /// Grouped self-attention with fused Q, K, V.
 struct SelfAttention {
   kernels::FrozenLinear qkv;  ///< [(H + 2 Hkv) K, D]: rows of Q, then K, then V
   kernels::FrozenLinear out;  ///< [D, H K]
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  std::optional<QueryKeyNorm> norm{};
 
   struct Saved {
     at::Tensor qkv, lse;
+    RmsNorm::Saved query_norm{}, key_norm{};
   };
   /// What the heads read, x C [N, D] -> C [N, H K]; `out` is still to be applied.
   at::Tensor attend(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const;
@@ -92,7 +104,8 @@ struct SelfAttention {
     at::Tensor q, k, v;  // [N, heads, K] views of qkv
   };
   Views split(const at::Tensor& fused) const;
-  at::Tensor project(const at::Tensor& x, const AttentionPlan& plan) const;
+  at::Tensor project(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const;
+  void rotate(const at::Tensor& fused, const AttentionPlan& plan, bool inverse) const;
 };
 
 /// Attention of decoder tokens to the encoder's output, in either of two orders of the same products.

@@ -23,8 +23,9 @@ struct LinearSpec {
   std::vector<Part> parts;
   int64_t in;
   bool bias = false;
-  bool transposed = false;  ///< stored as [in, out], as GPT-2's Conv1D is
-  bool by_head = false;     ///< FrozenLinear.forward_heads is asked of it: not held in whole numbers
+  bool transposed = false;     ///< stored as [in, out], as GPT-2's Conv1D is
+  int64_t heads_of_three = 0;  ///< > 0: the rows stand head by head, each its Q, K and V (GPT-NeoX), and become all Q, K, V
+  bool by_head = false;        ///< FrozenLinear.forward_heads is asked of it: not held in whole numbers
 };
 
 class WeightLoader {

@@ -10,6 +10,7 @@
 #include "kernels/cpu/attention_parts.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/operators.h"
+#include "kernels/visible_keys.h"
 
 // The BLAS that LibTorch carries; column-major, Fortran's calling convention.
 extern "C" {
@@ -178,8 +179,14 @@ class Tile {
   int64_t rows() const { return rows_; }
   int64_t head(int64_t row) const { return kv_head_ * shape_.group() + row / span_.q_length; }
   int64_t query_row(int64_t row) const { return span_.q_begin + row % span_.q_length; }
-  /// Keys that a row sees.
-  int64_t visible(int64_t row) const { return options_.causal ? keys_ - span_.q_length + row % span_.q_length + 1 : keys_; }
+  /// Calls f(s, visible, total) for the scores of a row from its first visible key on; those before become 0.
+  template <class F>
+  auto at_visible(int64_t row, F&& f) {
+    const VisibleKeys seen = visible_keys(span_, options_, row % span_.q_length);
+    T* s = scores.data() + row * keys_;
+    std::fill_n(s, seen.first, T(0));
+    return f(s + seen.first, seen.end - seen.first, keys_ - seen.first);
+  }
 
   /// Rows of this tile's heads out of [N, H, K] into contiguous scratch.
   void gather(Heads<const C> from, std::vector<T>& to) const {
@@ -192,10 +199,11 @@ class Tile {
       convert_out(from.data() + row * shape_.k, to.at(query_row(row), head(row)), shape_.k);
   }
 
-  /// scores = scale * q k^T + bias
-  void compute_scores() {
+  /// scores = cap(scale * q k^T) + bias; `slope` (not null) receives the cap's derivative where there is one.
+  void compute_scores(std::vector<T>* slope = nullptr) {
     product<T>({query.data(), rows_, shape_.k}, {key.data(), shape_.k, keys_, true}, static_cast<T>(options_.scale),
                scores.data());
+    if (options_.score_cap > 0) cap_scores(slope);
     if (bias_reach_ < 0) return;
     const int64_t offset = keys_ - span_.q_length;  // queries are the last tokens of the keys in self-attention
     for (int64_t row = 0; row < rows_; ++row) {
@@ -222,6 +230,16 @@ class Tile {
   std::vector<T> key, value, query, scores;
 
  private:
+  void cap_scores(std::vector<T>* slope) {
+    const T cap = static_cast<T>(options_.score_cap);
+    if (slope != nullptr) slope->resize(scores.size());
+    for (size_t i = 0; i < scores.size(); ++i) {
+      const T share = std::tanh(scores[i] / cap);
+      scores[i] = cap * share;
+      if (slope != nullptr) (*slope)[i] = 1 - share * share;
+    }
+  }
+
   const Shape& shape_;
   const AttentionOptions& options_;
   Heads<const C> q_, k_, v_;
@@ -244,7 +262,7 @@ void forward_tiles(const AttentionCall& call, at::Tensor& out, at::Tensor& lse) 
       tile.compute_scores();
       for (int64_t row = 0; row < tile.rows(); ++row)
         statistics[tile.head(row) * shape.queries + tile.query_row(row)] =
-            softmax_row(tile.scores.data() + row * tile.keys(), tile.visible(row), tile.keys());
+            tile.at_visible(row, [](T* s, int64_t visible, int64_t total) { return softmax_row(s, visible, total); });
       tile.drop(tile.scores);
       result.resize(tile.rows() * shape.k);
       product<T>({tile.scores.data(), tile.rows(), tile.keys()}, {tile.value.data(), tile.keys(), shape.k}, T(1), result.data());
@@ -264,10 +282,11 @@ class BackwardTile : public Tile<C> {
   // From d loss / d out, and the log-sum-exp at its first query and head: the tile's dq, dk and dv.
   void run(const Shape& shape, Heads<const C> d_heads, const T* lse) {
     const int64_t keys = this->keys(), rows = this->rows(), k = shape.k;
-    this->compute_scores();
-    for (int64_t row = 0; row < rows; ++row)
-      probability_row(scores.data() + row * keys, lse[this->head(row) * shape.queries + this->query_row(row)], this->visible(row),
-                      keys);
+    this->compute_scores(&slope_);
+    for (int64_t row = 0; row < rows; ++row) {
+      const T of_row = lse[this->head(row) * shape.queries + this->query_row(row)];
+      this->at_visible(row, [&](T* s, int64_t visible, int64_t total) { probability_row(s, of_row, visible, total); });
+    }
     this->gather(d_heads, d_);
     dropped_ = scores;
     this->drop(dropped_);
@@ -279,6 +298,8 @@ class BackwardTile : public Tile<C> {
     for (int64_t row = 0; row < rows; ++row)
       score_gradient_row(dp_.data() + row * keys, scores.data() + row * keys,
                          dot(dp_.data() + row * keys, scores.data() + row * keys, keys), keys);
+    if (this->options().score_cap > 0)
+      for (size_t i = 0; i < dp_.size(); ++i) dp_[i] *= slope_[i];
     const T scale = static_cast<T>(this->options().scale);
     dq.resize(rows * k);
     dk.resize(keys * k);
@@ -289,7 +310,7 @@ class BackwardTile : public Tile<C> {
   std::vector<T> dq, dk, dv;
 
  private:
-  std::vector<T> d_, dropped_, dp_;
+  std::vector<T> d_, dropped_, dp_, slope_;
 };
 
 template <class C>

@@ -9,6 +9,7 @@
 #include "kernels/cpu/attention_parts.h"
 #include "kernels/cpu/avx512.h"
 #include "kernels/cpu/panel_product.h"
+#include "kernels/visible_keys.h"
 
 namespace dept::kernels {
 namespace {
@@ -37,18 +38,26 @@ void add_row(const float* from, float* to, int64_t count) {
     _mm512_storeu_ps(to + i, _mm512_add_ps(_mm512_loadu_ps(to + i), _mm512_loadu_ps(from + i)));
 }
 
-// One query row: its scores, of which `visible` are seen, and what makes probabilities of them.
+// One query row: its scores, of which those from `first` to `visible` are seen, and what makes probabilities of them.
 struct RowOptions {
-  int64_t visible, width;  ///< width: to where a row is written, zeros beyond visible
+  int64_t first, visible, width;  ///< width: to where a row is written, zeros where nothing is seen
   float scale;
+  float cap;                ///< 0: none
+  float* slope;             ///< with a cap: scratch for its derivative at each score
   const float* bias;        ///< null: none
   const uint16_t* numbers;  ///< null: no dropout
   uint32_t threshold;
   float kept_scale;
 
-  __mmask16 seen(int64_t j) const { return first_lanes(visible - j); }
+  int64_t begin() const { return first / lanes * lanes; }
+  __mmask16 seen(int64_t j) const { return _kandn_mask16(first_lanes(first - j), first_lanes(visible - j)); }
   __m512 score(const float* s, int64_t j) const {
-    const __m512 x = _mm512_mul_ps(_mm512_loadu_ps(s + j), _mm512_set1_ps(scale));
+    __m512 x = _mm512_mul_ps(_mm512_loadu_ps(s + j), _mm512_set1_ps(scale));
+    if (cap > 0) {
+      const __m512 share = avx512::hyperbolic_tangent(_mm512_mul_ps(x, _mm512_set1_ps(1.0F / cap)));
+      _mm512_storeu_ps(slope + j, _mm512_fnmadd_ps(share, share, _mm512_set1_ps(1.0F)));
+      x = _mm512_mul_ps(share, _mm512_set1_ps(cap));
+    }
     return bias != nullptr ? _mm512_mask_add_ps(x, seen(j), x, _mm512_maskz_loadu_ps(seen(j), bias + j)) : x;
   }
   // What dropout multiplies with, 0 beyond the visible keys.
@@ -64,13 +73,13 @@ struct RowOptions {
 // p = dropout(softmax(scores)) in bf16; s is overwritten. Returns the log-sum-exp.
 float softmax_row(float* s, const RowOptions& o, BFloat16* p) {
   __m512 top = _mm512_set1_ps(-INFINITY), sum = _mm512_setzero_ps();
-  for (int64_t j = 0; j < o.visible; j += lanes) {
+  for (int64_t j = o.begin(); j < o.visible; j += lanes) {
     const __m512 x = o.score(s, j);
     _mm512_storeu_ps(s + j, x);
     top = _mm512_mask_max_ps(top, o.seen(j), top, x);
   }
   const float highest = _mm512_reduce_max_ps(top);
-  for (int64_t j = 0; j < o.visible; j += lanes) {
+  for (int64_t j = o.begin(); j < o.visible; j += lanes) {
     const __m512 e =
         _mm512_maskz_mov_ps(o.seen(j), avx512::exponential(_mm512_sub_ps(_mm512_loadu_ps(s + j), _mm512_set1_ps(highest))));
     _mm512_storeu_ps(s + j, e);
@@ -79,6 +88,7 @@ float softmax_row(float* s, const RowOptions& o, BFloat16* p) {
   const float total = _mm512_reduce_add_ps(sum);
   const __m512 inverse = _mm512_set1_ps(1.0F / total);
   int64_t j = 0;
+  for (; j < o.begin(); j += lanes) store_bf16(p + j, _mm512_setzero_ps());
   for (; j < o.visible; j += lanes) store_bf16(p + j, _mm512_mul_ps(_mm512_mul_ps(_mm512_loadu_ps(s + j), inverse), o.factor(j)));
   for (; j < o.width; j += lanes) store_bf16(p + j, _mm512_setzero_ps());
   return highest + std::log(total);
@@ -87,7 +97,7 @@ float softmax_row(float* s, const RowOptions& o, BFloat16* p) {
 // From q k and d loss / d dropout(p): s becomes dropout(p), dp the gradient of q k, also in bf16 as ds.
 void gradient_row(float* s, float* dp, float lse, const RowOptions& o, BFloat16* ds) {
   __m512 sum = _mm512_setzero_ps();
-  for (int64_t j = 0; j < o.visible; j += lanes) {
+  for (int64_t j = o.begin(); j < o.visible; j += lanes) {
     const __m512 p = _mm512_maskz_mov_ps(o.seen(j), avx512::exponential(_mm512_sub_ps(o.score(s, j), _mm512_set1_ps(lse))));
     const __m512 factor = o.factor(j), through = _mm512_mul_ps(_mm512_loadu_ps(dp + j), factor);
     sum = _mm512_fmadd_ps(p, through, sum);
@@ -95,19 +105,23 @@ void gradient_row(float* s, float* dp, float lse, const RowOptions& o, BFloat16*
     _mm512_storeu_ps(dp + j, through);
   }
   const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum));
+  const auto clear = [&](int64_t j) {
+    _mm512_storeu_ps(s + j, _mm512_setzero_ps());
+    _mm512_storeu_ps(dp + j, _mm512_setzero_ps());
+    store_bf16(ds + j, _mm512_setzero_ps());
+  };
   int64_t j = 0;
+  for (; j < o.begin(); j += lanes) clear(j);
   for (; j < o.visible; j += lanes) {
-    const __m512 p = _mm512_loadu_ps(s + j), weight = _mm512_mul_ps(p, _mm512_set1_ps(o.scale));
+    const __m512 p = _mm512_loadu_ps(s + j);
+    __m512 weight = _mm512_mul_ps(p, _mm512_set1_ps(o.scale));
+    if (o.cap > 0) weight = _mm512_mul_ps(weight, _mm512_loadu_ps(o.slope + j));
     const __m512 d = _mm512_mul_ps(weight, _mm512_sub_ps(_mm512_loadu_ps(dp + j), mean));
     _mm512_storeu_ps(s + j, _mm512_mul_ps(p, o.factor(j)));
     _mm512_storeu_ps(dp + j, d);
     store_bf16(ds + j, d);
   }
-  for (; j < o.width; j += lanes) {
-    _mm512_storeu_ps(s + j, _mm512_setzero_ps());
-    _mm512_storeu_ps(dp + j, _mm512_setzero_ps());
-    store_bf16(ds + j, _mm512_setzero_ps());
-  }
+  for (; j < o.width; j += lanes) clear(j);
 }
 
 DEPT_AVX512_END
@@ -160,7 +174,7 @@ class Tiles {
   int64_t rows() const { return rows_; }
   int64_t head(int64_t row) const { return kv_head_ * shape_.group() + row / span_->q_length; }
   int64_t query_row(int64_t row) const { return span_->q_begin + row % span_->q_length; }
-  int64_t visible(int64_t row) const { return options_.causal ? keys_ - span_->q_length + row % span_->q_length + 1 : keys_; }
+  VisibleKeys visible(int64_t row) const { return visible_keys(*span_, options_, row % span_->q_length); }
   auto key() const {
     return [this](int64_t j) { return k_.at(key_row(*span_, j), kv_head_); };
   }
@@ -229,7 +243,7 @@ class Tiles {
     }
   }
 
-  RowOptions options_of(int64_t first, int64_t r, int64_t width) const {
+  RowOptions options_of(int64_t first, int64_t r, int64_t width) {
     const int64_t row = first + r;
     const float* bias = nullptr;
     if (options_.relative_bias.defined()) {
@@ -238,9 +252,13 @@ class Tiles {
       bias = options_.relative_bias.const_data_ptr<float>() + head(row) * (2 * reach + 1) + reach - position;
     }
     const bool drops = options_.dropout > 0;
-    return {visible(row),
+    const VisibleKeys seen = visible(row);
+    return {seen.first,
+            seen.end,
             width,
             static_cast<float>(options_.scale),
+            static_cast<float>(options_.score_cap),
+            options_.score_cap > 0 ? room(slopes_, stride_) : nullptr,
             bias,
             drops ? numbers_.data() + r * keys_ : nullptr,
             dropout_threshold(options_.dropout),
@@ -250,7 +268,7 @@ class Tiles {
   // Columns that any row of a block sees, as wide as products take them.
   int64_t width(int64_t first, int64_t count) const {
     int64_t most = 0;
-    for (int64_t r = 0; r < count; ++r) most = std::max(most, visible(first + r));
+    for (int64_t r = 0; r < count; ++r) most = std::max(most, visible(first + r).end);
     return round_up(most, 32);
   }
 
@@ -268,7 +286,7 @@ class Tiles {
   int64_t kv_head_ = 0, keys_ = 0, rows_ = 0, stride_ = 0;
   const BFloat16* keys_transposed_ = nullptr;
   std::vector<BFloat16> keys_scratch_, queries_;
-  std::vector<float> scores_;
+  std::vector<float> scores_, slopes_;
   std::vector<uint16_t> numbers_;
 };
 

@@ -47,6 +47,12 @@ inline __m512 exponential(__m512 x) {
   return _mm512_scalef_ps(p, n);
 }
 
+/// tanh to about 2^-23, whatever its size.
+inline __m512 hyperbolic_tangent(__m512 x) {
+  const __m512 one = _mm512_set1_ps(1.0F), two = _mm512_set1_ps(2.0F);
+  return _mm512_sub_ps(one, _mm512_div_ps(two, _mm512_add_ps(exponential(_mm512_mul_ps(two, x)), one)));
+}
+
 /// out[c] = column c of 16 rows of 32-bit numbers.
 inline void transpose(const __m512i* row, __m512i* out) {
   __m512i pairs[16], fours[16];

@@ -4,6 +4,8 @@
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/tanh.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
 
@@ -34,12 +36,23 @@ class Products {
     return padded_.key_sums(x.unflatten(1, {in_.k.size(1), group()}).sum(2).transpose(1, 2).flatten(0, 1));
   }
 
-  // scale q k^T + bias, -inf where a key is not seen: [S, H, L, M]
-  at::Tensor scores(const at::Tensor& q, const at::Tensor& k) const {
-    const at::Tensor key = range(padded_.keys), visible = padded_.visible.view({padded_.spans, 1, padded_.queries, 1});
-    at::Tensor s = at::matmul(q, k.transpose(2, 3)) * options_.scale;
+  // cap(scale q k^T) + bias, -inf where a key is not seen: [S, H, L, M]; slope (not null): d score / d (q k^T).
+  at::Tensor scores(const at::Tensor& q, const at::Tensor& k, at::Tensor* slope = nullptr) const {
+    at::Tensor s = at::matmul(q, k.transpose(2, 3)) * options_.scale, steepness;
+    if (options_.score_cap > 0) {
+      const at::Tensor share = at::tanh(s / options_.score_cap);
+      s = share * options_.score_cap;
+      steepness = (1 - share * share) * options_.scale;
+    }
+    if (slope != nullptr) *slope = steepness;
     if (options_.relative_bias.defined()) s = s + bias();
-    return s.masked_fill(key.ge(visible), -INFINITY);
+    const at::Tensor key = range(padded_.keys);
+    s = s.masked_fill(key.ge(of_queries(padded_.end_visible)), -INFINITY);
+    return options_.window > 0 ? s.masked_fill(key.lt(of_queries(padded_.first_visible)), -INFINITY) : s;
+  }
+  // The gradient of q k^T from that of the scores.
+  at::Tensor through(const at::Tensor& d_scores, const at::Tensor& slope) const {
+    return slope.defined() ? d_scores * slope : d_scores * options_.scale;
   }
 
   // What dropout does to the probabilities [S, H, L, M].
@@ -55,6 +68,7 @@ class Products {
  private:
   int64_t group() const { return in_.q.size(1) / in_.k.size(1); }
   at::Tensor range(int64_t count) const { return at::arange(count, padded_.q_rows.options()); }
+  at::Tensor of_queries(const at::Tensor& x) const { return x.view({padded_.spans, 1, padded_.queries, 1}); }
 
   at::Tensor pad(const at::Tensor& x, const at::Tensor& rows, int64_t length) const {
     const at::Tensor wide = x.to(arithmetic_type(x.scalar_type()));
@@ -90,10 +104,11 @@ void attention_backward(const at::Tensor& d_out, const at::Tensor&, const Attent
   const Products products(in, spans, options);
   const at::Tensor q = products.pad_queries(in.q), k = products.pad_keys(in.k),
                    d = products.pad_queries(d_out.view(in.q.sizes()));
-  const at::Tensor p = at::softmax(products.scores(q, k), 3);
+  at::Tensor slope;
+  const at::Tensor p = at::softmax(products.scores(q, k, &slope), 3);
   const Mask mask = products.mask();
   const at::Tensor dp = mask(at::matmul(d, products.pad_keys(in.v).transpose(2, 3)));
-  const at::Tensor ds = p * (dp - (dp * p).sum(3, true)) * options.scale;
+  const at::Tensor ds = products.through(p * (dp - (dp * p).sum(3, true)), slope);
   const at::Tensor dk = products.unpad_keys(at::matmul(ds.transpose(2, 3), q));
   const at::Tensor dv = products.unpad_keys(at::matmul(mask(p).transpose(2, 3), d));
   to.q.copy_(products.unpad_queries(at::matmul(ds, k)));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/visible_keys.h"
+
 namespace dept::kernels::plain {
 namespace {
 
@@ -15,16 +17,18 @@ int64_t key_row(const AttentionSpan& span, int64_t j) {
 
 // What is known of each padded query.
 struct Queries {
-  std::vector<int64_t> rows, places, visible, position;
+  std::vector<int64_t> rows, places, first_visible, end_visible, position;
 
-  Queries(const std::vector<AttentionSpan>& spans, int64_t width, int64_t count, bool causal)
+  Queries(const std::vector<AttentionSpan>& spans, int64_t width, int64_t count, const AttentionOptions& options)
       : rows(spans.size() * width, count), places(count, static_cast<int64_t>(rows.size())), position(rows.size(), 0) {
     int64_t place = 0;
     for (const AttentionSpan& span : spans) {
-      const int64_t offset = causal ? keys_of(span) - span.q_length : 0;
+      const int64_t offset = options.causal ? keys_of(span) - span.q_length : 0;
       for (int64_t i = 0; i < width; ++i, ++place) {
         const bool real = i < span.q_length;
-        visible.push_back(causal && real ? offset + i + 1 : keys_of(span));
+        const VisibleKeys seen = real ? visible_keys(span, options, i) : VisibleKeys{0, keys_of(span)};
+        first_visible.push_back(seen.first);
+        end_visible.push_back(seen.end);
         if (!real) continue;
         rows[place] = span.q_begin + i;
         places[span.q_begin + i] = place;
@@ -55,15 +59,19 @@ Padded::Padded(const AttentionInputs& in, const std::vector<AttentionSpan>& list
     keys = std::max(keys, keys_of(span));
     if (options.dropout > 0) drawn.push_back(options.streams.at(span.sequence));
   }
-  const Queries q(list, queries, in.q.size(0), options.causal);
-  std::vector<int64_t> k = rows_of_keys(list, keys);
+  const Queries q(list, queries, in.q.size(0), options);
+  const Keys k(list, keys, in.k.size(0));
   Upload upload;
   key_sums.make(k, in.k.size(0), upload);
   std::replace(k.begin(), k.end(), int64_t{-1}, in.k.size(0));
   upload.add(q.rows, q_rows);
   upload.add(k, k_rows);
   upload.add(q.places, q_places);
-  upload.add(q.visible, visible);
+  upload.add(k.places, k_places);
+  upload.add(k.shared_rows, shared_rows);
+  upload.add(k.shared_places, shared_places);
+  if (options.window > 0) upload.add(q.first_visible, first_visible);
+  upload.add(q.end_visible, end_visible);
   upload.add(q.position, position);
   upload.add(query_lengths, q_length);
   upload.add(key_lengths, k_length);

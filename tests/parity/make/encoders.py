@@ -1,6 +1,6 @@
 """Tiny random encoders, and what transformers computes with them: tests/parity/data/models.
 
-    OMP_NUM_THREADS=1 python tests/parity/make/encoders.py
+    OMP_NUM_THREADS=1 python tests/parity/make/encoders.py [NAME ...]
 
 For each a folder as save_pretrained writes it, and NAME.golden.safetensors beside it: hidden states of every token and
 d sum(cotangent * hidden) / d inputs_embeds, each example alone and unpadded, in fp32 and fp64, and how far transformers' own bf16 is
@@ -9,9 +9,11 @@ from them (|a-b|/|b| in the 2-norm).
 import torch
 from models import DATA, VOCAB, WIDTH, randomise, report
 from safetensors.torch import save_file
-from transformers import (AlbertConfig, AlbertModel, BertConfig, BertForSequenceClassification, RobertaConfig,
-                          RobertaForSequenceClassification)
+from transformers import (AlbertConfig, AlbertModel, BertConfig, BertForSequenceClassification, MPNetConfig,
+                          MPNetForSequenceClassification, RobertaConfig, RobertaForSequenceClassification, XLMRobertaConfig,
+                          XLMRobertaForSequenceClassification)
 import json
+import sys
 
 LENGTHS = [7, 1, 12, 4]
 COMMON = dict(vocab_size=VOCAB, hidden_size=WIDTH, intermediate_size=48, num_attention_heads=4, attn_implementation="eager")
@@ -33,7 +35,17 @@ def albert():
                                     max_position_embeddings=40, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1, **COMMON))
 
 
-MODELS = {"bert": (bert, 31), "roberta": (roberta, 32), "albert": (albert, 33)}
+def xlm_roberta():
+    return XLMRobertaForSequenceClassification(XLMRobertaConfig(num_hidden_layers=2, max_position_embeddings=42, type_vocab_size=1,
+                                                                pad_token_id=1, num_labels=3, layer_norm_eps=1e-5,
+                                                                classifier_dropout=0.2, **COMMON))
+
+
+def mpnet():
+    return MPNetForSequenceClassification(MPNetConfig(num_hidden_layers=2, max_position_embeddings=42, num_labels=3, **COMMON))
+
+
+MODELS = {"bert": (bert, 31), "roberta": (roberta, 32), "albert": (albert, 33), "xlm-roberta": (xlm_roberta, 34), "mpnet": (mpnet, 35)}
 
 
 def save(model, name):
@@ -76,6 +88,8 @@ def golden(model, name, seed):
 
 def main():
     for name, (make, seed) in MODELS.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         torch.manual_seed(seed)
         model = randomise(make(), seed)
         save(model, name)

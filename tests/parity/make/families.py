@@ -18,8 +18,9 @@ import gguf
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, GPT2Config, LlamaConfig, MistralConfig, MT5Config, Qwen2Config,
-                          T5Config)
+from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig,
+                          GraniteConfig, LlamaConfig, MistralConfig, MT5Config, Olmo2Config, Phi3Config, Qwen2Config, Qwen3Config,
+                          SmolLM3Config, T5Config, UMT5Config)
 from transformers.utils import logging
 
 from generation import answer
@@ -42,6 +43,14 @@ def rope(**parameters):
 
 LLAMA3 = rope(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=24)
 LINEAR = rope(rope_type="linear", factor=4.0)
+DEFAULT = rope(rope_type="default")
+# Windows that are shorter than texts and answers; two layers cover both kinds.
+GEMMA = {**LLAMA, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 5, "tie_word_embeddings": True,
+         "query_pre_attn_scalar": 12}
+LONG = rope(rope_type="longrope", original_max_position_embeddings=10, short_factor=[1.0, 1.2, 1.5],
+            long_factor=[1.0, 3.0, 6.0])
+NEOX = dict(vocab_size=VOCAB, hidden_size=WIDTH, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+            max_position_embeddings=64, bos_token_id=1, eos_token_id=EOS, pad_token_id=0)
 CONFIGS = {
     "gpt2": GPT2Config(**GPT2),
     "gpt2-gelu": GPT2Config(**GPT2, activation_function="gelu", n_inner=24, scale_attn_by_inverse_layer_idx=True,
@@ -64,6 +73,35 @@ CONFIGS = {
     "t5-v1.0": T5Config(**T5),
     # Heads as wide as the packed attention takes them, and targets so short that cross-attention reads the memory itself.
     "t5-wide-heads": T5Config(**{**T5, "d_model": 32, "d_kv": 32, "d_ff": 64, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 1}),
+    "mistral-window": MistralConfig(**LLAMA, sliding_window=6, rope_parameters=DEFAULT),
+    "qwen2-window": Qwen2Config(**LLAMA, use_sliding_window=True, sliding_window=4, max_window_layers=1, rope_parameters=DEFAULT),
+    "qwen3": Qwen3Config(**LLAMA, rope_parameters=DEFAULT),
+    "qwen3-window": Qwen3Config(**{**LLAMA, "head_dim": 6, "tie_word_embeddings": True}, attention_bias=True, use_sliding_window=True,
+                                sliding_window=3, layer_types=["sliding_attention", "full_attention"], rope_parameters=LINEAR),
+    "gemma2": Gemma2Config(**{**GEMMA, "query_pre_attn_scalar": 8}, attn_logit_softcapping=1.5, final_logit_softcapping=4.0, rope_parameters=DEFAULT),
+    "gemma2-plain": Gemma2Config(**{**GEMMA, "tie_word_embeddings": False}, attn_logit_softcapping=None, final_logit_softcapping=None,
+                                 attention_bias=True, rope_parameters=DEFAULT,
+                                 layer_types=["full_attention", "sliding_attention"]),
+    "gemma3": Gemma3TextConfig(**{**GEMMA, "query_pre_attn_scalar": 8}, layer_types=["sliding_attention", "full_attention"],
+                               rope_parameters={"full_attention": LINEAR, "sliding_attention": rope(rope_type="default", rope_theta=20.0)}),
+    "gemma3-v4": Gemma3TextConfig(**GEMMA, final_logit_softcapping=5.0, layer_types=["sliding_attention", "full_attention"],
+                                  rope_parameters={"full_attention": LINEAR,
+                                                   "sliding_attention": rope(rope_type="default", rope_theta=20.0)}),
+    "smollm3": SmolLM3Config(**{**LLAMA, "num_hidden_layers": 4}, no_rope_layers=[1, 1, 1, 0], rope_parameters=DEFAULT),
+    "smollm3-window": SmolLM3Config(**{**LLAMA, "tie_word_embeddings": True}, no_rope_layer_interval=2, use_sliding_window=True,
+                                    sliding_window=5, attention_bias=True, mlp_bias=True, rope_parameters=DEFAULT),
+    "olmo2": Olmo2Config(**LLAMA, rope_parameters=DEFAULT),
+    "granite": GraniteConfig(**LLAMA, embedding_multiplier=1.7, logits_scaling=0.6, residual_multiplier=0.8, attention_multiplier=0.3,
+                             rope_parameters=DEFAULT),
+    "granite-biases": GraniteConfig(**{**LLAMA, "tie_word_embeddings": True}, attention_bias=True, mlp_bias=True,
+                                    embedding_multiplier=2.0, rope_parameters=DEFAULT),
+    "phi3": Phi3Config(**LLAMA, sliding_window=7, rope_parameters=DEFAULT),
+    "phi3-longrope": Phi3Config(**{**LLAMA, "head_dim": 8, "tie_word_embeddings": True}, original_max_position_embeddings=10,
+                                rope_parameters={**LONG, "partial_rotary_factor": 0.75}),
+    "gpt_neox": GPTNeoXConfig(**NEOX, rope_parameters=rope(rope_type="default", partial_rotary_factor=0.5)),
+    "gpt_neox-serial": GPTNeoXConfig(**NEOX, use_parallel_residual=False, attention_bias=False, hidden_act="gelu_new",
+                                     tie_word_embeddings=True, rope_parameters=rope(rope_type="default", partial_rotary_factor=1.0)),
+    "umt5": UMT5Config(**T5),
 }
 
 
@@ -76,12 +114,12 @@ def randomise(model, seed):
         if name.endswith(".bias"):
             p.data = 0.3 * noise
         elif p.dim() == 1:
-            p.data = 1 + 0.2 * noise
+            p.data = (0 if "gemma" in model.config.model_type else 1) + 0.2 * noise  # Gemma's norms add the 1
         elif "relative_attention_bias" in name:
             p.data = noise
-        elif any(part in name for part in ("embed_tokens", "shared", "wte", "wpe")):
+        elif any(part in name for part in ("embed_tokens", "embed_in", "shared", "wte", "wpe")):
             p.data = 0.4 * noise
-        elif any(part in name for part in ("o_proj", "down_proj", ".o.", ".wo.", "c_proj")):
+        elif any(part in name for part in ("o_proj", "down_proj", ".o.", ".wo.", "c_proj", "attention.dense", "4h_to_h")):
             p.data = noise * 3 / math.sqrt(fan_in)
         elif ".q." in name:  # T5 has no 1/sqrt(d): keep the scores of a trained model's size
             p.data = noise * 1.2 / math.sqrt(8 * fan_in)
@@ -95,7 +133,7 @@ def make(name, seed):
     config._attn_implementation = "eager"
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     model = auto.from_config(config)
-    if name.startswith(("t5-v1.1", "t5-gated-silu", "mt5")):  # a head of its own, as these checkpoints have
+    if name.startswith(("t5-v1.1", "t5-gated-silu", "mt5", "umt5")):  # a head of its own, as these checkpoints have
         model.lm_head.weight = torch.nn.Parameter(torch.empty(VOCAB, WIDTH))
     model = randomise(model, seed)
     folder = DATA / name
@@ -122,6 +160,19 @@ def rewrite(name, folder):
         scaling = config.pop("rope_parameters")
         config["rope_theta"] = scaling["rope_theta"]
         config["rope_scaling"] = {"type": "linear", "factor": scaling["factor"]}
+    if name == "gemma3-v4":
+        scaling = config.pop("rope_parameters")
+        config["rope_local_base_freq"], config["rope_theta"] = (scaling[key].pop("rope_theta") for key in ("sliding_attention", "full_attention"))
+        config["rope_scaling"] = scaling["full_attention"]
+        config.pop("layer_types")
+        config["sliding_window_pattern"] = 2
+    if name == "phi3-longrope":
+        scaling = config.pop("rope_parameters")
+        config["rope_theta"], config["partial_rotary_factor"] = scaling.pop("rope_theta"), scaling.pop("partial_rotary_factor")
+        config["rope_scaling"] = {"type": "longrope", "short_factor": scaling["short_factor"], "long_factor": scaling["long_factor"]}
+    if name == "gpt_neox":
+        scaling = config.pop("rope_parameters")
+        config["rotary_emb_base"], config["rotary_pct"] = scaling["rope_theta"], scaling["partial_rotary_factor"]
     if name in ("t5-v1.1", "t5-gated-silu"):  # as the published files have it
         config.pop("scale_decoder_outputs", None)
         config["tie_word_embeddings"] = False
@@ -216,11 +267,12 @@ def golden(model, name, seed):
         out["position"][-2:] += 5  # the last example counts 0 1 7 8
     out["cotangent"] = torch.randn(tokens, VOCAB, generator=generator) * (torch.rand(tokens, 1, generator=generator) < 0.5)
     exact = gradients(model, name, out, torch.float32)
-    with torch.no_grad():
-        exact["padded"] = padded(model, out)
-    worst = (exact["padded"] - exact["logits"]).abs().max().item()
-    assert worst < 1e-4, (name, worst)
-    if getattr(model.config, "rope_parameters", rope(rope_type="default"))["rope_type"] != "default":
+    if "longrope" not in name:  # of a batch it takes all texts to be as long as the longest
+        with torch.no_grad():
+            exact["padded"] = padded(model, out)
+        worst = (exact["padded"] - exact["logits"]).abs().max().item()
+        assert worst < 1e-4, (name, worst)
+    if (getattr(model.config, "rope_parameters", None) or DEFAULT).get("rope_type", "default") not in ("default", "longrope"):
         plain = copy.deepcopy(model.config)
         plain.rope_parameters = rope(rope_type="default")
         unscaled = type(model)(plain).eval()
@@ -304,6 +356,75 @@ def write_gguf(model, path, **options):
     writer.close()
 
 
+# Models whose GGUF has everything that their configuration says.
+ARCHITECTURES = {"qwen2": "qwen2", "qwen3": "qwen3", "gemma2": "gemma2", "gemma3": "gemma3", "phi3": "phi3", "phi3-longrope": "phi3",
+                 "smollm3": "smollm3", "gpt2": "gpt2", "gpt_neox": "gptneox"}
+
+
+def write_other_gguf(model, name):
+    """As llama.cpp's convert_hf_to_gguf.py writes these architectures."""
+    c, arch = model.config, ARCHITECTURES[name]
+    writer = gguf.GGUFWriter(DATA / f"{name}.gguf", arch)
+    heads, inner = c.num_attention_heads, getattr(c, "intermediate_size", None) or 4 * c.hidden_size
+    head_dim = getattr(c, "head_dim", None) or c.hidden_size // heads
+    writer.add_block_count(c.num_hidden_layers)
+    writer.add_context_length(c.max_position_embeddings)
+    writer.add_embedding_length(c.hidden_size)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(heads)
+    if arch in ("gpt2", "gptneox"):
+        writer.add_layer_norm_eps(getattr(c, "layer_norm_eps", None) or c.layer_norm_epsilon)
+    else:
+        writer.add_head_count_kv(c.num_key_value_heads)
+        writer.add_layer_norm_rms_eps(c.rms_norm_eps)
+        if arch != "phi3":
+            writer.add_key_length(head_dim)
+            writer.add_value_length(head_dim)
+    rope = getattr(c, "rope_parameters", None) or {}
+    if "full_attention" in rope:
+        writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
+        writer.add_sliding_window_pattern(2)
+        rope = rope["full_attention"]
+    if arch != "gpt2":
+        writer.add_rope_freq_base(rope["rope_theta"])
+        writer.add_rope_dimension_count(int(head_dim * (rope.get("partial_rotary_factor") or 1)))
+    if rope.get("rope_type") == "linear":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(rope["factor"])
+    if arch.startswith("gemma") or arch == "phi3":
+        writer.add_sliding_window(c.sliding_window or 0)
+    if arch == "gemma2":
+        writer.add_attn_logit_softcapping(c.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(c.final_logit_softcapping)
+    if arch == "phi3":
+        writer.add_rope_scaling_orig_ctx_len(c.original_max_position_embeddings)
+    if arch == "gptneox":
+        writer.add_parallel_residual(c.use_parallel_residual)
+    if rope.get("rope_type") == "longrope":
+        writer.add_rope_scaling_attn_factors(model.model.rotary_emb.attention_scaling)
+        writer.add_tensor("rope_factors_long.weight", np.array(rope["long_factor"], np.float32))
+        writer.add_tensor("rope_factors_short.weight", np.array(rope["short_factor"], np.float32))
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch.upper()], c.num_hidden_layers)
+    for key, value in model.state_dict().items():
+        if key == "lm_head.weight" and c.tie_word_embeddings:
+            continue
+        if arch == "smollm3":
+            for part, count in (("q_proj", heads), ("k_proj", c.num_key_value_heads)):
+                if part in key:
+                    value = value.reshape(count, 2, value.shape[0] // count // 2, -1).swapaxes(1, 2).reshape(value.shape)
+        if arch.startswith("gemma") and key.endswith("norm.weight"):
+            value = value + 1
+        if arch == "gpt2" and ".c_" in key and value.dim() == 2:
+            value = value.t()
+        if "query_key_value" in key:
+            value = value.reshape(heads, 3, head_dim, -1).swapaxes(0, 1).reshape(value.shape)
+        writer.add_tensor(names.get_name(key, try_suffixes=(".weight", ".bias")), value.contiguous().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def main():
     logging.set_verbosity_error()
     DATA.mkdir(parents=True, exist_ok=True)
@@ -317,6 +438,8 @@ def main():
             beams(model, name)
         if name in ("llama-llama3", "llama-linear"):
             write_gguf(model, DATA / f"{name}.gguf")
+        if name in ARCHITECTURES:
+            write_other_gguf(model, name)
 
 
 if __name__ == "__main__":

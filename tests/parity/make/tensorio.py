@@ -72,6 +72,21 @@ def write_types(path):
     return expected
 
 
+def write_small_types(path):
+    """The types of two to four bits that the package reads and does not write, of random blocks."""
+    writer = gguf.GGUFWriter(path, "test")
+    expected = {}
+    for kind, scale_at in ((Type.Q2_K, (80, 82)), (Type.Q3_K, (108,)), (Type.IQ4_NL, (0,)), (Type.IQ4_XS, (0,))):
+        data = random_blocks(kind, 3, scale_at)
+        writer.add_tensor(f"tensor.{kind.name}", data, raw_dtype=kind)
+        expected[f"tensor.{kind.name}"] = torch.from_numpy(gguf.quants.dequantize(data, kind).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return expected
+
+
 def write_metadata(path):
     """A GGUF without tensors, with a value of every kind; returns key -> value."""
     writer = gguf.GGUFWriter(path, "test")
@@ -108,3 +123,4 @@ save_file(plain, folder / "plain.safetensors", metadata={"format": "pt"})
 save_file({name: tensor.double() for name, tensor in plain.items() if tensor.dtype != torch.int64}, folder / "plain_values.safetensors")
 save_file(write_types(folder / "types.gguf"), folder / "types_values.safetensors")
 (folder / "metadata.json").write_text(json.dumps(write_metadata(folder / "metadata.gguf"), indent=1) + "\n")
+save_file(write_small_types(folder / "small_types.gguf"), folder / "small_types_values.safetensors")

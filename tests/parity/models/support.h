@@ -111,7 +111,7 @@ inline Pass run(const Call& call, const TextModel& model, const Stream& source, 
   const at::Tensor hidden = model.forward(call, source, target, &saved);
   Pass out;
   out.logits = model.logits(hidden);
-  out.gradients = model.backward(std::move(saved), model.logits_backward(cotangent.to(model.context().residual())));
+  out.gradients = model.backward(std::move(saved), model.logits_backward(cotangent.to(model.context().residual()), out.logits));
   return out;
 }
 

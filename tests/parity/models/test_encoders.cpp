@@ -34,8 +34,9 @@ TEST_P(Encoders, ConfigIsRead) {
   EXPECT_EQ(info.vocab, 96);
   EXPECT_EQ(info.dropout, 0.1);
   EXPECT_EQ(info.max_positions, 40) << "RoBERTa's table has 42 rows, two of them in front";
-  EXPECT_EQ(info.head, GetParam() == "roberta" ? HeadForm::dense : HeadForm::classifier);
-  EXPECT_EQ(info.head_dropout, GetParam() == "roberta" ? 0.2 : 0.1);
+  const bool dense = GetParam() != "bert" && GetParam() != "albert", roberta = GetParam().ends_with("roberta");
+  EXPECT_EQ(info.head, dense ? HeadForm::dense : HeadForm::classifier);
+  EXPECT_EQ(info.head_dropout, roberta ? 0.2 : 0.1);
 }
 
 TEST_P(Encoders, ParametersAreCounted) {
@@ -123,8 +124,12 @@ TEST_P(Encoders, WritesNoText) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Encoders, testing::Values("bert", "roberta", "albert"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Families, Encoders, testing::Values("bert", "roberta", "albert", "xlm-roberta", "mpnet"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 // The same weights under other names: with or without the prefix, and the old names of LayerNorm's.
 TEST(Bert, NamesOfAllAges) {

@@ -44,12 +44,14 @@ TEST(PythonFiles, WriterGivesTheirBytes) {
 }
 
 TEST(PythonFiles, EveryTypeOfGguf) {
-  const auto file = open_gguf(data / "types.gguf");
-  const auto values = open_safetensors(data / "types_values.safetensors");
-  EXPECT_EQ(file->tensors().size(), 11u);
-  for (const TensorInfo& info : file->tensors()) {
-    EXPECT_EQ(info.name, "tensor." + info.type);
-    EXPECT_TRUE(same_bits(file->read(info.name).to(at::kFloat), values->read(info.name))) << info.name;
+  for (const auto& [name, count] : {std::pair<std::string, size_t>{"types", 11}, {"small_types", 4}}) {
+    const auto file = open_gguf(data / (name + ".gguf"));
+    const auto values = open_safetensors(data / (name + "_values.safetensors"));
+    EXPECT_EQ(file->tensors().size(), count);
+    for (const TensorInfo& info : file->tensors()) {
+      EXPECT_EQ(info.name, "tensor." + info.type);
+      EXPECT_TRUE(same_bits(file->read(info.name).to(at::kFloat), values->read(info.name))) << info.name;
+    }
   }
 }
 

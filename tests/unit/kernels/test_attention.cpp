@@ -5,6 +5,7 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/tanh.h>
 #include <ATen/ops/tril.h>
 #include <gtest/gtest.h>
 
@@ -31,12 +32,14 @@ at::Tensor reference_span(const at::Tensor& q, const at::Tensor& k, const at::Te
   std::vector<at::Tensor> results;
   for (int64_t h = 0; h < heads; ++h) {
     at::Tensor scores = at::matmul(queries.select(1, h), all_k.select(1, h / group).t()) * options.scale;
+    if (options.score_cap > 0) scores = at::tanh(scores / options.score_cap) * options.score_cap;
     at::Tensor hidden = at::zeros({span.q_length, keys}, scores.options());
     at::Tensor kept = at::ones({span.q_length, keys}, scores.options());
     for (int64_t i = 0; i < span.q_length; ++i) {
       for (int64_t j = 0; j < keys; ++j) {
         const int64_t position = options.causal ? keys - span.q_length + i : i;
         if (options.causal && j > position) hidden[i][j] = -INFINITY;
+        if (options.window > 0 && std::abs(j - position) >= options.window) hidden[i][j] = -INFINITY;
         if (options.relative_bias.defined())
           hidden[i][j] += options.relative_bias[h][j - position + options.relative_bias.size(1) / 2];
         if (options.dropout > 0) {
@@ -125,6 +128,46 @@ TEST(Attention, TilesEqualAutograd) {
   expect_equal_to_reference({4, 2, 32, self_attention_spans(shared), scaled(0.2, true), 139, 139});
   const Ragged queries = test::ragged({2, 1, 3}), keys = test::ragged({60, 90, 17});
   expect_equal_to_reference({3, 1, 96, cross_attention_spans(queries, keys), scaled(0.1, false), 6, 167});
+}
+
+// Windows shorter than a text, than its prefix and than a block, both ways and backwards alone; and one that cuts nothing off.
+TEST(Attention, WindowsEqualAutograd) {
+  at::manual_seed(8);
+  const Ragged shared = test::ragged({9, 5, 12, 1}, {-1, 0, 0, 0}), texts = test::ragged({70, 1, 33, 140});
+  for (const int64_t window : {1, 3, 11, 1000}) {
+    AttentionOptions options = scaled(0.3, true);
+    options.window = window;
+    expect_equal_to_reference({4, 2, 8, self_attention_spans(shared), options, 27, 27});
+    for (const bool causal : {true, false}) {
+      options.causal = causal;
+      options.window = 4 * window;
+      expect_equal_to_reference({2, 1, 32, self_attention_spans(texts), options, 244, 244});
+    }
+  }
+}
+
+TEST(Attention, CappedScoresEqualAutograd) {
+  at::manual_seed(9);
+  const Ragged shared = test::ragged({40, 30, 66, 3}, {-1, 0, 0, 0});
+  for (const int64_t k : {8, 32}) {
+    AttentionOptions options = scaled(0.5, true);
+    options.score_cap = 2;
+    options.window = 50;
+    options.dropout = 0.2;
+    for (int64_t example : {7, 8, 9, 10}) options.streams.emplace_back(42, 5, example, 2, Site::self_attention_probabilities);
+    expect_equal_to_reference({4, 2, k, self_attention_spans(shared), options, 139, 139});
+  }
+}
+
+// A query outside its keys stands behind them: its window begins one key later than that of the last of them.
+TEST(Attention, WindowOfAQueryOutsideCountsFromBehindItsKeys) {
+  at::manual_seed(10);
+  const at::Tensor q = at::randn({1, 2, 4}, at::kDouble), k = at::randn({6, 2, 4}, at::kDouble);
+  AttentionOptions options = scaled(0.5, true);
+  options.window = 3;
+  const at::Tensor outside = attention({q, k, k}, {{0, 1, 0, 6, 0, 0, 0, true}}, options, nullptr);
+  options.window = 0;
+  EXPECT_TRUE(outside.equal(attention({q, k, k}, {{0, 1, 4, 2}}, options, nullptr)));
 }
 
 // 90 rows of a span are more than a block of them.

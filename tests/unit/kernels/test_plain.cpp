@@ -147,13 +147,15 @@ TEST_P(Plain, ReluKeepsTheSameUnits) {
 
 TEST_P(Plain, Rope) {
   const at::Tensor fused = branches({15, 5, 16}), position = at::randint(0, 900, {15}, at::kLong);
-  const RopeAngles angles = rope_angles(position, at::rand({8}, at::kDouble), residual());
-  for (const bool inverse : {false, true})
-    expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
-      at::Tensor all = on(fused).clone(), part = all.slice(1, 0, 3);
-      rope(part, {on(angles.cosine), on(angles.sine)}, inverse, on.kernels);
-      return {all};
-    });
+  for (const int64_t pairs : {8, 3})  // a whole head, and a part of it
+    for (const bool inverse : {false, true}) {
+      const RopeAngles angles = rope_angles(position, at::rand({pairs}, at::kDouble), residual());
+      expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
+        at::Tensor all = on(fused).clone(), part = all.slice(1, 0, 3);
+        rope(part, {on(angles.cosine), on(angles.sine)}, inverse, on.kernels);
+        return {all};
+      });
+    }
 }
 
 TEST_P(Plain, LogitsAndTheirLoss) {
@@ -176,10 +178,14 @@ TEST_P(Plain, Attention) {
     int64_t heads, kv_heads;
     bool causal, bias;
     double dropout;
+    int64_t window = 0;
+    double score_cap = 0;
   };
   const Ragged texts = test::ragged({33, 1, 70}), shared = test::ragged({7, 9, 0, 66, 3}, {-1, 0, 0, 0, -1});
   for (const Case& c : {Case{texts, 4, 4, false, true, 0.2}, Case{texts, 4, 4, true, true, 0}, Case{shared, 6, 2, true, false, 0},
-                        Case{shared, 4, 4, true, false, 0.1}, Case{shared, 2, 1, false, true, 0.1}})
+                        Case{shared, 4, 4, true, false, 0.1}, Case{shared, 2, 1, false, true, 0.1},
+                        Case{shared, 4, 2, true, false, 0, 20}, Case{texts, 2, 2, false, false, 0.1, 17},
+                        Case{texts, 4, 2, true, false, 0.1, 1}, Case{shared, 4, 2, true, false, 0, 40, 1.5}})
     for (const int64_t k : {8, 32}) {
       const int64_t n = c.tokens.tokens(), all = c.heads + 2 * c.kv_heads;
       const at::Tensor fused = branches({n, all, k}), d = branches({n, c.heads * k}), bias = residuals({c.heads, 2 * 80 + 1});
@@ -191,6 +197,8 @@ TEST_P(Plain, Attention) {
       options.scale = 0.3;
       options.causal = c.causal;
       options.dropout = c.dropout;
+      options.window = c.window;
+      options.score_cap = c.score_cap;
       for (int64_t b = 0; b < c.tokens.batch(); ++b)
         options.streams.emplace_back(42, 5, c.tokens.example[b], 2, Site::self_attention_probabilities);
       expect_alike([&](const Place& on) -> std::vector<at::Tensor> {

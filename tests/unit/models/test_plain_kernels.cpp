@@ -80,8 +80,9 @@ class PlainModel : public testing::TestWithParam<Case> {
     if (causal) {
       const TextModel& text = as_text_model(*model);
       at::Tensor d_logits;
-      found.push_back(kernels::cross_entropy(text.logits(found.front()), labels, &d_logits, 0.1, on.kernels));
-      d_hidden = text.logits_backward(d_logits);
+      const at::Tensor logits = text.logits(found.front());
+      found.push_back(kernels::cross_entropy(logits, labels, &d_logits, 0.1, on.kernels));
+      d_hidden = text.logits_backward(d_logits, logits);
     }
     const InputGradients d = model->backward(std::move(saved), d_hidden);
     EXPECT_EQ(sim::counts().to_host, 0);

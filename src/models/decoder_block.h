@@ -1,0 +1,163 @@
+// A block of a decoder-only model: attention and feed-forward, each with what stands around it.
+#pragma once
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "dept/nn/modules.h"
+#include "models/common.h"
+
+namespace dept {
+
+inline int64_t bytes_of(const nn::RmsNorm::Saved& saved) {
+  return bytes_of({saved.normalised, saved.rstd});
+}
+inline int64_t bytes_of(const nn::LayerNorm::Saved& saved) {
+  return bytes_of({saved.x, saved.statistics});
+}
+inline int64_t bytes_of(const nn::SelfAttention::Saved& saved) {
+  return bytes_of({saved.qkv, saved.lse}) + bytes_of(saved.query_norm) + bytes_of(saved.key_norm);
+}
+
+/// How a block attends.
+struct AttentionForm {
+  double scale = 1;
+  int64_t window = 0;    ///< as kernels::AttentionOptions has it
+  double score_cap = 0;  ///< likewise
+  int rotation = -1;     ///< which of the model's, -1 none
+};
+
+/// What every block needs to know of a batch.
+struct DecoderPlan {
+  nn::AttentionPlan attention;                 ///< a block's form and dropout are added for each layer
+  std::vector<kernels::RopeAngles> rotations;  ///< the model's, at the batch's positions
+  ModelContext context;
+  Call call;  ///< dropout is drawn again in backward
+  Ragged tokens;
+  double attention_dropout = 0, residual_dropout = 0, embedding_dropout = 0;
+
+  kernels::Dropout dropout(double p, int64_t layer, Site site) const { return kernels::Dropout(call, tokens, p, layer, site); }
+  nn::AttentionPlan attention_of(int64_t layer, const AttentionForm& form) const {
+    nn::AttentionPlan made = attention;
+    made.options.scale = form.scale;
+    made.options.window = form.window;
+    made.options.score_cap = form.score_cap;
+    if (form.rotation >= 0) made.angles = rotations[static_cast<size_t>(form.rotation)];
+    made.dropout = dropout(attention_dropout, layer, Site::self_attention_probabilities);
+    return made;
+  }
+};
+
+/// What stands around a branch: h += dropout(factor * after(branch(before(h)))), each norm where there is one.
+template <class Norm>
+struct ResidualBranch {
+  std::optional<Norm> before, after;
+  double factor = 1;
+
+  struct Saved {
+    typename Norm::Saved before, after;
+    int64_t bytes() const { return bytes_of(before) + bytes_of(after); }
+  };
+
+  /// h residual [N, D] -> what the branch reads, C [N, D]
+  at::Tensor read(const at::Tensor& h, const DecoderPlan& plan, Saved* saved) const {
+    if (!before) return h.to(plan.context.compute);
+    return before->forward(h, plan.context.compute, saved ? &saved->before : nullptr);
+  }
+  /// d += the gradient of h, from that of what `read` gave, C [N, D]
+  void read_backward(const at::Tensor& dx, const Saved& saved, at::Tensor& d) const {
+    if (before)
+      before->backward(dx, saved.before, d);
+    else
+      d.add_(dx);
+  }
+
+  /// h residual [N, D] and what goes into the branch's last linear -> h + what the branch gives
+  at::Tensor add(const at::Tensor& h, const kernels::FrozenLinear& out, const at::Tensor& x, const kernels::Dropout& dropout,
+                 const DecoderPlan& plan, Saved* saved) const {
+    if (!after && factor == 1) return out.add_forward(h, x, dropout);
+    at::Tensor y = out.forward(x);
+    if (after) y = after->forward(y.to(h.scalar_type()), plan.context.compute, saved ? &saved->after : nullptr);
+    if (factor != 1) y = y * factor;
+    return kernels::add_dropout(h, y, dropout, plan.context.kernels);
+  }
+  /// d residual [N, D], of what `add` gave -> the gradient of what its linear gave, C [N, D]
+  at::Tensor add_backward(const at::Tensor& d, const kernels::Dropout& dropout, const DecoderPlan& plan,
+                          const Saved& saved) const {
+    at::Tensor dy = kernels::add_dropout_backward(d, dropout, plan.context.compute, plan.context.kernels);
+    if (factor != 1) dy = dy * factor;
+    if (!after) return dy;
+    at::Tensor dx = at::zeros_like(d);
+    after->backward(dy, saved.after, dx);
+    return dx.to(plan.context.compute);
+  }
+};
+
+/// h = attention's branch of h, then the feed-forward's; in parallel, both are of the same h.
+template <class Norm>
+struct DecoderBlock {
+  ResidualBranch<Norm> around_attention, around_feed_forward;
+  nn::SelfAttention attention;
+  nn::FeedForward feed_forward;
+  AttentionForm form;
+  bool parallel = false;
+
+  struct Saved {
+    typename ResidualBranch<Norm>::Saved around_attention, around_feed_forward;
+    nn::SelfAttention::Saved attention;
+    nn::FeedForward::Saved feed_forward;
+
+    int64_t bytes() const {
+      return around_attention.bytes() + around_feed_forward.bytes() + bytes_of(attention) + bytes_of({feed_forward.kept});
+    }
+  };
+
+  /// h residual [N, D] -> [N, D]
+  at::Tensor forward(const at::Tensor& h, const DecoderPlan& plan, int64_t layer, Saved* saved) const {
+    const at::Tensor x = around_attention.read(h, plan, saved ? &saved->around_attention : nullptr);
+    const at::Tensor attended = attention.attend(x, plan.attention_of(layer, form), saved ? &saved->attention : nullptr);
+    return feed(h, attended, plan, layer, saved);
+  }
+
+  /// forward of new tokens over a cache
+  at::Tensor extend(const at::Tensor& h, const DecoderPlan& plan, nn::SlotCache& cache, int64_t layer,
+                    const at::Tensor& rows) const {
+    const at::Tensor x = around_attention.read(h, plan, nullptr);
+    return feed(h, attention.extend(x, plan.attention_of(layer, form), cache, static_cast<size_t>(layer), rows), plan, layer,
+                nullptr);
+  }
+
+  /// d is the gradient of the block's output and becomes that of its input.
+  void backward(at::Tensor& d, const DecoderPlan& plan, int64_t layer, const Saved& saved) const {
+    const auto dropout = [&](Site site) { return plan.dropout(plan.residual_dropout, layer, site); };
+    const auto through_attention = [&] {
+      const at::Tensor dy = around_attention.add_backward(d, dropout(Site::self_attention_output), plan, saved.around_attention);
+      return attention.backward(dy, plan.attention_of(layer, form), saved.attention);
+    };
+    const at::Tensor fed = feed_forward.backward(
+        around_feed_forward.add_backward(d, dropout(Site::feed_forward_output), plan, saved.around_feed_forward), {},
+        saved.feed_forward);
+    at::Tensor attended;
+    if (parallel) attended = through_attention();
+    around_feed_forward.read_backward(fed, saved.around_feed_forward, d);
+    if (!parallel) attended = through_attention();
+    around_attention.read_backward(attended, saved.around_attention, d);
+  }
+
+ private:
+  at::Tensor feed(const at::Tensor& h, const at::Tensor& attended, const DecoderPlan& plan, int64_t layer, Saved* saved) const {
+    const auto dropout = [&](Site site) { return plan.dropout(plan.residual_dropout, layer, site); };
+    const at::Tensor middle = around_attention.add(h, attention.out, attended, dropout(Site::self_attention_output), plan,
+                                                   saved ? &saved->around_attention : nullptr);
+    const at::Tensor x = around_feed_forward.read(parallel ? h : middle, plan, saved ? &saved->around_feed_forward : nullptr);
+    return around_feed_forward.add(middle, feed_forward.wo, feed_forward.units(x, {}, saved ? &saved->feed_forward : nullptr),
+                                   dropout(Site::feed_forward_output), plan, saved ? &saved->around_feed_forward : nullptr);
+  }
+};
+
+}  // namespace dept

@@ -1,0 +1,32 @@
+// MPNet (Song et al., arXiv 2004.09297): BERT's layers without token types, positions from 2, and T5's relative bias at each
+// attention.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "models/unread.h"
+
+namespace dept {
+
+/// The pooler, which no head stands on, and heads of other tasks: a task's own head is the adapter's.
+inline constexpr std::string_view mpnet_unread[] = {"embeddings.position_ids",
+                                                    "mpnet.embeddings.position_ids",
+                                                    "pooler.dense.weight",
+                                                    "pooler.dense.bias",
+                                                    "mpnet.pooler.dense.weight",
+                                                    "mpnet.pooler.dense.bias",
+                                                    "lm_head.*",
+                                                    "classifier.weight",
+                                                    "classifier.bias",
+                                                    "classifier.dense.weight",
+                                                    "classifier.dense.bias",
+                                                    "classifier.out_proj.weight",
+                                                    "classifier.out_proj.bias",
+                                                    "qa_outputs.weight",
+                                                    "qa_outputs.bias"};
+
+ModelInfo mpnet_info(const Json& config, const std::string& where);
+std::unique_ptr<Backbone> make_mpnet(const ModelFiles& files, const ModelContext& context);
+
+}  // namespace dept

@@ -1,0 +1,20 @@
+// The configurations of models that people use are read, and have as many parameters as transformers gives them
+// (make/published.py).
+#include "support.h"
+#include "unit/base/scratch.h"
+
+namespace dept::parity {
+namespace {
+
+TEST(Published, ConfigurationsHaveTheirParameters) {
+  const Scratch scratch;
+  for (const auto& [name, model] : read_json(data("published.json")).items()) {
+    scratch.write("config.json", model["config"].dump());
+    const ModelInfo info = read_model_info(scratch.path());
+    EXPECT_EQ(info.parameters, model["parameters"].get<int64_t>()) << name;
+    EXPECT_EQ(info.model_type, model["config"]["model_type"]) << name;
+  }
+}
+
+}  // namespace
+}  // namespace dept::parity
