@@ -61,7 +61,7 @@ class Builder {
   Builder(TokenizerSettings settings, TokenizerParts parts) : settings_(std::move(settings)), parts_(std::move(parts)) {}
 
   void as_4_28_converts(bool albert);
-  void t5(), albert(), xlm_roberta(), llama(), gpt2(), gpt_neox(), roberta(), qwen2(), bert(), sentencepiece();
+  void t5(), albert(), xlm_roberta(), llama(), gemma(), gpt2(), gpt_neox(), roberta(), qwen2(), bert(), mpnet(), sentencepiece();
   TokenizerSource finish();
 
  private:
@@ -179,6 +179,15 @@ void Builder::llama() {
   own_frame(bos_eos_frame());
 }
 
+void Builder::gemma() {
+  byte_pairs({{"unk_token", special("unk_token")}, {"fuse_unk", true}, {"byte_fallback", true}});
+  out_["normalizer"] = replace(" ", mark);
+  out_["pre_tokenizer"] = {
+      {"type", "Split"}, {"pattern", {{"String", " "}}}, {"behavior", "MergedWithPrevious"}, {"invert", false}};
+  out_["decoder"] = sequence("decoders", {replace(mark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}});
+  own_frame(bos_eos_frame());
+}
+
 void Builder::gpt2() {
   byte_pairs({{"continuing_subword_prefix", ""}, {"end_of_word_suffix", ""}});
   out_["pre_tokenizer"] = byte_level(flag("add_prefix_space", false));
@@ -229,6 +238,18 @@ void Builder::bert() {
   parts_.post_processor = frames({cls, "$A", sep}, {cls, "$A", sep, "$B", sep}, 3);
 }
 
+// BERT's words in RoBERTa's frame; special tokens are looked for in the text as BERT's normaliser leaves it, and the mask takes
+// the blanks before it.
+void Builder::mpnet() {
+  for (const char* name : {"bos_token", "eos_token", "sep_token", "cls_token", "unk_token", "pad_token", "mask_token"}) {
+    Json& token = settings_.config[name];
+    if (token.is_string()) token = {{"content", token}, {"lstrip", name == std::string_view("mask_token")}, {"normalized", true}};
+  }
+  bert();
+  const std::string cls = special("cls_token"), sep = special("sep_token");
+  parts_.post_processor = frames({cls, "$A", sep}, {cls, "$A", sep, sep, "$B", sep}, 6);
+}
+
 // No class of its own: what the SentencePiece model says of itself.
 void Builder::sentencepiece() {
   const SentencePieceTraining& training = parts_.training;
@@ -276,6 +297,11 @@ constexpr Defaults roberta_tokens[] = {{"bos_token", "<s>"},    {"eos_token", "<
                                        {"sep_token", "</s>"},   {"pad_token", "<pad>"}, {"cls_token", "<s>"},
                                        {"mask_token", "<mask>"}};
 constexpr Defaults llama_tokens[] = {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}};
+constexpr Defaults gemma_tokens[] = {
+    {"bos_token", "<bos>"}, {"eos_token", "<eos>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"}, {"mask_token", "<mask>"}};
+constexpr Defaults mpnet_tokens[] = {{"bos_token", "<s>"},    {"eos_token", "</s>"},  {"unk_token", "[UNK]"},
+                                     {"sep_token", "</s>"},   {"pad_token", "<pad>"}, {"cls_token", "<s>"},
+                                     {"mask_token", "<mask>"}};
 constexpr Defaults gpt2_tokens[] = {
     {"bos_token", "<|endoftext|>"}, {"eos_token", "<|endoftext|>"}, {"unk_token", "<|endoftext|>"}};
 constexpr Defaults gpt_neox_tokens[] = {
@@ -300,11 +326,13 @@ constexpr Recipe recipes[] = {{"T5Tokenizer", Kind::unigram, t5_tokens, &Builder
                               {"AlbertTokenizer", Kind::unigram, albert_tokens, &Builder::albert},
                               {"XLMRobertaTokenizer", Kind::unigram, roberta_tokens, &Builder::xlm_roberta},
                               {"LlamaTokenizer", Kind::byte_pairs, llama_tokens, &Builder::llama},
+                              {"GemmaTokenizer", Kind::byte_pairs, gemma_tokens, &Builder::gemma},
                               {"GPT2Tokenizer", Kind::byte_pairs, gpt2_tokens, &Builder::gpt2},
                               {"GPTNeoXTokenizer", Kind::byte_pairs, gpt_neox_tokens, &Builder::gpt_neox},
                               {"RobertaTokenizer", Kind::byte_pairs, roberta_tokens, &Builder::roberta},
                               {"Qwen2Tokenizer", Kind::byte_pairs, qwen2_tokens, &Builder::qwen2},
-                              {"BertTokenizer", Kind::word_pieces, bert_tokens, &Builder::bert}};
+                              {"BertTokenizer", Kind::word_pieces, bert_tokens, &Builder::bert},
+                              {"MPNetTokenizer", Kind::word_pieces, mpnet_tokens, &Builder::mpnet}};
 
 const Recipe* find_recipe(std::string_view class_name) {
   const auto found =

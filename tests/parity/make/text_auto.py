@@ -79,7 +79,8 @@ def cases():
               ("eos_ignored", of("LlamaTokenizer", add_eos_token=True, add_bos_token=False)),
               ("map_dicts", {**of("LlamaTokenizer"), **mapped(bos_token=token("<s>", False), unk_token=token("<unk>", False), pad_token="</s>")}),
               ("split", of("LlamaTokenizer", split_special_tokens=True)), ("split_as_it_is", of(split_special_tokens=True)),
-              ("cut_start", of("LlamaTokenizer", truncation_side="left")), ("named", of(eos_token="</s>", image_token="<image>", pad_token="</s>")), ("unigram_class", of("YiTokenizer"))]
+              ("cut_start", of("LlamaTokenizer", truncation_side="left")), ("named", of(eos_token="</s>", image_token="<image>", pad_token="</s>")), ("unigram_class", of("YiTokenizer")),
+              ("gemma", of("GemmaTokenizer", bos_token="<s>", eos_token="</s>")), ("gemma_model", model("gemma3_text"))]
     normalized = [("plain", {}), ("class", of("LlamaTokenizer")), ("named", of("PreTrainedTokenizerFast", bos_token="<s>", eos_token="</s>")),
                   ("mended", of("PreTrainedTokenizerFast", added_tokens_decoder={str(i): token(c, False, special=True) for i, c in enumerate(["<unk>", "<s>", "</s>"])})),
                   ("not_special", of("LlamaTokenizer", added_tokens_decoder={"1": token("<s>", False, special=False, normalized=True)}))]
@@ -94,7 +95,8 @@ def cases():
             ("cut_start", of("BertTokenizer", truncation_side="left", padding_side="left", model_max_length=12)),
             ("frame", of("BertTokenizer", cls_token="[MASK]", sep_token="[PAD]")), ("electra", {**model("electra"), **of("ElectraTokenizer", do_lower_case=True, strip_accents=None)}),
             ("mask", {**model("bert"), **mapped(mask_token="[MASK]", unk_token="[UNK]", additional_special_tokens=["<new>"])}),
-            ("added", {**of("BertTokenizer", do_lower_case=True), "added_tokens.json": {"<New>": 902, "\u00c9x": 903}})]
+            ("added", {**of("BertTokenizer", do_lower_case=True), "added_tokens.json": {"<New>": 902, "\u00c9x": 903}}),
+            ("mpnet", of("MPNetTokenizer")), ("mpnet_model", {**model("mpnet"), **of(cls_token="[CLS]", sep_token="[SEP]", do_lower_case=False)})]
     albert = [("plain", {}), ("model", model("albert")), ("accents", of("AlbertTokenizer", keep_accents=True)), ("cased", of("AlbertTokenizer", do_lower_case=False, keep_accents=True)),
               ("no_prefix", of("AlbertTokenizerFast", add_prefix_space=False)), ("mask", {**model("albert"), **of(mask_token=token("[MASK]", lstrip=True))}),
               ("xlm_roberta", of("XLMRobertaTokenizer")), ("sp_kwargs", of("AlbertTokenizer", sp_model_kwargs={}, remove_space=True))]
