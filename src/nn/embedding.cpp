@@ -33,7 +33,7 @@ at::Tensor Head::forward(const at::Tensor& hidden) const {
 }
 
 at::Tensor Head::backward(const at::Tensor& d_logits, const at::Tensor& logits) const {
-  at::Tensor d = d_logits * scale;
+  at::Tensor d = scale == 1 ? d_logits : d_logits * scale;
   if (cap != 0) {
     const at::Tensor share = logits / cap;
     d = d * (1 - share * share);

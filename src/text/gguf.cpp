@@ -14,6 +14,7 @@ constexpr const char* mark = "\u2581";  // SentencePiece's blank
 // llama.cpp's names of pre-tokenizers, and what they mean.
 struct BytePairs {
   Json pre_tokenizer;
+  Json normalizer = nullptr;
   bool whole_words = false, add_bos = false;  // words of the vocabulary are not merged; <bos> unless the file says otherwise
 };
 
@@ -24,11 +25,12 @@ BytePairs byte_pairs(const std::string& name, const std::string& where) {
   };
   if (name == "gpt-2") return {sequence(nullptr, true)};
   if (name == "smollm") return {sequence({{"type", "Digits"}, {"individual_digits", true}}, true)};
-  if (name == "llama-bpe")
-    return {sequence({{"type", "Split"}, {"pattern", {{"Regex", llama3_pattern}}}, {"behavior", "Isolated"}, {"invert", false}},
-                     false),
-            true, true};
-  fail(Code::bad_input, where + ": tokenizer.ggml.pre", "gpt-2, smollm or llama-bpe", quote(name));
+  const auto words = [&](const char* pattern) {
+    return sequence({{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}}, false);
+  };
+  if (name == "llama-bpe") return {words(llama3_pattern), nullptr, true, true};
+  if (name == "qwen2") return {words(qwen2_pattern), {{"type", "NFC"}}};
+  fail(Code::bad_input, where + ": tokenizer.ggml.pre", "gpt-2, smollm, llama-bpe or qwen2", quote(name));
 }
 
 std::optional<int64_t> optional_id(const GgufFile& file, std::string_view key, size_t tokens, const std::string& where) {
@@ -76,6 +78,7 @@ Json template_of(const GgufFile& file, const std::vector<std::string>& tokens, b
 // What byte-level BPE files say beyond their vocabulary; gives the default of add_bos_token.
 bool tell_byte_level(const GgufFile& file, const std::string& where, Json& out) {
   BytePairs pairs = byte_pairs(file.string("tokenizer.ggml.pre"), where);
+  out["normalizer"] = std::move(pairs.normalizer);
   out["pre_tokenizer"] = std::move(pairs.pre_tokenizer);
   out["decoder"] = {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
   out["model"]["ignore_merges"] = pairs.whole_words;

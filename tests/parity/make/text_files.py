@@ -12,6 +12,7 @@ import gguf
 import sentencepiece
 from tokenizers import Tokenizer
 from transformers import AlbertTokenizer, BertTokenizer, GPT2Tokenizer, LlamaTokenizer, RobertaTokenizer, T5Tokenizer
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from text import OUT, corpus
 from text_strings import digest, string
@@ -107,21 +108,29 @@ def sentencepiece_gguf(model):
     print("llama-spm")
 
 
-def llama3_gguf():
-    tokenizer = Tokenizer.from_file(os.path.join(OUT, "llama3", "tokenizer.json"))
+QWEN2 = {"normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+    {"type": "Split", "pattern": {"Regex": PRETOKENIZE_REGEX}, "behavior": "Isolated", "invert": False},
+    {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]}}
+
+
+def byte_gguf(name, changes):
+    """Llama 3's vocabulary with the words of llama.cpp's pre-tokenizer `name`."""
     with open(os.path.join(OUT, "llama3", "tokenizer.json")) as file:
         state = json.load(file)
-    vocab = state["model"]["vocab"]
+    state.update(changes)
+    if changes:
+        state["model"]["ignore_merges"] = False
+    tokenizer, vocab = Tokenizer.from_str(json.dumps(state)), state["model"]["vocab"]
 
     def fill(writer):
-        writer.add_tokenizer_pre("llama-bpe")
+        writer.add_tokenizer_pre(name)
         writer.add_token_list(sorted(vocab, key=vocab.get))
         writer.add_token_types([3 if i == 0 else 1 for i in range(len(vocab))])
         writer.add_token_merges([" ".join(merge) for merge in state["model"]["merges"]])
         writer.add_add_bos_token(False)
 
-    write_gguf("llama-bpe", "gpt2", fill)
-    write("llama-bpe", lambda text: tokenizer.encode(text, add_special_tokens=False).ids, tokenizer.decode, [1, None, None, None])
+    write_gguf(name, "gpt2", fill)
+    write(name, lambda text: tokenizer.encode(text, add_special_tokens=False).ids, tokenizer.decode, [1, None, None, None])
 
 
 if __name__ == "__main__":
@@ -149,4 +158,5 @@ if __name__ == "__main__":
     put("bert", "tokenizer_config.json", {"do_lower_case": False, "strip_accents": True})
     write_folder("bert", BertTokenizer)
     sentencepiece_gguf(train(**bpe))
-    llama3_gguf()
+    byte_gguf("llama-bpe", {})
+    byte_gguf("qwen2", QWEN2)

@@ -10,6 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import gguf  # noqa: E402
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors  # noqa: E402
 from transformers import AlbertTokenizer, BertTokenizer, GPT2Tokenizer, LlamaTokenizer, RobertaTokenizer, T5Tokenizer  # noqa: E402
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX  # noqa: E402
 
 from text import LLAMA3, OUT  # noqa: E402
 from text_strings import digest_text  # noqa: E402
@@ -41,14 +42,16 @@ def finished(tokenizer, tokens, types, bos):
     return tokenizer
 
 
-def byte_level(name):
-    """llama.cpp's "llama-bpe"."""
+def byte_level(name, pattern, whole_words):
+    """llama.cpp's "llama-bpe" and "qwen2"."""
     data = metadata(name)
     tokens = data["tokenizer.ggml.tokens"]
     merges = [tuple(merge.split(" ")) for merge in data["tokenizer.ggml.merges"]]
-    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges, ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(LLAMA3), "isolated"),
+    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges, ignore_merges=whole_words))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"),
                                                        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    if not whole_words:
+        tokenizer.normalizer = normalizers.NFC()
     tokenizer.decoder = decoders.ByteLevel()
     return finished(tokenizer, tokens, data["tokenizer.ggml.token_type"], None)
 
@@ -69,7 +72,8 @@ def sentencepiece_level(name):
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     out = {name: digested(kind.from_pretrained(os.path.join(FILES, name)).backend_tokenizer) for name, kind in FOLDERS.items()}
-    out["llama-bpe.gguf"] = digested(byte_level("llama-bpe.gguf"))
+    out["llama-bpe.gguf"] = digested(byte_level("llama-bpe.gguf", LLAMA3, True))
+    out["qwen2.gguf"] = digested(byte_level("qwen2.gguf", PRETOKENIZE_REGEX, False))
     out["llama-spm.gguf"] = digested(sentencepiece_level("llama-spm.gguf"))
     # The same frame in the two ways of telling it.
     roberta = out["roberta"]["post_processor"]

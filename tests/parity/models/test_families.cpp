@@ -264,9 +264,9 @@ TEST(Families, RefusesWhatItCannotDoByName) {
   EXPECT_THAT(refusal(config("gemma3"), {{"attn_logit_softcapping", 50.0}}), HasSubstr("attn_logit_softcapping"));
   EXPECT_THAT(refusal(config("gemma3"), {{"rope_parameters", {{"rope_theta", 7.0}}}}), HasSubstr("full_attention"));
   EXPECT_THAT(refusal(config("gemma3-v4"), {{"sliding_window_pattern", 0}}), HasSubstr("sliding_window_pattern"));
-  EXPECT_THAT(refusal(config("smollm3"), {{"no_rope_layers", {1}}}), HasSubstr("no_rope_layers] expected 2 numbers"));
+  EXPECT_THAT(refusal(config("smollm3"), {{"no_rope_layers", {1}}}), HasSubstr("no_rope_layers] expected 4 numbers"));
   EXPECT_THAT(refusal(config("granite"), {{"logits_scaling", 0}}), HasSubstr("logits_scaling"));
-  EXPECT_THAT(refusal(config("phi3-longrope"), {{"partial_rotary_factor", 0.6}}), HasSubstr("partial_rotary_factor"));
+  EXPECT_THAT(refusal(config("phi3-longrope"), {{"partial_rotary_factor", 0.4}}), HasSubstr("partial_rotary_factor"));
   EXPECT_THAT(refusal(config("phi3-longrope"), {{"partial_rotary_factor", 0.25}}), HasSubstr("long_factor] expected 1 numbers"));
   EXPECT_THAT(refusal(config("gpt_neox"), {{"rotary_pct", 1.5}}), HasSubstr("partial_rotary_factor"));
   const auto rope = [&](const Json& parameters) { return refusal(llama, {{"rope_parameters", parameters}}); };
