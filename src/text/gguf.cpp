@@ -25,7 +25,7 @@ BytePairs byte_pairs(const std::string& name, const std::string& where) {
   };
   if (name == "gpt-2") return {sequence(nullptr, true)};
   if (name == "smollm") return {sequence({{"type", "Digits"}, {"individual_digits", true}}, true)};
-  const auto words = [&](const char* pattern) {
+  const auto words = [&](std::string_view pattern) {
     return sequence({{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}}, false);
   };
   if (name == "llama-bpe") return {words(llama3_pattern), nullptr, true, true};
