@@ -56,7 +56,7 @@ void scale_queries(const GgufKeys& keys, int64_t layers_of_largest, Json& config
   const bool largest = config["num_hidden_layers"] == layers_of_largest;
   if (!config.contains("head_dim"))
     fail(Code::bad_input, keys.file.path().string(), "the key " + keys.name("attention.key_length"), "none");
-  config["query_pre_attn_scalar"] = largest ? hidden / heads : config["head_dim"].get<int64_t>();
+  config["query_pre_attn_scalar"] = largest ? hidden / std::max<int64_t>(heads, 1) : config["head_dim"].get<int64_t>();
 }
 
 void finish_gemma2(const GgufKeys& keys, Json& config) {

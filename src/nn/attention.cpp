@@ -9,7 +9,7 @@ namespace {
 
 // heads [N, H, K] as rows of the norm's width, in the residual's type.
 at::Tensor norm_rows(const RmsNorm& norm, const at::Tensor& heads) {
-  return heads.to(norm.weight.scalar_type()).reshape({-1, norm.weight.size(0)});
+  return heads.to(norm.weight.scalar_type()).reshape({-1, norm.weight.size(0)}).contiguous();
 }
 
 void normalise(const RmsNorm& norm, const at::Tensor& heads, RmsNorm::Saved* saved) {
@@ -19,7 +19,7 @@ void normalise(const RmsNorm& norm, const at::Tensor& heads, RmsNorm::Saved* sav
 // d_heads is the gradient of what normalise gave and becomes that of what it took.
 void normalise_backward(const RmsNorm& norm, const at::Tensor& d_heads, const RmsNorm::Saved& saved) {
   at::Tensor dx = at::zeros(saved.normalised.sizes(), norm.weight.options());
-  norm.backward(d_heads.reshape(dx.sizes()), saved, dx);
+  norm.backward(d_heads.reshape(dx.sizes()).contiguous(), saved, dx);
   d_heads.copy_(dx.view(d_heads.sizes()));
 }
 

@@ -1,4 +1,5 @@
-// GGUF v2 and v3: metadata and tensors (F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS), memory-mapped.
+// GGUF v2 and v3: metadata and tensors (F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS),
+// memory-mapped.
 #pragma once
 
 #include <map>
