@@ -63,13 +63,21 @@ Stream repeated(const TextModel& backbone, const Ids& ids, const std::vector<int
   return stream;
 }
 
-// The tokens of the stream whose hidden states predict the labels, on `device`. Throws bad_input where a prompt would and there
-// is none.
-at::Tensor predicting_tokens(const PromptLayout& layout, const Batch& batch, c10::Device device) {
-  const at::Tensor by_prompt = batch.label_token.lt(0);
-  if ((layout.prompt == 0 || !layout.shared) && by_prompt.any().item<bool>())
-    fail(Code::bad_input, "labels", "a token in front of each, as there is no shared prompt", "none in front of the first");
-  return upload(layout.text.index_select(0, batch.label_token.clamp_min(0)).masked_fill_(by_prompt, layout.prompt - 1), device);
+// The last prompt token in front of text b. Throws bad_input where there is no prompt.
+int64_t last_prompt_token(const PromptLayout& layout, const Ragged& texts, int64_t b) {
+  const int64_t M = layout.prompt;
+  if (M == 0) fail(Code::bad_input, "labels", "a token in front of each, as there is no prompt", "none in front of the first");
+  return (layout.shared ? texts.config[b] * M : texts.offsets[b] + b * M) + M - 1;
+}
+
+// The tokens of the stream whose hidden states predict the labels of `texts`, on `device`.
+at::Tensor predicting_tokens(const PromptLayout& layout, const Batch& batch, const Ragged& texts, c10::Device device) {
+  const int64_t* text = layout.text.const_data_ptr<int64_t>();
+  const int64_t* label_token = batch.label_token.const_data_ptr<int64_t>();
+  std::vector<int64_t> tokens;
+  for (size_t n = 0; n < batch.label_sequence.size(); ++n)
+    tokens.push_back(label_token[n] >= 0 ? text[label_token[n]] : last_prompt_token(layout, texts, batch.label_sequence[n]));
+  return upload(tokens, device);
 }
 
 /// The loss that hidden states give, and their gradient where it is asked for.
@@ -83,7 +91,7 @@ HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const Pro
                           bool with_gradient) {
   const TextModel& model = as_text_model(*parts.backbone);
   const Ragged& predicting = parts.rules.encoder_decoder() ? batch.target : batch.source;
-  const at::Tensor at_labels = predicting_tokens(layout, batch, hidden.device());
+  const at::Tensor at_labels = predicting_tokens(layout, batch, predicting, hidden.device());
   at::Tensor d_logits;
   const at::Tensor logits = model.logits(hidden.index_select(0, at_labels));
   const at::Tensor nll = kernels::cross_entropy(logits, batch.labels, with_gradient ? &d_logits : nullptr, parts.label_smoothing,
@@ -332,7 +340,8 @@ at::Tensor AdaptedModel::token_nll(const Batch& batch) const {
   const at::Tensor hidden =
       backbone().forward({}, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr, nullptr);
   const PromptLayout& layout = inputs.target ? inputs.target->layout : inputs.source.layout;
-  const at::Tensor tokens = predicting_tokens(layout, batch, hidden.device());
+  const Ragged& predicting = rules().encoder_decoder() ? batch.target : batch.source;
+  const at::Tensor tokens = predicting_tokens(layout, batch, predicting, hidden.device());
   std::vector<at::Tensor> nll;
   for (int64_t first = 0; first < tokens.size(0); first += stretch) {
     const int64_t count = std::min(stretch, tokens.size(0) - first);
