@@ -116,8 +116,15 @@ def one_process(batch, steps=20):
 def ranks_of(pid):
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
     pids = [int(child) for child in children.read_text().split()] if children.exists() else []
-    # A launcher may have helpers.
-    return [pid for pid in pids if b"\0train\0" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in pids if trains(pid)]
+
+
+def trains(pid):
+    """A launcher may have helpers."""
+    try:
+        return b"\0train\0" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def wait_for(what, seconds=60):
