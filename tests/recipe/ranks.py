@@ -27,7 +27,7 @@ EXACT = 1e-5  # of the final adapter, where threads alone differ by less
 FLAGS = ["train", "--model_name_or_path", f"{WORK}/model", "--train_file", f"{WORK}/train.csv", "--validation_file",
          f"{WORK}/validation.csv", "--test_file", f"{WORK}/test.csv", "--labels", "no", "yes", "--causal_suffix", " :",
          "--prefix_length", "4", "--r", "2", "--max_seq_length", "48", "--learning_rate", "0.05", "--lora_embedding_lr", "0.01",
-         "--adapter_dropout", "0.1", "--do_train", "--do_eval", "--do_predict", "--predict_by", "score", "--eval_strategy", "steps",
+         "--do_train", "--do_eval", "--do_predict", "--predict_by", "score", "--eval_strategy", "steps",
          "--eval_steps", "10", "--save_steps", "5", "--logging_steps", "5", "--threads", "1"]
 
 
