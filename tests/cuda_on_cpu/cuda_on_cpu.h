@@ -85,12 +85,12 @@ inline void __syncwarp(unsigned mask = ~0U) {
 template <class T>
 T __shfl_xor_sync(unsigned mask, T x, unsigned lanes) {
   static_assert(sizeof(T) <= sizeof(uint64_t));
-  uint64_t bits = 0;
-  std::memcpy(&bits, &x, sizeof x);
-  cuda_on_cpu::meet(mask, bits);
-  bits = cuda_on_cpu::brought_by(cuda_on_cpu::lane() ^ lanes);
-  std::memcpy(&x, &bits, sizeof x);
-  cuda_on_cpu::meet(mask, 0);  // nobody brings another value before all have read
+  uint64_t mine = 0;
+  std::memcpy(&mine, &x, sizeof x);
+  cuda_on_cpu::meet(mask, mine);
+  const uint64_t other = cuda_on_cpu::brought_by(cuda_on_cpu::lane() ^ lanes);
+  cuda_on_cpu::meet(mask, mine);  // until all have read
+  std::memcpy(&x, &other, sizeof x);
   return x;
 }
 
