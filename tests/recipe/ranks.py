@@ -289,7 +289,7 @@ def killed(ranks, moments):
             pass
         at = time.time()
         code, _, err = end(process, 30)
-        assert time.time() - at < 10, f"{time.time() - at} s"
+        assert time.time() - at < 10, f"moment {moment}: {time.time() - at} s after rank {victim} was killed, {code}\n{err}"
         gone(pids, 1)
         if code != 0:  # else it was over
             assert code == 4, (code, err)
