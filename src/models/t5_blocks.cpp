@@ -52,7 +52,7 @@ void T5Block::backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, 
 
 at::Tensor T5Block::extend(at::Tensor h, const nn::CrossAttention::Memory& memory, const T5Plan& plan, nn::SlotCache& cache,
                            int64_t layer, const at::Tensor& rows) const {
-  at::Tensor x = attention.extend(attention_norm.forward(h, plan.dtype, nullptr), plan.self, cache, layer, rows);
+  at::Tensor x = attention.extend(attention_norm.forward(h, plan.dtype, nullptr), plan.self_of(layer), cache, layer, rows);
   h = attention.out.add_forward(std::move(h), x, {});
   x = cross->attend(cross_norm.forward(h, plan.dtype, nullptr), memory, plan.cross, nullptr);
   h = cross->out.add_forward(std::move(h), x, {});
