@@ -94,7 +94,7 @@ CONFIGS = {
     "granite": GraniteConfig(**LLAMA, embedding_multiplier=1.7, logits_scaling=0.6, residual_multiplier=0.8, attention_multiplier=0.3,
                              rope_parameters=DEFAULT),
     "granite-biases": GraniteConfig(**{**LLAMA, "tie_word_embeddings": True}, attention_bias=True, mlp_bias=True,
-                                    embedding_multiplier=2.0, rope_parameters=DEFAULT),
+                                    embedding_multiplier=2.0, attention_multiplier=0.25, rope_parameters=DEFAULT),
     "phi3": Phi3Config(**LLAMA, sliding_window=7, rope_parameters=DEFAULT),
     "phi3-longrope": Phi3Config(**{**LLAMA, "head_dim": 8, "tie_word_embeddings": True}, original_max_position_embeddings=10,
                                 rope_parameters={**LONG, "partial_rotary_factor": 0.75}),
@@ -144,6 +144,8 @@ def make(name, seed):
     ids = torch.arange(3, 12)[None]
     out = [m(ids, **({"decoder_input_ids": ids} if config.is_encoder_decoder else {})).logits for m in (model, loaded)]
     assert torch.equal(*out), name  # what stands on disk is what the golden values are of
+    if "longrope" in name:  # with a cache, 5.17 forgets what stands before the token at which the frequencies change
+        loaded.generation_config.use_cache = False
     return loaded
 
 
@@ -377,7 +379,7 @@ def write_other_gguf(model, name):
     else:
         writer.add_head_count_kv(c.num_key_value_heads)
         writer.add_layer_norm_rms_eps(c.rms_norm_eps)
-        if arch != "phi3":
+        if arch != "phi3" or head_dim * heads != c.hidden_size:
             writer.add_key_length(head_dim)
             writer.add_value_length(head_dim)
     rope = getattr(c, "rope_parameters", None) or {}

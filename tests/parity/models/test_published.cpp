@@ -8,7 +8,8 @@ namespace {
 
 TEST(Published, ConfigurationsHaveTheirParameters) {
   const Scratch scratch;
-  for (const auto& [name, model] : read_json(data("published.json")).items()) {
+  const Json models = read_json(data("published.json"));
+  for (const auto& [name, model] : models.items()) {
     scratch.write("config.json", model["config"].dump());
     const ModelInfo info = read_model_info(scratch.path());
     EXPECT_EQ(info.parameters, model["parameters"].get<int64_t>()) << name;
