@@ -9,6 +9,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "dept/base/text.h"
+#include "dist/meeting.h"
 #include "dist/ring.h"
 
 namespace dept {
@@ -40,7 +41,7 @@ Store open_store(const RankInfo& info, milliseconds timeout) {
   options.timeout = timeout;
   try {
     auto store = c10::make_intrusive<c10d::TCPStore>(info.master_address, options);
-    return c10::make_intrusive<c10d::PrefixStore>(str("dept/", info.attempt), std::move(store));
+    return c10::make_intrusive<c10d::PrefixStore>(meeting_prefix(info.attempt), std::move(store));
   } catch (const std::exception& error) {
     const std::string place = str(info.master_address, ":", info.master_port);
     if (options.isServer)
@@ -67,7 +68,7 @@ void meet(const Store& store, const RankInfo& info, milliseconds timeout) {
     fail(Code::io, "ranks", str("all ", info.size, " within ", seconds(timeout)), "none from " + who);
   };
   while (!store->check(all)) {
-    if (store->check({"missing"})) refuse(store->get_to_str("missing"));
+    if (store->check({missing_key})) refuse(store->get_to_str(missing_key));
     if (std::chrono::steady_clock::now() < end) {
       std::this_thread::sleep_for(pause);
       continue;
@@ -75,7 +76,7 @@ void meet(const Store& store, const RankInfo& info, milliseconds timeout) {
     const std::vector<std::string> ranks = missing(store, info.size);
     if (ranks.empty()) return;
     const std::string who = (ranks.size() == 1 ? "rank " : "ranks ") + join(ranks, ", ");
-    store->set("missing", who);
+    store->set(missing_key, who);
     if (info.rank == 0) std::this_thread::sleep_for(10 * pause);  // its store goes with it
     refuse(who);
   }

@@ -15,10 +15,12 @@
 #include <cstring>
 #include <optional>
 #include <thread>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dist/meeting.h"
 
 namespace dept {
 namespace {
@@ -79,6 +81,7 @@ std::vector<std::string> environment_of(int64_t rank, int64_t count, uint16_t po
                                    "MASTER_ADDR=127.0.0.1",
                                    str("MASTER_PORT=", port),
                                    "TORCHELASTIC_USE_AGENT_STORE=True",
+                                   "TORCHELASTIC_RESTART_COUNT=0",
                                    str(parent_variable, "=", ::getpid())};
   const auto name_of = [](std::string_view setting) { return setting.substr(0, setting.find('=') + 1); };
   const size_t own = mine.size();
@@ -117,7 +120,9 @@ bool was_interrupted(int status) {
 
 class Minder {
  public:
-  explicit Minder(const std::function<int()>& signal) : signal_(signal) {}
+  /// `ended` is told the first rank that ends badly.
+  Minder(const std::function<int()>& signal, std::function<void(size_t rank)> ended)
+      : signal_(signal), ended_(std::move(ended)) {}
   ~Minder() {
     send(SIGKILL);
     for (Child& child : children_)
@@ -162,7 +167,7 @@ class Minder {
 
   void note(size_t rank, int status) {
     const bool first = !first_bad_;
-    if (first) first_bad_ = status, first_bad_at_ = Clock::now();
+    if (first) first_bad_ = status, first_bad_at_ = Clock::now(), ended_(rank);
     if (WIFSIGNALED(status) && first) {
       end_.code = static_cast<int>(Code::io);
       end_.why = str("[ranks] expected all ", children_.size(), " to go on, received rank ", rank, " ended by signal ",
@@ -178,6 +183,7 @@ class Minder {
   }
 
   const std::function<int()>& signal_;
+  const std::function<void(size_t rank)> ended_;
   std::vector<Child> children_;
   std::optional<int> first_bad_;  // status
   Clock::time_point first_bad_at_;
@@ -190,7 +196,9 @@ RanksEnd start_ranks(int64_t count, const std::vector<std::string>& arguments, c
   const int socket = listen_on_loopback();
   const auto store = serve_store(socket);
   Words words(arguments);
-  Minder minder(signal);
+  Minder minder(signal, [&](size_t rank) {  // for those that still wait for it
+    c10::make_intrusive<c10d::PrefixStore>(meeting_prefix(0), store)->set(missing_key, str("rank ", rank, ", which has ended"));
+  });
   for (int64_t rank = 0; rank < count; ++rank) {
     Words environment(environment_of(rank, count, port_of(socket)));
     const pid_t child = start(rank, words.data(), environment.data());
