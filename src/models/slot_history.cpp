@@ -6,26 +6,23 @@
 
 #include <algorithm>
 
-#include "dept/base/error.h"
-
 namespace dept {
 
 Stream SlotHistory::take(const Stream& fresh, const std::vector<int64_t>& slots, nn::SlotCache& cache) {
   Stream run;
   std::vector<at::Tensor> embeds{fresh.embeds.slice(0, 0, 0)}, positions{fresh.tokens.position.slice(0, 0, 0)};
   for (int64_t b = 0; b < fresh.tokens.batch(); ++b) {
-    if (fresh.tokens.prefix[b] >= 0)
-      fail(Code::bug, "SlotHistory", "no prefix where its keys depend on the text's length", "one");
-    const int64_t begin = fresh.tokens.offsets[b], end = fresh.tokens.offsets[b + 1];
+    const int64_t begin = fresh.tokens.offsets[b], end = fresh.tokens.offsets[b + 1], prefix = fresh.tokens.prefix[b];
     Slot& slot = slots_.at(static_cast<size_t>(slots[b]));
+    if (prefix >= 0) slot.pieces = slots_.at(static_cast<size_t>(slots[prefix])).pieces;
     const Piece piece{fresh.embeds.slice(0, begin, end), fresh.tokens.position.slice(0, begin, end)};
     int64_t length = end - begin;
     if (length > 0) {
       const bool is_long = rotation_.is_long(at::max(piece.position).item<int64_t>() + 1);
-      if (is_long != slot.is_long) {
-        length += cache.length.at(slots[b]);
+      if (prefix >= 0 || is_long != slot.is_long) {
         cache.rewind(slots[b], 0);
         for (const Piece& held : slot.pieces) {
+          length += held.position.size(0);
           embeds.push_back(held.embeds);
           positions.push_back(held.position);
         }

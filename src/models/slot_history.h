@@ -14,8 +14,8 @@ class SlotHistory {
  public:
   SlotHistory(int64_t slots, const RopeScaling& rotation) : rotation_(rotation), slots_(static_cast<size_t>(slots)) {}
 
-  /// `fresh` as it is to be run: slots whose tokens must be computed anew are emptied in `cache`, and what they held stands in
-  /// front of their new tokens. Throws bug for a prefix, which several texts would share.
+  /// `fresh` as it is to be run, without prefixes: slots whose tokens must be computed anew are emptied in `cache`, and what they
+  /// held stands in front of their new tokens; what a prefix held becomes a slot's own.
   Stream take(const Stream& fresh, const std::vector<int64_t>& slots, nn::SlotCache& cache);
   void rewind(int64_t slot, int64_t length);
   void copy(const std::vector<int64_t>& from, const std::vector<int64_t>& to);
