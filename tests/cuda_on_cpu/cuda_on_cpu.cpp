@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -74,9 +75,14 @@ class Block {
 
  private:
   size_t in_order(size_t i, size_t count) const { return ahead == Ahead::first_warp ? i : count - 1 - i; }
-  bool run_ready();
-  bool release_a_warp();
-  bool release_all();
+  size_t warps() const { return (fibers_.size() + warp_size - 1) / warp_size; }
+  std::span<Fiber> lanes(size_t warp) {
+    const size_t first = warp * warp_size;
+    return std::span(fibers_).subspan(first, std::min<size_t>(warp_size, fibers_.size() - first));
+  }
+  bool run_ready(std::span<Fiber> lanes);
+  static bool release_meeting(std::span<Fiber> lanes);
+  bool release_barrier();
 
   dim3 size_;
   const std::function<void()>& body_;
@@ -105,15 +111,20 @@ void Block::run(dim3 which, size_t shared_bytes) {
     f.context.uc_link = nullptr;
     ::makecontext(&f.context, &enter, 0);
   }
-  while (run_ready() || release_a_warp() || release_all()) {
-  }
+  do {
+    for (size_t i = 0; i < warps(); ++i) {
+      const std::span<Fiber> warp = lanes(in_order(i, warps()));
+      while (run_ready(warp) || release_meeting(warp)) {
+      }
+    }
+  } while (release_barrier());
 }
 
-// Each thread that can go on does, as far as it gets.
-bool Block::run_ready() {
+// Each lane that can go on does, as far as it gets. Whether there was any.
+bool Block::run_ready(std::span<Fiber> lanes) {
   bool any = false;
-  for (size_t i = 0; i < fibers_.size(); ++i) {
-    Fiber& f = fibers_[in_order(i, fibers_.size())];
+  for (size_t i = 0; i < lanes.size(); ++i) {
+    Fiber& f = lanes[in_order(i, lanes.size())];
     if (f.state != Fiber::State::ready) continue;
     any = true;
     current = &f;
@@ -122,28 +133,24 @@ bool Block::run_ready() {
   return any;
 }
 
-// The lanes of the first warp that waits in a meeting go on together.
-bool Block::release_a_warp() {
-  const size_t warps = (fibers_.size() + warp_size - 1) / warp_size;
-  for (size_t i = 0; i < warps; ++i) {
-    const size_t first = in_order(i, warps) * warp_size, lanes = std::min<size_t>(warp_size, fibers_.size() - first);
-    unsigned waiting = 0, wanted = 0;
-    for (size_t l = 0; l < lanes; ++l) {
-      if (fibers_[first + l].state != Fiber::State::at_meeting) continue;
-      waiting |= 1U << l;
-      wanted |= fibers_[first + l].mask;
-    }
-    if (waiting == 0) continue;
-    if (lanes < warp_size) wanted &= (1U << lanes) - 1;
-    if (wanted != waiting) die("a warp function that not all lanes of its mask reach");
-    for (size_t l = 0; l < lanes; ++l)
-      if ((waiting >> l & 1) != 0) fibers_[first + l].state = Fiber::State::ready;
-    return true;
+// The lanes of a warp that wait for each other go on together. Whether there were any.
+bool Block::release_meeting(std::span<Fiber> lanes) {
+  unsigned waiting = 0, wanted = 0;
+  for (size_t l = 0; l < lanes.size(); ++l) {
+    if (lanes[l].state != Fiber::State::at_meeting) continue;
+    waiting |= 1U << l;
+    wanted |= lanes[l].mask;
   }
-  return false;
+  if (waiting == 0) return false;
+  if (lanes.size() < warp_size) wanted &= (1U << lanes.size()) - 1;
+  if (wanted != waiting) die("a warp function that not all lanes of its mask reach");
+  for (Fiber& f : lanes)
+    if (f.state == Fiber::State::at_meeting) f.state = Fiber::State::ready;
+  return true;
 }
 
-bool Block::release_all() {
+// All threads of the block go on behind their barrier. Whether there was one.
+bool Block::release_barrier() {
   size_t waiting = 0;
   for (const Fiber& f : fibers_) waiting += f.state == Fiber::State::at_barrier ? 1 : 0;
   if (waiting == 0) return false;
