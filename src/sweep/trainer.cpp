@@ -87,6 +87,7 @@ void Trainer::take_back(const TrainingRun& run, RunEnd end, size_t stack) {
   const auto back = std::find_if(underway_.begin(), underway_.end(), [&](const Underway& one) { return one.run == &run; });
   const size_t place = back->place;
   const std::string& why = back->control.why;
+  back->run->release();  // before the sweep notes it: a run that is noted as ended is not opened again
   ended_.splice(ended_.end(), underway_, back);
   waits_ = false;
   if (end == RunEnd::too_long && !underway_.empty()) {

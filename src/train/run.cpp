@@ -413,6 +413,10 @@ TrainingRun::TrainingRun(TrainOptions& options, const OptionSet& set, Interrupt 
 
 TrainingRun::~TrainingRun() = default;
 
+void TrainingRun::release() {
+  parts_->lock.reset();
+}
+
 std::optional<RunEnd> TrainingRun::begin() {
   Parts& run = *parts_;
   if (const std::optional<RunEnd> end = run.claim()) return end;

@@ -85,6 +85,8 @@ class TrainingRun {
   RunEnd finish(LoopEnd end);
   /// What follows a loop that has failed, under a control.
   RunEnd fail();
+  /// Lets go of the folder, in which it writes no more.
+  void release();
 
  private:
   struct Parts;
