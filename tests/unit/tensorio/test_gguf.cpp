@@ -127,7 +127,7 @@ INSTANTIATE_TEST_SUITE_P(
         metadata("Alignment48", value("general.alignment", type_u32, raw<uint32_t>(48)),
                  "general.alignment] expected a power of two up to 2^30, received 48"),
         metadata("AlignmentOfText", value("general.alignment", type_string, gguf_string("32")), "received another kind of value"),
-        tensor("UnknownType", gguf_tensor("w", {32}, 10, 0), "\"w\"] expected one of the types F32"),
+        tensor("UnknownType", gguf_tensor("w", {256}, 16, 0), "\"w\"] expected one of the types F32"),
         tensor("FiveDimensions", gguf_tensor("w", {1, 1, 1, 1, 1}, f32, 0), "expected at most 4 dimensions, received 5"),
         tensor("ManyDimensions", gguf_string("w") + raw(~uint32_t{0}), "expected at most 4 dimensions, received 4294967295"),
         tensor("HugeDimension", gguf_tensor("w", {uint64_t{1} << 63}, f32, 0), "expected dimensions below 2^63"),
