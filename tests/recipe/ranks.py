@@ -342,11 +342,11 @@ def torchrun():
     one, threads = one_process(4, 40)
     for size in (2, 4):
         whole, apart_by_threads = one_process(2 * size)
-        same(whole, trained(f"torchrun-{size}", size, 2, launcher=[*launcher, "--nproc-per-node", str(size)], own=False), apart_by_threads)
+        same(whole, trained(f"torchrun-{size}", size, 2, launcher=[*launcher, "--nproc-per-node", str(size), "--"], own=False), apart_by_threads)
     # Its restart goes on by itself.
     out = WORK / "restart"
     words = [*FLAGS, "--max_steps", 40, "--per_device_train_batch_size", 2, "--output_dir", out]
-    process = subprocess.Popen([*launcher, "--nproc-per-node", "2", "--max-restarts", "2", PROGRAM, *map(str, words)], env=CLEAN,
+    process = subprocess.Popen([*launcher, "--nproc-per-node", "2", "--max-restarts", "2", "--", PROGRAM, *map(str, words)], env=CLEAN,
                                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(lambda: (out / "checkpoint-5").exists())
     os.kill(random.choice(ranks_of(process.pid)), signal.SIGKILL)
@@ -355,7 +355,7 @@ def torchrun():
     assert "going on from" in err, err
     same(one, out, threads)
     # Its summary has our line.
-    result = subprocess.run([*launcher, "--nproc-per-node", "2", PROGRAM, *map(str, words), "--train_file", str(WORK / "none.csv")],
+    result = subprocess.run([*launcher, "--nproc-per-node", "2", "--", PROGRAM, *map(str, words), "--train_file", str(WORK / "none.csv")],
                             env=CLEAN, text=True, capture_output=True, timeout=120)
     assert result.returncode != 0
     summary = result.stderr[result.stderr.index("Root Cause"):]
