@@ -33,6 +33,7 @@ Ring::Ring(c10d::ProcessGroupGloo& group, const RankInfo& info, milliseconds tim
     : group_(group),
       info_(info),
       next_((info.rank + 1) % info.size),
+      previous_((info.rank + info.size - 1) % info.size),
       timeout_(timeout),
       hooks_(std::move(hooks)),
       cpu_(process_seconds()) {
@@ -119,7 +120,7 @@ void Ring::send(const Message& message) {
   {
     const std::lock_guard lock(mutex_);
     if (ending_) return;
-    work = being_sent_ = group_.send(buffer, static_cast<int>((info_.rank + info_.size - 1) % info_.size), tag);
+    work = being_sent_ = group_.send(buffer, static_cast<int>(previous_), tag);
   }
   work->wait(for_ever);
 }
@@ -181,8 +182,9 @@ void Ring::conclude(const Message& message) {
     changed_.notify_all();
     // An error of one rank may be one of all, of which the working thread is about to hear by itself.
     const bool may_end_alike = message.kind == Kind::failure;
+    const bool is_last = message.rank == previous_;  // of those that hear of it
     changed_.wait_for(lock, may_end_alike ? grace / 2 : grace,
-                      [&] { return ending_ || (!may_end_alike && !busy_ && queue_is_empty()); });
+                      [&] { return ending_ || (!may_end_alike && !busy_ && (is_last || queue_is_empty())); });
     if (ending_) return;
   }
   if (hooks_.lost) hooks_.lost(error_of(message));
