@@ -60,16 +60,13 @@ Padded::Padded(const AttentionInputs& in, const std::vector<AttentionSpan>& list
     if (options.dropout > 0) drawn.push_back(options.streams.at(span.sequence));
   }
   const Queries q(list, queries, in.q.size(0), options);
-  const Keys k(list, keys, in.k.size(0));
+  std::vector<int64_t> k = rows_of_keys(list, keys);
   Upload upload;
   key_sums.make(k, in.k.size(0), upload);
   std::replace(k.begin(), k.end(), int64_t{-1}, in.k.size(0));
   upload.add(q.rows, q_rows);
   upload.add(k, k_rows);
   upload.add(q.places, q_places);
-  upload.add(k.places, k_places);
-  upload.add(k.shared_rows, shared_rows);
-  upload.add(k.shared_places, shared_places);
   if (options.window > 0) upload.add(q.first_visible, first_visible);
   upload.add(q.end_visible, end_visible);
   upload.add(q.position, position);

@@ -14,9 +14,7 @@ struct Padded {
   at::Tensor q_rows;              ///< [S * queries] row of q, or Nq: padding
   at::Tensor k_rows;              ///< [S * keys] row of k and v, or Nk: padding
   at::Tensor q_places;            ///< [Nq] place among the padded queries, or S * queries: in no span
-  at::Tensor k_places;            ///< [Nk] first place among the padded keys, or S * keys: in no span
-  at::Tensor shared_rows;         ///< [R] rows of k and v that stand in several spans
-  at::Tensor shared_places;       ///< [R * most] all their places, or S * keys
+  GatheredSums key_sums;          ///< [S * keys, ...] to [Nk, ...], over all places of a row of k and v
   at::Tensor first_visible;       ///< [S * queries] the first key that is seen; undefined without a window
   at::Tensor end_visible;         ///< [S * queries] one behind the last
   at::Tensor position;            ///< [S * queries] where the query stands among the keys, for the bias
