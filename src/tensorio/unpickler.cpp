@@ -111,7 +111,8 @@ class Unpickler {
   template <class T>
   T take() {
     T value;
-    std::memcpy(&value, take_bytes(sizeof value).data(), sizeof value);
+    const std::string_view bytes = take_bytes(sizeof value);
+    std::memcpy(&value, bytes.data(), bytes.size());
     return value;
   }
   std::string_view take_line() {
