@@ -25,7 +25,7 @@ class Unigram : public Model {
     static constexpr uint32_t none = UINT32_MAX;
   };
   void search(std::string_view word, std::vector<Best>& best) const;
-  void push_unknown(std::string_view piece, Ids& out) const;
+  void push_unknown(std::string_view piece, int64_t unknown, Ids& out) const;
 
   Trie trie_;
   std::vector<double> scores_;
@@ -98,7 +98,7 @@ void Unigram::search(std::string_view word, std::vector<Best>& best) const {
 }
 
 // A run of unknown characters is one token, spelled in bytes where the vocabulary can.
-void Unigram::push_unknown(std::string_view piece, Ids& out) const {
+void Unigram::push_unknown(std::string_view piece, int64_t unknown, Ids& out) const {
   const int32_t whole = vocabulary_.find(piece);
   if (whole != Vocabulary::absent) return out.push_back(whole);
   if (byte_fallback_) {
@@ -113,7 +113,7 @@ void Unigram::push_unknown(std::string_view piece, Ids& out) const {
       return;
     }
   }
-  out.push_back(*unk_id_);
+  out.push_back(unknown);
 }
 
 void Unigram::encode(std::string_view word, Ids& out) const {
@@ -135,7 +135,7 @@ void Unigram::encode(std::string_view word, Ids& out) const {
   }
   for (auto step = path.rbegin(); step != path.rend(); ++step) {
     if (unk_id_ && step->id == *unk_id_)
-      push_unknown(word.substr(step->begin, step->end - step->begin), out);
+      push_unknown(word.substr(step->begin, step->end - step->begin), *unk_id_, out);
     else
       out.push_back(step->id);
   }

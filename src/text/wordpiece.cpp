@@ -18,6 +18,7 @@ class WordPiece : public Model {
  private:
   Trie trie_;
   uint32_t inside_ = Trie::root;  // the node of the prefix that marks a word's later pieces; none: no such piece
+  int64_t unknown_;               // what unk_id says
   int64_t max_points_;
 };
 
@@ -27,7 +28,7 @@ WordPiece::WordPiece(const Json& json, const std::string& where) {
   const auto unk = value_or<std::string>(json, "unk_token", "[UNK]", where);
   const int32_t id = vocabulary_.find(unk);
   if (id == Vocabulary::absent) fail(Code::bad_input, where + ": unk_token", "a token of the vocabulary", quote(unk));
-  unk_id_ = id;
+  unk_id_ = unknown_ = id;
   max_points_ = value_or<int64_t>(json, "max_input_chars_per_word", 100, where);
   std::vector<std::pair<std::string_view, int32_t>> keys;
   keys.reserve(vocab.size());
@@ -59,7 +60,7 @@ void WordPiece::encode(std::string_view word, Ids& out) const {
   }
   if (known) return;
   out.resize(before);
-  out.push_back(*unk_id_);
+  out.push_back(unknown_);
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "text/written.h"
 
+#include "dept/base/error.h"
+#include "dept/base/text.h"
+
 namespace dept {
 namespace {
 
@@ -11,7 +14,12 @@ void set_missing(Json& json, std::initializer_list<std::pair<const char*, Json>>
 // The ids of the special tokens that the template names.
 void fill_template(Json& processor, const TokenizerPipeline& tokenizer) {
   if (!processor.is_object()) return;
-  for (Json& special : processor["special_tokens"]) special["ids"] = {*tokenizer.token_to_id(special["id"].get<std::string>())};
+  for (Json& special : processor["special_tokens"]) {
+    const auto token = special["id"].get<std::string>();
+    const auto id = tokenizer.token_to_id(token);
+    if (!id) fail(Code::bug, "post_processor", "tokens of the vocabulary", quote(token));
+    special["ids"] = {*id};
+  }
 }
 
 void fill_model(Json& model) {
