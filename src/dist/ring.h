@@ -76,7 +76,8 @@ class Ring {
 
   c10d::ProcessGroupGloo& group_;
   const RankInfo info_;
-  const int64_t next_, previous_;  // the rank that this one listens to, and the one that listens to it
+  const int64_t next_;      // the rank that this one listens to
+  const int64_t previous_;  // the rank that listens to this one
   const std::chrono::milliseconds timeout_;
   const RankHooks hooks_;
   std::atomic<int64_t> step_{0};
