@@ -43,7 +43,8 @@ void one_first(RankGroup* group, Work work) {
 }
 
 /// Meets the other ranks. Null for one rank. `timeout` bounds the meeting and how long a rank may show no life; then, or when a
-/// rank is gone, operations throw io. GLOO_SOCKET_IFNAME names the network interface to use.
+/// rank is gone, operations throw io. GLOO_SOCKET_IFNAME names the network interface to use. The process has to ignore SIGPIPE:
+/// Gloo writes to ranks that are gone, too.
 std::unique_ptr<RankGroup> join_group(const RankInfo& info, std::chrono::milliseconds timeout = std::chrono::minutes(5),
                                       RankHooks hooks = {});
 
