@@ -13,6 +13,14 @@ function(dept_precompile target from)
   endif()
 endfunction()
 
+# dept_unity(TARGET): several files are compiled as one, so that what they share is read and instantiated once. Names in the anonymous
+# namespaces of a folder's files differ for it.
+function(dept_unity target)
+  if(DEPT_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+endfunction()
+
 # dept_folder(NAME LINKS ... PRIVATE_LINKS ...): the static library dept_NAME from the *.cpp in src/NAME and the folders in it.
 # In LINKS a plain folder name stands for that folder's library. An empty folder gives an interface library.
 # The cuda preset adds *.cu and *.cuda.cpp.
@@ -29,17 +37,20 @@ function(dept_folder name)
     endif()
     list(APPEND links ${link})
   endforeach()
-  if(DEPT_KERNELS_OF AND name MATCHES "^(kernels|nn)$")
+  if(name IN_LIST DEPT_TAKEN_FOLDERS)
     add_library(dept_${name} STATIC IMPORTED GLOBAL)
-    set_target_properties(dept_${name} PROPERTIES IMPORTED_LOCATION ${DEPT_KERNELS_OF}/libdept_${name}.a)
+    set_target_properties(dept_${name} PROPERTIES IMPORTED_LOCATION ${PROJECT_SOURCE_DIR}/build/release/libdept_${name}.a)
     target_include_directories(dept_${name} INTERFACE ${PROJECT_SOURCE_DIR}/include)
-    target_link_libraries(dept_${name} INTERFACE ${links})
+    target_link_libraries(dept_${name} INTERFACE ${links} ${FOLDER_PRIVATE_LINKS})
     return()
   elseif(sources)
     add_library(dept_${name} STATIC ${sources})
     target_include_directories(dept_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include> PRIVATE ${PROJECT_SOURCE_DIR}/src)
     target_link_libraries(dept_${name} PUBLIC ${links} PRIVATE ${FOLDER_PRIVATE_LINKS})
     dept_compile_options(dept_${name})
+    if(NOT name STREQUAL "kernels")  # parts of these are compiled for other instructions, to the end of their file
+      dept_unity(dept_${name})
+    endif()
     if(name STREQUAL "base")  # its own, as it is compiled with spdlog's definitions
       dept_precompile(dept_base dept_base)
     elseif(name MATCHES "^(hub|report)$")  # these know no LibTorch
@@ -79,5 +90,6 @@ function(dept_program name)
   target_compile_definitions(${name}_program PRIVATE DEPT_VERSION="${PROJECT_VERSION}")
   target_link_libraries(${name}_program PRIVATE ${PROGRAM_LINKS})
   dept_compile_options(${name}_program)
+  dept_unity(${name}_program)
   dept_precompile(${name}_program ${name}_program ${dept_torch_headers})
 endfunction()

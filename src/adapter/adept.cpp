@@ -95,7 +95,7 @@ class Adept final : public InputAdapter {
   const Tensor &P = value(0), &A = value(1), &B = value(2), &a = value(3), &b = value(4);
 };
 
-std::vector<AdapterTensor> tensors(const AdapterShape& s) {
+std::vector<AdapterTensor> adept_tensors(const AdapterShape& s) {
   return {{"prompt_embeddings", Group::prompt, {s.prompt_rows(), s.width}},
           {"prompt_encoder.lora_embedding_A", Group::delta, {s.width, s.rank}},
           {"prompt_encoder.lora_embedding_B", Group::delta, {s.rank, s.width}},
@@ -104,7 +104,7 @@ std::vector<AdapterTensor> tensors(const AdapterShape& s) {
 }
 
 // A's fan-in is R, as torch.nn.init counts that of a matrix [D, R].
-std::vector<Tensor> start(const AdapterShape& s, const AdapterStart& from) {
+std::vector<Tensor> adept_start(const AdapterShape& s, const AdapterStart& from) {
   Tensor P = from.prompt();
   return {P, kaiming_uniform({s.width, s.rank}, s.rank, from.generator), at::zeros({s.rank, s.width}), at::zeros({s.rank}),
           at::zeros({s.width})};
@@ -118,8 +118,8 @@ const Method adept{
     .title = "Adaptive decomposed prompt tuning (ADePT)",
     .fields = {.words = true, .rank = true, .dropout = true},
     .defaults = {.prompt_tokens = 60, .rank = 19, .dropout = 0.1},
-    .tensors = tensors,
-    .start = start,
+    .tensors = adept_tensors,
+    .start = adept_start,
     .make = make_adapter_of<Adept>,
 };
 

@@ -95,14 +95,14 @@ class Dept final : public InputAdapter {
   double scale_;
 };
 
-std::vector<AdapterTensor> tensors(const AdapterShape& s) {
+std::vector<AdapterTensor> dept_tensors(const AdapterShape& s) {
   return {{"prompt_embeddings", Group::prompt, {s.prompt_rows(), s.width}},
           {"prompt_encoder.lora_embedding_A", Group::delta, {s.max_length, s.rank}},
           {"prompt_encoder.lora_embedding_B", Group::delta, {s.rank, s.width}}};
 }
 
 // The prompt from words or noise, A uniform, B zero, so that A·B starts as nothing.
-std::vector<Tensor> start(const AdapterShape& s, const AdapterStart& from) {
+std::vector<Tensor> dept_start(const AdapterShape& s, const AdapterStart& from) {
   Tensor P = from.prompt();
   return {P, kaiming_uniform({s.max_length, s.rank}, s.rank, from.generator), at::zeros({s.rank, s.width})};
 }
@@ -119,8 +119,8 @@ const Method decomposed_prompt{
     .title = "Decomposed prompt tuning (DePT)",
     .fields = {.words = true, .rank = true, .rows = true},
     .defaults = {},
-    .tensors = tensors,
-    .start = start,
+    .tensors = dept_tensors,
+    .start = dept_start,
     .make = make_adapter_of<Dept>,
 };
 

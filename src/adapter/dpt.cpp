@@ -29,12 +29,12 @@ class Dpt final : public InputAdapter {
   const Tensor &Z = value(0), &W = value(1);
 };
 
-std::vector<AdapterTensor> tensors(const AdapterShape& s) {
+std::vector<AdapterTensor> dpt_tensors(const AdapterShape& s) {
   return {{"prompt_embeddings", Group::prompt, {s.prompt_rows(), s.rank}},
           {"prompt_encoder.base_embedding.weight", Group::prompt, {s.width, s.rank}}};
 }
 
-std::vector<Tensor> start(const AdapterShape& s, const AdapterStart& from) {
+std::vector<Tensor> dpt_start(const AdapterShape& s, const AdapterStart& from) {
   Tensor Z = at::randn({s.prompt_rows(), s.rank}, from.generator, at::kFloat);
   return {Z, kaiming_uniform({s.width, s.rank}, s.rank, from.generator)};
 }
@@ -47,8 +47,8 @@ const Method dpt{
     .title = "Prompt tuning by a prompt of low rank (DPT)",
     .fields = {.rank = true},
     .defaults = {.rank = 10},
-    .tensors = tensors,
-    .start = start,
+    .tensors = dpt_tensors,
+    .start = dpt_start,
     .make = make_adapter_of<Dpt>,
 };
 

@@ -54,7 +54,7 @@ class PTuning final : public InputAdapter {
   const Tensor &P = value(0), &W1 = value(1), &b1 = value(2), &W2 = value(3), &b2 = value(4), &W3 = value(5), &b3 = value(6);
 };
 
-std::vector<AdapterTensor> tensors(const AdapterShape& s) {
+std::vector<AdapterTensor> p_tuning_tensors(const AdapterShape& s) {
   const int64_t D = s.width, H = s.hidden;
   return {{"prompt_encoder.embedding.weight", Group::prompt, {s.prompt_rows(), D}},
           {"prompt_encoder.mlp_head.0.weight", Group::prompt, {H, D}},
@@ -65,7 +65,7 @@ std::vector<AdapterTensor> tensors(const AdapterShape& s) {
           {"prompt_encoder.mlp_head.4.bias", Group::prompt, {D}}};
 }
 
-std::vector<Tensor> start(const AdapterShape& s, const AdapterStart& from) {
+std::vector<Tensor> p_tuning_start(const AdapterShape& s, const AdapterStart& from) {
   std::vector<Tensor> values = {at::randn({s.prompt_rows(), s.width}, from.generator, at::kFloat)};
   for (const auto& [in, out] : {std::pair{s.width, s.hidden}, {s.hidden, s.hidden}, {s.hidden, s.width}}) {
     const double bound = 1 / std::sqrt(static_cast<double>(in));  // of a linear layer's bias
@@ -84,8 +84,8 @@ const Method p_tuning{
     .fields = {.hidden = true},
     .defaults = {.prompt_tokens = 20},
     .keeps_prompt_alone = true,
-    .tensors = tensors,
-    .start = start,
+    .tensors = p_tuning_tensors,
+    .start = p_tuning_start,
     .make = make_adapter_of<PTuning>,
 };
 

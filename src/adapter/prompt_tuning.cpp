@@ -17,11 +17,11 @@ class PromptTuning final : public InputAdapter {
   Gradients gradients(const AdapterSaved*, const Tensor& dP, const Tensor&) const override { return {dP}; }
 };
 
-std::vector<AdapterTensor> tensors(const AdapterShape& s) {
+std::vector<AdapterTensor> prompt_tuning_tensors(const AdapterShape& s) {
   return {{"prompt_embeddings", Group::prompt, {s.prompt_rows(), s.width}}};
 }
 
-std::vector<Tensor> start(const AdapterShape&, const AdapterStart& from) {
+std::vector<Tensor> prompt_tuning_start(const AdapterShape&, const AdapterStart& from) {
   return {from.prompt()};
 }
 
@@ -33,8 +33,8 @@ const Method prompt_tuning{
     .title = "Vanilla prompt tuning",
     .fields = {.words = true},
     .defaults = {},
-    .tensors = tensors,
-    .start = start,
+    .tensors = prompt_tuning_tensors,
+    .start = prompt_tuning_start,
     .make = make_adapter_of<PromptTuning>,
 };
 

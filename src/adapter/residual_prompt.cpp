@@ -55,7 +55,7 @@ class ResidualPrompt final : public InputAdapter {
   const Tensor &P = value(0), &W1 = value(1), &W2 = value(2), &weight = value(3), &bias = value(4);
 };
 
-std::vector<AdapterTensor> tensors(const AdapterShape& s) {
+std::vector<AdapterTensor> residual_prompt_tensors(const AdapterShape& s) {
   return {{"prompt_encoder.embedding.weight", Group::prompt, {s.prompt_rows(), s.width}},
           {"prompt_encoder.module.0.weight", Group::prompt, {s.hidden, s.width}},
           {"prompt_encoder.module.2.weight", Group::prompt, {s.width, s.hidden}},
@@ -63,7 +63,7 @@ std::vector<AdapterTensor> tensors(const AdapterShape& s) {
           {"prompt_encoder.module.3.bias", Group::prompt, {s.width}}};
 }
 
-std::vector<Tensor> start(const AdapterShape& s, const AdapterStart& from) {
+std::vector<Tensor> residual_prompt_start(const AdapterShape& s, const AdapterStart& from) {
   Tensor P = from.prompt();
   Tensor W1 = kaiming_uniform({s.hidden, s.width}, s.width, from.generator);
   return {P, W1, kaiming_uniform({s.width, s.hidden}, s.hidden, from.generator), at::ones({s.width}), at::zeros({s.width})};
@@ -78,8 +78,8 @@ const Method residual_prompt{
     .fields = {.words = true, .hidden = true},
     .defaults = {.prompt_tokens = 10, .hidden = 800},
     .keeps_prompt_alone = true,
-    .tensors = tensors,
-    .start = start,
+    .tensors = residual_prompt_tensors,
+    .start = residual_prompt_start,
     .make = make_adapter_of<ResidualPrompt>,
 };
 

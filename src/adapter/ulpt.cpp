@@ -54,13 +54,13 @@ class Ulpt final : public InputAdapter {
   Tensor R;
 };
 
-std::vector<AdapterTensor> tensors(const AdapterShape& s) {
+std::vector<AdapterTensor> ulpt_tensors(const AdapterShape& s) {
   return {{"prompt_embeddings", Group::prompt, {s.prompt_rows(), s.rank}},
           {"prompt_encoder.base_embedding.scale", Group::prompt, {s.width}},
           {"prompt_encoder.base_embedding.bias", Group::prompt, {s.width}}};
 }
 
-std::vector<Tensor> start(const AdapterShape& s, const AdapterStart& from) {
+std::vector<Tensor> ulpt_start(const AdapterShape& s, const AdapterStart& from) {
   return {at::randn({s.prompt_rows(), s.rank}, from.generator, at::kFloat), at::ones({s.width}), at::zeros({s.width})};
 }
 
@@ -72,8 +72,8 @@ const Method ulpt{
     .title = "Ultra-low-dimensional prompt tuning (ULPT)",
     .fields = {.rank = true, .seed = true},
     .defaults = {.prompt_tokens = 100, .rank = 2},
-    .tensors = tensors,
-    .start = start,
+    .tensors = ulpt_tensors,
+    .start = ulpt_start,
     .make = make_adapter_of<Ulpt>,
 };
 

@@ -9,7 +9,7 @@
 namespace dept {
 namespace {
 
-constexpr size_t max_depth = 256;
+constexpr size_t max_json_depth = 256;
 
 template <class T>
 constexpr std::string_view kind = "";
@@ -114,7 +114,8 @@ class Builder : public nlohmann::json_sax<Json> {
     return at;
   }
   bool open(Json value) {
-    if (open_.size() == max_depth) fail(Code::bad_input, where_, str("JSON nested at most ", max_depth, " deep"), "deeper");
+    if (open_.size() == max_json_depth)
+      fail(Code::bad_input, where_, str("JSON nested at most ", max_json_depth, " deep"), "deeper");
     open_.push_back(place(std::move(value)));
     return true;
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/option_values.h"
 #include "dept/base/error.h"
 #include "dept/base/json.h"
 #include "dept/base/text.h"
@@ -12,16 +13,15 @@ namespace dept {
 namespace {
 
 using Kind = OptionValue::Kind;
-constexpr int max_depth = 16;
-constexpr int64_t max_nodes = 100'000;
-constexpr uint64_t max_file_bytes = 1 << 20;
+constexpr int max_tree_depth = 16;
+constexpr int64_t max_tree_nodes = 100'000;
 
 // Aliases may make a small file endless.
 class Limits {
  public:
   void count(int depth, std::string_view where) {
-    if (depth > max_depth || ++nodes_ > max_nodes)
-      fail(Code::bad_input, where, str("at most ", max_depth, " levels and ", max_nodes, " nodes"), "more");
+    if (depth > max_tree_depth || ++nodes_ > max_tree_nodes)
+      fail(Code::bad_input, where, str("at most ", max_tree_depth, " levels and ", max_tree_nodes, " nodes"), "more");
   }
 
  private:
@@ -99,7 +99,7 @@ std::optional<OptionTree> read_yaml(const fs::path& path, const std::string& key
   const std::string file = path.string();
   std::optional<OptionTree> found;
   try {
-    const YAML::Node document = YAML::Load(read_file(path, max_file_bytes));
+    const YAML::Node document = YAML::Load(read_file(path, max_option_file_bytes));
     if (!document.IsMap()) return found;
     for (const auto& entry : document) {
       if (!entry.first.IsScalar() || entry.first.Scalar() != key) continue;
@@ -123,8 +123,8 @@ const OptionTree* OptionTree::find(std::string_view key) const {
 
 std::optional<OptionTree> read_option_tree(const fs::path& path, const std::string& key) {
   if (path.extension() != ".json") return read_yaml(path, key);
-  read_json(path, max_file_bytes);  // as strictly as recipes are read; it sorts the keys
-  const OrderedJson json = OrderedJson::parse(read_file(path, max_file_bytes));
+  read_json(path, max_option_file_bytes);  // as strictly as recipes are read; it sorts the keys
+  const OrderedJson json = OrderedJson::parse(read_file(path, max_option_file_bytes));
   if (!json.is_object() || !json.contains(key)) return std::nullopt;
   Limits limits;
   return convert(json[key], path.string(), key, 0, limits);

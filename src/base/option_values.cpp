@@ -15,7 +15,6 @@ namespace dept {
 namespace {
 
 using Kind = OptionValue::Kind;
-constexpr uint64_t max_file_bytes = 1 << 20;
 
 template <class T>
 std::optional<T> parse_number(std::string_view text) {
@@ -276,11 +275,11 @@ std::optional<bool> parse_bool(std::string_view text) {
 
 std::vector<OptionEntry> read_option_file(const fs::path& path) {
   const std::string name = path.string(), extension = path.extension().string();
-  if (extension == ".yaml" || extension == ".yml") return read_yaml(read_file(path, max_file_bytes), name);
+  if (extension == ".yaml" || extension == ".yml") return read_yaml(read_file(path, max_option_file_bytes), name);
   if (extension != ".json")
     fail(Code::usage, name, "a recipe, which is a .yaml, .yml or .json file",
          extension.empty() ? "no extension" : quote(extension));
-  const Json json = read_json(path, max_file_bytes);
+  const Json json = read_json(path, max_option_file_bytes);
   if (!json.is_object()) fail(Code::bad_input, name, "an object of options", json.type_name());
   std::vector<OptionEntry> entries;
   for (const auto& [key, value] : json.items()) entries.push_back({key, str(name, ": ", key), value_of(value)});

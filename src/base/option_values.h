@@ -12,6 +12,9 @@
 
 namespace dept {
 
+/// No recipe is larger.
+inline constexpr uint64_t max_option_file_bytes = 1 << 20;
+
 /// A key of a file; `where` is "FILE: line 3: KEY" in YAML, "FILE: KEY" in JSON.
 struct OptionEntry {
   std::string key, where;

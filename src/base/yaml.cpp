@@ -8,8 +8,8 @@
 namespace dept {
 namespace {
 
-constexpr int max_depth = 16;
-constexpr int64_t max_nodes = 100'000;
+constexpr int max_yaml_depth = 16;
+constexpr int64_t max_yaml_nodes = 100'000;
 
 class Converter {
  public:
@@ -17,8 +17,8 @@ class Converter {
 
   OrderedJson convert(const YAML::Node& node, int depth = 0) {
     const auto place = [&] { return str(where_, ": line ", node.Mark().line + 1); };
-    if (depth > max_depth || ++nodes_ > max_nodes)
-      fail(Code::bad_input, place(), str("YAML of at most ", max_depth, " levels and ", max_nodes, " nodes"), "more");
+    if (depth > max_yaml_depth || ++nodes_ > max_yaml_nodes)
+      fail(Code::bad_input, place(), str("YAML of at most ", max_yaml_depth, " levels and ", max_yaml_nodes, " nodes"), "more");
     if (node.IsNull()) return nullptr;
     if (node.IsScalar()) return node.Scalar();
     if (node.IsSequence()) {

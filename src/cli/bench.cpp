@@ -10,7 +10,7 @@
 namespace dept {
 namespace {
 
-std::string table(const OrderedJson& figures) {
+std::string figures_table(const OrderedJson& figures) {
   std::string lines;
   for (const auto& [name, value] : figures.items())
     lines += str(name, std::string(name.size() < 38 ? 38 - name.size() : 1, ' '), value.dump(), "\n");
@@ -45,7 +45,8 @@ int run_bench(const std::vector<std::string>& arguments) {
   else
     fail(Code::usage, "dept bench", "train, eval or load", what.empty() ? "nothing" : quote(what));
   std::string out;
-  for (const OrderedJson& each : figures) out += options.json ? each.dump() + "\n" : (out.empty() ? "" : "\n") + table(each);
+  for (const OrderedJson& each : figures)
+    out += options.json ? each.dump() + "\n" : (out.empty() ? "" : "\n") + figures_table(each);
   write_stdout(out);
   return 0;
 }

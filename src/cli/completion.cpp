@@ -11,7 +11,7 @@
 namespace dept {
 namespace {
 
-constexpr Usage usage{
+constexpr Usage completion_usage{
     "Usage: dept completion bash|zsh|fish\n"
     "Prints the shell's completion of commands, flags, choices and files. The installed tree has them in their usual places.\n",
     false, 1,
@@ -258,7 +258,7 @@ std::string fish_script() {
 
 int run_completion(const std::vector<std::string>& arguments) {
   OptionSet set;
-  const auto shells = read_command_line(set, arguments, usage);
+  const auto shells = read_command_line(set, arguments, completion_usage);
   if (!shells) return 0;
   const std::string shell = shells->empty() ? "" : shells->front();
   if (shell == "bash") return write_stdout(bash_script()), 0;

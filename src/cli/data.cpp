@@ -14,16 +14,16 @@
 namespace dept {
 namespace {
 
-constexpr std::string_view list_usage =
+constexpr std::string_view data_list_usage =
     "Usage: dept data list [--task_file FILE] [--json]\nThe named tasks: data set, metrics, splits.\n";
-constexpr std::string_view fetch_usage =
+constexpr std::string_view data_fetch_usage =
     "Usage: dept data fetch TASK|REPOSITORY [--config C] [--split S] [--cache_dir DIR]\n"
     "Brings the parquet files of a task's splits, or of a data set on the hub (as in nyu-mll/glue), into the cache.\n"
     "Prints one JSON object a split: repository, config, split and files.\n";
-constexpr std::string_view show_usage =
+constexpr std::string_view data_show_usage =
     "Usage: dept data show TASK [--split S] [--train_file FILE ...] [--limit N] [--json] [--flags]\n"
     "A task's examples as source and target text, one JSON object a line (on a terminal without --json: as text).\n";
-constexpr std::string_view score_usage =
+constexpr std::string_view data_score_usage =
     "Usage: dept data score TASK [--input FILE|-] [--output FILE|-]\n"
     "The task's metrics over lines {\"prediction\": \"..\", \"target\": \"..\"}, as one JSON object. A target may be a list of "
     "accepted\n"
@@ -117,7 +117,7 @@ int list(const std::vector<std::string>& arguments) {
   describe_task(o, set);
   set.add("json", o.json, "one JSON object a task");
   if (!read_command_line(set, arguments,
-                         {list_usage, false, 0, "  dept data list\n  dept data list --task_file mine.yaml --json\n"}))
+                         {data_list_usage, false, 0, "  dept data list\n  dept data list --task_file mine.yaml --json\n"}))
     return 0;
   std::string out;
   for (const TaskDescription& task :
@@ -157,7 +157,7 @@ int fetch(const std::vector<std::string>& arguments) {
   describe_fetch(o, set);
   const auto names = read_command_line(
       set, arguments,
-      {fetch_usage, false, 1, "  dept data fetch sst2\n  dept data fetch nyu-mll/glue --config rte --split validation\n"});
+      {data_fetch_usage, false, 1, "  dept data fetch sst2\n  dept data fetch nyu-mll/glue --config rte --split validation\n"});
   if (!names) return 0;
   const HubOptions hub = hub_options(o.task.cache_dir);
   std::vector<std::string> done;
@@ -181,7 +181,7 @@ int show(const std::vector<std::string>& arguments) {
   OptionSet set;
   describe_show(o, set);
   const auto names = read_command_line(set, arguments,
-                                       {show_usage, false, 1,
+                                       {data_show_usage, false, 1,
                                         "  dept data show rte --split validation --limit 5\n  dept data show sst2 --train_file "
                                         "rows.csv --k_shot_examples 16 --seed 1\n"});
   if (!names) return 0;
@@ -241,7 +241,7 @@ int score(const std::vector<std::string>& arguments) {
   set.add("input", o.input, "file to read; stdin when not given");
   set.add("output", o.output, "file to write; stdout when not given");
   const auto names = read_command_line(
-      set, arguments, {score_usage, false, 1, "  dept data score rte --input runs/rte/generated_predictions.jsonl\n"});
+      set, arguments, {data_score_usage, false, 1, "  dept data score rte --input runs/rte/generated_predictions.jsonl\n"});
   if (!names) return 0;
   const TaskDescription task = find_task(names->empty() ? "" : names->front(), o.task.task_file, o.task.quirks());
   const Judged judged = read_judged(o.input);
@@ -265,7 +265,7 @@ int run_data(const std::vector<std::string>& arguments) {
   if (action == "show") return show(rest);
   if (action == "score") return score(rest);
   if (action == "--help" || action == "-h")
-    return write_stdout(str(list_usage, "\n", fetch_usage, "\n", show_usage, "\n", score_usage)), 0;
+    return write_stdout(str(data_list_usage, "\n", data_fetch_usage, "\n", data_show_usage, "\n", data_score_usage)), 0;
   fail(Code::usage, "dept data", "list, fetch, show or score", action.empty() ? "nothing" : quote(action));
 }
 

@@ -79,7 +79,7 @@ OrderedJson problems(const OrderedJson& found) {
   return out;
 }
 
-std::string table(const OrderedJson& found) {
+std::string doctor_table(const OrderedJson& found) {
   const auto text = [&](const char* key) { return found[key].get<std::string>(); };
   const auto number = [&](const char* key, const char* unit) {
     char buffer[64];
@@ -123,7 +123,7 @@ int run_doctor(const std::vector<std::string>& arguments) {
   configure_process(static_cast<int>(threads));
   OrderedJson found = examine(static_cast<int>(threads));
   found["problems"] = problems(found);
-  write_stdout(as_json ? found.dump() + "\n" : table(found));
+  write_stdout(as_json ? found.dump() + "\n" : doctor_table(found));
   return 0;
 }
 

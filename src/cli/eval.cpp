@@ -15,7 +15,7 @@
 namespace dept {
 namespace {
 
-constexpr Usage usage{
+constexpr Usage eval_usage{
     "Usage: dept eval [RECIPE.yaml] [--peft_model_id DIR] --test_file FILE | --task_name TASK [--flags]\n"
     "Metrics of an adapter, or of the untrained model, on labelled data, as one JSON object. What a recipe says of training is\n"
     "passed over.\n",
@@ -184,7 +184,7 @@ int run_eval(const std::vector<std::string>& arguments) {
   OptionSet set;
   describe(o, set);
   Problems problems;
-  if (!read_command_line(set, arguments, usage, problems)) return 0;
+  if (!read_command_line(set, arguments, eval_usage, problems)) return 0;
   const SplitName split = chosen_split(o);
   problems.attempt([&] { check_task_options(options.data, set); });
   problems.attempt([&] { check_division(options.data, split); });

@@ -12,7 +12,7 @@
 namespace dept {
 namespace {
 
-constexpr Usage usage{
+constexpr Usage export_usage{
     "Usage: dept export --peft_model_id DIR --to prompt_tuning|prompt_embeds --output PATH [--flags] [< TEXTS]\n"
     "What a trained adapter amounts to: its prompt as an adapter of prompt tuning that PEFT reads, or the embeddings [tokens, "
     "width]\n"
@@ -103,7 +103,7 @@ int run_export(const std::vector<std::string>& arguments) {
   ExportOptions options;
   OptionSet set;
   describe(options, set);
-  if (!read_command_line(set, arguments, usage)) return 0;
+  if (!read_command_line(set, arguments, export_usage)) return 0;
   check(options, set);
   if (options.to == "prompt_tuning") {
     export_prompt(options, load_model(options.model, set));

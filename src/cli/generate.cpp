@@ -17,7 +17,7 @@
 namespace dept {
 namespace {
 
-constexpr Usage usage{
+constexpr Usage generate_usage{
     "Usage: dept generate --model_name_or_path DIR [--peft_model_id DIR] [--flags] < LINES\n"
     "Continues text: JSON lines in (\"text\", {\"prompt\": ..} or {\"input_ids\": [..]}), JSON lines out; one prompt's answer is "
     "shown\n"
@@ -267,7 +267,7 @@ int run_generate(const std::vector<std::string>& arguments) {
   GenerateOptions options;
   OptionSet set;
   describe(options, set);
-  if (!read_command_line(set, arguments, usage)) return 0;
+  if (!read_command_line(set, arguments, generate_usage)) return 0;
   return run_in_ranks(options.ranks, options.model, "generate", arguments,
                       [&](RankGroup* group) { return generate_lines(options, set, group); });
 }

@@ -171,7 +171,7 @@ std::string printable(const std::string& text) {
   return quoted.substr(1, quoted.size() - 2);
 }
 
-std::string table(const OrderedJson& summary) {
+std::string model_table(const OrderedJson& summary) {
   size_t width = 0;
   for (const auto& [key, value] : summary.items()) width = std::max(width, key.size());
   std::string out;
@@ -211,7 +211,7 @@ int show(const std::vector<std::string>& arguments) {
     print_tensors(*opened.weights, hash);
   } else {
     write_stdout(as_json ? opened.summary.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n"
-                         : table(opened.summary));
+                         : model_table(opened.summary));
   }
   return 0;
 }

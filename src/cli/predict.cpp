@@ -19,7 +19,7 @@
 namespace dept {
 namespace {
 
-constexpr Usage usage{
+constexpr Usage predict_usage{
     "Usage: dept predict --peft_model_id DIR [--input FILE|-] [--output FILE|-] [--flags]\n"
     "Texts in, predictions out, in the input's order. In: lines of JSON (\"text\", {\"text\": ..}, {\"source\": ..} or the "
     "columns of\n"
@@ -184,7 +184,7 @@ int run_predict(const std::vector<std::string>& arguments) {
   OptionSet set;
   describe(options, set);
   Problems problems;
-  if (!read_command_line(set, arguments, usage, problems)) return 0;
+  if (!read_command_line(set, arguments, predict_usage, problems)) return 0;
   for (const auto& check : std::initializer_list<std::function<void()>>{[&] { check_input_is_there(options.source()); },
                                                                         [&] { check_output_file(options.output); }})
     problems.attempt(check);

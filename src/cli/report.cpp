@@ -10,7 +10,7 @@
 namespace dept {
 namespace {
 
-constexpr Usage usage{
+constexpr Usage report_usage{
     "Usage: dept report FOLDER... [--output FILE]\n"
     "One HTML page on the folder of a run or a sweep, or on several side by side: results, curves, tables, examples. Nothing in "
     "it "
@@ -26,7 +26,7 @@ int run_report(const std::vector<std::string>& arguments) {
   OptionSet set;
   set.section("Report");
   set.add("output", output, "the page's file (default, of one folder: report.html in it); -: stdout");
-  const auto given = read_command_line(set, arguments, usage);
+  const auto given = read_command_line(set, arguments, report_usage);
   if (!given) return 0;
   const std::vector<fs::path> folders(given->begin(), given->end());
   if (folders.empty()) fail(Code::usage, "dept report", "the folder of a run or a sweep", "none");

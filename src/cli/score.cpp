@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t ignored = -100;
 
-constexpr Usage usage{
+constexpr Usage score_usage{
     "Usage: dept score --model_name_or_path DIR [--peft_model_id DIR] [--flags] < LINES\n"
     "How likely the model finds given text: JSON lines in ({\"source\": .., \"target\": ..}, {\"text\": ..} or {\"input_ids\": "
     "[..],\n"
@@ -195,7 +195,7 @@ int run_score(const std::vector<std::string>& arguments) {
   ScoreOptions options;
   OptionSet set;
   describe(options, set);
-  if (!read_command_line(set, arguments, usage)) return 0;
+  if (!read_command_line(set, arguments, score_usage)) return 0;
   return run_in_ranks(options.ranks, options.model, "score", arguments,
                       [&](RankGroup* group) { return score_lines(options, set, group); });
 }

@@ -16,7 +16,7 @@
 namespace dept {
 namespace {
 
-constexpr Usage usage{
+constexpr Usage sweep_usage{
     "Usage: dept sweep RECIPE.yaml|RECIPE.json [--flags]\n"
     "Trains the configurations that the recipe's key sweep lists or draws, and keeps the best (docs/sweep.md). The recipe's "
     "other\n"
@@ -91,7 +91,7 @@ int run_sweep(const std::vector<std::string>& arguments) {
   OptionSet set;
   describe(options, set);
   Problems problems;
-  if (!read_command_line(set, arguments, usage, problems)) return 0;
+  if (!read_command_line(set, arguments, sweep_usage, problems)) return 0;
   require_one_rank("dept sweep");
   const std::shared_ptr<Sweep> sweep = prepare_sweep(arguments, set, problems);
   problems.raise();

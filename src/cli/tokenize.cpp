@@ -11,7 +11,7 @@
 namespace dept {
 namespace {
 
-constexpr Usage usage{
+constexpr Usage tokenize_usage{
     "Usage: dept tokenize --model_name_or_path PATH [--flags]\n"
     "Text to ids and back, one JSON value a line: \"text\" or [\"text\", \"pair\"] in, [ids] out; with --decode [ids] in, "
     "\"text\" out.\n",
@@ -83,7 +83,7 @@ int run_tokenize(const std::vector<std::string>& arguments) {
   TokenizeOptions options;
   OptionSet set;
   describe(options, set);
-  if (!read_command_line(set, arguments, usage)) return 0;
+  if (!read_command_line(set, arguments, tokenize_usage)) return 0;
   if (options.model_name_or_path.empty())
     fail(Code::usage, "--model_name_or_path", "a model's or tokenizer's folder, file or name on the hub", "nothing");
   warn_of_idle_options(options, set);

@@ -10,7 +10,7 @@
 namespace dept {
 namespace {
 
-constexpr Usage usage{
+constexpr Usage train_usage{
     "Usage: dept train [RECIPE.yaml|RECIPE.json] [--flags]\n"
     "Trains a decomposed prompt, evaluates it and writes predictions. A recipe holds the same names; flags win over it.\n",
     true, 0,
@@ -53,7 +53,7 @@ int run_train(const std::vector<std::string>& arguments) {
   describe(ranks, set);
   set.lead({"sweep"}, "dept sweep takes such a recipe");
   Problems problems;
-  if (!read_command_line(set, arguments, usage, problems)) return 0;
+  if (!read_command_line(set, arguments, train_usage, problems)) return 0;
   options.output.command = "dept train " + shell_line(arguments);
   problems.attempt([&] { settle(options, set); });
   if (!problems.empty()) check_files(options, problems);

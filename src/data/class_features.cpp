@@ -5,7 +5,7 @@
 namespace dept {
 namespace {
 
-constexpr int max_depth = 32;
+constexpr int max_feature_depth = 32;
 
 ClassFeature parse(const Json& json, int depth);
 
@@ -22,7 +22,7 @@ bool is_struct(const Json& json) {
 
 ClassFeature parse(const Json& json, int depth) {
   ClassFeature feature;
-  if (depth > max_depth) return feature;
+  if (depth > max_feature_depth) return feature;
   if (json.is_array() && json.size() == 1) return list_of(json[0], depth);
   if (!json.is_object()) return feature;
   if (is_struct(json)) {

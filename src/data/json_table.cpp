@@ -10,7 +10,7 @@
 namespace dept {
 namespace {
 
-constexpr int max_depth = 256;
+constexpr int max_json_depth = 256;
 
 /// Receives the parser's events and adds each object among the rows to the table.
 class RowEvents : public nlohmann::json_sax<Json> {
@@ -123,7 +123,7 @@ class RowEvents : public nlohmann::json_sax<Json> {
   }
 
   bool deeper() {
-    if (++depth_ > max_depth) refuse(str("JSON nested at most ", max_depth, " deep"), "deeper");
+    if (++depth_ > max_json_depth) refuse(str("JSON nested at most ", max_json_depth, " deep"), "deeper");
     return true;
   }
 

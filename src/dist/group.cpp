@@ -18,8 +18,6 @@ namespace {
 using std::chrono::milliseconds;
 using Store = c10::intrusive_ptr<c10d::Store>;
 
-constexpr auto for_ever = std::chrono::hours(24 * 365);  // the ring tells a rank that works for long from one that is gone
-
 std::string first_line(std::string_view text) {
   return quote(text.substr(0, text.find('\n')), 200);
 }

@@ -15,7 +15,6 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr int tag = 0x72696e67;  // "ring": of no collective operation
-constexpr auto for_ever = std::chrono::hours(24 * 365);
 constexpr auto tick_length = milliseconds(100), life_every = milliseconds(1000);
 constexpr auto most_between_ticks = milliseconds(5000);
 constexpr auto grace = milliseconds(4000);  // in which the working thread may come to an operation, or to its own end

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -15,6 +16,9 @@
 #include "dept/dist/group.h"
 
 namespace dept {
+
+/// How long a collective waits: the ring tells a rank that works for long from one that is gone.
+inline constexpr auto for_ever = std::chrono::hours(24 * 365);
 
 class Ring {
  public:

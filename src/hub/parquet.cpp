@@ -10,7 +10,7 @@
 namespace dept {
 namespace {
 
-constexpr int most_shards = 10000;
+constexpr int most_parquet_shards = 10000;
 constexpr const char* revision = "refs/convert/parquet";  // where the hub keeps every data set as parquet
 
 Repository repository_of(const std::string& name) {
@@ -85,7 +85,7 @@ struct Cached {
 Cached in_cache(const Snapshot& snapshot, const ParquetSplit& split) {
   Cached cached;
   int number = 0;
-  for (; number < most_shards; ++number) {
+  for (; number < most_parquet_shards; ++number) {
     const auto file = snapshot.cached(shard_path(split, number));
     if (!file) break;
     cached.files.push_back(*file);
@@ -98,7 +98,7 @@ Cached in_cache(const Snapshot& snapshot, const ParquetSplit& split) {
 std::vector<fs::path> fetch_online(Snapshot& snapshot, const HubOptions& options, const ParquetSplit& split) {
   const std::optional<size_t> listed = listed_files(ask_listing(snapshot, options, split.repository), split);
   // All are looked for before one is fetched, so that the cache knows from the start how many there are.
-  const int most = listed ? static_cast<int>(std::min<size_t>(*listed + 1, most_shards)) : most_shards;
+  const int most = listed ? static_cast<int>(std::min<size_t>(*listed + 1, most_parquet_shards)) : most_parquet_shards;
   int count = 0;
   while (count < most && snapshot.look(shard_path(split, count), false)) ++count;
   if (count == 0) fail_unknown(split, "split", split.config + "/" + split.split, {});

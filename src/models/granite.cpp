@@ -10,7 +10,7 @@ double factor(const Json& config, std::string_view key, const std::string& where
   return value;
 }
 
-void differ(const Json& config, const std::string& where, LlamaConfig& c) {
+void read_granite(const Json& config, const std::string& where, LlamaConfig& c) {
   c.attention_scale = factor(config, "attention_multiplier", where);
   c.input_scale = factor(config, "embedding_multiplier", where);
   c.branch_factor = factor(config, "residual_multiplier", where);
@@ -19,6 +19,6 @@ void differ(const Json& config, const std::string& where, LlamaConfig& c) {
 
 }  // namespace
 
-const LlamaFamily granite_family = {"granite", {.own_heads = true}, differ};
+const LlamaFamily granite_family = {"granite", {.own_heads = true}, read_granite};
 
 }  // namespace dept

@@ -4,13 +4,13 @@
 namespace dept {
 namespace {
 
-void differ(const Json&, const std::string&, LlamaConfig& c) {
+void read_olmo2(const Json&, const std::string&, LlamaConfig& c) {
   c.norms = {"", "post_attention_layernorm", "", "post_feedforward_layernorm"};
   c.query_key_norms = QueryKeyNorms::all_heads;
 }
 
 }  // namespace
 
-const LlamaFamily olmo2_family = {"olmo2", {.eps = 1e-5, .own_heads = true}, differ};
+const LlamaFamily olmo2_family = {"olmo2", {.eps = 1e-5, .own_heads = true}, read_olmo2};
 
 }  // namespace dept

@@ -18,7 +18,7 @@ Json with_longrope(Json config) {
   return config;
 }
 
-void differ(const Json& config, const std::string& where, LlamaConfig& c) {
+void read_phi3(const Json& config, const std::string& where, LlamaConfig& c) {
   c.fused = true;
   c.residual_dropout = read_dropout(config, "resid_pdrop", 0, where);
   c.rotations = {read_rope_scaling(with_longrope(config), c.head_dim, where, rope)};
@@ -28,6 +28,6 @@ void differ(const Json& config, const std::string& where, LlamaConfig& c) {
 
 }  // namespace
 
-const LlamaFamily phi3_family = {"phi3", {.eps = 1e-5, .max_positions = 4096, .own_heads = true, .rope = rope}, differ};
+const LlamaFamily phi3_family = {"phi3", {.eps = 1e-5, .max_positions = 4096, .own_heads = true, .rope = rope}, read_phi3};
 
 }  // namespace dept

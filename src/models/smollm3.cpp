@@ -20,7 +20,7 @@ void check_rope_layers(const Json& config, int64_t layers, const std::string& wh
     fail(Code::bad_input, where + ": no_rope_layers", str(layers, " numbers, one a layer"), str(said.size()));
 }
 
-void differ(const Json& config, const std::string& where, LlamaConfig& c) {
+void read_smollm3(const Json& config, const std::string& where, LlamaConfig& c) {
   check_rope_layers(config, c.layers, where);
   for (int64_t i = 0; i < c.layers; ++i)
     if (!rotates(config, i, where)) c.layer[i].rotation = -1;
@@ -31,6 +31,6 @@ void differ(const Json& config, const std::string& where, LlamaConfig& c) {
 
 }  // namespace
 
-const LlamaFamily smollm3_family = {"smollm3", {.max_positions = 32768, .tied = true, .rope = {.theta = 2e6}}, differ};
+const LlamaFamily smollm3_family = {"smollm3", {.max_positions = 32768, .tied = true, .rope = {.theta = 2e6}}, read_smollm3};
 
 }  // namespace dept

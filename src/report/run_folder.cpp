@@ -83,10 +83,6 @@ std::vector<std::pair<std::string, Curve>> curves_in(const fs::path& path) {
   return curves;
 }
 
-bool ends_in(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
 }  // namespace
 
 const Curve* ReportedRun::curve(const std::string& wanted) const {
@@ -155,7 +151,7 @@ FolderKind kind_of(const fs::path& folder) {
 bool is_metric(const std::string& name) {
   if (name.rfind("eval_", 0) != 0 && name.rfind("test_", 0) != 0) return false;
   for (const char* end : {"_loss", "_runtime", "_per_second", "_samples", "_std"})
-    if (ends_in(name, end)) return false;
+    if (name.ends_with(end)) return false;
   return true;
 }
 

@@ -9,12 +9,8 @@
 namespace dept {
 namespace {
 
-bool ends_in(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
 bool is_time(std::string_view name) {
-  return ends_in(name, "_runtime") || ends_in(name, "_per_second");
+  return name.ends_with("_runtime") || name.ends_with("_per_second");
 }
 
 std::string seconds(double value) {

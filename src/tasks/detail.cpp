@@ -11,15 +11,12 @@
 
 #include "dept/base/text.h"
 #include "tasks/answer_text.h"
+#include "tasks/ratio.h"
 
 namespace dept {
 namespace {
 
 constexpr size_t most_matrix_labels = 1000, most_worst = 50, calibration_bins = 10;
-
-double ratio(double part, double whole) {
-  return whole == 0 ? 0 : part / whole;
-}
 
 // Labels by their place; what is none has none.
 class LabelPlaces {
@@ -135,7 +132,7 @@ OrderedJson by_length(const JudgedAnswers& judged) {
   return list;
 }
 
-double number_of(const std::string& text) {
+double number_in(const std::string& text) {
   const std::string_view stripped = strip(text);
   double value = 0;
   const auto [end, error] = std::from_chars(stripped.data(), stripped.data() + stripped.size(), value);
@@ -153,7 +150,7 @@ std::optional<double> goodness(const JudgedAnswers& judged, const LabelPlaces& p
     return std::isnan(score) ? worst : score;
   }
   if (judged.numeric) {
-    const double distance = std::abs(number_of(prediction) - number_of(target));
+    const double distance = std::abs(number_in(prediction) - number_in(target));
     if (distance == 0) return std::nullopt;
     return std::isnan(distance) ? worst : -distance;
   }

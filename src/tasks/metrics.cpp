@@ -10,6 +10,7 @@
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "tasks/answer_text.h"
+#include "tasks/ratio.h"
 
 namespace dept {
 namespace {
@@ -22,10 +23,6 @@ struct Pairs {
   const MetricExtras& extras;
   size_t size() const { return predictions.size(); }
 };
-
-double ratio(double part, double whole) {
-  return whole == 0 ? 0 : part / whole;
-}
 
 template <class Equal>
 double share(const Pairs& pairs, Equal equal) {

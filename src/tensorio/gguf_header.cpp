@@ -12,7 +12,7 @@
 namespace dept {
 namespace {
 
-constexpr size_t max_dimensions = 4;  // GGML's own limit
+constexpr size_t max_gguf_dimensions = 4;  // GGML's own limit
 constexpr int max_array_depth = 16;
 constexpr uint64_t default_alignment = 32;
 
@@ -213,7 +213,7 @@ GgufEntry read_entry(Cursor& in, uint64_t alignment, const std::string& where) {
   entry.name = in.string();
   in.where = str(where, ": ", quote(entry.name));
   const auto dimensions = in.number<uint32_t>();
-  if (dimensions > max_dimensions) in.refuse(str("at most ", max_dimensions, " dimensions"), str(dimensions));
+  if (dimensions > max_gguf_dimensions) in.refuse(str("at most ", max_gguf_dimensions, " dimensions"), str(dimensions));
   for (uint32_t i = 0; i < dimensions; ++i) {
     const auto size = in.number<uint64_t>();
     if (size > static_cast<uint64_t>(INT64_MAX)) in.refuse("dimensions below 2^63", str(size));

@@ -10,7 +10,7 @@
 namespace dept {
 namespace {
 
-constexpr size_t max_dimensions = 64;  // torch's own limit
+constexpr size_t max_safetensors_dimensions = 64;  // torch's own limit
 
 // {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ..., "__metadata__": {"key": "text"}} and nothing else.
 class HeaderHandler : public Json::json_sax_t {
@@ -27,7 +27,7 @@ class HeaderHandler : public Json::json_sax_t {
   bool number_unsigned(number_unsigned_t value) override {
     if (place_ == Place::shape) {
       if (value > static_cast<uint64_t>(INT64_MAX)) refuse(str(value));
-      if (entries_.back().shape.size() == max_dimensions) refuse(str("more than ", max_dimensions));
+      if (entries_.back().shape.size() == max_safetensors_dimensions) refuse(str("more than ", max_safetensors_dimensions));
       entries_.back().shape.push_back(static_cast<int64_t>(value));
     } else if (place_ == Place::offsets && offsets_ < 2) {
       (offsets_++ == 0 ? entries_.back().begin : entries_.back().end) = value;
@@ -110,7 +110,7 @@ class HeaderHandler : public Json::json_sax_t {
       case Place::metadata:
         return "metadata of strings";
       case Place::shape:
-        return str("a shape of at most ", max_dimensions, " whole numbers below 2^63");
+        return str("a shape of at most ", max_safetensors_dimensions, " whole numbers below 2^63");
       case Place::offsets:
         return "data_offsets of two whole numbers below 2^64";
       case Place::tensor:

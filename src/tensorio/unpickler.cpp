@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t max_pickle_bytes = size_t{8} << 20;  // a state dict takes some 300 bytes a tensor
 constexpr size_t max_values = size_t{1} << 22;
-constexpr size_t max_dimensions = 64, max_key_bytes = 64;  // what tensors may share in the pickle is copied for each of them
+constexpr size_t max_strides = 64, max_key_bytes = 64;  // what tensors may share in the pickle is copied for each of them
 
 // A name that a pickle may mention.
 struct Global {
@@ -392,8 +392,8 @@ class Unpickler {
       refuse("a typed storage", "bytes");
     }
     const size_t dimensions = as<Tuple>(tensor.shape, "a tensor's shape").items.size();
-    if (as<Tuple>(tensor.strides, "a tensor's strides").items.size() != dimensions || dimensions > max_dimensions)
-      refuse(str("as many strides as dimensions, at most ", max_dimensions), str(dimensions, " dimensions"));
+    if (as<Tuple>(tensor.strides, "a tensor's strides").items.size() != dimensions || dimensions > max_strides)
+      refuse(str("as many strides as dimensions, at most ", max_strides), str(dimensions, " dimensions"));
     return tensor;
   }
 

@@ -13,8 +13,6 @@
 namespace dept {
 namespace {
 
-constexpr const char* mark = "\u2581";  // SentencePiece's blank
-
 using Names = std::initializer_list<std::pair<const char*, Json>>;
 
 Json replace(const char* text, const char* content) {
@@ -22,7 +20,7 @@ Json replace(const char* text, const char* content) {
 }
 
 Json metaspace(const char* scheme, bool split = true) {
-  return {{"type", "Metaspace"}, {"replacement", mark}, {"prepend_scheme", scheme}, {"split", split}};
+  return {{"type", "Metaspace"}, {"replacement", blank_mark}, {"prepend_scheme", scheme}, {"split", split}};
 }
 
 Json byte_level(bool add_prefix_space, bool use_regex = true) {
@@ -173,7 +171,7 @@ void Builder::llama() {
   byte_pairs({{"fuse_unk", true}, {"byte_fallback", true}});
   const bool prefix = flag("add_prefix_space", true);
   out_["pre_tokenizer"] = metaspace(!prefix ? "never" : flag("legacy", false) ? "always" : "first", false);
-  Json steps = {replace(mark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
+  Json steps = {replace(blank_mark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
   if (prefix) steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   out_["decoder"] = sequence("decoders", std::move(steps));
   own_frame(bos_eos_frame());
@@ -181,10 +179,10 @@ void Builder::llama() {
 
 void Builder::gemma() {
   byte_pairs({{"unk_token", special("unk_token")}, {"fuse_unk", true}, {"byte_fallback", true}});
-  out_["normalizer"] = replace(" ", mark);
+  out_["normalizer"] = replace(" ", blank_mark);
   out_["pre_tokenizer"] = {
       {"type", "Split"}, {"pattern", {{"String", " "}}}, {"behavior", "MergedWithPrevious"}, {"invert", false}};
-  out_["decoder"] = sequence("decoders", {replace(mark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}});
+  out_["decoder"] = sequence("decoders", {replace(blank_mark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}});
   own_frame(bos_eos_frame());
 }
 
@@ -257,7 +255,7 @@ void Builder::sentencepiece() {
                                         {"eos_token", training.eos_id, training.eos_piece},
                                         {"unk_token", training.unk_id, training.unk_piece}})
     if (id >= 0) defaults({{name, piece}});
-  Json marks = {replace(" ", mark)}, steps = {replace(mark, " ")};
+  Json marks = {replace(" ", blank_mark)}, steps = {replace(blank_mark, " ")};
   if (!parts_.charsmap.empty()) marks.insert(marks.begin(), charsmap());
   if (training.byte_fallback) steps.insert(steps.end(), {{{"type", "ByteFallback"}}, {{"type", "Fuse"}}});
   if (parts_.vocabulary.is_array())

@@ -15,9 +15,9 @@ namespace {
 
 using Tokens = std::vector<std::string>;
 
-class Sequence : public Decoder {
+class DecoderSequence : public Decoder {
  public:
-  explicit Sequence(std::vector<std::unique_ptr<Decoder>> steps) : steps_(std::move(steps)) {}
+  explicit DecoderSequence(std::vector<std::unique_ptr<Decoder>> steps) : steps_(std::move(steps)) {}
   void apply(Tokens& tokens) const override {
     for (const auto& step : steps_) step->apply(tokens);
   }
@@ -211,7 +211,7 @@ std::unique_ptr<Decoder> make_decoder(const Json& json, const std::string& where
     std::vector<std::unique_ptr<Decoder>> steps;
     for (const Json& step : list)
       if (auto made = make_decoder(step, str(where, "[", steps.size(), "]"))) steps.push_back(std::move(made));
-    return std::make_unique<Sequence>(std::move(steps));
+    return std::make_unique<DecoderSequence>(std::move(steps));
   }
   fail(Code::bad_input, where + ": type", "a decoder that is known here", quote(type));
 }

@@ -9,8 +9,6 @@
 namespace dept {
 namespace {
 
-constexpr const char* mark = "\u2581";  // SentencePiece's blank
-
 // llama.cpp's names of pre-tokenizers, and what they mean.
 struct BytePairs {
   Json pre_tokenizer;
@@ -92,11 +90,11 @@ bool tell_sentencepiece(const GgufFile& file, const std::vector<std::string>& to
   if (ranks.size() != tokens.size())
     fail(Code::bad_input, where + ": tokenizer.ggml.scores", str(tokens.size(), " scores"), str(ranks.size()));
   for (double& rank : ranks) rank = -rank;
-  Json blanks = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", mark}};
-  Json marks = {{"type", "Replace"}, {"pattern", {{"String", mark}}}, {"content", " "}};
+  Json blanks = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", blank_mark}};
+  Json marks = {{"type", "Replace"}, {"pattern", {{"String", blank_mark}}}, {"content", " "}};
   Json normalizers = Json::array({blanks}), decoders = {marks, {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
   if (flag(file, "tokenizer.ggml.add_space_prefix", true)) {
-    normalizers.insert(normalizers.begin(), Json{{"type", "Prepend"}, {"prepend", mark}});
+    normalizers.insert(normalizers.begin(), Json{{"type", "Prepend"}, {"prepend", blank_mark}});
     decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   }
   out["normalizer"] = {{"type", "Sequence"}, {"normalizers", std::move(normalizers)}};

@@ -16,7 +16,6 @@
 namespace dept {
 namespace {
 
-constexpr uint64_t max_file_bytes = uint64_t{256} << 20;
 // The ids of the named special tokens; a name outside the vocabulary is left unset.
 void take_specials(const TokenizerSource& source, Tokenizer& tokenizer) {
   const std::pair<const char*, std::optional<int64_t>*> fields[] = {{"bos_token", &tokenizer.bos_id},

@@ -13,9 +13,9 @@
 namespace dept {
 namespace {
 
-class Sequence : public Normalizer {
+class NormalizerSequence : public Normalizer {
  public:
-  explicit Sequence(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
+  explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
   bool apply(std::string_view text, std::string& out) const override {
     std::string made;
     bool changed = false;
@@ -140,7 +140,7 @@ std::unique_ptr<Normalizer> make_sequence(const Json& json, const std::string& w
   std::vector<std::unique_ptr<Normalizer>> steps;
   for (const Json& step : list)
     if (auto made = make_normalizer(step, str(where, "[", steps.size(), "]"))) steps.push_back(std::move(made));
-  return std::make_unique<Sequence>(std::move(steps));
+  return std::make_unique<NormalizerSequence>(std::move(steps));
 }
 
 }  // namespace

@@ -13,8 +13,6 @@
 namespace dept {
 namespace {
 
-constexpr uint64_t max_file_bytes = uint64_t{256} << 20;
-
 bool is_special_name(std::string_view key) {
   return std::find(std::begin(special_names), std::end(special_names), key) != std::end(special_names);
 }

@@ -10,6 +10,9 @@
 
 namespace dept {
 
+/// No file of a tokenizer is larger.
+inline constexpr uint64_t max_file_bytes = uint64_t{256} << 20;
+
 /// The names of the tokens that every tokenizer of transformers may have, in transformers' order.
 inline constexpr const char* special_names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                                 "pad_token", "cls_token", "mask_token"};

@@ -9,6 +9,12 @@
 
 namespace dept {
 
+/// SentencePiece's blank.
+inline constexpr const char* blank_mark = "\u2581";
+
+/// T5 and its like have no more sentinels.
+inline constexpr int64_t most_extra_ids = 1 << 16;
+
 /// A token that is added to a model's vocabulary, and where it is listed.
 struct TokenToAdd {
   Json token;

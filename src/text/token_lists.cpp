@@ -7,11 +7,7 @@
 #include "text/json_fields.h"
 
 namespace dept {
-namespace {
-
-constexpr int64_t most_extra_ids = 1 << 16;
-
-}  // namespace
+namespace {}  // namespace
 
 std::vector<Json> named_tokens(const TokenizerSettings& settings) {
   std::vector<Json> out;

@@ -11,9 +11,6 @@
 namespace dept {
 namespace {
 
-constexpr uint64_t max_file_bytes = uint64_t{256} << 20;
-constexpr int64_t most_extra_ids = 1 << 16;
-
 std::string encode_base64(std::string_view bytes) {
   static constexpr char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;

@@ -9,7 +9,7 @@
 #include "cli/tiny_training.h"
 
 namespace dept {
-namespace {
+namespace test_adapters {
 
 using testing::HasSubstr;
 using Words = std::vector<std::string>;
@@ -317,5 +317,5 @@ TEST(OwnHead, KeepsItsMeaning) {
   EXPECT_THAT(train_under(names, "a,b,c").err, HasSubstr("tells apart Third, first, SECOND; the data a, b, c"));
 }
 
-}  // namespace
+}  // namespace test_adapters
 }  // namespace dept

@@ -12,7 +12,7 @@
 #include "dept/base/json.h"
 
 namespace dept {
-namespace {
+namespace test_generate_score {
 
 using testing::HasSubstr;
 
@@ -313,5 +313,5 @@ TEST(Score, RefusesBadLines) {
   EXPECT_THAT(refused(t5, "{\"input_ids\": [4], \"labels\": []}\n"), HasSubstr("at least one"));
 }
 
-}  // namespace
+}  // namespace test_generate_score
 }  // namespace dept

@@ -7,7 +7,7 @@
 #include "cli/program.h"
 
 namespace dept {
-namespace {
+namespace test_generation_config {
 
 using testing::HasSubstr;
 
@@ -166,5 +166,5 @@ TEST(Positions, TextsAreCutOnRequest) {
   EXPECT_EQ(run_dept(generate_with({"--peft_model_id", with_prompt, "--truncate"}), prompt).code, 0) << "to its 20 rows";
 }
 
-}  // namespace
+}  // namespace test_generation_config
 }  // namespace dept

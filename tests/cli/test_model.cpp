@@ -5,7 +5,7 @@
 #include "dept/base/json.h"
 
 namespace dept {
-namespace {
+namespace test_model {
 
 using testing::HasSubstr;
 
@@ -74,5 +74,5 @@ TEST(ModelShow, RefusesInOneLine) {
   expect_one_line(run_dept({"model", "show", folder.path().string()}), 3);
 }
 
-}  // namespace
+}  // namespace test_model
 }  // namespace dept

@@ -7,7 +7,7 @@
 #include "unit/base/scratch.h"
 
 namespace dept {
-namespace {
+namespace test_delimited {
 
 using Cells = std::vector<std::string>;
 using ::testing::AllOf;
@@ -72,5 +72,5 @@ TEST(Gzip, CutAndChangedFilesAreRefused) {
               HasSubstr("parquet file without .gz"));
 }
 
-}  // namespace
+}  // namespace test_delimited
 }  // namespace dept

@@ -7,7 +7,7 @@
 #include "unit/base/scratch.h"
 
 namespace dept {
-namespace {
+namespace test_parquet {
 
 using Cells = std::vector<std::string>;
 using ::testing::HasSubstr;
@@ -105,5 +105,5 @@ TEST(Parquet, DeepSchemasAreRefused) {
   EXPECT_THAT(read_hostile(nested_schema(200'000)), HasSubstr("deeply nested"));
 }
 
-}  // namespace
+}  // namespace test_parquet
 }  // namespace dept

@@ -4,7 +4,7 @@
 #include "dept/data/sampler.h"
 
 namespace dept {
-namespace {
+namespace test_sampler {
 
 Json golden() {
   return read_json(DEPT_TEST_DATA "/parity/data/data/sampler.json");
@@ -50,5 +50,5 @@ TEST(SamplerParity, EpochsAsRandomSamplerDrawsThem) {
   }
 }
 
-}  // namespace
+}  // namespace test_sampler
 }  // namespace dept

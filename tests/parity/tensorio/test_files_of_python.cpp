@@ -11,7 +11,7 @@
 #include "dept/tensorio/gguf.h"
 
 namespace dept {
-namespace {
+namespace test_files_of_python {
 
 const fs::path data = fs::path(DEPT_TEST_DATA) / "parity/data/tensorio";
 
@@ -84,5 +84,5 @@ TEST(PythonFiles, MetadataOfGguf) {
   EXPECT_THROW(file->string("absent"), Error);
 }
 
-}  // namespace
+}  // namespace test_files_of_python
 }  // namespace dept

@@ -15,7 +15,7 @@
 #include "unit/base/scratch.h"
 
 namespace dept {
-namespace {
+namespace test_torch_files {
 
 using testing::HasSubstr;
 
@@ -98,5 +98,5 @@ TEST(TorchFile, WritesWhatTorchWasSeenToRead) {
   EXPECT_EQ(read_file(written), read_file(data / "to_torch.bin")) << "changed: see " << written;
 }
 
-}  // namespace
+}  // namespace test_torch_files
 }  // namespace dept

@@ -10,7 +10,7 @@
 #include "unit/train/tiny.h"
 
 namespace dept {
-namespace {
+namespace test_class_weights {
 
 using Numbers = std::vector<double>;
 using ::testing::AllOf;
@@ -102,5 +102,5 @@ TEST(ClassWeights, AStepDividesByTheirSum) {
   }
 }
 
-}  // namespace
+}  // namespace test_class_weights
 }  // namespace dept

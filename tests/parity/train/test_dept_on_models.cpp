@@ -14,7 +14,7 @@
 #include "support/dept_adapter.h"
 
 namespace dept {
-namespace {
+namespace test_dept_on_models {
 
 const fs::path data = fs::path(DEPT_TEST_DATA) / "parity" / "data";
 constexpr int64_t steps = 10, warmup = 2;
@@ -115,5 +115,5 @@ INSTANTIATE_TEST_SUITE_P(T5, DecoderPrompt,
                          testing::Combine(testing::Values("t5-v1.0.decoder-prompt"), testing::Values(at::kFloat, at::kDouble)),
                          [](const auto& info) { return std::get<1>(info.param) == at::kDouble ? "Fp64" : "Fp32"; });
 
-}  // namespace
+}  // namespace test_dept_on_models
 }  // namespace dept

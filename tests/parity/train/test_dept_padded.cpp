@@ -11,7 +11,7 @@
 #include "padded_reference.h"
 
 namespace dept {
-namespace {
+namespace test_dept_padded {
 
 constexpr double tolerance = 1e-9;
 constexpr int64_t M = 5, S = 16, R = 3, D = 32;
@@ -129,5 +129,5 @@ INSTANTIATE_TEST_SUITE_P(Models, Padded, testing::Combine(testing::Values("llama
                            return model.substr(0, model.find('-')) + (std::get<1>(info.param) ? "Training" : "AtRest");
                          });
 
-}  // namespace
+}  // namespace test_dept_padded
 }  // namespace dept

@@ -16,7 +16,7 @@
 #include "support/dept_adapter.h"
 
 namespace dept {
-namespace {
+namespace test_heads {
 
 const fs::path data = fs::path(DEPT_TEST_DATA) / "parity" / "data";
 constexpr int64_t steps = 10, warmup = 2;
@@ -127,5 +127,5 @@ INSTANTIATE_TEST_SUITE_P(Models, Heads,
                            return model.substr(0, model.find('-')) + (std::get<1>(info.param) == at::kDouble ? "Fp64" : "Fp32");
                          });
 
-}  // namespace
+}  // namespace test_heads
 }  // namespace dept

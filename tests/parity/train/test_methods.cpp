@@ -16,7 +16,7 @@
 #include "unit/base/scratch.h"
 
 namespace dept {
-namespace {
+namespace test_methods {
 
 const fs::path data = fs::path(DEPT_TEST_DATA) / "parity" / "data";
 constexpr int64_t steps = 10, warmup = 2, M = 4, R = 3, H = 6, D = 32;
@@ -206,5 +206,5 @@ TEST(Adept, DropsInnerValuesInTraining) {
   EXPECT_FALSE(changed(first).allclose(changed(rest)));
 }
 
-}  // namespace
+}  // namespace test_methods
 }  // namespace dept

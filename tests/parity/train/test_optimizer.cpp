@@ -9,7 +9,7 @@
 #include "support/dept_adapter.h"
 
 namespace dept {
-namespace {
+namespace test_optimizer {
 
 const fs::path data = fs::path(DEPT_TEST_DATA) / "parity" / "data" / "train";
 constexpr int64_t steps = 12;
@@ -128,5 +128,5 @@ TEST(ScheduleGolden, RatesFollowAMetricAsInTorchAndTransformers) {
   EXPECT_EQ(seen.size(), metric_schedule_names().size());
 }
 
-}  // namespace
+}  // namespace test_optimizer
 }  // namespace dept

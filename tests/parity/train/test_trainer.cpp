@@ -9,7 +9,7 @@
 #include "dept/train/tensorboard.h"
 
 namespace dept {
-namespace {
+namespace test_trainer {
 
 const Json& golden() {
   static const Json values = read_json(fs::path(DEPT_TEST_DATA) / "parity/data/train/trainer.json");
@@ -77,5 +77,5 @@ TEST(TrainerGolden, ChecksumsOfTensorBoard) {
     EXPECT_EQ(masked_crc32c(one["text"].get<std::string>()), one["crc"].get<uint32_t>()) << one["text"];
 }
 
-}  // namespace
+}  // namespace test_trainer
 }  // namespace dept

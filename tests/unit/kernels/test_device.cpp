@@ -57,7 +57,7 @@ TEST(Device, ABuildWithoutCudaKernelsSaysSo) {
 #endif
 
 // Every operator with one tensor on another device than the rest, and with all of them there.
-struct Call {
+struct OperatorCall {
   const char* name;
   std::function<void(at::Device first, at::Device others)> run;
 };
@@ -66,7 +66,7 @@ at::Tensor made(at::IntArrayRef shape, at::Device device, at::ScalarType dtype =
   return at::zeros(shape, at::TensorOptions(dtype)).to(device);
 }
 
-const std::vector<Call> calls = {
+const std::vector<OperatorCall> calls = {
     {"rms_norm",
      [](auto x, auto y) {
        rms_norm(made({2, 8}, x), made({8}, y), 1e-5, at::kFloat, nullptr);
@@ -132,7 +132,7 @@ const std::vector<Call> calls = {
 };
 
 TEST(Device, MixedDevicesAreOneClearError) {
-  for (const Call& call : calls) {
+  for (const OperatorCall& call : calls) {
     for (const auto& [first, others] : {std::pair{at::Device(at::kCPU), elsewhere}, {elsewhere, at::Device(at::kCPU)}}) {
       const std::string said = refusal([&] { call.run(first, others); });
       EXPECT_THAT(said, HasSubstr(call.name));
@@ -150,7 +150,7 @@ TEST(Device, LabelsAreReadOnTheHost) {
 
 TEST(Device, OneWithoutMemoryIsOneClearError) {
   const auto refuses = [](const std::function<void()>& call) { EXPECT_THAT(refusal(call), HasSubstr("received meta")); };
-  for (const Call& call : calls)
+  for (const OperatorCall& call : calls)
     if (std::string_view(call.name).substr(0, 6) != "Frozen") refuses([&] { call.run(elsewhere, elsewhere); });
   refuses([] { activation(Activation::gelu, made({2, 8}, elsewhere), {}); });
   refuses([] { gated_activation(Activation::silu, made({2, 8}, elsewhere), {}); });

@@ -39,7 +39,7 @@ double distance(const at::Tensor& x, const at::Tensor& y) {
 }
 
 // A rounding may fall the other way where the scale's last bit differs, hence not zero.
-constexpr double rounding = 2e-3, eight_bits = 2e-2;
+constexpr double scale_rounding = 2e-3, eight_bits = 2e-2;
 
 TEST(Int8Matrix, MultipliesWholeNumbers) {
   if (!cpu_has_int8()) GTEST_SKIP() << "no AVX512-VNNI";
@@ -49,7 +49,7 @@ TEST(Int8Matrix, MultipliesWholeNumbers) {
     const auto [whole_x, scale_x] = quantised(x.to(at::kFloat));
     const at::Tensor expected = at::matmul(whole_x, whole_w.t()) * scale_x * scale_w.t();
     const at::Tensor y = product(x, quantise_transposed(w));
-    EXPECT_LT(distance(y, expected), rounding) << rows;
+    EXPECT_LT(distance(y, expected), scale_rounding) << rows;
     EXPECT_LT(distance(y, at::matmul(x.to(at::kFloat), w.t())), eight_bits) << rows;
   }
 }
@@ -62,7 +62,7 @@ TEST(Int8Matrix, MultipliesItsTranspose) {
     const auto [whole_dy, scale_dy] = quantised(dy.to(at::kFloat) * scale_w.t().to(at::kFloat));
     const at::Tensor expected = at::matmul(whole_dy, whole_w) * scale_dy;
     const at::Tensor dx = product(dy, transposed(quantise_transposed(w)));
-    EXPECT_LT(distance(dx, expected), rounding) << rows;
+    EXPECT_LT(distance(dx, expected), scale_rounding) << rows;
     EXPECT_LT(distance(dx, at::matmul(dy.to(at::kFloat), w)), eight_bits) << rows;
   }
 }

@@ -93,14 +93,14 @@ TEST(Safetensors, WriterRefusesItsCallersMistakes) {
   error_of(Code::io, [&] { save_safetensors(folder / "no/such/folder", {}); });
 }
 
-struct Refusal {
+struct RefusedFile {
   std::string name, bytes, message;
 };
-void PrintTo(const Refusal& refusal, std::ostream* out) {
+void PrintTo(const RefusedFile& refusal, std::ostream* out) {
   *out << refusal.name;
 }
 
-class RefusedSafetensors : public testing::TestWithParam<Refusal> {};
+class RefusedSafetensors : public testing::TestWithParam<RefusedFile> {};
 
 TEST_P(RefusedSafetensors, InOneLine) {
   const Scratch folder;
@@ -113,19 +113,19 @@ TEST_P(RefusedSafetensors, InOneLine) {
 
 const std::string four(4, '\0'), eight(8, '\0');
 
-Refusal header(std::string name, std::string_view text, std::string_view data, std::string message) {
+RefusedFile header(std::string name, std::string_view text, std::string_view data, std::string message) {
   return {std::move(name), safetensors_bytes(text, data), std::move(message)};
 }
 
 INSTANTIATE_TEST_SUITE_P(
     All, RefusedSafetensors,
     testing::Values(
-        Refusal{"Empty", "", "expected a safetensors file, received 0 bytes"},
-        Refusal{"SevenBytes", "1234567", "received 7 bytes"},
-        Refusal{"HugeHeader", raw(uint64_t{1} << 60) + "{}",
+        RefusedFile{"Empty", "", "expected a safetensors file, received 0 bytes"},
+        RefusedFile{"SevenBytes", "1234567", "received 7 bytes"},
+        RefusedFile{"HugeHeader", raw(uint64_t{1} << 60) + "{}",
                 "expected a header of at most 2 bytes, received 1152921504606846976"},
-        Refusal{"LargestHeader", raw(~uint64_t{0}) + "{}", "expected a header of at most 2 bytes"},
-        Refusal{"LongerThanTheFile", raw(uint64_t{3}) + "{}", "expected a header of at most 2 bytes, received 3"},
+        RefusedFile{"LargestHeader", raw(~uint64_t{0}) + "{}", "expected a header of at most 2 bytes"},
+        RefusedFile{"LongerThanTheFile", raw(uint64_t{3}) + "{}", "expected a header of at most 2 bytes, received 3"},
         header("NoHeader", "", "", "begins with {"), header("ByteOrderMark", "\xEF\xBB\xBF{}", "", "begins with {"),
         header("List", "[]", "", "begins with {"), header("Truncated", R"({"a":{"dtype":"F32")", "", "valid JSON"),
         header("TextBehind", "{}x", "", "valid JSON"), header("TwoObjects", "{}{}", "", "valid JSON"),
