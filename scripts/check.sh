@@ -32,14 +32,15 @@ check_tidy() {
     xargs -0 -n 1 -P "$(nproc)" .deps/clang-tidy/bin/clang-tidy --quiet -p build/debug --extra-arg="-idirafter$omp"
 }
 
-# Compiles and links the program with the CUDA kernels, and their tests; it has to start without a driver, too. Running the tests needs
-# a GPU: scripts/gpu_check.sh.
+# Compiles and links the program with the CUDA kernels, and their tests, beside the release build's other libraries; it has to start
+# without a driver, too. Running the tests needs a GPU: scripts/gpu_check.sh.
 check_cuda() {
   if ! have nvcc; then
     say "no nvcc here: left out"
     return
   fi
-  scripts/build.sh cuda --target dept_program gpu_kernels
+  scripts/build.sh release --target dept_program
+  scripts/build.sh kernels --target dept_program gpu_kernels
   build/cuda/bin/dept doctor --threads 1 | grep -E '^GPUs +[0-9]+ device'
 }
 
