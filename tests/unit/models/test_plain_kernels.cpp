@@ -6,6 +6,8 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "dept/kernels/cross_entropy.h"
 #include "dept/models/backbone.h"
 #include "dept/models/generation.h"
@@ -68,13 +70,13 @@ class PlainModel : public testing::TestWithParam<Case> {
     return random_backbone(parse_json(family.config, family.name), context, 3);
   }
 
-  // Hidden states, losses and gradients of a step. Nothing in it waits for a device.
-  static std::vector<at::Tensor> step(const Place& on, at::ScalarType compute = std::get<1>(GetParam())) {
+  // Hidden states, losses and gradients of a step on the inputs of a seed. Nothing in it waits for a device.
+  static std::vector<at::Tensor> step(const Place& on, int seed, at::ScalarType compute = std::get<1>(GetParam())) {
     const bool causal = std::get<0>(GetParam()).causal, training = std::get<2>(GetParam());
     Call call = test::training_call();
     call.training = training;
     const std::unique_ptr<Backbone> model = load(on, compute);
-    at::manual_seed(5);
+    at::manual_seed(seed);
     const bool t5 = model->info().encoder_decoder(), shares = causal && !t5 && !training;
     const Stream source = stream_of(*model, shares ? test::ragged({4, 9, 1, 17}, {-1, 0, 0, 0}) : test::ragged({9, 1, 17}));
     const Stream target = stream_of(*model, test::ragged({2, 3, 10}));
@@ -143,27 +145,31 @@ std::string name_of(const testing::TestParamInfo<Case>& test) {
 
 INSTANTIATE_TEST_SUITE_P(Families, PlainModel, testing::ValuesIn(cases(is_step)), name_of);
 
+// Rounding moves a badly conditioned model far from its values in fp64: neither way of computing is to be the worse one. The
+// distance of one step is a single draw of that rounding, so those of several steps are added up.
 TEST_P(PlainModel, StepsAlike) {
   const at::ScalarType dtype = std::get<1>(GetParam());
-  const std::vector<at::Tensor> own = step({Kernels::own, at::kCPU}), exact = step({Kernels::own, at::kCPU}, at::kDouble);
+  const double least = dtype == at::kFloat ? 1e-5 : 5e-2;
+  const int steps = dtype == at::kFloat ? 4 : 1;
   for (const Place& place : {Place{Kernels::plain, at::kCPU}, Place{Kernels::own, sim::device()}}) {
-    const std::vector<at::Tensor> plain = step(place);
-    ASSERT_EQ(own.size(), plain.size());
-    for (size_t i = 0; i < own.size(); ++i) {
-      EXPECT_EQ(plain[i].device(), place.device);
-      EXPECT_EQ(own[i].scalar_type(), plain[i].scalar_type());
-      EXPECT_GT(own[i].abs().max().item<double>(), 0);
-      if (dtype == at::kDouble) {
-        EXPECT_LT(test::difference(own[i], plain[i].cpu()), 1e-12) << i << " on " << place.device;
-        continue;
+    double ours = 0, theirs = 0;
+    for (int seed = 5; seed < 5 + steps; ++seed) {
+      const std::vector<at::Tensor> own = step({Kernels::own, at::kCPU}, seed), plain = step(place, seed);
+      const std::vector<at::Tensor> exact = step({Kernels::own, at::kCPU}, seed, at::kDouble);
+      ASSERT_EQ(own.size(), plain.size());
+      for (size_t i = 0; i < own.size(); ++i) {
+        EXPECT_EQ(plain[i].device(), place.device);
+        EXPECT_EQ(own[i].scalar_type(), plain[i].scalar_type());
+        EXPECT_GT(own[i].abs().max().item<double>(), 0);
+        if (dtype == at::kDouble) EXPECT_LT(test::difference(own[i], plain[i].cpu()), 1e-12) << i << " on " << place.device;
+        const double our = test::difference(own[i], exact[i]), their = test::difference(plain[i].cpu(), exact[i]);
+        if (dtype == at::kFloat) EXPECT_LT(std::max(our, their), 1e-3) << i << " on " << place.device;
+        ours += our;
+        theirs += their;
       }
-      // Rounding moves a badly conditioned model far from its values in fp64: neither way of computing is to be the worse one.
-      const double ours = test::difference(own[i], exact[i]), theirs = test::difference(plain[i].cpu(), exact[i]);
-      const double least = dtype == at::kFloat ? 1e-5 : 5e-2;
-      EXPECT_LT(theirs, 3 * ours + least) << i << " on " << place.device;
-      EXPECT_LT(ours, 3 * theirs + least) << i << " on " << place.device;
-      if (dtype == at::kFloat) EXPECT_LT(ours, 1e-3) << i;
     }
+    EXPECT_LT(theirs, 3 * ours + least) << place.device;
+    EXPECT_LT(ours, 3 * theirs + least) << place.device;
   }
 }
 
