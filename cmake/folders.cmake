@@ -5,7 +5,9 @@ set(dept_torch_headers <ATen/CPUGeneratorImpl.h> <ATen/Parallel.h> <ATen/TensorO
 function(dept_precompile target from)
   if(NOT DEPT_PCH)
     return()
-  elseif(NOT target STREQUAL from)
+  endif()
+  get_target_property(taken ${from} IMPORTED)
+  if(NOT target STREQUAL from AND NOT taken)
     target_precompile_headers(${target} REUSE_FROM ${from})
   else()
     target_precompile_headers(${target} PRIVATE <algorithm> <cmath> <functional> <map> <memory> <optional> <set> <string> <vector>
