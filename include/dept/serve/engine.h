@@ -165,7 +165,7 @@ struct RequestFigures {
   int64_t batch_size = 0;  ///< the most sequences that were computed together with it in a step
 };
 
-/// Called on the engine's thread (on_request of a request that waits: on the thread that cancels it), outside its lock.
+/// Called on the engine's thread, outside its lock.
 struct EngineObserver {
   std::function<void(const RequestFigures&)> on_request;  ///< behind the request's own handlers
 };
@@ -188,7 +188,6 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   const ModelInfo& info() const;
-  /// Throws bad_input for a model without one.
   const Tokenizer& tokenizer() const;
   /// The base's name: the last part of the model's path without ".gguf".
   const std::string& base() const;
