@@ -25,9 +25,9 @@ endfunction()
 
 # dept_folder(NAME LINKS ... PRIVATE_LINKS ...): the static library dept_NAME from the *.cpp in src/NAME and the folders in it.
 # In LINKS a plain folder name stands for that folder's library. An empty folder gives an interface library.
-# The cuda preset adds *.cu and *.cuda.cpp.
+# The cuda preset adds *.cu and *.cuda.cpp. NOT_INSTALLED: only the program links it.
 function(dept_folder name)
-  cmake_parse_arguments(FOLDER "" "" "LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(FOLDER "NOT_INSTALLED" "" "LINKS;PRIVATE_LINKS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp ${PROJECT_SOURCE_DIR}/src/${name}/*.cu)
   if(NOT DEPT_CUDA)
     list(FILTER sources EXCLUDE REGEX "\\.(cu|cuda\\.cpp)$")
@@ -65,7 +65,9 @@ function(dept_folder name)
     target_include_directories(dept_${name} INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
     target_link_libraries(dept_${name} INTERFACE ${links})
   endif()
-  set_property(GLOBAL APPEND PROPERTY DEPT_FOLDERS dept_${name})
+  if(NOT FOLDER_NOT_INSTALLED)
+    set_property(GLOBAL APPEND PROPERTY DEPT_FOLDERS dept_${name})
+  endif()
 endfunction()
 
 function(dept_compile_options target)

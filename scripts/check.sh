@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 . scripts/versions.env
-readonly all_sections=(format scripts asan tidy cuda tokenizers written hub python report tensorboard ranks long)
+readonly all_sections=(format scripts asan tidy cuda tokenizers written hub python report tensorboard ranks serve long)
 
 check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror; }
 
@@ -90,6 +90,14 @@ check_tensorboard() { beside_python tests/report/hparams_in_tensorboard.py; }
 
 # Ranks under torchrun and, where Open MPI is installed, mpirun.
 check_ranks() { beside_python tests/recipe/ranks.py launchers; }
+
+# The server beside PyPI's openai client and schemathesis, its page in a browser, and a short soak; DEPT_SOAK_SECONDS=600 is the long one.
+check_serve() {
+  beside_python tests/serve/beside_python.py
+  scripts/build.sh release --target dept_program
+  python3 tests/serve/browser.py build/release/bin/dept
+  ctest --test-dir build/release --output-on-failure --no-tests=error -R '^serve_soak$'
+}
 
 check_long() {
   scripts/build.sh release

@@ -38,6 +38,19 @@ void set_layers(Json& config, int64_t layers) {
     if (config.contains(key)) config[key] = layers;
 }
 
+void describe(ServeBenchOptions& o, OptionSet& set) {
+  set.section("A server (dept bench serve)");
+  set.add("url", o.url, "where it listens");
+  set.add("api_key_file", o.api_key_file, "file whose first line is its key");
+  set.add("adapters", o.adapters, "names that requests are drawn from [the base]");
+  set.add("rate", o.rate, "requests a second").min(1e-3).max(1e5);
+  set.add("seconds", o.seconds, "for how long requests are sent").min(0.1).max(86400);
+  set.add("max_tokens", o.max_tokens, "new tokens of a request").min(1).max(1 << 20);
+  set.add("first_token_within", o.first_token_within, "seconds; a slower answer counts as no good one").min(0);
+  set.add("whole_within", o.whole_within, "seconds; likewise").min(0);
+  set.add("seed", o.seed, "of the moments and names").min(0);
+}
+
 }  // namespace
 
 void describe(BenchOptions& o, OptionSet& set) {
@@ -61,6 +74,7 @@ void describe(BenchOptions& o, OptionSet& set) {
   set.add("save", o.save, "load: write the shape with random weights to this folder, as a model to measure");
   set.add("allow_busy", o.allow_busy, "report also when the machine was not idle");
   set.add("json", o.json, "one JSON object a line instead of a table");
+  describe(o.serve, set);
 }
 
 std::vector<int64_t> read_lengths(const std::string& option, int64_t most) {

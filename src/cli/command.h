@@ -22,6 +22,7 @@ int run_eval(const std::vector<std::string>& arguments);
 int run_predict(const std::vector<std::string>& arguments);
 int run_generate(const std::vector<std::string>& arguments);
 int run_score(const std::vector<std::string>& arguments);
+int run_serve(const std::vector<std::string>& arguments);
 int run_export(const std::vector<std::string>& arguments);
 int run_report(const std::vector<std::string>& arguments);
 int run_bench(const std::vector<std::string>& arguments);

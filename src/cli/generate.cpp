@@ -8,11 +8,11 @@
 #include "cli/command.h"
 #include "cli/frame.h"
 #include "cli/loaded_model.h"
-#include "cli/text_stream.h"
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/models/generation.h"
+#include "dept/text/text_stream.h"
 
 namespace dept {
 namespace {

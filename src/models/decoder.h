@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "dept/models/pooled.h"
 #include "models/decoder_block.h"
 #include "models/rope_scaling.h"
 #include "models/slot_history.h"
@@ -32,7 +33,7 @@ struct DecoderWeights {
 };
 
 template <class Norm>
-class Decoder : public TextModel {
+class Decoder : public TextModel, public PooledModel {
  public:
   Decoder(DecoderWeights<Norm> weights, const ModelFiles& files, const ModelContext& context)
       : TextModel(context), weights_(std::move(weights)), dtype_(context.compute) {
@@ -76,12 +77,8 @@ class Decoder : public TextModel {
 
   std::unique_ptr<KvCache> start(const Stream&, int64_t slots, int64_t expected) const override {
     const nn::SelfAttention& attention = weights_.blocks.front().attention;
-    auto cache = std::make_unique<Cache>();
-    cache->slots = nn::SlotCache(slots, info().layers, attention.kv_heads, attention.head_dim,
-                                 at::TensorOptions(dtype_).device(context().device), expected);
-    for (const RopeScaling& rotation : weights_.rotations)
-      if (rotation.by_length()) cache->history.emplace(slots, rotation);
-    return cache;
+    return make_cache(slots,
+                      nn::SlotCache(slots, info().layers, attention.kv_heads, attention.head_dim, cache_options(), expected));
   }
 
   at::Tensor extend(KvCache& cache, const Stream& fresh, const std::vector<int64_t>& slots) const override {
@@ -109,6 +106,27 @@ class Decoder : public TextModel {
     if (auto& history = dynamic_cast<Cache&>(cache).history) history->copy(from, to);
   }
 
+  int64_t token_bytes() const override {
+    const nn::SelfAttention& attention = weights_.blocks.front().attention;
+    return 2 * info().layers * attention.kv_heads * attention.head_dim * static_cast<int64_t>(c10::elementSize(dtype_));
+  }
+  int64_t memory_token_bytes() const override { return 0; }
+  std::unique_ptr<KvCache> pool(const PoolSize& size) const override {
+    const nn::SelfAttention& attention = weights_.blocks.front().attention;
+    return make_cache(size.slots, nn::SlotCache::pool(size.slots, info().layers, attention.kv_heads, attention.head_dim,
+                                                      cache_options(), size.tokens));
+  }
+  bool reserve(KvCache& pool, int64_t slot, int64_t tokens, int64_t) const override {
+    return slots_of(pool).reserve(slot, tokens);
+  }
+  void encode(KvCache&, const Stream&, const std::vector<int64_t>&) const override {
+    fail(Code::bug, info().model_type, "no source to encode", "one");
+  }
+  void release(KvCache& pool, int64_t slot) const override {
+    slots_of(pool).release(slot);
+    if (auto& history = dynamic_cast<Cache&>(pool).history) history->rewind(slot, 0);
+  }
+
  private:
   struct Kept : Saved {
     DecoderPlan plan;
@@ -126,6 +144,15 @@ class Decoder : public TextModel {
     std::optional<SlotHistory> history;  ///< of a model that rotates by length
   };
   static nn::SlotCache& slots_of(KvCache& cache) { return dynamic_cast<Cache&>(cache).slots; }
+
+  at::TensorOptions cache_options() const { return at::TensorOptions(dtype_).device(context().device); }
+  std::unique_ptr<Cache> make_cache(int64_t slots, nn::SlotCache kept) const {
+    auto cache = std::make_unique<Cache>();
+    cache->slots = std::move(kept);
+    for (const RopeScaling& rotation : weights_.rotations)
+      if (rotation.by_length()) cache->history.emplace(slots, rotation);
+    return cache;
+  }
 
   void check(const Stream& stream, const Stream* target) const {
     if (target != nullptr) fail(Code::bug, info().model_type, "no target stream", "one");

@@ -1,9 +1,6 @@
 #include "dept/models/generation.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/log_softmax.h>
-#include <ATen/ops/tensor.h>
-#include <ATen/ops/topk.h>
+#include <ATen/core/Tensor.h>
 
 #include <algorithm>
 #include <numeric>
@@ -11,10 +8,9 @@
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/kernels/argmax.h"
-#include "models/generation_beams.h"
+#include "models/generation_choice.h"
 #include "models/generation_decoding.h"
 #include "models/generation_options.h"
-#include "models/generation_scores.h"
 
 namespace dept {
 namespace {
@@ -27,15 +23,6 @@ std::vector<IdList> counted_ids(const GenerationInput& input, size_t sources, in
     for (const int64_t id : ids)
       if (id < 0 || id >= vocab) fail(Code::bad_input, "counted ids", str("ids from 0 to ", vocab - 1), str(id));
   return input.counted;
-}
-
-std::span<float> row_of(const at::Tensor& scores, size_t row) {
-  const int64_t vocab = scores.size(1);
-  return {scores.data_ptr<float>() + static_cast<int64_t>(row) * vocab, static_cast<size_t>(vocab)};
-}
-
-bool is_eos(const GenerationOptions& options, int64_t id) {
-  return std::find(options.eos_ids.begin(), options.eos_ids.end(), id) != options.eos_ids.end();
 }
 
 using Answers = std::vector<std::vector<Generated>>;
@@ -85,20 +72,17 @@ class TokenSearch {
   IdList choose(const at::Tensor& logits, const std::vector<size_t>& active) const {
     const auto made = static_cast<int64_t>(rows_[active.front()].out.ids.size());
     const bool processes = has_processors(options_, made);
-    const at::Tensor scores = processes || options_.do_sample ? logits.to(at::kCPU, at::kFloat).contiguous() : logits;
     IdList chosen(active.size());
-    for (size_t i = 0; i < active.size(); ++i) {
-      if (processes) process_scores(row_of(scores, i), rows_[active[i]].history, made, options_);
-      if (options_.do_sample) {
-        warp_scores(row_of(scores, i), options_, 1);
-        const auto choice = static_cast<int64_t>(active[i]) % width_;
-        chosen[i] =
-            draw(row_of(scores, i), DrawKey{options_.seed, decoding_.example(active[i] / width_), choice, made}.uniform());
-      }
+    if (!processes && !options_.do_sample) {
+      const at::Tensor best = kernels::argmax(logits, decoding_.kernels());
+      std::copy_n(best.const_data_ptr<int64_t>(), chosen.size(), chosen.begin());
+      return chosen;
     }
-    if (options_.do_sample) return chosen;
-    const at::Tensor best = kernels::argmax(scores, decoding_.kernels());
-    std::copy_n(best.const_data_ptr<int64_t>(), chosen.size(), chosen.begin());
+    const at::Tensor scores = logits.to(at::kCPU, at::kFloat).contiguous();
+    for (size_t i = 0; i < active.size(); ++i) {
+      const DrawKey key{options_.seed, decoding_.example(active[i] / width_), static_cast<int64_t>(active[i]) % width_, made};
+      chosen[i] = choose_token(row_of(scores, static_cast<int64_t>(i)), rows_[active[i]].history, options_, key);
+    }
     return chosen;
   }
 
@@ -134,7 +118,7 @@ class BeamSearches {
     std::iota(active.begin(), active.end(), size_t{0});
     at::Tensor logits = active.empty() ? at::Tensor() : decoding_.first_logits();
     while (!active.empty()) {
-      const auto candidates = best_candidates(scores(logits, active), active);
+      const auto candidates = best_candidates(logits, active);
       std::vector<size_t> going;
       for (size_t i = 0; i < active.size(); ++i) {
         const size_t s = active[i];
@@ -159,49 +143,11 @@ class BeamSearches {
   }
 
  private:
-  // The sum of log p of every beam's every continuation [sources, beams V].
-  at::Tensor scores(const at::Tensor& logits, const std::vector<size_t>& active) const {
-    const at::Tensor log_p = at::log_softmax(logits.to(at::kFloat), 1).cpu().contiguous();
-    std::vector<float> so_far;
-    size_t row = 0;
-    for (const size_t s : active) {
-      for (const BeamSearch::Beam& beam : searches_[s].running()) {
-        const auto made = static_cast<int64_t>(beam.ids.size());
-        if (has_processors(options_, made)) {
-          IdList history = counted_[s];
-          history.insert(history.end(), beam.ids.begin(), beam.ids.end());
-          process_scores(row_of(log_p, row), history, made, options_);
-        }
-        if (options_.do_sample) warp_scores(row_of(log_p, row), options_, 1 + static_cast<int64_t>(options_.eos_ids.size()));
-        so_far.push_back(beam.score);
-        ++row;
-      }
-    }
-    return (log_p + at::tensor(so_far).unsqueeze(1)).view({static_cast<int64_t>(active.size()), -1});
-  }
-
-  // The best continuations of each source, or as many drawn without replacement: those with the largest log p + Gumbel noise.
-  std::vector<std::vector<BeamSearch::Candidate>> best_candidates(const at::Tensor& scores,
+  std::vector<std::vector<BeamSearch::Candidate>> best_candidates(const at::Tensor& logits,
                                                                   const std::vector<size_t>& active) const {
-    at::Tensor keys = scores;
-    if (options_.do_sample) {
-      keys = scores.clone();
-      for (size_t i = 0; i < active.size(); ++i) {
-        const DrawKey key{options_.seed, decoding_.example(active[i]), 0, searches_[active[i]].new_tokens()};
-        keys[static_cast<int64_t>(i)] += at::tensor(key.gumbel(scores.size(1)));
-      }
-    }
-    const int64_t count = BeamSearch::candidates(options_);
-    const at::Tensor places = std::get<1>(at::topk(keys, count, 1)), values = scores.gather(1, places);
-    const int64_t vocab = scores.size(1) / static_cast<int64_t>(searches_[active.front()].running().size());
-    std::vector<std::vector<BeamSearch::Candidate>> candidates(active.size());
-    for (size_t i = 0; i < active.size(); ++i) {
-      for (int64_t c = 0; c < count; ++c) {
-        const int64_t at = static_cast<int64_t>(i) * count + c, place = places.const_data_ptr<int64_t>()[at];
-        candidates[i].push_back({static_cast<size_t>(place / vocab), place % vocab, values.const_data_ptr<float>()[at]});
-      }
-    }
-    return candidates;
+    std::vector<BeamSource> sources;
+    for (const size_t s : active) sources.push_back({&searches_[s], &counted_[s], decoding_.example(s)});
+    return beam_candidates(logits, sources, options_);
   }
 
   void reorder(size_t s) {

@@ -119,4 +119,22 @@ std::vector<Generated> BeamSearch::answers() {
   return answers;
 }
 
+SlotMoves moves_to(std::span<const int64_t> slots, std::span<const size_t> parents) {
+  SlotMoves moves;
+  std::vector<bool> taken(slots.size(), false);
+  std::vector<size_t> copies;
+  for (size_t i = 0; i < parents.size(); ++i) {
+    moves.slots.push_back(slots[parents[i]]);
+    if (taken[parents[i]]) copies.push_back(i);
+    taken[parents[i]] = true;
+  }
+  size_t idle = 0;
+  for (const size_t i : copies) {
+    while (taken[idle]) ++idle;
+    moves.from.push_back(moves.slots[i]);
+    moves.to.push_back(moves.slots[i] = slots[idle++]);
+  }
+  return moves;
+}
+
 }  // namespace dept

@@ -1,6 +1,8 @@
 // The beam search of one source, as transformers does it since its vectorised rewrite, or with listed_beams as it did before.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -57,5 +59,13 @@ class BeamSearch {
   std::vector<Finished> finished_;  // at most num_beams, the best first
   bool improvable_ = true, done_ = false;
 };
+
+/// Where beams go on when each goes on from a parent: the first child of a parent takes over its slot, the others get copies in
+/// slots that no child wants.
+struct SlotMoves {
+  std::vector<int64_t> slots;     ///< of the beams that go on
+  std::vector<int64_t> from, to;  ///< what is to be copied
+};
+SlotMoves moves_to(std::span<const int64_t> slots, std::span<const size_t> parents);
 
 }  // namespace dept

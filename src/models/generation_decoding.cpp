@@ -8,6 +8,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "models/generation_beams.h"
 
 namespace dept {
 namespace {
@@ -149,25 +150,17 @@ at::Tensor Decoding::extend(const std::vector<size_t>& which, const IdList& ids)
   return model_.logits(model_.extend(*cache_, fresh, slots));
 }
 
-// The first child of a parent takes over its slot; the others get copies in slots that no child wants.
 void Decoding::reorder(size_t source, const std::vector<size_t>& parents) {
   Row* rows = rows_.data() + source * width_;
   const std::vector<Row> old(rows, rows + width_);
-  std::vector<bool> taken(width_, false);
-  std::vector<size_t> copies;
+  IdList slots;
+  for (const Row& row : old) slots.push_back(row.slot);
+  const SlotMoves moves = moves_to(slots, parents);
   for (size_t i = 0; i < parents.size(); ++i) {
     rows[i] = old[parents[i]];
-    if (taken[parents[i]]) copies.push_back(i);
-    taken[parents[i]] = true;
+    rows[i].slot = moves.slots[i];
   }
-  IdList from, to;
-  size_t idle = 0;
-  for (const size_t i : copies) {
-    while (taken[idle]) ++idle;
-    from.push_back(rows[i].slot);
-    to.push_back(rows[i].slot = old[idle++].slot);
-  }
-  if (!from.empty()) model_.copy_slots(*cache_, from, to);
+  if (!moves.from.empty()) model_.copy_slots(*cache_, moves.from, moves.to);
 }
 
 int64_t Decoding::limit(size_t source, int64_t most) const {

@@ -1,11 +1,15 @@
 #include "models/t5.h"
 
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "dept/models/pooled.h"
 #include "models/arithmetic.h"
 #include "models/head.h"
 #include "models/t5_blocks.h"
@@ -39,10 +43,17 @@ struct T5Saved : Saved {
   int64_t bytes() const override { return encoder.bytes() + decoder.bytes(); }
 };
 
+// Rows of a pool's memory.
+struct MemoryRoom {
+  int64_t begin = 0, rows = 0;
+};
+
 struct T5Cache : KvCache {
   nn::SlotCache slots;
   std::vector<nn::CrossAttention::Memory> memory;    // the encoder's output as each layer reads it
   std::vector<int64_t> memory_begin, memory_length;  // [slots]
+  nn::RowPool memory_rows;                           // of a pool
+  std::vector<MemoryRoom> memory_rooms;              // [slots] of a pool: what each has reserved
 
   void read_memory_of(int64_t other, int64_t slot) {
     memory_begin.at(slot) = memory_begin.at(other);
@@ -61,7 +72,7 @@ std::vector<at::Tensor> biases_by_distance(const Stack& stack, const T5Config& c
   return biases;
 }
 
-class T5 : public TextModel {
+class T5 : public TextModel, public PooledModel {
  public:
   T5(const ModelFiles& files, const ModelContext& context)
       : TextModel(context),
@@ -162,7 +173,64 @@ class T5 : public TextModel {
     }
   }
 
+  int64_t token_bytes() const override { return config_.decoder_layers * row_bytes(); }
+  int64_t memory_token_bytes() const override { return config_.decoder_layers * row_bytes(); }
+
+  std::unique_ptr<KvCache> pool(const PoolSize& size) const override {
+    const at::TensorOptions options = at::TensorOptions(dtype_).device(context().device);
+    auto cache = std::make_unique<T5Cache>();
+    cache->slots = nn::SlotCache::pool(size.slots, config_.decoder_layers, config_.heads, config_.head_dim, options, size.tokens);
+    for (int64_t i = 0; i < config_.decoder_layers; ++i)
+      cache->memory.push_back({{}, nullptr, at::empty({size.memory_tokens, 2 * config_.heads * config_.head_dim}, options)});
+    cache->memory_rows = nn::RowPool(size.memory_tokens);
+    cache->memory_begin.resize(size.slots);
+    cache->memory_length.resize(size.slots);
+    cache->memory_rooms.resize(size.slots);
+    return cache;
+  }
+
+  bool reserve(KvCache& pool, int64_t slot, int64_t tokens, int64_t memory_tokens) const override {
+    auto& cache = dynamic_cast<T5Cache&>(pool);
+    const std::optional<int64_t> memory = cache.memory_rows.take(memory_tokens);
+    if (memory && cache.slots.reserve(slot, tokens)) {
+      cache.memory_rooms[slot] = {*memory, memory_tokens};
+      return true;
+    }
+    if (memory) cache.memory_rows.give_back(*memory, memory_tokens);
+    return false;
+  }
+
+  void encode(KvCache& pool, const Stream& source, const std::vector<int64_t>& slots) const override {
+    check(source);
+    auto& cache = dynamic_cast<T5Cache&>(pool);
+    std::vector<at::Tensor> rows;
+    for (int64_t b = 0; b < source.tokens.batch(); ++b) {
+      const MemoryRoom& room = cache.memory_rooms.at(slots[b]);
+      if (source.tokens.length(b) > room.rows)
+        fail(Code::bug, "T5", str("at most the ", room.rows, " reserved tokens"), str(source.tokens.length(b)));
+      cache.memory_begin[slots[b]] = room.begin;
+      cache.memory_length[slots[b]] = source.tokens.length(b);
+      rows.push_back(at::arange(room.begin, room.begin + source.tokens.length(b), at::kLong));
+    }
+    StackSaved unused;
+    const at::Tensor hidden = run(encoder_, Call(), source, {}, nullptr, unused, false);
+    const at::Tensor to = at::cat(rows).to(hidden.device());
+    for (size_t i = 0; i < decoder_.blocks.size(); ++i)
+      cache.memory[i].kv.index_copy_(0, to, decoder_.blocks[i].cross->own_memory({hidden, nullptr}).kv);
+  }
+
+  void release(KvCache& pool, int64_t slot) const override {
+    auto& cache = dynamic_cast<T5Cache&>(pool);
+    cache.slots.release(slot);
+    cache.memory_rows.give_back(cache.memory_rooms[slot].begin, cache.memory_rooms[slot].rows);
+    cache.memory_rooms[slot] = {};
+    cache.memory_begin[slot] = cache.memory_length[slot] = 0;
+  }
+
  private:
+  // A token's keys and values in one layer.
+  int64_t row_bytes() const { return 2 * config_.heads * config_.head_dim * static_cast<int64_t>(c10::elementSize(dtype_)); }
+
   void check(const Stream& stream) const { check_stream(context(), stream, config_.hidden, "T5"); }
 
   // One table under up to three names; transformers gives the encoder and the decoder their own where they differ.

@@ -4,6 +4,7 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -15,13 +16,73 @@ void append_range(std::vector<int64_t>& rows, int64_t begin, int64_t count) {
   for (int64_t i = 0; i < count; ++i) rows.push_back(begin + i);
 }
 
+int64_t whole_pages(int64_t rows) {
+  return (rows + RowPool::page - 1) / RowPool::page * RowPool::page;
+}
+
 }  // namespace
+
+RowPool::RowPool(int64_t rows) {
+  if (rows > 0) free_.emplace(0, rows / page * page);
+}
+
+std::optional<int64_t> RowPool::take(int64_t rows) {
+  const int64_t needed = whole_pages(rows);
+  if (needed == 0) return 0;
+  auto best = free_.end();
+  for (auto each = free_.begin(); each != free_.end(); ++each)
+    if (each->second >= needed && (best == free_.end() || each->second < best->second)) best = each;
+  if (best == free_.end()) return std::nullopt;
+  const auto [begin, room] = *best;
+  free_.erase(best);
+  if (room > needed) free_.emplace(begin + needed, room - needed);
+  return begin;
+}
+
+void RowPool::give_back(int64_t begin, int64_t rows) {
+  const int64_t room = whole_pages(rows);
+  if (room == 0) return;
+  auto place = free_.emplace(begin, room).first;
+  if (const auto behind = std::next(place); behind != free_.end() && place->first + place->second == behind->first) {
+    place->second += behind->second;
+    free_.erase(behind);
+  }
+  if (place == free_.begin()) return;
+  const auto front = std::prev(place);
+  if (front->first + front->second != place->first) return;
+  front->second += place->second;
+  free_.erase(place);
+}
 
 SlotCache::SlotCache(int64_t slots, int64_t layer_count, int64_t kv_heads, int64_t head_dim, const at::TensorOptions& options,
                      int64_t expected)
     : length(slots, 0), prefix(slots, -1), expected_(expected), device_(options.device()), begin_(slots, 0), room_(slots, 0) {
   const at::Tensor none = at::empty({0, kv_heads, head_dim}, options);
   layers.assign(layer_count, {none, none});
+}
+
+SlotCache SlotCache::pool(int64_t slots, int64_t layer_count, int64_t kv_heads, int64_t head_dim,
+                          const at::TensorOptions& options, int64_t rows) {
+  SlotCache cache(slots, layer_count, kv_heads, head_dim, options, 0);
+  cache.pool_.emplace(rows);
+  for (Layer& layer : cache.layers)
+    for (at::Tensor* x : {&layer.k, &layer.v}) *x = at::empty({rows, kv_heads, head_dim}, options);
+  return cache;
+}
+
+bool SlotCache::reserve(int64_t slot, int64_t tokens) {
+  if (room_.at(slot) != 0) fail(Code::bug, "SlotCache.reserve", "a slot without room", dept::str(room_[slot], " rows"));
+  const std::optional<int64_t> begin = pool_.value().take(tokens);
+  if (!begin) return false;
+  begin_[slot] = *begin;
+  room_[slot] = tokens;
+  return true;
+}
+
+void SlotCache::release(int64_t slot) {
+  pool_.value().give_back(begin_.at(slot), room_.at(slot));
+  room_[slot] = length[slot] = 0;
+  prefix[slot] = -1;
 }
 
 at::Tensor SlotCache::index(const std::vector<int64_t>& rows) const {
@@ -35,6 +96,7 @@ int64_t SlotCache::spare_rows(int64_t held) const {
 
 // Gives every slot its room; what it holds is kept.
 void SlotCache::lay_out(const std::vector<int64_t>& rooms) {
+  if (pool_) fail(Code::bug, "SlotCache", "no more tokens than a slot has reserved", "more");
   std::vector<int64_t> from, to;
   int64_t rows = 0;
   for (size_t slot = 0; slot < rooms.size(); ++slot) {

@@ -18,6 +18,8 @@
 #include "dept/kernels/cross_entropy.h"
 #include "dept/kernels/row_sums.h"
 #include "dept/tensor/upload.h"
+#include "dept/train/label_run.h"
+#include "dept/train/mixed_head.h"
 #include "dept/train/model_parts.h"
 
 namespace dept {
@@ -27,21 +29,6 @@ namespace {
 BatchLoss sum_by_config(const at::Tensor& values, const at::Tensor& counts, const std::vector<int64_t>& config, int64_t configs) {
   const auto sum = [&](const at::Tensor& x) { return kernels::row_sums(x.to(at::kDouble), config, configs); };
   return {sum(values), sum(counts)};
-}
-
-// A label's tokens behind every source: the inputs that predict them.
-struct LabelRun {
-  Ids inputs;   // T5: start, then all but the last; decoder-only: all but the last
-  Ids outputs;  // what they predict
-};
-
-LabelRun label_run(const EncodeRules& rules, const Ids& label) {
-  LabelRun run{{label.begin(), label.end() - 1}, label};
-  if (rules.encoder_decoder())
-    run.inputs.insert(run.inputs.begin(), rules.decoder_start_id);
-  else
-    run.outputs.erase(run.outputs.begin());
-  return run;
 }
 
 // As many sequences without a token of their own: with a prompt in front, the prompt alone.
@@ -144,6 +131,24 @@ Batch source_batch(const EncodeRules& rules, std::span<const Example> sources) {
   return collate(rules, examples, Purpose::answering);
 }
 
+// The streams end to end.
+Stream joined(const std::vector<AdaptedText>& texts) {
+  if (texts.size() == 1) return texts.front().stream;
+  Stream all;
+  std::vector<at::Tensor> embeds, positions;
+  for (const AdaptedText& text : texts) {
+    const Ragged& tokens = text.stream.tokens;
+    const int64_t first = all.tokens.batch();
+    for (int64_t b = 0; b < tokens.batch(); ++b)
+      all.tokens.append(tokens.length(b), tokens.example[b], 0, tokens.prefix[b] < 0 ? -1 : first + tokens.prefix[b]);
+    embeds.push_back(text.stream.embeds);
+    positions.push_back(tokens.position);
+  }
+  all.tokens.position = at::cat(positions);
+  all.embeds = at::cat(embeds);
+  return all;
+}
+
 // What the frozen model is called with: its dropout may be off while the adapter's is on.
 Call backbone_call(const ModelParts& parts, Call call) {
   call.training = call.training && parts.backbone_dropout;
@@ -194,11 +199,11 @@ class LabelScorer {
   /// The sum of -log p over a label's tokens behind each source, fp64 [sources].
   at::Tensor nll(const Ids& label) {
     const Kernels kernels = model_.context().kernels;
+    const LabelRun run = label_run(rules_, label);
     at::Tensor nll = at::zeros({count_}, at::kDouble);
     if (first_logits_.defined())
-      nll += kernels::cross_entropy(first_logits_, at::full({count_}, label[0], at::kLong), nullptr, 0, kernels)
+      nll += kernels::cross_entropy(first_logits_, at::full({count_}, *run.first, at::kLong), nullptr, 0, kernels)
                  .to(at::kCPU, at::kDouble);
-    const LabelRun run = label_run(rules_, label);
     if (run.inputs.empty()) return nll;
     const at::Tensor hidden = model_.extend(*cache_, repeated(model_, run.inputs, position_, batch_.source.example), slots_);
     const at::Tensor outputs = at::tensor(run.outputs, at::kLong).repeat({count_});
@@ -353,12 +358,27 @@ at::Tensor AdaptedModel::token_nll(const Batch& batch) const {
 }
 
 at::Tensor AdaptedModel::head_logits(const Batch& batch) const {
+  const HeadBatch one{this, batch};
+  return dept::head_logits(std::span(&one, 1)).front();
+}
+
+std::vector<at::Tensor> head_logits(std::span<const HeadBatch> batches) {
   const Call call;
-  const AdaptedText source = std::move(adapt_source(call, batch.source, batch.source_ids).source);
-  const at::Tensor hidden = backbone().forward(call, source.stream, nullptr, nullptr);
-  const PooledTokens tokens = pooled_tokens(parts_->pooling, batch.source, source.layout);
-  const at::Tensor state = pooled_state(*parts_, tokens, hidden, batch.source.batch());
-  return head_forward(call, weights().head, batch.source, 0, state, nullptr).to(at::kCPU, at::kDouble);
+  std::vector<AdaptedText> sources;
+  for (const auto& [model, batch] : batches)
+    sources.push_back(std::move(model->adapt_source(call, batch.source, batch.source_ids).source));
+  const at::Tensor hidden = batches.front().model->backbone().forward(call, joined(sources), nullptr, nullptr);
+  std::vector<at::Tensor> logits;
+  int64_t first = 0;
+  for (size_t i = 0; i < batches.size(); ++i) {
+    const auto& [model, batch] = batches[i];
+    const int64_t tokens = sources[i].stream.tokens.tokens();
+    const PooledTokens pooled = pooled_tokens(model->parts().pooling, batch.source, sources[i].layout);
+    const at::Tensor state = pooled_state(model->parts(), pooled, hidden.narrow(0, first, tokens), batch.source.batch());
+    logits.push_back(head_forward(call, model->weights().head, batch.source, 0, state, nullptr).to(at::kCPU, at::kDouble));
+    first += tokens;
+  }
+  return logits;
 }
 
 std::vector<LabelNll> AdaptedModel::label_nll(std::span<const Example> sources, std::span<const Ids> labels) const {

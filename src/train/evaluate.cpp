@@ -82,30 +82,6 @@ std::vector<Prediction> generate_batch(const AdaptedModel& model, const PredictR
   return predictions;
 }
 
-std::vector<Prediction> score_batch(const PredictRules& rules, const std::vector<LabelNll>& scored) {
-  std::vector<Prediction> predictions;
-  for (const LabelNll& labels : scored) {
-    const size_t best = std::min_element(labels.nll.begin(), labels.nll.end()) - labels.nll.begin();
-    predictions.push_back({rules.labels[best], label_shares(labels.nll)});
-  }
-  return predictions;
-}
-
-// The likeliest label, or a regression head's number.
-std::vector<Prediction> head_batch(const PredictRules& rules, const at::Tensor& logits) {
-  std::vector<Prediction> predictions;
-  for (int64_t i = 0; i < logits.size(0); ++i) {
-    if (rules.labels.empty()) {
-      predictions.push_back({Json(logits[i][0].item<double>()).dump(), {}});
-      continue;
-    }
-    const at::Tensor shares = at::softmax(logits[i], 0);
-    const double* share = shares.const_data_ptr<double>();
-    predictions.push_back({rules.labels[shares.argmax().item<int64_t>()], {share, share + shares.numel()}});
-  }
-  return predictions;
-}
-
 double mean_gold_loss(const PredictRules& rules, std::span<const LabelNll> scored, std::span<const std::string> targets) {
   double nll = 0;
   int64_t tokens = 0;
@@ -164,10 +140,10 @@ Judged judge(const AdaptedModel& model, const PredictRules& rules, const TaskDat
     judged.head_losses = head_loss(logits, batch.values, nullptr, model.parts().label_smoothing, model.parts().class_weights,
                                    model.backbone().context().kernels);
     judged.head_weights = example_weights(batch.values, model.parts().class_weights);
-    judged.predictions = head_batch(rules, logits);
+    judged.predictions = head_predictions(rules, logits);
   } else if (rules.by == PredictBy::score) {
     judged.scored = model.label_nll(examples, rules.label_ids);
-    judged.predictions = score_batch(rules, judged.scored);
+    judged.predictions = score_predictions(rules, judged.scored);
   } else if (rules.by == PredictBy::generate) {
     judged.predictions = generate_batch(model, rules, task, examples);
   }
@@ -302,6 +278,29 @@ Found judge_share(const AdaptedModel& model, const PredictRules& rules, const Ta
 
 }  // namespace
 
+std::vector<Prediction> score_predictions(const PredictRules& rules, std::span<const LabelNll> scored) {
+  std::vector<Prediction> predictions;
+  for (const LabelNll& labels : scored) {
+    const size_t best = std::min_element(labels.nll.begin(), labels.nll.end()) - labels.nll.begin();
+    predictions.push_back({rules.labels[best], label_shares(labels.nll)});
+  }
+  return predictions;
+}
+
+std::vector<Prediction> head_predictions(const PredictRules& rules, const at::Tensor& logits) {
+  std::vector<Prediction> predictions;
+  for (int64_t i = 0; i < logits.size(0); ++i) {
+    if (rules.labels.empty()) {
+      predictions.push_back({Json(logits[i][0].item<double>()).dump(), {}});
+      continue;
+    }
+    const at::Tensor shares = at::softmax(logits[i], 0);
+    const double* share = shares.const_data_ptr<double>();
+    predictions.push_back({rules.labels[shares.argmax().item<int64_t>()], {share, share + shares.numel()}});
+  }
+  return predictions;
+}
+
 void AnswerWatch::add(const std::string& answer) {
   if (count_++ == 0) first_ = answer;
   same_ = same_ && answer == first_;
@@ -344,9 +343,9 @@ std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& r
   in_joined_batches(examples.subspan(mine.begin, mine.size()), rules, "predict", [&](size_t, std::span<const Example> batch) {
     std::vector<Prediction> made;
     if (rules.by == PredictBy::head)
-      made = head_batch(rules, model.head_logits(collate(model.rules(), batch, Purpose::answering)));
+      made = head_predictions(rules, model.head_logits(collate(model.rules(), batch, Purpose::answering)));
     else if (scores)
-      made = score_batch(rules, model.label_nll(batch, rules.label_ids));
+      made = score_predictions(rules, model.label_nll(batch, rules.label_ids));
     if (rules.by == PredictBy::generate) {
       std::vector<Prediction> generated = generate_batch(model, rules, task, batch);
       for (size_t i = 0; i < made.size(); ++i) generated[i].scores = std::move(made[i].scores);

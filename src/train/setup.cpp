@@ -265,10 +265,11 @@ void attach_adapter(ModelParts& parts, const Adapter& adapter, const ModelInfo& 
     fail(Code::bad_input, "labels", str(head.labels(), " names, in the order of the head's logits"), str(labels.size()));
 }
 
-ModelParts read_parts(const ModelOptions& options, const DataOptions& data, ModelUse use) {
+ModelParts read_parts(const ModelOptions& options, const DataOptions& data, ModelUse use,
+                      std::shared_ptr<const Tokenizer> tokenizer) {
   const ModelInfo info = check_model(options);
   ModelParts parts;
-  parts.tokenizer = load_model_tokenizer(options, quirks_of(data));
+  parts.tokenizer = tokenizer ? std::move(tokenizer) : load_model_tokenizer(options, quirks_of(data));
   parts.weights.input = no_adapter(info.input_width());
   EncodeRules& rules = parts.rules;
   rules = encode_rules(info, *parts.tokenizer, data, DeltaAlignment::end, quirks_for(options, data, false));

@@ -11,6 +11,14 @@
 
 namespace dept {
 
+/// Of dept bench serve: requests to a server that runs elsewhere.
+struct ServeBenchOptions {
+  std::string url = "http://127.0.0.1:8000", api_key_file;
+  std::vector<std::string> adapters;  ///< empty: the base
+  double rate = 10, seconds = 30, first_token_within = 1, whole_within = 10;
+  int64_t max_tokens = 16, seed = 42;
+};
+
 struct BenchOptions {
   ModelOptions model;
   std::string shape, lengths = "64", text, target_length = "2";
@@ -18,6 +26,7 @@ struct BenchOptions {
   std::vector<std::string> compare;
   std::string save;
   bool allow_busy = false, json = false;
+  ServeBenchOptions serve;
 };
 
 void describe(BenchOptions& options, OptionSet& set);
@@ -28,5 +37,7 @@ std::vector<OrderedJson> bench_train(const BenchOptions& options);
 OrderedJson bench_eval(const BenchOptions& options);
 /// From nothing to the first training step, part by part, the model's files being in the page cache.
 OrderedJson bench_load(const BenchOptions& options);
+/// Streams asked of a server at random moments of a given rate, whether or not answers come, for adapters drawn alike.
+OrderedJson bench_serve(const BenchOptions& options);
 
 }  // namespace dept

@@ -31,6 +31,11 @@ struct PredictRules {
 /// Throws usage when labels are to be scored and there are none.
 PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const AdaptedModel& model, int threads);
 
+/// The likeliest label and the shares of all, one prediction an example.
+std::vector<Prediction> score_predictions(const PredictRules& rules, std::span<const LabelNll> scored);
+/// The same of a head's logits, fp64 [examples, C]; of a regression head its number.
+std::vector<Prediction> head_predictions(const PredictRules& rules, const at::Tensor& logits);
+
 /// One prediction an example, in order. `with_scores`: scores also where the prediction is generated.
 std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
                                 std::span<const Example> examples, bool with_scores);

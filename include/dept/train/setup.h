@@ -88,8 +88,9 @@ std::string task_type_for(const ModelInfo& model, const std::optional<std::strin
 void attach_adapter(ModelParts& parts, const Adapter& adapter, const ModelInfo& info, const std::vector<std::string>& labels);
 
 /// All of an AdaptedModel but the frozen model: tokenizer, rules and adapter, by which rows are read before the model is.
-/// Throws bad_input for labels that have the same ids.
-ModelParts read_parts(const ModelOptions& options, const DataOptions& data, ModelUse use = ModelUse::answering);
+/// `tokenizer`: the model's, where it has been read. Throws bad_input for labels that have the same ids.
+ModelParts read_parts(const ModelOptions& options, const DataOptions& data, ModelUse use = ModelUse::answering,
+                      std::shared_ptr<const Tokenizer> tokenizer = nullptr);
 
 /// The whole model of read_parts, to answer with: its adapter is folded. Throws io or bad_input.
 AdaptedModel load_adapted_model(ModelParts parts, const ModelOptions& options, const ModelContext& context);

@@ -2,6 +2,7 @@
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>
 
+#include "dept/base/error.h"
 #include "dept/nn/kv_cache.h"
 
 namespace dept::nn {
@@ -83,6 +84,44 @@ TEST(SlotCache, SharesPrefixes) {
   cache.rewind(2, 1);
   EXPECT_EQ(seen(cache, 2, 41), range(0, 42));
   EXPECT_EQ(cache.length[0], 40);
+}
+
+TEST(RowPool, GivesTheSmallestStretchThatFitsAndJoinsWhatComesBack) {
+  constexpr int64_t page = RowPool::page;
+  RowPool pool(10 * page);
+  EXPECT_EQ(pool.take(1), 0);                // page 0
+  EXPECT_EQ(pool.take(3 * page), page);      // pages 1 to 3
+  EXPECT_EQ(pool.take(page + 1), 4 * page);  // pages 4, 5
+  pool.give_back(page, 3 * page);
+  EXPECT_EQ(pool.take(4 * page), 6 * page);
+  EXPECT_EQ(pool.take(4 * page), std::nullopt);
+  EXPECT_EQ(pool.take(0), 0);
+  EXPECT_EQ(pool.take(2 * page), page);
+  pool.give_back(0, 1);
+  pool.give_back(page, 2 * page);
+  EXPECT_EQ(pool.take(4 * page), 0);
+}
+
+TEST(SlotCache, OfAPoolNeverMovesASlot) {
+  constexpr int64_t page = RowPool::page;
+  SlotCache cache = SlotCache::pool(4, 2, 1, 1, at::kFloat, 4 * page);
+  ASSERT_TRUE(cache.reserve(0, 3));
+  append(cache, {0}, {{1, 2}});
+  const void* rows = cache.layers[0].k.data_ptr();
+  ASSERT_TRUE(cache.reserve(1, 2 * page));
+  append(cache, {0, 1}, {{}, {7, 8}}, {-1, 0});
+  EXPECT_FALSE(cache.reserve(2, 2 * page));
+  EXPECT_EQ(seen(cache, 1, 9), (Numbers{1, 2, 7, 8, 9}));
+  EXPECT_EQ(seen(cache, 0, 3), (Numbers{1, 2, 3}));
+  EXPECT_EQ(cache.layers[0].k.data_ptr(), rows);
+  EXPECT_THROW(append(cache, {0}, {{4}}), Error);
+  cache.release(1);
+  ASSERT_TRUE(cache.reserve(2, 2 * page));
+  EXPECT_EQ(cache.prefix[1], -1);
+  EXPECT_EQ(seen(cache, 2, 5), (Numbers{5}));
+  ASSERT_TRUE(cache.reserve(3, 4));
+  cache.copy({0}, {3});
+  EXPECT_EQ(seen(cache, 3, 6), (Numbers{1, 2, 3, 6}));
 }
 
 }  // namespace

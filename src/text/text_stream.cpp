@@ -1,4 +1,4 @@
-#include "cli/text_stream.h"
+#include "dept/text/text_stream.h"
 
 #include <algorithm>
 #include <span>

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "cli/text_stream.h"
 #include "dept/base/text.h"
+#include "dept/text/text_stream.h"
 
 namespace dept {
 namespace {
