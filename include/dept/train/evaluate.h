@@ -31,6 +31,9 @@ struct PredictRules {
 /// Throws usage when labels are to be scored and there are none.
 PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const AdaptedModel& model, int threads);
 
+/// Answers end with the mark of the chat form too, where that is a token.
+void end_at_turn(GenerationOptions& generation, const Tokenizer& tokenizer, const ChatForm& form);
+
 /// One prediction an example, in order. `with_scores`: scores also where the prediction is generated.
 std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
                                 std::span<const Example> examples, bool with_scores);
