@@ -70,8 +70,12 @@ beside_python() {
   "$python" "$script" build/release/bin/dept "$@"
 }
 
-# The tokenizer beside a .gguf model's adapter in transformers.
-check_written() { beside_python tests/text/in_transformers.py .deps/models/smollm2-135m/*.gguf; }
+# The tokenizer beside a .gguf model's adapter in transformers, and the continuations of Gemma 3 there.
+check_written() {
+  beside_python tests/text/in_transformers.py .deps/models/smollm2-135m/*.gguf
+  scripts/setup.sh gemma3
+  beside_python tests/models/gemma3_in_transformers.py .deps/models/gemma3-270m/*.gguf
+}
 
 # One cache for the program and for Python's huggingface_hub and datasets.
 check_hub() { beside_python tests/hub/beside_python.py; }

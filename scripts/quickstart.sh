@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From nothing to a trained prompt: set-up, build, a real model, real data, training, results and a few answers.
 #   scripts/quickstart.sh           SmolLM2-135M, which answers in words
+#   scripts/quickstart.sh gemma3    Gemma 3 270M, another one (Gemma Terms of Use)
 #   scripts/quickstart.sh minilm    all-MiniLM-L6-v2, a sentence encoder with a classification head
 # What is there already is skipped; `rm -r runs/quickstart*` trains again.
 set -euo pipefail
@@ -13,11 +14,15 @@ case ${1:-smollm2} in
     model=model config=configs/quickstart.yaml run=runs/quickstart untrained=runs/quickstart-untrained.json
     short=60 predict=(--predict_by score) words=(--label_words "' a'" "' b'" "' c'")
     ;;
+  gemma3)
+    model=gemma3 config=configs/film_reviews_gemma3.yaml run=runs/quickstart-gemma3 untrained=runs/quickstart-gemma3-untrained.json
+    short=60 predict=(--predict_by score) words=(--label_words "' a'" "' b'" "' c'")
+    ;;
   minilm)
     model=minilm config=configs/film_reviews_minilm.yaml run=runs/quickstart-minilm untrained=
     short=300 predict=() words=()
     ;;
-  *) die "[quickstart.sh] expected nothing or minilm, received $1" ;;
+  *) die "[quickstart.sh] expected nothing, gemma3 or minilm, received $1" ;;
 esac
 
 timed "set-up" scripts/setup.sh build "$model" reviews

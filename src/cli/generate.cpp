@@ -12,14 +12,19 @@
 #include "dept/base/log.h"
 #include "dept/base/text.h"
 #include "dept/models/generation.h"
+#include "dept/text/chat.h"
 #include "dept/text/text_stream.h"
+#include "dept/train/evaluate.h"
+#include "dept/train/setup.h"
 
 namespace dept {
 namespace {
 
 constexpr Usage generate_usage{
     "Usage: dept generate --model_name_or_path DIR [--peft_model_id DIR] [--flags] < LINES\n"
-    "Continues text: JSON lines in (\"text\", {\"prompt\": ..} or {\"input_ids\": [..]}), JSON lines out; one prompt's answer is "
+    "Continues text: JSON lines in (\"text\", {\"prompt\": ..}, {\"messages\": [..]} or {\"input_ids\": [..]}), JSON lines out; "
+    "one prompt's "
+    "answer is "
     "shown\n"
     "on a terminal as it comes.\n",
     false, 0,
@@ -100,7 +105,7 @@ GenerationOptions resolved(const GenerateOptions& given, const LoadedModel& mode
                                                              : EarlyStopping::no;
   asked.eos_ids = given_eos_ids(given);
   const ModelInfo& info = model.backbone().info();
-  GenerationOptions o = generation_options(model.path, info, asked);
+  GenerationOptions o = generation_options(model.path(), info, asked);
   o.seed = static_cast<uint64_t>(given.seed);
   // A model that names no end token at all has its tokenizer's.
   if (info.eos_ids.empty() && o.eos_ids.empty() && model.tokenizer() && model.tokenizer()->eos_id)
@@ -178,13 +183,26 @@ class Generator {
   }
 
  private:
-  /// {"prompt": text}, {"input_ids": [..]} or a text.
+  /// {"prompt": text}, {"messages": [..]}, {"input_ids": [..]} or a text.
   Ids input_ids(const Json& line, const std::string& where) {
     if (line.is_string()) return texts_.source({}, line.get<std::string>(), least_, where);
-    if (!line.is_object() || line.contains("prompt") == line.contains("input_ids"))
-      fail(Code::bad_input, where, "a string or an object with prompt or input_ids", quote(line.dump()));
+    if (!line.is_object() || line.contains("prompt") + line.contains("input_ids") + line.contains("messages") != 1)
+      fail(Code::bad_input, where, "a string or an object with prompt, messages or input_ids", quote(line.dump()));
     if (line.contains("input_ids")) return require_ids(model_, line, "input_ids", where);
+    if (line.contains("messages")) return chat_ids(line["messages"], where + ": messages");
     return texts_.source({}, require<std::string>(line, "prompt", where), least_, where);
+  }
+
+  // In the model's chat form, whose mark ends an answer from then on.
+  Ids chat_ids(const Json& messages, const std::string& where) {
+    if (!model_.tokenizer()) fail(Code::bad_input, where, "ids, as the model has no tokenizer.json", "messages");
+    if (!chat_) {
+      chat_ = load_model_chat_form(model_.options, *model_.tokenizer(), model_.backbone().info().architecture);
+      end_at_turn(options_, *model_.tokenizer(), *chat_);
+    }
+    const Ids ids = chat_prompt(*model_.tokenizer(), *chat_, read_messages(messages, where), where);
+    check_ids(*model_.tokenizer(), ids, model_.backbone().info().vocab, where);
+    return ids;
   }
 
   void keep_share() {
@@ -226,7 +244,8 @@ class Generator {
   }
 
   GenerationOptions options_;
-  int64_t least_;  // new tokens for which there must be room
+  std::shared_ptr<const ChatForm> chat_;  // of lines with messages
+  int64_t least_;                         // new tokens for which there must be room
   std::vector<std::string> stops_;
   const LoadedModel& model_;
   Texts texts_;

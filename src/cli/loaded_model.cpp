@@ -57,7 +57,8 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set, RankGroup* gr
   parts.rules.max_source = rows > 0 ? rows : std::numeric_limits<int64_t>::max();
   if (rows == 0) parts.rules.alignment = DeltaAlignment::start;
   if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) parts.tokenizer = load_model_tokenizer(options, Quirks());
-  return {options.path(), load_adapted_model(std::move(parts), options, context), group};
+  AdaptedModel model = load_adapted_model(std::move(parts), options, context);
+  return {std::move(options), std::move(model), group};
 }
 
 int64_t LoadedModel::room(int64_t behind) const {

@@ -15,9 +15,11 @@
 namespace dept {
 
 struct LoadedModel {
-  fs::path path;
+  ModelOptions options;
   AdaptedModel model;
   RankGroup* group = nullptr;  ///< ranks that share the lines
+
+  const std::string& path() const { return options.path(); }
 
   const TextModel& backbone() const { return model.text_model(); }
   /// Null where the model has none.

@@ -19,8 +19,10 @@ constexpr std::string_view show_usage =
     "Shows what a safetensors, GGUF or PyTorch file, a model's folder, an adapter's folder or a model on the hub holds.\n";
 constexpr std::string_view fetch_usage =
     "Usage: dept model fetch NAME [--revision R] [--cache_dir DIR]\n"
-    "Brings config, tokenizer and weights of a model on the hub into the cache; what is there is not fetched again.\n"
-    "Prints one JSON object: name, revision, path (the folder that --model_name_or_path takes) and files.\n";
+    "Brings config, tokenizer and weights of a model on the hub into the cache, of ORG/REPO:FILE.gguf that file or all shards of "
+    "its\n"
+    "model; what is there is not fetched again.\n"
+    "Prints one JSON object: name, revision, path (what --model_name_or_path takes) and files.\n";
 
 int64_t element_count(const TensorInfo& info) {
   int64_t count = 1;
@@ -216,18 +218,33 @@ int show(const std::vector<std::string>& arguments) {
   return 0;
 }
 
+// A folder's files, or a .gguf file and the other shards of its model, NAME-00001-of-00003.gguf and so on.
+std::vector<std::string> files_of(const fs::path& path) {
+  const bool folder = fs::is_directory(path);
+  const std::string file = path.filename().string();
+  const size_t total = file.rfind("-of-"), number = total == file.npos || total < 5 ? 0 : total - 5;
+  const auto belongs = [&](const std::string& name) {
+    return name == file || (number > 0 && name.size() == file.size() && name.compare(0, number, file, 0, number) == 0 &&
+                            name.compare(total, name.npos, file, total) == 0);
+  };
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(folder ? path : path.parent_path()))
+    if (const std::string name = entry.path().filename().string(); folder || belongs(name)) files.push_back(name);
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
 int fetch(const std::vector<std::string>& arguments) {
   HubFlags hub;
   OptionSet set;
   describe(hub, set);
-  const auto names = read_command_line(set, arguments, {fetch_usage, false, 1, "  dept model fetch t5-base\n"});
+  const auto names = read_command_line(
+      set, arguments, {fetch_usage, false, 1, "  dept model fetch t5-base\n  dept model fetch ORG/REPO:FILE.gguf\n"});
   if (!names) return 0;
   if (names->empty()) fail(Code::usage, "command line", "a name on the hub: dept model fetch NAME", "none");
-  const fs::path folder = fetch_model(hub_options(hub.cache_dir), names->front(), hub.revision);
-  OrderedJson files = OrderedJson::array();
-  for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path().filename().string());
-  std::sort(files.begin(), files.end());
-  const OrderedJson fetched{{"name", names->front()}, {"revision", hub.revision}, {"path", folder.string()}, {"files", files}};
+  const fs::path path = fetch_model(hub_options(hub.cache_dir), names->front(), hub.revision);
+  const OrderedJson fetched{
+      {"name", names->front()}, {"revision", hub.revision}, {"path", path.string()}, {"files", files_of(path)}};
   write_stdout(fetched.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
   return 0;
 }

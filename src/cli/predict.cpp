@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <functional>
 
 #include "cli/command.h"
@@ -21,7 +22,8 @@ namespace {
 
 constexpr Usage predict_usage{
     "Usage: dept predict --peft_model_id DIR [--input FILE|-] [--output FILE|-] [--flags]\n"
-    "Texts in, predictions out, in the input's order. In: lines of JSON (\"text\", {\"text\": ..}, {\"source\": ..} or the "
+    "Texts in, predictions out, in the input's order. In: lines of JSON (\"text\", {\"text\": ..}, {\"source\": ..}, "
+    "{\"messages\": [..]} or the "
     "columns of\n"
     "--source_template), a JSON array of them, plain lines of text, csv, tsv or parquet. Out: lines of JSON, or a csv, tsv or\n"
     "parquet file of the input's columns and the predictions. With --task_name rows in the task's columns, without --input its\n"
@@ -140,6 +142,13 @@ void require_alike(RankGroup* group, const OptionSet& set, const PredictOptions&
   require_alike(group, {deciding_options(set), file_contents(files)});
 }
 
+// Conversations for an adapter that was trained on texts, or for none: in the model's chat form, if it has one.
+void take_chat_form(const ModelOptions& options, const AdaptedModel& model, EncodeRules& text_rules, PredictRules& rules) {
+  if (model.has_head()) fail(Code::bad_input, "--input", "texts, as a classification head answers", "conversations");
+  text_rules.chat = load_model_chat_form(options, model.tokenizer(), text_rules.architecture);
+  end_at_turn(rules.generation, model.tokenizer(), *text_rules.chat);
+}
+
 // All that follows the checks of the command line.
 int predict(PredictOptions& options, const OptionSet& set, RankGroup* group) {
   options.shared = read_together(group);
@@ -165,8 +174,11 @@ int predict(PredictOptions& options, const OptionSet& set, RankGroup* group) {
   log::info("answering is " + what_is_judged(options.model));
   warn_of_idle_options(options, set, model.has_head());
   AnswerWatch watch;
+  EncodeRules text_rules = model.rules();
   const auto predicted = [&](std::span<const TextExample> rows) {
-    const std::vector<Example> examples = encode_examples(model.tokenizer(), model.rules(), rows, context.threads);
+    const bool chats = std::any_of(rows.begin(), rows.end(), [](const TextExample& row) { return !row.messages.empty(); });
+    if (chats && !text_rules.chat) take_chat_form(options.model, model, text_rules, rules);
+    const std::vector<Example> examples = encode_examples(model.tokenizer(), text_rules, rows, context.threads);
     std::vector<Prediction> predictions = predict(model, rules, task, examples, options.scores);
     for (const Prediction& prediction : predictions) watch.add(prediction.text);
     return predictions;

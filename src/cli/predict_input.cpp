@@ -5,6 +5,7 @@
 #include "cli/json_values.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/tasks/chat_rows.h"
 #include "dept/tasks/source_template.h"
 #include "dept/train/task_data.h"
 
@@ -110,9 +111,13 @@ void append_row(Table& table, const OrderedJson& value, const std::string& text_
 
 // `where` ends in the number of the value's line or row.
 TextExample example_of(int64_t index, const OrderedJson& value, const FileTaskOptions& task, const std::string& where) {
-  TextExample example{index, source_of(value, task, where), ""};
+  std::vector<ChatMessage> messages = value.is_object() ? chat_of_object(value, where) : std::vector<ChatMessage>();
+  TextExample example{index, messages.empty() ? source_of(value, task, where) : chat_text(messages), ""};
+  example.messages = std::move(messages);
   const size_t number = where.find_last_not_of("0123456789") + 1;
-  const std::string column = value.is_object() && !value.contains(task.text_column) ? "source" : task.text_column;
+  const std::string column = !example.messages.empty()                                ? "messages"
+                             : value.is_object() && !value.contains(task.text_column) ? "source"
+                                                                                      : task.text_column;
   example.origin = std::make_shared<const TextOrigin>(
       TextOrigin{std::make_shared<const RowFile>(RowFile{where.substr(0, number), ""}), column, ""});
   example.number = std::stoll(where.substr(number));

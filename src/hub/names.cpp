@@ -73,6 +73,16 @@ bool is_repository_name(const std::string& name) {
   return is_repository_part(text.substr(0, slash)) && is_repository_part(text.substr(slash + 1));
 }
 
+bool is_gguf_name(const std::string& name) {
+  const auto [repository, file] = split_model_name(name);
+  return file.ends_with(".gguf") && is_safe_path(file) && is_repository_name(repository);
+}
+
+ModelName split_model_name(const std::string& name) {
+  const size_t colon = name.find(':');
+  return {name.substr(0, colon), colon == name.npos ? "" : name.substr(colon + 1)};
+}
+
 void require_repository(const std::string& name) {
   if (!is_repository_name(name))
     fail(Code::usage, "hub", "a repository as in t5-base or google-t5/t5-base (letters, digits, '-', '_', '.')", quote(name));

@@ -20,6 +20,12 @@ bool is_etag(std::string_view text);
 /// W/"abc" and "abc" -> abc.
 std::string plain_etag(std::string_view header);
 
+/// "ORG/REPO:FILE.gguf" in its two parts; the second is empty without a colon.
+struct ModelName {
+  std::string repository, file;
+};
+ModelName split_model_name(const std::string& name);
+
 /// Throws usage unless it is a possible repository.
 void require_repository(const std::string& name);
 

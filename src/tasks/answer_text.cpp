@@ -14,10 +14,6 @@ bool is(char32_t point, uint32_t classes) {
   return (unicode::classes[point] & classes) != 0;
 }
 
-bool is_python_space(char32_t point) {
-  return is(point, unicode::space) || (point >= 0x1C && point <= 0x1F);
-}
-
 bool is_ascii_punctuation(char c) {
   return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
 }
@@ -133,7 +129,7 @@ std::vector<std::string_view> split_words(std::string_view text) {
   std::vector<std::string_view> words;
   size_t begin = 0, at = 0;
   each_character(text, [&](char32_t point, std::string_view bytes) {
-    if (is_python_space(point)) {
+    if (unicode::is_python_space(point)) {
       if (at > begin) words.push_back(text.substr(begin, at - begin));
       begin = at + bytes.size();
     }
@@ -167,15 +163,7 @@ std::string clean_up_spaces(std::string text) {
 }
 
 std::string strip_unicode(std::string_view text) {
-  size_t first = text.size(), last = 0, at = 0;
-  each_character(text, [&](char32_t point, std::string_view bytes) {
-    if (!is_python_space(point)) {
-      first = std::min(first, at);
-      last = at + bytes.size();
-    }
-    at += bytes.size();
-  });
-  return std::string(first < last ? text.substr(first, last - first) : "");
+  return std::string(unicode::strip(text));
 }
 
 std::string python_repr(const OrderedJson& value) {

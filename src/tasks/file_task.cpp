@@ -5,6 +5,7 @@
 #include "dept/base/log.h"
 #include "dept/base/problems.h"
 #include "dept/base/text.h"
+#include "dept/tasks/chat_rows.h"
 #include "dept/tasks/number_text.h"
 #include "dept/tasks/source_template.h"
 #include "dept/tasks/task.h"
@@ -251,7 +252,10 @@ void check_file_task(const FileTaskOptions& options) {
       problems.attempt([&] {
         require_readable_file(path, split.name);
         const Table head = read_table_head(path, format);
-        if (template_is_sound) RowReader(options, head, true);
+        if (has_chat_rows(options, head))
+          check_chat_options(options);
+        else if (template_is_sound)
+          RowReader(options, head, true);
       });
     }
   }
@@ -271,6 +275,19 @@ TaskData load_file_task(const FileTaskOptions& options) {
   bool first = true;
   for (const NamedFiles& split : files_of(options)) {
     const Table table = read_tables(split.paths, format_of(options));
+    auto& examples = &split.paths == &options.train_file        ? task.train
+                     : &split.paths == &options.validation_file ? task.validation
+                                                                : task.test;
+    const bool chat = has_chat_rows(options, table);
+    if (!first && chat != task.chat)
+      fail(Code::bad_input, table.path.string(), str(task.chat ? "conversations" : "texts", ", as in the first file"),
+           str("columns ", table.column_names()));
+    if (chat) {
+      task.chat = true;
+      first = false;
+      examples = read_chat_examples(table, true);
+      continue;
+    }
     const RowReader reader(options, table, true);
     if (first && task.labels.empty() && !answers_are_free(options, answer_column(options, table))) {
       task.labels = collect_labels(table, reader);
@@ -278,9 +295,6 @@ TaskData load_file_task(const FileTaskOptions& options) {
     }
     if (task.label_words.empty()) task.label_words = task.labels;
     first = false;
-    auto& examples = &split.paths == &options.train_file        ? task.train
-                     : &split.paths == &options.validation_file ? task.validation
-                                                                : task.test;
     examples = read_examples(table, reader, true, task.labels, task.label_words);
   }
   task.metrics = options.metrics.empty() ? default_metrics(task.labels) : options.metrics;
@@ -289,13 +303,15 @@ TaskData load_file_task(const FileTaskOptions& options) {
 
 void check_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled) {
   check_template(options);
-  RowReader(options, read_table_head(path, format_of(options)), labelled);
+  const Table head = read_table_head(path, format_of(options));
+  if (!has_chat_rows(options, head)) RowReader(options, head, labelled);
 }
 
 std::vector<TextExample> load_file_examples(const FileTaskOptions& options, const fs::path& path, bool labelled,
                                             const std::vector<std::string>& labels) {
   if (!labels.empty()) check_labels(labels, options.label_words, options.metrics);
   const Table table = read_table(path, format_of(options));
+  if (has_chat_rows(options, table)) return read_chat_examples(table, labelled);
   return read_examples(table, RowReader(options, table, labelled), labelled, labels,
                        options.label_words.empty() ? labels : options.label_words);
 }

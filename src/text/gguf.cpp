@@ -139,6 +139,7 @@ TokenizerSource read_gguf_tokenizer(const fs::path& path) {
                                                           {"unk_token", "tokenizer.ggml.unknown_token_id"}};
   for (const auto& [name, key] : specials)
     if (const auto id = optional_id(*file, key, tokens.size(), where)) config[name] = tokens[*id];
+  if (file->has("tokenizer.chat_template")) config["chat_template"] = file->string("tokenizer.chat_template");
   return {.tokenizer = std::move(tokenizer),
           .batches = {std::move(added)},
           .config = std::move(config),

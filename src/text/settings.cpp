@@ -204,6 +204,8 @@ TokenizerSettings read_settings(const fs::path& folder, const Json& tokenizer, T
   rename_extra(config);
   Json map = read_side_file(folder, "special_tokens_map.json", settings);
   const Json added = read_side_file(folder, "added_tokens.json", settings);
+  if (fs::exists(folder / "chat_template.jinja"))
+    settings.files.emplace_back("chat_template.jinja", read_file(folder / "chat_template.jinja", max_file_bytes));
   Listed listed;
   if (config.contains("added_tokens_decoder")) {
     settings.where_listed = settings.where + ": added_tokens_decoder";

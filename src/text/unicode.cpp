@@ -180,6 +180,23 @@ std::string replace_invalid(std::string_view bytes) {
   return out;
 }
 
+bool is_python_space(char32_t point) {
+  return (classes[point] & space) != 0 || (point >= 0x1C && point <= 0x1F);
+}
+
+std::string_view strip(std::string_view text) {
+  size_t first = text.size(), last = 0;
+  for (size_t at = 0; at < text.size();) {
+    const auto [point, length] = decode(text, at);
+    if (!is_python_space(point)) {
+      first = std::min(first, at);
+      last = at + length;
+    }
+    at += length;
+  }
+  return first < last ? text.substr(first, last - first) : std::string_view();
+}
+
 size_t cluster_end(std::string_view text, size_t at) {
   const Decoded first = decode(text, at);
   at += first.length;

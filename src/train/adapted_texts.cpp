@@ -63,6 +63,7 @@ PredictRules rules_of(const AdaptedModel& model) {
 // A caller's words are kept beside the adapter, as the files of a trained one have them.
 void keep_answers(AdapterTask& task, const DataOptions& data, const EvaluationOptions& evaluation) {
   task.source_template = data.task.source_template;
+  task.chat = data.task.chat;
   task.labels = data.task.labels;
   task.label_words = data.task.label_words;
   task.predict_by = evaluation.predict_by;
@@ -113,6 +114,7 @@ AdaptedModel AdaptedModel::create(ModelOptions model, AdapterOptions adapter, Da
   check_submodules(o.adapter.num_transformer_submodules, info);
   RunData run;
   run.task = task_of(o.data.task.labels, o.data.task.label_words);
+  run.task.chat = o.data.task.chat;
   run.tokenizer = load_model_tokenizer(o.model, quirks_of(o.data));
   run.rules = run_rules(o, info, *run.tokenizer, run.task);
   return run_model(o, run, load_backbone(o.model.path(), make_context(o.model)));

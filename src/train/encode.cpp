@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <tuple>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -68,6 +69,12 @@ std::vector<Ids> encode_cut(const Tokenizer& tokenizer, std::span<const std::str
 std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,
                                 int threads, int64_t& cut) {
   if (rules.encoder_decoder()) return encode_cut(tokenizer, targets, rules.max_target, threads, cut);
+  if (rules.chat) {
+    const ChatTurn& turn = rules.chat->assistant;
+    std::vector<std::string> answers;
+    for (const std::string& target : targets) answers.push_back(turn.lead + target + turn.close);
+    return tokenizer.encode_batch(answers, {.add_special_tokens = false}, threads);
+  }
   std::vector<Ids> ids = tokenizer.encode_batch(targets, {}, threads);
   for (Ids& target : ids) {
     if (rules.quirks.cuts_source_suffix_and_label_together() && static_cast<int64_t>(target.size()) > rules.max_source) {
@@ -77,6 +84,45 @@ std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& r
     if (rules.end_id) target.push_back(*rules.end_id);
   }
   return ids;
+}
+
+// A conversation without its oldest turn and that one's answer; false where the last turn alone is left.
+bool drop_oldest(std::vector<ChatMessage>& messages) {
+  const auto first = messages.begin() + (messages.front().role == "system" ? 1 : 0);
+  if (messages.end() - first < 3) return false;
+  messages.erase(first, first + 2);
+  return true;
+}
+
+ChatExample encode_chat(const Tokenizer& tokenizer, const EncodeRules& rules, const TextExample& text, Cuts& cuts) {
+  std::vector<ChatMessage> messages = text.messages;
+  if (messages.empty()) messages = {{"user", text.source}};
+  const std::string where = text.where_source();
+  for (bool cut = false;; cut = true) {
+    ChatExample example{chat_prompt(tokenizer, *rules.chat, messages, where), {}};
+    if (static_cast<int64_t>(example.prompt.size()) <= rules.longest_source()) {
+      if (cut) ++cuts.sources;
+      if (text.target.empty()) return example;
+      messages.push_back({"assistant", text.target});
+      return chat_example(tokenizer, *rules.chat, messages, where);
+    }
+    if (!drop_oldest(messages))
+      fail(Code::bad_input, where,
+           str("a conversation whose last turn has at most ", rules.longest_source(), " tokens (max_seq_length)"),
+           str(example.prompt.size()));
+  }
+}
+
+// Sources and targets.
+std::pair<std::vector<Ids>, std::vector<Ids>> encode_chats(const Tokenizer& tokenizer, const EncodeRules& rules,
+                                                           std::span<const TextExample> texts, Cuts& cuts) {
+  std::vector<Ids> sources, targets;
+  for (const TextExample& text : texts) {
+    ChatExample example = encode_chat(tokenizer, rules, text, cuts);
+    sources.push_back(std::move(example.prompt));
+    targets.push_back(std::move(example.answer));
+  }
+  return {std::move(sources), std::move(targets)};
 }
 
 // The index of a label's word, or the number that a regression head is to give.
@@ -143,8 +189,12 @@ void check_ids(const Tokenizer& tokenizer, std::span<const int64_t> ids, int64_t
 std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
                                      int threads, Cuts* cuts) {
   Cuts counted;
-  std::vector<Ids> source_ids = encode_sources(tokenizer, rules, texts, threads, counted), target_ids(texts.size());
-  if (!rules.head) {
+  std::vector<Ids> source_ids, target_ids(texts.size());
+  if (rules.chat)
+    std::tie(source_ids, target_ids) = encode_chats(tokenizer, rules, texts, counted);
+  else
+    source_ids = encode_sources(tokenizer, rules, texts, threads, counted);
+  if (!rules.head && !rules.chat) {
     std::vector<std::string> targets;
     for (const TextExample& text : texts) targets.push_back(text.target);
     target_ids = encode_targets(tokenizer, rules, targets, threads, counted.targets);

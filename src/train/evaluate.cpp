@@ -18,6 +18,11 @@
 namespace dept {
 namespace {
 
+void add_end(GenerationOptions& generation, int64_t id) {
+  if (std::find(generation.eos_ids.begin(), generation.eos_ids.end(), id) == generation.eos_ids.end())
+    generation.eos_ids.push_back(id);
+}
+
 GenerationOptions generation_options(const EvaluationOptions& options, const AdaptedModel& model) {
   GenerationOptions generation;
   // transformers counts the decoder's start token in max_length.
@@ -30,9 +35,8 @@ GenerationOptions generation_options(const EvaluationOptions& options, const Ada
     generation.listed_beams = model.rules().encoder_decoder() ? 1 : model.rules().max_source;
     return generation;
   }
-  const std::optional<int64_t> end = model.rules().end_id;
-  if (end && std::find(generation.eos_ids.begin(), generation.eos_ids.end(), *end) == generation.eos_ids.end())
-    generation.eos_ids.push_back(*end);
+  if (model.rules().end_id) add_end(generation, *model.rules().end_id);
+  if (model.rules().chat) end_at_turn(generation, model.tokenizer(), *model.rules().chat);
   return generation;
 }
 
@@ -299,6 +303,10 @@ std::vector<Prediction> head_predictions(const PredictRules& rules, const at::Te
     predictions.push_back({rules.labels[shares.argmax().item<int64_t>()], {share, share + shares.numel()}});
   }
   return predictions;
+}
+
+void end_at_turn(GenerationOptions& generation, const Tokenizer& tokenizer, const ChatForm& form) {
+  if (const auto end = tokenizer.token_to_id(form.end_token)) add_end(generation, *end);
 }
 
 void AnswerWatch::add(const std::string& answer) {

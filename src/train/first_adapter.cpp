@@ -145,6 +145,7 @@ AdapterTask adapter_task(const TrainOptions& o, const TaskData& data) {
   task.label_column = o.data.task.label_column;
   task.causal_suffix = o.data.causal_suffix;
   task.truncate_head = o.data.truncate_head;
+  task.chat = data.chat;
   task.labels = data.labels;
   task.label_words = data.label_words;
   task.predict_by = o.evaluation.predict_by;

@@ -15,7 +15,9 @@ void describe(HubFlags& flags, OptionSet& set) {
 bool is_on_hub(const std::string& name) {
   static constexpr std::array files = {".gguf", ".safetensors", ".bin", ".json", ".model"};
   std::error_code error;
-  if (!is_repository_name(name) || fs::exists(name, error)) return false;
+  if (fs::exists(name, error)) return false;
+  if (is_gguf_name(name)) return true;
+  if (!is_repository_name(name)) return false;
   return std::find(files.begin(), files.end(), fs::path(name).extension()) == files.end();
 }
 

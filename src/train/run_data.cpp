@@ -65,6 +65,9 @@ EncodeRules run_rules(const TrainOptions& o, const ModelInfo& info, const Tokeni
   EncodeRules rules = encode_rules(info, tokenizer, o.data, parse_delta_alignment(o.adapter.delta_alignment),
                                    quirks_for(o.model, o.data, o.output.do_train));
   rules.head = task_type(o, info) == "SEQ_CLS";
+  if (task.chat && rules.head)
+    fail(Code::usage, "task_type", "CAUSAL_LM for conversations, which a head has no class for", "SEQ_CLS");
+  if (task.chat) rules.chat = load_model_chat_form(o.model, tokenizer, info.architecture);
   rules.label_words = task.label_words;
   limit_to_positions(rules, info, tokenizer, prompt_length(o));
   rules.max_target = longest_target(task, o.evaluation, tokenizer, rules);

@@ -62,6 +62,7 @@ void adopt_task(const AdapterConfig& config, DataOptions& data, EvaluationOption
   adopt("label_column", data.task.label_column, task.label_column);
   adopt("causal_suffix", data.causal_suffix, task.causal_suffix);
   adopt("truncate_head", data.truncate_head, task.truncate_head);
+  data.task.chat = task.chat;
   adopt("predict_by", evaluation.predict_by, task.predict_by);
   adopt("generation_num_beams", evaluation.generation_num_beams, task.generation_num_beams);
   if (!set.given("generation_max_length")) {
@@ -187,10 +188,25 @@ TokenizerRules tokenizer_rules(Quirks quirks) {
   return quirks.tokenizes_as_transformers_4() ? TokenizerRules::transformers_4 : TokenizerRules::transformers_5;
 }
 
+namespace {
+
+const std::string& tokenizer_place(const ModelOptions& options) {
+  if (options.tokenizer_name.empty()) return options.path();
+  return options.tokenizer_path.empty() ? options.tokenizer_name : options.tokenizer_path;
+}
+
+}  // namespace
+
 std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options, Quirks quirks) {
   const TokenizerRules rules = tokenizer_rules(quirks);
-  if (options.tokenizer_name.empty()) return load_tokenizer(options.path(), rules);
-  return load_tokenizer(options.tokenizer_path.empty() ? options.tokenizer_name : options.tokenizer_path, rules);
+  return load_tokenizer(tokenizer_place(options), rules);
+}
+
+std::shared_ptr<const ChatForm> load_model_chat_form(const ModelOptions& options, const Tokenizer& tokenizer,
+                                                     Architecture architecture) {
+  if (architecture != Architecture::decoder)
+    fail(Code::bad_input, options.path(), "a decoder-only model for conversations", "another");
+  return load_chat_form(tokenizer_place(options), tokenizer);
 }
 
 Quirks quirks_for(const ModelOptions& model, const DataOptions& data, bool trains) {
@@ -285,6 +301,7 @@ ModelParts read_parts(const ModelOptions& options, const DataOptions& data, Mode
   rules.head = parts.has_head();
   rules.label_words = data.task.label_words.empty() ? data.task.labels : data.task.label_words;
   rules.truncate = data.truncate;
+  if (data.task.chat) rules.chat = load_model_chat_form(options, *parts.tokenizer, info.architecture);
   limit_to_positions(rules, info, *parts.tokenizer, parts.weights.input->prompt_tokens());
   if (!parts.has_head()) check_label_ids(*parts.tokenizer, rules, data.task.labels, data.task.label_words);
   return parts;

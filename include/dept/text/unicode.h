@@ -50,6 +50,11 @@ inline Decoded decode(std::string_view text, size_t at) {
 
 void append(std::string& out, char32_t point);
 
+/// What Python's str.isspace takes for white space.
+bool is_python_space(char32_t point);
+/// Without what Python's str.strip takes off both ends; the text is valid UTF-8.
+std::string_view strip(std::string_view text);
+
 /// Appends the lower case of one character, whatever stands around it (as Rust's char::to_lowercase).
 void append_lower(char32_t point, std::string& out);
 

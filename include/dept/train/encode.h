@@ -11,6 +11,7 @@
 #include "dept/data/quirks.h"
 #include "dept/models/backbone.h"
 #include "dept/tasks/task.h"
+#include "dept/text/chat.h"
 #include "dept/text/tokenizer.h"
 
 namespace dept {
@@ -23,6 +24,7 @@ struct EncodeRules {
   int64_t max_target = 0;                ///< encoder-decoder: longest target in tokens, 0 no limit
   int64_t vocab = 0;                     ///< ids that the model has embeddings of; 0: ids are not looked at
   std::string causal_suffix;             ///< decoder-only: stands between source and target
+  std::shared_ptr<const ChatForm> chat;  ///< decoder-only: how conversations are written; null where rows are texts
   bool truncate_head = false;            ///< decoder-only: too long sources lose their head instead of their tail
   std::optional<int64_t> end_id;         ///< decoder-only: ends every target (the pad token, else eos)
   int64_t decoder_start_id = 0;          ///< encoder-decoder
@@ -46,10 +48,12 @@ struct Cuts {
 
 /// Encoders: the source with the tokenizer's special tokens, cut to max_source. Encoder-decoder: the target too, cut to
 /// max_target. Decoder-only (arXiv 2309.05173's code): ids(source + suffix), ids(target) + end. Of a source that is too long the
-/// text is cut, never the suffix or the target; under the original's quirks what is behind max_source, the suffix too. With a
-/// head a target becomes the example's value (an empty one 0) and no ids. Examples keep their index and order. `cuts` counts what
-/// is cut. Throws bad_input that names file, line and column for invalid UTF-8, a suffix longer than max_source, a source that
-/// leaves its answer no room, a source without any token, an id that the model does not have, or a value that is none.
+/// text is cut, never the suffix or the target; under the original's quirks what is behind max_source, the suffix too. In a chat
+/// form (a text is what a user says) the target ends with the form's mark, and of a conversation that is too long the oldest
+/// turns are left out, never a system message or the last turn. With a head a target becomes the example's value (an empty one 0)
+/// and no ids. Examples keep their index and order. `cuts` counts what is cut. Throws bad_input that names file, line and column
+/// for invalid UTF-8, a suffix longer than max_source, a source that leaves its answer no room, a source without any token, an id
+/// that the model does not have, or a value that is none.
 std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
                                      int threads, Cuts* cuts = nullptr);
 

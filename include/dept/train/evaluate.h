@@ -36,6 +36,9 @@ std::vector<Prediction> score_predictions(const PredictRules& rules, std::span<c
 /// The same of a head's logits, fp64 [examples, C]; of a regression head its number.
 std::vector<Prediction> head_predictions(const PredictRules& rules, const at::Tensor& logits);
 
+/// Answers end with the mark of the chat form too, where that is a token.
+void end_at_turn(GenerationOptions& generation, const Tokenizer& tokenizer, const ChatForm& form);
+
 /// One prediction an example, in order. `with_scores`: scores also where the prediction is generated.
 std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
                                 std::span<const Example> examples, bool with_scores);

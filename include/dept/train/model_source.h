@@ -11,7 +11,8 @@ namespace dept {
 
 void describe(HubFlags& flags, OptionSet& set);
 
-/// Whether a model, tokenizer or adapter is named as on the hub: no path that is there, none that looks like a file's.
+/// Whether a model, tokenizer or adapter is named as on the hub, as a repository or ORG/REPO:FILE.gguf: no path that is there,
+/// none that looks like a file's.
 bool is_on_hub(const std::string& name);
 
 /// check_hub_model, for the flags.

@@ -68,6 +68,11 @@ TokenizerRules tokenizer_rules(Quirks quirks);
 /// Reads the tokenizer of the model, or the one named besides.
 std::shared_ptr<const Tokenizer> load_model_tokenizer(const ModelOptions& options, Quirks quirks);
 
+/// The chat form of that tokenizer's files. Throws bad_input where they have none that is known, or for a model that is not
+/// decoder-only.
+std::shared_ptr<const ChatForm> load_model_chat_form(const ModelOptions& options, const Tokenizer& tokenizer,
+                                                     Architecture architecture);
+
 /// Of the original's code under --original_quirks; where nothing is trained also of a decomposed adapter that the original wrote.
 Quirks quirks_for(const ModelOptions& model, const DataOptions& data, bool trains);
 

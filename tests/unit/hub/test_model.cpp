@@ -138,6 +138,45 @@ TEST_F(HubModel, AnAdapterIsItsConfigAndItsWeights) {
   EXPECT_EQ(adapter(offline), folder);
 }
 
+TEST_F(HubModel, OneGgufFileIsFetchedAlone) {
+  hub_.put("models/org/quants/tiny-Q4.gguf", "four");
+  hub_.put("models/org/quants/tiny-Q8.gguf", "eight");
+  check_hub_model(hub_.options(), "org/quants:tiny-Q4.gguf", revision);
+  const fs::path path = fetch_model(hub_.options(), "org/quants:tiny-Q4.gguf", revision);
+  EXPECT_EQ(path.filename(), "tiny-Q4.gguf");
+  EXPECT_EQ(content_of(path), "four");
+  EXPECT_FALSE(fs::exists(path.parent_path() / "tiny-Q8.gguf"));
+  EXPECT_EQ(hub_.count("GET", ".gguf", "content"), 1u);
+  EXPECT_EQ(hub_.count("", "config.json"), 0u);
+  HubOptions offline = hub_.options();
+  offline.offline = true;
+  EXPECT_EQ(fetch_model(offline, "org/quants:tiny-Q4.gguf", revision, ModelPart::tokenizer), path);
+  EXPECT_THAT(error_of(Code::io, [&] { fetch_model(offline, "org/quants:tiny-Q8.gguf", revision); }),
+              HasSubstr("HF_HUB_OFFLINE"));
+}
+
+TEST_F(HubModel, AllShardsOfAGgufModelAreFetched) {
+  hub_.put("models/org/quants/Q4/tiny-00001-of-00003.gguf", "one");
+  hub_.put("models/org/quants/Q4/tiny-00002-of-00003.gguf", "two");
+  const std::string name = "org/quants:Q4/tiny-00002-of-00003.gguf";
+  EXPECT_THAT(error_of(Code::io, [&] { fetch_model(hub_.options(), name, revision); }), HasSubstr("Q4/tiny-00003-of-00003.gguf"));
+  fs::remove_all(hub_.cache());
+  hub_.put("models/org/quants/Q4/tiny-00003-of-00003.gguf", "three");
+  const fs::path path = fetch_model(hub_.options(), name, revision), folder = path.parent_path();
+  EXPECT_EQ(path.filename(), "tiny-00002-of-00003.gguf");
+  EXPECT_EQ(content_of(folder / "tiny-00001-of-00003.gguf") + content_of(path) + content_of(folder / "tiny-00003-of-00003.gguf"),
+            "onetwothree");
+}
+
+TEST_F(HubModel, AGgufFileThatIsNotThereIsNamed) {
+  hub_.put("models/org/quants/tiny-Q4.gguf", "four");
+  EXPECT_THAT(error_of(Code::io, [&] { check_hub_model(hub_.options(), "org/quants:other.gguf", revision); }),
+              HasSubstr("other.gguf"));
+  for (const char* name :
+       {"org/quants:../evil.gguf", "org/quants:weights.bin", "org/quants:tiny-00001-of-00000.gguf", "../x:a.gguf"})
+    error_of(Code::usage, [&] { fetch_model(hub_.options(), name, revision); });
+}
+
 TEST_F(HubModel, ShardNamesNeverEscape) {
   hub_.put("models/tiny/config.json", "{}");
   for (const char* name : {"../../../../evil", "/etc/passwd", "a/b", "..", ""}) {
