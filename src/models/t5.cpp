@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "models/arithmetic.h"
+#include "models/encoder_decoder.h"
 #include "models/head.h"
 #include "models/t5_blocks.h"
 
@@ -39,17 +40,6 @@ struct T5Saved : Saved {
   int64_t bytes() const override { return encoder.bytes() + decoder.bytes(); }
 };
 
-struct T5Cache : KvCache {
-  nn::SlotCache slots;
-  std::vector<nn::CrossAttention::Memory> memory;    // the encoder's output as each layer reads it
-  std::vector<int64_t> memory_begin, memory_length;  // [slots]
-
-  void read_memory_of(int64_t other, int64_t slot) {
-    memory_begin.at(slot) = memory_begin.at(other);
-    memory_length.at(slot) = memory_length.at(other);
-  }
-};
-
 // [H, 2 reach + 1]: the bias at key - query + reach.
 std::vector<at::Tensor> biases_by_distance(const Stack& stack, const T5Config& c, int64_t reach) {
   std::vector<int64_t> buckets;
@@ -61,10 +51,10 @@ std::vector<at::Tensor> biases_by_distance(const Stack& stack, const T5Config& c
   return biases;
 }
 
-class T5 : public TextModel {
+class T5 : public EncoderDecoder {
  public:
   T5(const ModelFiles& files, const ModelContext& context)
-      : TextModel(context),
+      : EncoderDecoder(context),
         config_(read_t5_config(files.config, files.where)),
         info_(t5_info(files.config, files.where)),
         dtype_(context.compute) {
@@ -72,7 +62,9 @@ class T5 : public TextModel {
     if (files.answer_start_id) info_.answer_start_id = files.answer_start_id;
     info_.storage = storage_name(context);
     const std::string base = name_prefix(files, {"", "transformer."}, "encoder.final_layer_norm.weight");
-    embedding_.table = load_embedding(files, base);
+    embedding_.table =
+        load_shared_embedding(files, base, {"shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"},
+                              {config_.vocab, config_.hidden}, dtype_);
     head_.table = load_head(files, embedding_.table, dtype_, config_.tied && config_.scaled_output, info_);
     head_.scale = config_.scaled_output ? 1 / std::sqrt(static_cast<double>(config_.hidden)) : 1.0;
     encoder_ = load_stack(files, base + "encoder", false, config_.encoder_layers);
@@ -114,72 +106,29 @@ class T5 : public TextModel {
     check(source);
     StackSaved unused;
     const at::Tensor memory = run(encoder_, Call(), source, {}, nullptr, unused, false);
-    auto cache = std::make_unique<T5Cache>();
+    auto cache = std::make_unique<EncoderDecoderCache>();
     cache->slots = nn::SlotCache(slots, config_.decoder_layers, config_.heads, config_.head_dim, memory.options(), expected);
     const auto shared = shared_memory(memory, source.tokens, expected);
     for (const T5Block& block : decoder_.blocks) cache->memory.push_back(block.cross->own_memory(shared));
-    cache->memory_begin.resize(slots);
-    cache->memory_length.resize(slots);
-    for (int64_t b = 0; b < std::min(slots, source.tokens.batch()); ++b) {
-      cache->memory_begin[b] = source.tokens.offsets[b];
-      cache->memory_length[b] = source.tokens.length(b);
-    }
+    cache->read(source.tokens, slots);
     return cache;
   }
 
   at::Tensor extend(KvCache& state, const Stream& fresh, const std::vector<int64_t>& slots) const override {
     check(fresh);
-    auto& cache = dynamic_cast<T5Cache&>(state);
+    auto& cache = dynamic_cast<EncoderDecoderCache&>(state);
     const at::Tensor rows = cache.slots.append(fresh.tokens, slots);
     T5Plan plan = plan_of(decoder_, fresh.tokens, cache.slots.longest());
     plan.self.spans = cache.slots.spans(fresh.tokens, slots);
-    for (int64_t b = 0; b < fresh.tokens.batch(); ++b) {
-      if (fresh.tokens.prefix[b] >= 0) cache.read_memory_of(slots[fresh.tokens.prefix[b]], slots[b]);
-      kernels::AttentionSpan span{fresh.tokens.offsets[b], fresh.tokens.length(b), cache.memory_begin[slots[b]],
-                                  cache.memory_length[slots[b]]};
-      span.sequence = b;
-      if (span.q_length > 0) plan.cross.spans.push_back(span);
-    }
+    plan.cross.spans = cache.cross_spans(fresh.tokens, slots);
     at::Tensor h = fresh.embeds.contiguous();
     for (size_t i = 0; i < decoder_.blocks.size(); ++i)
       h = decoder_.blocks[i].extend(std::move(h), cache.memory[i], plan, cache.slots, static_cast<int64_t>(i), rows);
     return decoder_.final_norm.forward(h, dtype_, nullptr);
   }
 
-  int64_t length(const KvCache& cache, int64_t slot) const override {
-    return dynamic_cast<const T5Cache&>(cache).slots.length.at(slot);
-  }
-  void rewind(KvCache& cache, int64_t slot, int64_t length) const override {
-    dynamic_cast<T5Cache&>(cache).slots.rewind(slot, length);
-  }
-  void copy_slots(KvCache& state, const std::vector<int64_t>& from, const std::vector<int64_t>& to) const override {
-    auto& cache = dynamic_cast<T5Cache&>(state);
-    cache.slots.copy(from, to);
-    const std::vector<int64_t> begin = cache.memory_begin, length = cache.memory_length;
-    for (size_t i = 0; i < from.size(); ++i) {
-      cache.memory_begin.at(to[i]) = begin.at(from[i]);
-      cache.memory_length.at(to[i]) = length.at(from[i]);
-    }
-  }
-
  private:
   void check(const Stream& stream) const { check_stream(context(), stream, config_.hidden, "T5"); }
-
-  // One table under up to three names; transformers gives the encoder and the decoder their own where they differ.
-  kernels::FrozenMatrix load_embedding(const ModelFiles& files, const std::string& base) const {
-    const auto table = [&](const std::string& name) {
-      return files.loader.matrix(name, {config_.vocab, config_.hidden}, dtype_);
-    };
-    std::vector<std::string> names;
-    for (const char* name : {"shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"})
-      if (files.weights != nullptr && files.weights->find(base + name) != nullptr) names.push_back(base + name);
-    const std::string first = names.empty() ? base + "shared.weight" : names.front();
-    kernels::FrozenMatrix embedding = table(first);
-    for (size_t i = 1; i < names.size(); ++i)
-      if (!table(names[i]).dense().equal(embedding.dense()))
-        fail(Code::bad_input, str(files.weights->path().string(), ": ", names[i]), "the same numbers as " + first, "others");
-    return embedding;
-  }
 
   nn::FeedForward load_feed_forward(const ModelFiles& files, const std::string& name) const {
     const int64_t d = config_.hidden, f = config_.intermediate;
