@@ -19,9 +19,7 @@ constexpr const char* network_name = "prompt_encoder.safetensors";
 
 // The form whose tensors the file has.
 HeadForm head_form(const TensorSource& file) {
-  for (HeadForm form : {HeadForm::score, HeadForm::classifier, HeadForm::dense})
-    if (file.find(head_tensors(form, 0, 0).back().name) != nullptr) return form;
-  return HeadForm::none;
+  return head_form_of([&](const char* name) { return file.find(name) != nullptr; });
 }
 
 void check_names(const TensorSource& file, const std::vector<AdapterTensor>& tensors, HeadForm head) {

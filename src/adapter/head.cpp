@@ -114,8 +114,27 @@ std::vector<HeadTensor> head_tensors(HeadForm form, int64_t labels, int64_t hidd
       add("base_model.classifier.out_proj.weight", &HeadWeights::out, {labels, hidden});
       add("base_model.classifier.out_proj.bias", &HeadWeights::out_bias, {labels});
       break;
+    case HeadForm::pre_classifier:
+      add("base_model.pre_classifier.weight", &HeadWeights::dense, {hidden, hidden});
+      add("base_model.pre_classifier.bias", &HeadWeights::dense_bias, {hidden});
+      add("base_model.classifier.weight", &HeadWeights::out, {labels, hidden});
+      add("base_model.classifier.bias", &HeadWeights::out_bias, {labels});
+      break;
+    case HeadForm::pooler:
+      add("base_model.pooler.dense.weight", &HeadWeights::dense, {hidden, hidden});
+      add("base_model.pooler.dense.bias", &HeadWeights::dense_bias, {hidden});
+      add("base_model.classifier.weight", &HeadWeights::out, {labels, hidden});
+      add("base_model.classifier.bias", &HeadWeights::out_bias, {labels});
+      break;
   }
   return tensors;
+}
+
+// A form with two linears comes before the one that is its second alone.
+HeadForm head_form_of(const std::function<bool(const char* name)>& holds) {
+  for (const HeadForm form : {HeadForm::score, HeadForm::dense, HeadForm::pre_classifier, HeadForm::pooler, HeadForm::classifier})
+    if (holds(head_tensors(form, 0, 0).front().name)) return form;
+  return HeadForm::none;
 }
 
 std::string head_output_name(HeadForm form) {
@@ -184,19 +203,22 @@ Tensor pool_backward(const PooledTokens& pooled, const Tensor& d, int64_t tokens
   return at::zeros({tokens, d.size(1)}, d.options()).index_copy_(0, upload(pooled.token, d.device()), rows);
 }
 
-Tensor head_forward(const Call& call, const HeadWeights& weights, const Ragged& text, double p, const Tensor& x, HeadSaved* saved,
-                    Kernels kernels) {
+Tensor head_forward(const Call& call, const HeadWeights& weights, const Ragged& text, const HeadRules& rules, const Tensor& x,
+                    HeadSaved* saved, Kernels kernels) {
   if (x.dim() != 2 || x.size(0) != text.batch() || x.size(1) != weights.out.size(2) ||
       x.scalar_type() != weights.out.scalar_type())
     fail(Code::bug, "head", dept::str(weights.out.scalar_type(), " [", text.batch(), ", ", weights.out.size(2), "]"),
          dept::str(x.scalar_type(), " ", x.sizes()));
   HeadSaved kept;
   kept.kernels = kernels;
-  kept.input_dropout = row_dropout(call, text, p, Site::head_input);
+  const bool two = weights.dense.defined();
+  kept.unit = rules.unit;
+  kept.input_dropout = row_dropout(call, text, two ? rules.input_dropout : rules.dropout, Site::head_input);
   kept.x = kept.dropped = kernels::apply_dropout(x.contiguous(), kept.input_dropout, kernels);
-  if (weights.form == HeadForm::dense) {
-    kept.units = at::tanh(linear(text, kept.x, weights.dense, weights.dense_bias));
-    kept.unit_dropout = row_dropout(call, text, p, Site::head_units);
+  if (two) {
+    kept.inner = linear(text, kept.x, weights.dense, weights.dense_bias);
+    kept.units = rules.unit ? kernels::activation(*rules.unit, kept.inner, {}, kernels) : at::tanh(kept.inner);
+    kept.unit_dropout = row_dropout(call, text, rules.dropout, Site::head_units);
     kept.dropped = kernels::apply_dropout(kept.units, kept.unit_dropout, kernels);
   }
   const Tensor logits = linear(text, kept.dropped, weights.out, weights.out_bias);
@@ -209,8 +231,10 @@ HeadGradients head_backward(const HeadWeights& weights, const Ragged& text, cons
   d.form = weights.form;
   Tensor dx =
       linear_backward(text, d_logits, saved.dropped, weights.out, d.out, weights.out_bias.defined() ? &d.out_bias : nullptr);
-  if (weights.form == HeadForm::dense) {
-    dx = kernels::apply_dropout(dx, saved.unit_dropout, saved.kernels) * (1 - saved.units * saved.units);
+  if (weights.dense.defined()) {
+    dx = kernels::apply_dropout(dx, saved.unit_dropout, saved.kernels);
+    dx = saved.unit ? kernels::activation_backward(*saved.unit, dx, saved.inner, {}, saved.kernels)
+                    : dx * (1 - saved.units * saved.units);
     dx = linear_backward(text, dx, saved.x, weights.dense, d.dense, &d.dense_bias);
   }
   HeadGradients gradients{{}, kernels::apply_dropout(dx, saved.input_dropout, saved.kernels)};

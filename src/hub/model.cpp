@@ -21,12 +21,13 @@ constexpr std::array optional_files = {"generation_config.json",
                                        "special_tokens_map.json",
                                        "added_tokens.json",
                                        "spiece.model",
+                                       "spm.model",
                                        "tokenizer.model",
                                        "vocab.json",
                                        "merges.txt",
                                        "vocab.txt"};
-constexpr std::array<std::string_view, 5> vocabularies = {"tokenizer.json", "spiece.model", "tokenizer.model", "vocab.json",
-                                                          "vocab.txt"};
+constexpr std::array<std::string_view, 6> vocabularies = {"tokenizer.json",  "spiece.model", "spm.model",
+                                                          "tokenizer.model", "vocab.json",   "vocab.txt"};
 constexpr size_t most_shards = 10000;
 
 using GetFile = std::function<std::optional<fs::path>(const std::string&)>;

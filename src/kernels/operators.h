@@ -9,6 +9,7 @@
 
 #include "dept/kernels/activation.h"
 #include "dept/kernels/attention.h"
+#include "dept/kernels/disentangled_attention.h"
 #include "dept/kernels/dropout.h"
 #include "dept/kernels/rms_norm.h"
 #include "dept/kernels/rope.h"
@@ -53,6 +54,12 @@ DEPT_OPERATOR(at::Tensor, attention,
                at::Tensor* lse))
 DEPT_OPERATOR(void, attention_backward,
               (const at::Tensor& d_out, const at::Tensor& lse, const AttentionInputs& in, const std::vector<AttentionSpan>& spans,
+               const AttentionOptions& options, const AttentionGradients& to))
+
+DEPT_OPERATOR(at::Tensor, disentangled_attention,
+              (const DisentangledInputs& in, const std::vector<AttentionSpan>& spans, const AttentionOptions& options))
+DEPT_OPERATOR(void, disentangled_attention_backward,
+              (const at::Tensor& d_out, const DisentangledInputs& in, const std::vector<AttentionSpan>& spans,
                const AttentionOptions& options, const AttentionGradients& to))
 
 DEPT_OPERATOR(void, rope, (at::Tensor & x, const RopeAngles& angles, bool inverse))

@@ -28,7 +28,7 @@ ModelInfo albert_info(const Json& config, const std::string& where) {
   ModelInfo info = encoder_info(c, config, where);
   info.embedding = embedding;
   info.head = HeadForm::classifier;
-  info.head_dropout = read_dropout(config, "classifier_dropout_prob", 0.1, where);
+  info.head_rules.dropout = read_dropout(config, "classifier_dropout_prob", 0.1, where);
   info.parameters = embedding * (c.vocab + c.positions + c.types + 2) + c.hidden * (embedding + 1) +
                     groups * inner * block_parameters(c) + c.hidden * (c.hidden + 1);
   info.embedding_parameters = embedding * (c.vocab + c.positions + c.types);

@@ -8,17 +8,10 @@ namespace dept {
 namespace {
 
 EncoderParts load_parts(const EncoderLoader& loader, ModelInfo info) {
-  const BertConfig& c = loader.config();
   EncoderParts parts;
   parts.info = std::move(info);
-  load_embeddings(loader, c.hidden, parts);
-  for (int64_t i = 0; i < c.layers; ++i) {
-    const std::string layer = str("encoder.layer.", i, ".");
-    parts.blocks.push_back(
-        loader.block({layer + "attention.self.query", layer + "attention.self.key", layer + "attention.self.value",
-                      layer + "attention.output.dense", layer + "attention.output.LayerNorm", layer + "intermediate.dense",
-                      layer + "output.dense", layer + "output.LayerNorm"}));
-  }
+  load_embeddings(loader, loader.config().hidden, parts);
+  load_bert_blocks(loader, parts);
   return parts;
 }
 

@@ -1,8 +1,14 @@
 #include "models/bert_encoder.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/ceil.h>
+#include <ATen/ops/log.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/sign.h>
 #include <ATen/ops/tanh.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <cmath>
@@ -31,11 +37,14 @@ struct EncoderSaved : Saved {
   Call call;  // dropout is drawn again in backward
   Ragged tokens;
   nn::AttentionPlan plan;
+  Tensor distances;  // rows of the blocks' tables, by distance
   nn::LayerNorm::Saved embedding_norm;
   std::vector<BlockSaved> blocks;
+  TokenConvolution::Saved convolution;
 
   int64_t bytes() const override {
-    int64_t total = bytes_of({embedding_norm.x, embedding_norm.statistics});
+    int64_t total = bytes_of(
+        {embedding_norm.x, embedding_norm.statistics, convolution.inner, convolution.norm.x, convolution.norm.statistics});
     for (const BlockSaved& block : blocks) total += block.bytes();
     return total;
   }
@@ -52,18 +61,23 @@ class BertEncoder : public Backbone {
   Tensor embed(const Tensor& ids) const override { return parts_.words.forward(ids); }
 
   Tensor forward(const Call& call, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const override {
-    check(source, target);
+    check_encoder_stream(context(), source, target, parts_.info);
     auto kept = std::make_unique<EncoderSaved>();
     kept->call = call;
     kept->tokens = source.tokens;
     kept->plan = plan(source.tokens);
+    if (parts_.distances.farthest > 0) kept->distances = parts_.distances.rows(source.tokens.max_length()).to(context().device);
     kept->blocks.resize(saved ? parts_.blocks.size() : 0);
-    const Tensor position = (source.tokens.position + parts_.first_position).to(context().device);
-    Tensor h = source.embeds + parts_.positions.index_select(0, position);
+    Tensor h = with_positions(source);
     h = parts_.embedding_norm.forward(h, residual_, saved ? &kept->embedding_norm : nullptr);
     h = kernels::apply_dropout(h, dropout(*kept, parts_.embedding_dropout, 0, Site::embedding), context().kernels);
     if (parts_.mapping) h = parts_.mapping->forward(h.to(dtype_)).to(residual_);
-    for (size_t i = 0; i < parts_.blocks.size(); ++i) h = block_forward(h, *kept, i, saved ? &kept->blocks[i] : nullptr);
+    const Tensor first = h;
+    for (size_t i = 0; i < parts_.blocks.size(); ++i) {
+      h = block_forward(h, *kept, i, saved ? &kept->blocks[i] : nullptr);
+      if (i == 0 && parts_.convolution)
+        h = parts_.convolution->forward(first, h, kept->tokens, convolution_dropout(*kept), saved ? &kept->convolution : nullptr);
+    }
     if (saved) *saved = std::move(kept);
     return h.to(dtype_);
   }
@@ -71,37 +85,35 @@ class BertEncoder : public Backbone {
   InputGradients backward(std::unique_ptr<Saved> saved, const Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<EncoderSaved&>(*saved);
     Tensor d = d_hidden.to(residual_).contiguous();
+    Tensor d_first;
     for (size_t i = parts_.blocks.size(); i-- > 0;) {
+      if (i == 0 && parts_.convolution) {
+        d_first = at::zeros_like(d);
+        d = parts_.convolution->backward(d, kept.tokens, convolution_dropout(kept), kept.convolution, d_first);
+      }
       d = block_backward(d, kept, i);
       kept.blocks[i] = {};
     }
+    if (d_first.defined()) d = d + d_first;
     if (parts_.mapping) d = parts_.mapping->backward_input(d.to(dtype_)).to(residual_);
     d = kernels::apply_dropout(d, dropout(kept, parts_.embedding_dropout, 0, Site::embedding), context().kernels);
-    return {through(parts_.embedding_norm, kept.embedding_norm, d), {}};
+    return {parts_.embedding_norm.backward(d, kept.embedding_norm), {}};
   }
 
   Tensor pool(const Tensor& hidden) const override {
     return parts_.pooler ? at::tanh(parts_.pooler->forward(hidden.to(dtype_)).to(hidden.scalar_type())) : hidden;
   }
-  Tensor pool_backward(const Tensor& d_pooled, const Tensor& pooled) const override {
+  Tensor pool_backward(const Tensor& d_pooled, const Tensor& hidden) const override {
     if (!parts_.pooler) return d_pooled;
+    const Tensor pooled = pool(hidden);
     return parts_.pooler->backward_input((d_pooled * (1 - pooled * pooled)).to(dtype_)).to(d_pooled.scalar_type());
   }
 
  private:
-  void check(const Stream& stream, const Stream* target) const {
-    if (target != nullptr) fail(Code::bug, "encoder", "no target stream", "one");
-    check_stream(context(), stream, parts_.info.input_width(), "encoder");
-    const int64_t length = stream.tokens.max_length();
-    if (length > parts_.info.max_positions)
-      fail(Code::bad_input, parts_.info.model_type,
-           str("at most ", parts_.info.max_positions, " tokens (its positions), the prompt's among them"), str(length));
-  }
-
   nn::AttentionPlan plan(const Ragged& tokens) const {
     nn::AttentionPlan made;
     made.spans = kernels::self_attention_spans(tokens);
-    made.options.scale = 1 / std::sqrt(static_cast<double>(parts_.info.hidden / parts_.info.heads));
+    made.options.scale = 1 / std::sqrt(static_cast<double>(parts_.scores * parts_.info.hidden / parts_.info.heads));
     if (parts_.bias.defined()) made.options.relative_bias = bias_by_distance(tokens.max_length());
     return made;
   }
@@ -113,12 +125,24 @@ class BertEncoder : public Backbone {
     return parts_.bias.index_select(1, at::tensor(buckets, at::kLong).to(parts_.bias.device()));
   }
 
+  Tensor with_positions(const Stream& source) const {
+    if (!parts_.positions.defined()) return source.embeds.contiguous();
+    const Tensor position = (source.tokens.position + parts_.first_position).to(context().device);
+    return source.embeds + parts_.positions.index_select(0, position);
+  }
+
+  kernels::Dropout convolution_dropout(const EncoderSaved& kept) const {
+    return dropout(kept, parts_.embedding_dropout, 0, Site::final_output);
+  }
   static kernels::Dropout dropout(const EncoderSaved& kept, double p, int64_t layer, Site site) {
     return kernels::Dropout(kept.call, kept.tokens, p, layer, site);
   }
   nn::AttentionPlan plan_of(const EncoderSaved& kept, int64_t layer) const {
     nn::AttentionPlan made = kept.plan;
-    made.dropout = dropout(kept, parts_.blocks[layer].attention_dropout, layer, Site::self_attention_probabilities);
+    const BertBlock& block = parts_.blocks[layer];
+    made.dropout = dropout(kept, block.attention_dropout, layer, Site::self_attention_probabilities);
+    if (block.position_keys.defined()) made.position_keys = block.position_keys.index_select(1, kept.distances);
+    if (block.position_queries.defined()) made.position_queries = block.position_queries.index_select(1, kept.distances);
     return made;
   }
 
@@ -141,19 +165,12 @@ class BertEncoder : public Backbone {
     const auto branch = [&](const Tensor& d, double p, Site site) {
       return kernels::add_dropout_backward(d, dropout(kept, p, i, site), dtype_, kernels);
     };
-    Tensor d = through(block.feed_forward_norm, saved.feed_forward_norm, d_out);
+    Tensor d = block.feed_forward_norm.backward(d_out, saved.feed_forward_norm);
     Tensor d_branch = branch(d, block.feed_forward_output_dropout, Site::feed_forward_output);
     d = kernels::add_dropout(d, block.feed_forward.backward(d_branch, {}, saved.feed_forward), {}, kernels);
-    d = through(block.attention_norm, saved.attention_norm, d);
+    d = block.attention_norm.backward(d, saved.attention_norm);
     d_branch = branch(d, block.attention_output_dropout, Site::self_attention_output);
     return kernels::add_dropout(d, block.attention.backward(d_branch, plan_of(kept, i), saved.attention), {}, kernels);
-  }
-
-  // The gradient of a norm's input alone: behind it the stream does not go past the norm.
-  static Tensor through(const nn::LayerNorm& norm, const nn::LayerNorm::Saved& saved, const Tensor& d) {
-    Tensor dx = at::zeros_like(d);
-    norm.backward(d, saved, dx);
-    return dx;
   }
 
   EncoderParts parts_;
@@ -161,6 +178,20 @@ class BertEncoder : public Backbone {
 };
 
 }  // namespace
+
+// In the arithmetic of transformers, in fp32.
+Tensor DistanceRows::rows(int64_t reach) const {
+  const Tensor distance = at::arange(reach, -reach - 1, -1, at::kLong);  // query - key
+  Tensor bucket = distance;
+  if (buckets > 0) {
+    const auto middle = static_cast<double>(buckets / 2);
+    const Tensor far = distance.abs().to(at::kFloat);
+    const Tensor widest = at::log(at::scalar_tensor((static_cast<double>(farthest) - 1) / middle, at::kFloat));
+    const Tensor logarithmic = at::ceil(at::log(far.clamp_min(middle) / middle) / widest * (middle - 1)) + middle;
+    bucket = at::where(far <= middle, distance, (logarithmic * at::sign(distance)).to(at::kLong));
+  }
+  return (bucket + span()).clamp(0, 2 * span() - 1);
+}
 
 BertConfig read_bert_config(const Json& config, const std::string& where) {
   BertConfig c{};
@@ -171,19 +202,23 @@ BertConfig read_bert_config(const Json& config, const std::string& where) {
   c.vocab = require_size(config, "vocab_size", where);
   c.positions = require_size(config, "max_position_embeddings", where);
   const auto model_type = value_or<std::string>(config, "model_type", "", where);
-  c.types = model_type == "mpnet" ? 0 : require_size(config, "type_vocab_size", where);
-  c.eps = read_epsilon(config, "layer_norm_eps", 1e-12, where);
-  const bool albert = model_type == "albert";  // its defaults are others
+  const bool albert = model_type == "albert", deberta = model_type == "deberta-v2";  // their defaults are others
+  const bool typeless = model_type == "mpnet" || (deberta && value_or<int64_t>(config, "type_vocab_size", 0, where) == 0);
+  c.types = typeless ? 0 : require_size(config, "type_vocab_size", where);
+  c.eps = read_epsilon(config, "layer_norm_eps", deberta ? 1e-7 : 1e-12, where);
   c.hidden_dropout = read_dropout(config, "hidden_dropout_prob", albert ? 0 : 0.1, where);
   c.attention_dropout = read_dropout(config, "attention_probs_dropout_prob", albert ? 0 : 0.1, where);
   c.activation =
       parse_activation(value_or<std::string>(config, "hidden_act", albert ? "gelu_new" : "gelu", where), where + ": hidden_act");
-  if (c.hidden % c.heads != 0)
-    fail(Code::bad_input, where + ": num_attention_heads", str("a divisor of ", c.hidden), str(c.heads));
   if (const auto type = value_or<std::string>(config, "position_embedding_type", "absolute", where); type != "absolute")
     fail(Code::bad_input, where + ": position_embedding_type", "absolute", quote(type));
-  if (value_or<bool>(config, "is_decoder", false, where)) fail(Code::bad_input, where + ": is_decoder", "false", "true");
+  check_encoder_config(c, "num_attention_heads", config, where);
   return c;
+}
+
+void check_encoder_config(const BertConfig& c, std::string_view heads_key, const Json& config, const std::string& where) {
+  if (c.hidden % c.heads != 0) fail(Code::bad_input, str(where, ": ", heads_key), str("a divisor of ", c.hidden), str(c.heads));
+  if (value_or<bool>(config, "is_decoder", false, where)) fail(Code::bad_input, where + ": is_decoder", "false", "true");
 }
 
 ModelInfo encoder_info(const BertConfig& c, const Json& config, const std::string& where) {
@@ -195,7 +230,8 @@ ModelInfo encoder_info(const BertConfig& c, const Json& config, const std::strin
   info.heads = c.heads;
   info.vocab = c.vocab;
   info.dropout = c.hidden_dropout;
-  info.head_dropout = read_dropout(config, "classifier_dropout", c.hidden_dropout, where);
+  info.head_rules.dropout = read_dropout(config, "classifier_dropout", c.hidden_dropout, where);
+  info.head_rules.input_dropout = info.head_rules.dropout;
   info.max_positions = c.positions;
   info.tied = true;
   info.embedding_parameters = c.hidden * (c.vocab + c.positions + c.types);
@@ -251,14 +287,26 @@ BertBlock EncoderLoader::block(const BlockNames& names) const {
   return block;
 }
 
-void load_embeddings(const EncoderLoader& loader, int64_t width, EncoderParts& parts) {
+void load_embeddings(const EncoderLoader& loader, int64_t width, EncoderParts& parts, bool absolute) {
   const BertConfig& c = loader.config();
   parts.words.table = loader.words("embeddings.word_embeddings.weight", width);
-  parts.positions = loader.table("embeddings.position_embeddings.weight", {c.positions, width});
-  if (c.types > 0)
-    parts.positions = parts.positions + loader.table("embeddings.token_type_embeddings.weight", {c.types, width})[0];
+  if (absolute) parts.positions = loader.table("embeddings.position_embeddings.weight", {c.positions, width});
+  if (c.types > 0) {
+    const Tensor type = loader.table("embeddings.token_type_embeddings.weight", {c.types, width})[0];
+    parts.positions = absolute ? parts.positions + type : type.expand({c.positions, width});
+  }
   parts.embedding_norm = loader.norm("embeddings.LayerNorm", width);
   parts.embedding_dropout = c.hidden_dropout;
+}
+
+void load_bert_blocks(const EncoderLoader& loader, EncoderParts& parts) {
+  for (int64_t i = 0; i < loader.config().layers; ++i) {
+    const std::string layer = str("encoder.layer.", i, ".");
+    parts.blocks.push_back(
+        loader.block({layer + "attention.self.query", layer + "attention.self.key", layer + "attention.self.value",
+                      layer + "attention.output.dense", layer + "attention.output.LayerNorm", layer + "intermediate.dense",
+                      layer + "output.dense", layer + "output.LayerNorm"}));
+  }
 }
 
 std::unique_ptr<Backbone> make_encoder(EncoderParts parts, const ModelContext& context) {

@@ -9,6 +9,7 @@
 
 #include "dept/models/model_files.h"
 #include "dept/nn/modules.h"
+#include "models/token_convolution.h"
 
 namespace dept {
 
@@ -20,12 +21,26 @@ struct BertConfig {
   kernels::Activation activation;
 };
 
-/// What the families share; MPNet has no token types. Throws bad_input for a missing, impossible or not supported field.
+/// What the families share under BERT's names; MPNet has no token types, DeBERTa mostly none. Throws bad_input for a missing,
+/// impossible or not supported field.
 BertConfig read_bert_config(const Json& config, const std::string& where);
+/// Throws bad_input for heads, whose number is the field `heads_key`, that do not divide the width, and for a decoder.
+void check_encoder_config(const BertConfig& c, std::string_view heads_key, const Json& config, const std::string& where);
 /// A model's hidden sizes, dropout and so on; parameters, head and max_positions are the family's.
 ModelInfo encoder_info(const BertConfig& c, const Json& config, const std::string& where);
 /// Weights and biases of one block.
 int64_t block_parameters(const BertConfig& c);
+
+/// Which row of a table of distances stands for each (DeBERTa): distances from -span to span - 1, of which those beyond half of
+/// `buckets` share rows up to `farthest` by their logarithm.
+struct DistanceRows {
+  int64_t buckets = 0;   ///< 0: a row each
+  int64_t farthest = 0;  ///< 0: there is no such table
+
+  int64_t span() const { return buckets > 0 ? buckets : farthest; }
+  /// int64 [2 reach + 1] on the CPU: the row at key - query + reach.
+  at::Tensor rows(int64_t reach) const;
+};
 
 /// h = norm(h + dropout(attention(h))); h = norm(h + dropout(feed_forward(h)))
 struct BertBlock {
@@ -33,6 +48,7 @@ struct BertBlock {
   nn::LayerNorm attention_norm;
   nn::FeedForward feed_forward;
   nn::LayerNorm feed_forward_norm;
+  at::Tensor position_keys{}, position_queries{};  ///< [H, rows, K] compute type, by DistanceRows; undefined: no such part
   double attention_dropout = 0, attention_output_dropout = 0, feed_forward_output_dropout = 0;
 };
 
@@ -69,19 +85,25 @@ class EncoderLoader {
 struct EncoderParts {
   ModelInfo info;
   nn::Embedding words;
-  at::Tensor positions;  ///< [P, E] residual type: the position's embedding plus the embedding of token type 0
+  at::Tensor
+      positions;  ///< [P, E] residual type: the position's embedding plus the embedding of token type 0; undefined: neither
   int64_t first_position = 0;
   nn::LayerNorm embedding_norm;
   double embedding_dropout = 0;
   at::Tensor bias;            ///< [H, buckets] residual type: T5's relative bias, the same in all layers (MPNet); undefined: none
   int64_t bias_distance = 0;  ///< from which on all keys are in the last bucket
+  DistanceRows distances;     ///< of the blocks' position_keys and position_queries
+  int64_t scores = 1;         ///< how many products a score is the sum of
+  std::optional<TokenConvolution> convolution;   ///< of the first block's input, beside its output
   std::optional<kernels::FrozenLinear> mapping;  ///< [D, E]: embeddings to hidden states
   std::vector<BertBlock> blocks;
   std::optional<kernels::FrozenLinear> pooler;  ///< [D, D]
 };
 
-/// Words, positions, token type and norm, all of this width.
-void load_embeddings(const EncoderLoader& loader, int64_t width, EncoderParts& parts);
+/// Words, positions (where they are `absolute`), token type and norm, all of this width.
+void load_embeddings(const EncoderLoader& loader, int64_t width, EncoderParts& parts, bool absolute = true);
+/// The blocks under BERT's names.
+void load_bert_blocks(const EncoderLoader& loader, EncoderParts& parts);
 
 std::unique_ptr<Backbone> make_encoder(EncoderParts parts, const ModelContext& context);
 

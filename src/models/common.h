@@ -73,6 +73,16 @@ inline void check_stream(const ModelContext& context, const Stream& stream, int6
          dept::str(x.scalar_type(), " ", x.sizes(), " on ", x.device()));
 }
 
+/// The same of an encoder, which has no target; throws bad_input for more tokens than it has positions.
+inline void check_encoder_stream(const ModelContext& context, const Stream& source, const Stream* target, const ModelInfo& info) {
+  if (target != nullptr) fail(Code::bug, info.model_type, "no target stream", "one");
+  check_stream(context, source, info.input_width(), info.model_type);
+  const int64_t length = source.tokens.max_length();
+  if (info.max_positions > 0 && length > info.max_positions)
+    fail(Code::bad_input, info.model_type,
+         dept::str("at most ", info.max_positions, " tokens (its positions), the prompt's among them"), dept::str(length));
+}
+
 /// Bytes of a list of tensors.
 inline int64_t bytes_of(std::initializer_list<at::Tensor> tensors) {
   int64_t bytes = 0;

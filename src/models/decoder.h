@@ -169,7 +169,7 @@ class Decoder : public TextModel, public PooledModel {
     made.call = call;
     made.tokens = tokens;
     made.attention_dropout = weights_.attention_dropout;
-    made.residual_dropout = weights_.residual_dropout;
+    made.attention_output_dropout = made.feed_forward_output_dropout = weights_.residual_dropout;
     made.embedding_dropout = weights_.embedding_dropout;
     return made;
   }

@@ -1,4 +1,4 @@
-// A block of a decoder-only model: attention and feed-forward, each with what stands around it.
+// A block of a decoder-only model, or of ModernBERT: attention and feed-forward, each with what stands around it.
 #pragma once
 
 #include <ATen/TensorOperators.h>
@@ -39,9 +39,20 @@ struct DecoderPlan {
   ModelContext context;
   Call call;  ///< dropout is drawn again in backward
   Ragged tokens;
-  double attention_dropout = 0, residual_dropout = 0, embedding_dropout = 0;
+  double attention_dropout = 0;         ///< of the probabilities
+  double attention_output_dropout = 0;  ///< of what attention adds to the stream
+  double inner_dropout = 0;             ///< of the feed-forward's units
+  double feed_forward_output_dropout = 0;
+  double embedding_dropout = 0;
 
   kernels::Dropout dropout(double p, int64_t layer, Site site) const { return kernels::Dropout(call, tokens, p, layer, site); }
+  kernels::Dropout attention_output(int64_t layer) const {
+    return dropout(attention_output_dropout, layer, Site::self_attention_output);
+  }
+  kernels::Dropout inner(int64_t layer) const { return dropout(inner_dropout, layer, Site::feed_forward_inner); }
+  kernels::Dropout feed_forward_output(int64_t layer) const {
+    return dropout(feed_forward_output_dropout, layer, Site::feed_forward_output);
+  }
   nn::AttentionPlan attention_of(int64_t layer, const AttentionForm& form) const {
     nn::AttentionPlan made = attention;
     made.options.scale = form.scale;
@@ -134,13 +145,12 @@ struct DecoderBlock {
 
   /// d is the gradient of the block's output and becomes that of its input.
   void backward(at::Tensor& d, const DecoderPlan& plan, int64_t layer, const Saved& saved) const {
-    const auto dropout = [&](Site site) { return plan.dropout(plan.residual_dropout, layer, site); };
     const auto through_attention = [&] {
-      const at::Tensor dy = around_attention.add_backward(d, dropout(Site::self_attention_output), plan, saved.around_attention);
+      const at::Tensor dy = around_attention.add_backward(d, plan.attention_output(layer), plan, saved.around_attention);
       return attention.backward(dy, plan.attention_of(layer, form), saved.attention);
     };
     const at::Tensor fed = feed_forward.backward(
-        around_feed_forward.add_backward(d, dropout(Site::feed_forward_output), plan, saved.around_feed_forward), {},
+        around_feed_forward.add_backward(d, plan.feed_forward_output(layer), plan, saved.around_feed_forward), plan.inner(layer),
         saved.feed_forward);
     at::Tensor attended;
     if (parallel) attended = through_attention();
@@ -151,12 +161,12 @@ struct DecoderBlock {
 
  private:
   at::Tensor feed(const at::Tensor& h, const at::Tensor& attended, const DecoderPlan& plan, int64_t layer, Saved* saved) const {
-    const auto dropout = [&](Site site) { return plan.dropout(plan.residual_dropout, layer, site); };
-    const at::Tensor middle = around_attention.add(h, attention.out, attended, dropout(Site::self_attention_output), plan,
+    const at::Tensor middle = around_attention.add(h, attention.out, attended, plan.attention_output(layer), plan,
                                                    saved ? &saved->around_attention : nullptr);
     const at::Tensor x = around_feed_forward.read(parallel ? h : middle, plan, saved ? &saved->around_feed_forward : nullptr);
-    return around_feed_forward.add(middle, feed_forward.wo, feed_forward.units(x, {}, saved ? &saved->feed_forward : nullptr),
-                                   dropout(Site::feed_forward_output), plan, saved ? &saved->around_feed_forward : nullptr);
+    const at::Tensor units = feed_forward.units(x, plan.inner(layer), saved ? &saved->feed_forward : nullptr);
+    return around_feed_forward.add(middle, feed_forward.wo, units, plan.feed_forward_output(layer), plan,
+                                   saved ? &saved->around_feed_forward : nullptr);
   }
 };
 

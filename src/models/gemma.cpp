@@ -30,21 +30,6 @@ void differ_as_gemma2(const Json& config, const std::string& where, LlamaConfig&
   add_windows(config, where, 2, c);
 }
 
-// The configuration with what rope_parameters says of one type of layer.
-Json with_rotation_of(const Json& config, const char* layer_type, const std::string& where) {
-  Json own = config;
-  own.erase("rope_parameters");
-  const auto found = config.find("rope_parameters");
-  if (found == config.end() || found->is_null()) return own;
-  if (!found->is_object()) fail(Code::bad_input, where + ": rope_parameters", "an object", found->type_name());
-  for (const auto& [key, value] : found->items()) {
-    if (key != "full_attention" && key != "sliding_attention")
-      fail(Code::bad_input, where + ": rope_parameters", "full_attention and sliding_attention", quote(key));
-    if (key == layer_type) own["rope_parameters"] = value;
-  }
-  return own;
-}
-
 // Of layers that see all; a rope_scaling is theirs alone.
 RopeScaling read_global_rotation(const Json& config, int64_t head_dim, const std::string& where) {
   return read_rope_scaling(with_rotation_of(config, "full_attention", where), head_dim, where, {.theta = 1e6});

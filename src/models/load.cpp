@@ -11,10 +11,15 @@
 #include "dept/tensorio/ggml_types.h"
 #include "models/albert.h"
 #include "models/arithmetic.h"
+#include "models/bart.h"
 #include "models/bert.h"
+#include "models/deberta.h"
+#include "models/distilbert.h"
+#include "models/electra.h"
 #include "models/gpt2.h"
 #include "models/gpt_neox.h"
 #include "models/llama_families.h"
+#include "models/modernbert.h"
 #include "models/mpnet.h"
 #include "models/t5.h"
 #include "models/unread.h"
@@ -31,7 +36,11 @@ struct Family {
 };
 
 constexpr Family families[] = {{"albert", make_albert, albert_info, albert_unread},
+                               {"bart", make_bart, bart_info, bart_unread, bart_computed},
                                {"bert", make_bert, bert_info, bert_unread},
+                               {"deberta-v2", make_deberta, deberta_info, deberta_unread},
+                               {"distilbert", make_distilbert, distilbert_info, distilbert_unread},
+                               {"electra", make_electra, electra_info, electra_unread},
                                {"gemma2", make_llama, llama_info, llama_unread, gemma2_computed},
                                {"gemma3_text", make_llama, llama_info, llama_unread, gemma3_computed},
                                {"gpt2", make_gpt2, gpt2_info, gpt2_unread},
@@ -39,6 +48,7 @@ constexpr Family families[] = {{"albert", make_albert, albert_info, albert_unrea
                                {"granite", make_llama, llama_info, llama_unread, granite_computed},
                                {"llama", make_llama, llama_info, llama_unread},
                                {"mistral", make_llama, llama_info, llama_unread},
+                               {"modernbert", make_modernbert, modernbert_info, modernbert_unread, modernbert_computed},
                                {"mpnet", make_mpnet, mpnet_info, mpnet_unread},
                                {"mt5", make_t5, t5_info, t5_unread},
                                {"olmo2", make_llama, llama_info, llama_unread},

@@ -187,4 +187,18 @@ RopeScaling read_rope_scaling(const Json& config, int64_t head_dim, const std::s
   return rope;
 }
 
+Json with_rotation_of(const Json& config, std::string_view layer_type, const std::string& where) {
+  Json own = config;
+  own.erase("rope_parameters");
+  const auto found = config.find("rope_parameters");
+  if (found == config.end() || found->is_null()) return own;
+  if (!found->is_object()) fail(Code::bad_input, where + ": rope_parameters", "an object", found->type_name());
+  for (const auto& [key, value] : found->items()) {
+    if (key != "full_attention" && key != "sliding_attention")
+      fail(Code::bad_input, where + ": rope_parameters", "full_attention and sliding_attention", quote(key));
+    if (key == layer_type) own["rope_parameters"] = value;
+  }
+  return own;
+}
+
 }  // namespace dept

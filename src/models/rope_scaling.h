@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
+#include <string_view>
 
 #include "dept/base/json.h"
 #include "dept/kernels/rope.h"
@@ -40,5 +41,9 @@ struct RopeDefaults {
 /// linear, llama3, yarn (Peng et al., arXiv 2309.00071) or longrope; throws bad_input for others and for missing or impossible
 /// fields.
 RopeScaling read_rope_scaling(const Json& config, int64_t head_dim, const std::string& where, const RopeDefaults& defaults = {});
+
+/// The configuration with what its rope_parameters say of one type of layer, full_attention or sliding_attention. Throws
+/// bad_input for other types.
+Json with_rotation_of(const Json& config, std::string_view layer_type, const std::string& where);
 
 }  // namespace dept

@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "dept/models/pooled.h"
 #include "models/arithmetic.h"
+#include "models/encoder_decoder.h"
 #include "models/head.h"
 #include "models/t5_blocks.h"
 
@@ -43,24 +43,6 @@ struct T5Saved : Saved {
   int64_t bytes() const override { return encoder.bytes() + decoder.bytes(); }
 };
 
-// Rows of a pool's memory.
-struct MemoryRoom {
-  int64_t begin = 0, rows = 0;
-};
-
-struct T5Cache : KvCache {
-  nn::SlotCache slots;
-  std::vector<nn::CrossAttention::Memory> memory;    // the encoder's output as each layer reads it
-  std::vector<int64_t> memory_begin, memory_length;  // [slots]
-  nn::RowPool memory_rows;                           // of a pool
-  std::vector<MemoryRoom> memory_rooms;              // [slots] of a pool: what each has reserved
-
-  void read_memory_of(int64_t other, int64_t slot) {
-    memory_begin.at(slot) = memory_begin.at(other);
-    memory_length.at(slot) = memory_length.at(other);
-  }
-};
-
 // [H, 2 reach + 1]: the bias at key - query + reach.
 std::vector<at::Tensor> biases_by_distance(const Stack& stack, const T5Config& c, int64_t reach) {
   std::vector<int64_t> buckets;
@@ -72,10 +54,10 @@ std::vector<at::Tensor> biases_by_distance(const Stack& stack, const T5Config& c
   return biases;
 }
 
-class T5 : public TextModel, public PooledModel {
+class T5 : public EncoderDecoder {
  public:
   T5(const ModelFiles& files, const ModelContext& context)
-      : TextModel(context),
+      : EncoderDecoder(context),
         config_(read_t5_config(files.config, files.where)),
         info_(t5_info(files.config, files.where)),
         dtype_(context.compute) {
@@ -83,7 +65,9 @@ class T5 : public TextModel, public PooledModel {
     if (files.answer_start_id) info_.answer_start_id = files.answer_start_id;
     info_.storage = storage_name(context);
     const std::string base = name_prefix(files, {"", "transformer."}, "encoder.final_layer_norm.weight");
-    embedding_.table = load_embedding(files, base);
+    embedding_.table =
+        load_shared_embedding(files, base, {"shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"},
+                              {config_.vocab, config_.hidden}, dtype_);
     head_.table = load_head(files, embedding_.table, dtype_, config_.tied && config_.scaled_output, info_);
     head_.scale = config_.scaled_output ? 1 / std::sqrt(static_cast<double>(config_.hidden)) : 1.0;
     encoder_ = load_stack(files, base + "encoder", false, config_.encoder_layers);
@@ -122,132 +106,39 @@ class T5 : public TextModel, public PooledModel {
   }
 
   std::unique_ptr<KvCache> start(const Stream& source, int64_t slots, int64_t expected) const override {
-    check(source);
-    StackSaved unused;
-    const at::Tensor memory = run(encoder_, Call(), source, {}, nullptr, unused, false);
-    auto cache = std::make_unique<T5Cache>();
+    const at::Tensor memory = encoded(source);
+    auto cache = std::make_unique<EncoderDecoderCache>();
     cache->slots = nn::SlotCache(slots, config_.decoder_layers, config_.heads, config_.head_dim, memory.options(), expected);
     const auto shared = shared_memory(memory, source.tokens, expected);
     for (const T5Block& block : decoder_.blocks) cache->memory.push_back(block.cross->own_memory(shared));
-    cache->memory_begin.resize(slots);
-    cache->memory_length.resize(slots);
-    for (int64_t b = 0; b < std::min(slots, source.tokens.batch()); ++b) {
-      cache->memory_begin[b] = source.tokens.offsets[b];
-      cache->memory_length[b] = source.tokens.length(b);
-    }
+    cache->read(source.tokens, slots);
     return cache;
   }
 
   at::Tensor extend(KvCache& state, const Stream& fresh, const std::vector<int64_t>& slots) const override {
     check(fresh);
-    auto& cache = dynamic_cast<T5Cache&>(state);
+    auto& cache = dynamic_cast<EncoderDecoderCache&>(state);
     const at::Tensor rows = cache.slots.append(fresh.tokens, slots);
     T5Plan plan = plan_of(decoder_, fresh.tokens, cache.slots.longest());
     plan.self.spans = cache.slots.spans(fresh.tokens, slots);
-    for (int64_t b = 0; b < fresh.tokens.batch(); ++b) {
-      if (fresh.tokens.prefix[b] >= 0) cache.read_memory_of(slots[fresh.tokens.prefix[b]], slots[b]);
-      kernels::AttentionSpan span{fresh.tokens.offsets[b], fresh.tokens.length(b), cache.memory_begin[slots[b]],
-                                  cache.memory_length[slots[b]]};
-      span.sequence = b;
-      if (span.q_length > 0) plan.cross.spans.push_back(span);
-    }
+    plan.cross.spans = cache.cross_spans(fresh.tokens, slots);
     at::Tensor h = fresh.embeds.contiguous();
     for (size_t i = 0; i < decoder_.blocks.size(); ++i)
       h = decoder_.blocks[i].extend(std::move(h), cache.memory[i], plan, cache.slots, static_cast<int64_t>(i), rows);
     return decoder_.final_norm.forward(h, dtype_, nullptr);
   }
 
-  int64_t length(const KvCache& cache, int64_t slot) const override {
-    return dynamic_cast<const T5Cache&>(cache).slots.length.at(slot);
-  }
-  void rewind(KvCache& cache, int64_t slot, int64_t length) const override {
-    dynamic_cast<T5Cache&>(cache).slots.rewind(slot, length);
-  }
-  void copy_slots(KvCache& state, const std::vector<int64_t>& from, const std::vector<int64_t>& to) const override {
-    auto& cache = dynamic_cast<T5Cache&>(state);
-    cache.slots.copy(from, to);
-    const std::vector<int64_t> begin = cache.memory_begin, length = cache.memory_length;
-    for (size_t i = 0; i < from.size(); ++i) {
-      cache.memory_begin.at(to[i]) = begin.at(from[i]);
-      cache.memory_length.at(to[i]) = length.at(from[i]);
-    }
-  }
-
-  int64_t token_bytes() const override { return config_.decoder_layers * row_bytes(); }
-  int64_t memory_token_bytes() const override { return config_.decoder_layers * row_bytes(); }
-
-  std::unique_ptr<KvCache> pool(const PoolSize& size) const override {
-    const at::TensorOptions options = at::TensorOptions(dtype_).device(context().device);
-    auto cache = std::make_unique<T5Cache>();
-    cache->slots = nn::SlotCache::pool(size.slots, config_.decoder_layers, config_.heads, config_.head_dim, options, size.tokens);
-    for (int64_t i = 0; i < config_.decoder_layers; ++i)
-      cache->memory.push_back({{}, nullptr, at::empty({size.memory_tokens, 2 * config_.heads * config_.head_dim}, options)});
-    cache->memory_rows = nn::RowPool(size.memory_tokens);
-    cache->memory_begin.resize(size.slots);
-    cache->memory_length.resize(size.slots);
-    cache->memory_rooms.resize(size.slots);
-    return cache;
-  }
-
-  bool reserve(KvCache& pool, int64_t slot, int64_t tokens, int64_t memory_tokens) const override {
-    auto& cache = dynamic_cast<T5Cache&>(pool);
-    const std::optional<int64_t> memory = cache.memory_rows.take(memory_tokens);
-    if (memory && cache.slots.reserve(slot, tokens)) {
-      cache.memory_rooms[slot] = {*memory, memory_tokens};
-      return true;
-    }
-    if (memory) cache.memory_rows.give_back(*memory, memory_tokens);
-    return false;
-  }
-
-  void encode(KvCache& pool, const Stream& source, const std::vector<int64_t>& slots) const override {
+ protected:
+  DecoderSizes decoder_sizes() const override { return {config_.decoder_layers, config_.heads, config_.head_dim}; }
+  const nn::CrossAttention& cross_attention(int64_t layer) const override { return *decoder_.blocks[layer].cross; }
+  at::Tensor encoded(const Stream& source) const override {
     check(source);
-    auto& cache = dynamic_cast<T5Cache&>(pool);
-    std::vector<at::Tensor> rows;
-    for (int64_t b = 0; b < source.tokens.batch(); ++b) {
-      const MemoryRoom& room = cache.memory_rooms.at(slots[b]);
-      if (source.tokens.length(b) > room.rows)
-        fail(Code::bug, "T5", str("at most the ", room.rows, " reserved tokens"), str(source.tokens.length(b)));
-      cache.memory_begin[slots[b]] = room.begin;
-      cache.memory_length[slots[b]] = source.tokens.length(b);
-      rows.push_back(at::arange(room.begin, room.begin + source.tokens.length(b), at::kLong));
-    }
     StackSaved unused;
-    const at::Tensor hidden = run(encoder_, Call(), source, {}, nullptr, unused, false);
-    const at::Tensor to = at::cat(rows).to(hidden.device());
-    for (size_t i = 0; i < decoder_.blocks.size(); ++i)
-      cache.memory[i].kv.index_copy_(0, to, decoder_.blocks[i].cross->own_memory({hidden, nullptr}).kv);
-  }
-
-  void release(KvCache& pool, int64_t slot) const override {
-    auto& cache = dynamic_cast<T5Cache&>(pool);
-    cache.slots.release(slot);
-    cache.memory_rows.give_back(cache.memory_rooms[slot].begin, cache.memory_rooms[slot].rows);
-    cache.memory_rooms[slot] = {};
-    cache.memory_begin[slot] = cache.memory_length[slot] = 0;
+    return run(encoder_, Call(), source, {}, nullptr, unused, false);
   }
 
  private:
-  // A token's keys and values in one layer.
-  int64_t row_bytes() const { return 2 * config_.heads * config_.head_dim * static_cast<int64_t>(c10::elementSize(dtype_)); }
-
   void check(const Stream& stream) const { check_stream(context(), stream, config_.hidden, "T5"); }
-
-  // One table under up to three names; transformers gives the encoder and the decoder their own where they differ.
-  kernels::FrozenMatrix load_embedding(const ModelFiles& files, const std::string& base) const {
-    const auto table = [&](const std::string& name) {
-      return files.loader.matrix(name, {config_.vocab, config_.hidden}, dtype_);
-    };
-    std::vector<std::string> names;
-    for (const char* name : {"shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"})
-      if (files.weights != nullptr && files.weights->find(base + name) != nullptr) names.push_back(base + name);
-    const std::string first = names.empty() ? base + "shared.weight" : names.front();
-    kernels::FrozenMatrix embedding = table(first);
-    for (size_t i = 1; i < names.size(); ++i)
-      if (!table(names[i]).dense().equal(embedding.dense()))
-        fail(Code::bad_input, str(files.weights->path().string(), ": ", names[i]), "the same numbers as " + first, "others");
-    return embedding;
-  }
 
   nn::FeedForward load_feed_forward(const ModelFiles& files, const std::string& name) const {
     const int64_t d = config_.hidden, f = config_.intermediate;

@@ -51,8 +51,11 @@ at::Tensor SelfAttention::project(const at::Tensor& x, const AttentionPlan& plan
 at::Tensor SelfAttention::attend(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const {
   const at::Tensor fused = project(x, plan, saved);
   const auto [q, k, v] = split(fused);
+  const kernels::AttentionOptions options = with_dropout(plan, qkv.kernels());
   at::Tensor lse;
-  at::Tensor attended = kernels::attention({q, k, v}, plan.spans, with_dropout(plan, qkv.kernels()), &lse);
+  at::Tensor attended = plan.disentangled() ? kernels::disentangled_attention(
+                                                  {q, k, v, plan.position_keys, plan.position_queries}, plan.spans, options)
+                                            : kernels::attention({q, k, v}, plan.spans, options, &lse);
   if (saved != nullptr) {
     saved->qkv = fused;
     saved->lse = lse;
@@ -65,7 +68,12 @@ at::Tensor SelfAttention::backward(const at::Tensor& d, const AttentionPlan& pla
   const auto [q, k, v] = split(saved.qkv);
   at::Tensor d_fused = at::empty_like(saved.qkv);
   const auto [dq, dk, dv] = split(d_fused);
-  kernels::attention_backward(d_attended, saved.lse, {q, k, v}, plan.spans, with_dropout(plan, qkv.kernels()), {dq, dk, dv, {}});
+  const kernels::AttentionOptions options = with_dropout(plan, qkv.kernels());
+  if (plan.disentangled())
+    kernels::disentangled_attention_backward(d_attended, {q, k, v, plan.position_keys, plan.position_queries}, plan.spans,
+                                             options, {dq, dk, dv, {}});
+  else
+    kernels::attention_backward(d_attended, saved.lse, {q, k, v}, plan.spans, options, {dq, dk, dv, {}});
   rotate(d_fused, plan, true);
   if (norm) {
     normalise_backward(norm->query, dq, saved.query_norm);

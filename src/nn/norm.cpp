@@ -1,3 +1,5 @@
+#include <ATen/ops/zeros_like.h>
+
 #include "dept/kernels/layer_norm.h"
 #include "dept/nn/modules.h"
 
@@ -20,6 +22,12 @@ at::Tensor LayerNorm::forward(const at::Tensor& x, at::ScalarType dtype, Saved* 
 
 void LayerNorm::backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const {
   kernels::layer_norm_backward(dy, saved.x, weight, saved.statistics, dx, kernels);
+}
+
+at::Tensor LayerNorm::backward(const at::Tensor& dy, const Saved& saved) const {
+  at::Tensor dx = at::zeros_like(saved.x);
+  backward(dy, saved, dx);
+  return dx;
 }
 
 }  // namespace dept::nn

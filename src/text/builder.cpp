@@ -59,7 +59,8 @@ class Builder {
   Builder(TokenizerSettings settings, TokenizerParts parts) : settings_(std::move(settings)), parts_(std::move(parts)) {}
 
   void as_4_28_converts(bool albert);
-  void t5(), albert(), xlm_roberta(), llama(), gemma(), gpt2(), gpt_neox(), roberta(), qwen2(), bert(), mpnet(), sentencepiece();
+  void t5(), albert(), xlm_roberta(), llama(), gemma(), gpt2(), gpt_neox(), roberta(), qwen2(), bert(), mpnet(), deberta(),
+      byt5(), sentencepiece();
   TokenizerSource finish();
 
  private:
@@ -248,6 +249,40 @@ void Builder::mpnet() {
   parts_.post_processor = frames({cls, "$A", sep}, {cls, "$A", sep, sep, "$B", sep}, 6);
 }
 
+// Runs of white space shortened, the blanks before and behind special tokens left; a SentencePiece model's character map unread.
+void Builder::deberta() {
+  const auto unknown = std::find(parts_.vocabulary.begin(), parts_.vocabulary.end(), Json::array({special("unk_token"), 0.0}));
+  const auto named = value_or<int64_t>(settings_.config, "unk_id", 1, settings_.where);
+  unigram(unknown == parts_.vocabulary.end() ? named : unknown - parts_.vocabulary.begin());
+  Json steps = Json::array();
+  if (flag("do_lower_case", false)) steps.push_back({{"type", "Lowercase"}});
+  steps.push_back({{"type", "Replace"}, {"pattern", {{"Regex", R"(\s{2,}|[\n\r\t])"}}}, {"content", " "}});
+  steps.push_back({{"type", "NFC"}});
+  steps.push_back({{"type", "Strip"}, {"strip_left", false}, {"strip_right", true}});
+  out_["normalizer"] = sequence("normalizers", std::move(steps));
+  const char* scheme = flag("add_prefix_space", true) ? "always" : "first";
+  Json words = Json::array();
+  if (flag("split_by_punct", false)) words.push_back({{"type", "Punctuation"}, {"behavior", "Isolated"}});
+  words.push_back(metaspace(scheme));
+  out_["pre_tokenizer"] = sequence("pretokenizers", std::move(words));
+  out_["decoder"] = metaspace(scheme);
+  const std::string cls = special("cls_token"), sep = special("sep_token");
+  parts_.post_processor = frames({cls, "$A", sep}, {cls, "$A", sep, "$B", sep}, 3);
+}
+
+// A token a byte. Its special tokens take the blanks around them.
+void Builder::byt5() {
+  for (const char* name : {"eos_token", "unk_token", "pad_token"}) {
+    Json& token = settings_.config[name];
+    if (token.is_string()) token = {{"content", token}, {"lstrip", true}, {"rstrip", true}, {"normalized", false}};
+  }
+  byte_pairs({{"continuing_subword_prefix", ""}, {"end_of_word_suffix", ""}});
+  out_["pre_tokenizer"] = byte_level(false, false);
+  out_["decoder"] = byte_level(true);
+  const std::string eos = special("eos_token");
+  parts_.post_processor = frames({"$A", eos}, {"$A", eos, "$B", eos}, 4);
+}
+
 // No class of its own: what the SentencePiece model says of itself.
 void Builder::sentencepiece() {
   const SentencePieceTraining& training = parts_.training;
@@ -300,6 +335,9 @@ constexpr Defaults gemma_tokens[] = {
 constexpr Defaults mpnet_tokens[] = {{"bos_token", "<s>"},    {"eos_token", "</s>"},  {"unk_token", "[UNK]"},
                                      {"sep_token", "</s>"},   {"pad_token", "<pad>"}, {"cls_token", "<s>"},
                                      {"mask_token", "<mask>"}};
+constexpr Defaults deberta_tokens[] = {{"bos_token", "[CLS]"},  {"eos_token", "[SEP]"}, {"unk_token", "[UNK]"},
+                                       {"sep_token", "[SEP]"},  {"pad_token", "[PAD]"}, {"cls_token", "[CLS]"},
+                                       {"mask_token", "[MASK]"}};
 constexpr Defaults gpt2_tokens[] = {
     {"bos_token", "<|endoftext|>"}, {"eos_token", "<|endoftext|>"}, {"unk_token", "<|endoftext|>"}};
 constexpr Defaults gpt_neox_tokens[] = {
@@ -322,6 +360,8 @@ struct Recipe {
 };
 constexpr Recipe recipes[] = {{"T5Tokenizer", Kind::unigram, t5_tokens, &Builder::t5},
                               {"AlbertTokenizer", Kind::unigram, albert_tokens, &Builder::albert},
+                              {"ByT5Tokenizer", Kind::byte_pairs, t5_tokens, &Builder::byt5},
+                              {"DebertaV2Tokenizer", Kind::unigram, deberta_tokens, &Builder::deberta},
                               {"XLMRobertaTokenizer", Kind::unigram, roberta_tokens, &Builder::xlm_roberta},
                               {"LlamaTokenizer", Kind::byte_pairs, llama_tokens, &Builder::llama},
                               {"GemmaTokenizer", Kind::byte_pairs, gemma_tokens, &Builder::gemma},
@@ -418,7 +458,7 @@ TokenizerSource build_tokenizer(TokenizerSettings settings, TokenizerParts parts
   const Recipe& recipe = recipe_of(settings);
   fit_vocabulary(recipe.kind, settings, parts.vocabulary);
   recipe.name_tokens(settings.config);
-  if (recipe.class_name == "T5Tokenizer") add_sentinels(settings);
+  if (recipe.class_name == "T5Tokenizer" || recipe.class_name == "ByT5Tokenizer") add_sentinels(settings);
   if (old && recipe.class_name == "AlbertTokenizer") prepare_albert(settings, parts.vocabulary);
   Builder builder(std::move(settings), std::move(parts));
   (builder.*recipe.build)();

@@ -28,7 +28,9 @@ BytePairs byte_pairs(const std::string& name, const std::string& where) {
   };
   if (name == "llama-bpe") return {words(llama3_pattern), nullptr, true, true};
   if (name == "qwen2") return {words(qwen2_pattern), {{"type", "NFC"}}};
-  fail(Code::bad_input, where + ": tokenizer.ggml.pre", "gpt-2, smollm, llama-bpe or qwen2", quote(name));
+  if (name == "dbrx") return {words(llama3_pattern)};                                        // Phi 4 and OLMo 2, too
+  if (name == "olmo" || name == "mpt") return {sequence(nullptr, true), {{"type", "NFC"}}};  // GPT-NeoX's
+  fail(Code::bad_input, where + ": tokenizer.ggml.pre", "gpt-2, smollm, llama-bpe, qwen2, dbrx, olmo or mpt", quote(name));
 }
 
 std::optional<int64_t> optional_id(const GgufFile& file, std::string_view key, size_t tokens, const std::string& where) {

@@ -92,8 +92,9 @@ std::shared_ptr<const Tokenizer> load_vocabulary_files(const fs::path& folder, T
 }
 
 bool has_vocabulary_files(const fs::path& folder) {
-  return fs::exists(folder / "spiece.model") || fs::exists(folder / "tokenizer.model") || fs::exists(folder / "vocab.txt") ||
-         (fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt"));
+  for (const char* name : {"spiece.model", "spm.model", "tokenizer.model", "vocab.txt"})
+    if (fs::exists(folder / name)) return true;
+  return fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt");
 }
 
 }  // namespace
@@ -101,7 +102,8 @@ bool has_vocabulary_files(const fs::path& folder) {
 std::shared_ptr<const Tokenizer> load_tokenizer(const fs::path& path, TokenizerRules rules) {
   if (fs::is_directory(path)) {
     if (fs::exists(path / "tokenizer.json")) return load_json(path / "tokenizer.json", rules);
-    if (has_vocabulary_files(path)) return load_vocabulary_files(path, rules);
+    const auto needs_none = [&] { return read_settings(path, nullptr, rules).class_name == "ByT5Tokenizer"; };
+    if (has_vocabulary_files(path) || needs_none()) return load_vocabulary_files(path, rules);
     fail(Code::io, path.string(), "a tokenizer.json in the folder, or vocabulary files", "none");
   }
   require_readable_file(path, "tokenizer");

@@ -46,7 +46,8 @@ std::vector<TokenToAdd> tokens_to_add(const TokenizerSettings& settings, std::se
 
 void add_sentinels(TokenizerSettings& settings) {
   const std::string where = settings.where + ": extra_ids";
-  const auto count = value_or<int64_t>(settings.config, "extra_ids", 100, settings.where);
+  const int64_t usual = settings.class_name == "ByT5Tokenizer" ? 125 : 100;
+  const auto count = value_or<int64_t>(settings.config, "extra_ids", usual, settings.where);
   if (count < 0 || count > most_extra_ids) fail(Code::bad_input, where, str("0 to ", most_extra_ids), str(count));
   Json& tokens = settings.additional;
   const auto listed = std::count_if(tokens.begin(), tokens.end(), [&](const Json& token) {

@@ -5,6 +5,7 @@
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "text/json_fields.h"
+#include "text/model.h"
 #include "text/sources.h"
 #include "text/unicode.h"
 
@@ -67,7 +68,7 @@ void rename_pieces(const TokenizerSettings& settings, Json& vocabulary) {
 }
 
 bool scores_pieces(const std::string& class_name) {
-  return class_name == "T5Tokenizer" || class_name == "AlbertTokenizer";
+  return class_name == "T5Tokenizer" || class_name == "AlbertTokenizer" || class_name == "DebertaV2Tokenizer";
 }
 
 TokenizerParts read_sentencepiece(const fs::path& path, const TokenizerSettings& settings) {
@@ -120,8 +121,20 @@ TokenizerParts read_word_pieces(const fs::path& path) {
   return parts;
 }
 
+// ByT5's, which no file holds: three special tokens, then a token a byte.
+TokenizerParts byte_vocabulary(const TokenizerSettings& settings) {
+  TokenizerParts parts;
+  parts.vocabulary = Json::object();
+  for (const auto& [name, usual] : {std::pair{"pad_token", "<pad>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}})
+    parts.vocabulary[content_of(settings.config.value(name, Json(usual)), settings.where)] = parts.vocabulary.size();
+  const auto first = static_cast<int64_t>(parts.vocabulary.size());
+  for (int64_t byte = 0; byte < 256; ++byte)
+    parts.vocabulary[unicode::encode(byte_to_point(static_cast<uint8_t>(byte)))] = first + byte;
+  return parts;
+}
+
 fs::path sentencepiece_file(const fs::path& folder, const std::string& class_name) {
-  const fs::path own = folder / "spiece.model";
+  const fs::path own = folder / (class_name == "DebertaV2Tokenizer" ? "spm.model" : "spiece.model");
   return scores_pieces(class_name) && fs::exists(own) ? own : folder / "tokenizer.model";
 }
 
@@ -129,6 +142,7 @@ fs::path sentencepiece_file(const fs::path& folder, const std::string& class_nam
 
 std::string usual_class(const fs::path& folder) {
   if (fs::exists(folder / "spiece.model")) return "T5Tokenizer";
+  if (fs::exists(folder / "spm.model")) return "DebertaV2Tokenizer";
   if (fs::exists(folder / "tokenizer.model")) return "";
   return fs::exists(folder / "vocab.txt") ? "BertTokenizer" : "GPT2Tokenizer";
 }
@@ -136,6 +150,7 @@ std::string usual_class(const fs::path& folder) {
 TokenizerParts read_vocabulary_files(const fs::path& folder, const TokenizerSettings& settings) {
   const std::string& type = settings.class_name;
   if (type == "BertTokenizer") return read_word_pieces(folder / "vocab.txt");
+  if (type == "ByT5Tokenizer") return byte_vocabulary(settings);
   const fs::path pieces = sentencepiece_file(folder, type);
   const bool of_pieces = type.empty() || type == "LlamaTokenizer" || scores_pieces(type);
   if (of_pieces || (fs::exists(pieces) && !fs::exists(folder / "vocab.json"))) return read_sentencepiece(pieces, settings);

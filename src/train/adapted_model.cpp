@@ -94,10 +94,14 @@ HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const Pro
   return found;
 }
 
-// What the head sees of each text.
-at::Tensor pooled_state(const ModelParts& parts, const PooledTokens& tokens, const at::Tensor& hidden, int64_t texts) {
+// What the model's pooler sees of each text, and what the head sees behind it.
+struct PooledState {
+  at::Tensor hidden, state;
+};
+
+PooledState pooled_state(const ModelParts& parts, const PooledTokens& tokens, const at::Tensor& hidden, int64_t texts) {
   const at::Tensor state = pool(tokens, hidden, texts, parts.weights.head.out.scalar_type());
-  return parts.pooling == Pooling::mean ? state : parts.backbone->pool(state);
+  return {state, parts.pooling == Pooling::mean ? state : parts.backbone->pool(state)};
 }
 
 // By the classification head, once a text. `gradients`: of the head's own parameters.
@@ -106,11 +110,11 @@ HiddenLoss loss_of_texts(const ModelParts& parts, const Call& call, const Batch&
   const Kernels kernels = parts.backbone->context().kernels;
   const HeadWeights& head = parts.weights.head;
   const PooledTokens tokens = pooled_tokens(parts.pooling, batch.source, layout);
-  const at::Tensor state = pooled_state(parts, tokens, hidden, batch.source.batch());
+  const PooledState pooled = pooled_state(parts, tokens, hidden, batch.source.batch());
   HeadSaved saved;
   at::Tensor d_logits;
-  const at::Tensor logits =
-      head_forward(call, head, batch.source, parts.backbone->info().head_dropout, state, gradients ? &saved : nullptr, kernels);
+  const at::Tensor logits = head_forward(call, head, batch.source, parts.backbone->info().head_rules, pooled.state,
+                                         gradients ? &saved : nullptr, kernels);
   const at::Tensor losses =
       head_loss(logits, batch.values, gradients ? &d_logits : nullptr, parts.label_smoothing, parts.class_weights, kernels);
   const at::Tensor counts = example_weights(batch.values, parts.class_weights);
@@ -118,7 +122,7 @@ HiddenLoss loss_of_texts(const ModelParts& parts, const Call& call, const Batch&
   if (gradients) {
     HeadGradients d = head_backward(head, batch.source, saved, d_logits);
     *gradients = std::move(d.parameters);
-    if (parts.pooling != Pooling::mean) d.x = parts.backbone->pool_backward(d.x, state);
+    if (parts.pooling != Pooling::mean) d.x = parts.backbone->pool_backward(d.x, pooled.hidden);
     found.d_hidden = pool_backward(tokens, d.x, hidden.size(0));
   }
   return found;
@@ -374,8 +378,9 @@ std::vector<at::Tensor> head_logits(std::span<const HeadBatch> batches) {
     const auto& [model, batch] = batches[i];
     const int64_t tokens = sources[i].stream.tokens.tokens();
     const PooledTokens pooled = pooled_tokens(model->parts().pooling, batch.source, sources[i].layout);
-    const at::Tensor state = pooled_state(model->parts(), pooled, hidden.narrow(0, first, tokens), batch.source.batch());
-    logits.push_back(head_forward(call, model->weights().head, batch.source, 0, state, nullptr).to(at::kCPU, at::kDouble));
+    const at::Tensor state = pooled_state(model->parts(), pooled, hidden.narrow(0, first, tokens), batch.source.batch()).state;
+    logits.push_back(head_forward(call, model->weights().head, batch.source, model->backbone().info().head_rules, state, nullptr)
+                         .to(at::kCPU, at::kDouble));
     first += tokens;
   }
   return logits;

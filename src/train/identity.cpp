@@ -27,12 +27,10 @@ constexpr std::array undeciding = {"output_dir",
                                    "device"};
 
 // What a folder holds of a model, a tokenizer or an adapter besides weights.
-constexpr std::array side_files = {"config.json",         "generation_config.json",
-                                   "adapter_config.json", "tokenizer_config.json",
-                                   "tokenizer.json",      "special_tokens_map.json",
-                                   "added_tokens.json",   "spiece.model",
-                                   "tokenizer.model",     "vocab.json",
-                                   "merges.txt",          "vocab.txt"};
+constexpr std::array side_files = {"config.json",    "generation_config.json",  "adapter_config.json", "tokenizer_config.json",
+                                   "tokenizer.json", "special_tokens_map.json", "added_tokens.json",   "spiece.model",
+                                   "spm.model",      "tokenizer.model",         "vocab.json",          "merges.txt",
+                                   "vocab.txt"};
 
 constexpr uint64_t most_index_bytes = 100'000'000;
 

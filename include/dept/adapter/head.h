@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,7 +41,7 @@ void check_pooling(Pooling pooling, Architecture architecture);
 /// K stacked heads of one form, fp32 (fp64 in the reference), for C labels; C = 1 is regression.
 struct HeadWeights {
   HeadForm form = HeadForm::none;
-  at::Tensor dense, dense_bias;  ///< [K, D, D], [K, D] (HeadForm::dense)
+  at::Tensor dense, dense_bias;  ///< [K, D, D], [K, D] of a form with two linears, else undefined
   at::Tensor out, out_bias;      ///< [K, C, D], [K, C] (no bias in HeadForm::score)
 
   int64_t labels() const { return out.size(1); }
@@ -53,6 +54,8 @@ struct HeadTensor {
   std::vector<int64_t> shape;
 };
 std::vector<HeadTensor> head_tensors(HeadForm form, int64_t labels, int64_t hidden);
+/// The form of a head whose tensors, by their names in adapter files, `holds` says are there; none without one.
+HeadForm head_form_of(const std::function<bool(const char* name)>& holds);
 /// The name of the last matrix.
 std::string head_output_name(HeadForm form);
 /// What trains of a head, in that order; nothing of HeadForm::none.
@@ -80,7 +83,8 @@ at::Tensor pool_backward(const PooledTokens& pooled, const at::Tensor& d, int64_
 
 /// What head_forward keeps for backward.
 struct HeadSaved {
-  at::Tensor x, units, dropped;
+  at::Tensor x, inner, units, dropped;  ///< inner: what the first of two linears gave, units: what stands behind it
+  std::optional<kernels::Activation> unit;
   kernels::Dropout input_dropout, unit_dropout;  ///< of each sequence's row
   Kernels kernels = Kernels::own;
 };
@@ -88,10 +92,10 @@ struct HeadSaved {
 /// x [B, D] of the weights' dtype, one row a sequence of `text` -> logits [B, C]:
 ///   score       W x
 ///   classifier  W dropout(x) + b
-///   dense       W dropout(tanh(W' dropout(x) + b')) + b
-/// Each sequence uses the head of its config; dropout p is on in training. `saved` null: nothing is kept.
-at::Tensor head_forward(const Call& call, const HeadWeights& weights, const Ragged& text, double p, const at::Tensor& x,
-                        HeadSaved* saved, Kernels kernels = Kernels::own);
+///   the others  W dropout(unit(W' input_dropout(x) + b')) + b
+/// Each sequence uses the head of its config; the rules' dropout is on in training. `saved` null: nothing is kept.
+at::Tensor head_forward(const Call& call, const HeadWeights& weights, const Ragged& text, const HeadRules& rules,
+                        const at::Tensor& x, HeadSaved* saved, Kernels kernels = Kernels::own);
 
 struct HeadGradients {
   Gradients parameters;  ///< in the order of head_parameters

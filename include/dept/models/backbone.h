@@ -11,6 +11,7 @@
 
 #include "dept/base/file.h"
 #include "dept/base/json.h"
+#include "dept/kernels/activation.h"
 #include "dept/tensor/context.h"
 #include "dept/tensor/ragged.h"
 
@@ -24,10 +25,19 @@ enum class Architecture {
 
 /// The classification head that transformers builds on a family.
 enum class HeadForm {
-  none,        ///< T5
-  score,       ///< GPT-2, Llama: one linear without bias
-  classifier,  ///< BERT, ALBERT: one linear behind the model's own pooler
-  dense,       ///< RoBERTa: two linears with tanh between
+  none,            ///< T5
+  score,           ///< GPT-2, Llama: one linear without bias
+  classifier,      ///< BERT, ALBERT: one linear behind the model's own pooler
+  dense,           ///< RoBERTa, ELECTRA: two linears, classifier.dense and classifier.out_proj
+  pre_classifier,  ///< DistilBERT: the same, pre_classifier and classifier
+  pooler,          ///< DeBERTa: the same, pooler.dense and classifier
+};
+
+/// The arithmetic of a head beside its weights.
+struct HeadRules {
+  double dropout = 0;                       ///< in training, in front of the last linear; none before HeadForm::score
+  double input_dropout = 0;                 ///< of a head of two linears: in front of the first
+  std::optional<kernels::Activation> unit;  ///< of a head of two linears: what stands between them; none: tanh
 };
 
 struct ModelInfo {
@@ -39,7 +49,7 @@ struct ModelInfo {
   double dropout = 0;
   bool rotates_by_length = false;  ///< LongRoPE: a token's keys depend on how long the whole text is, and so does a prompt
   HeadForm head = HeadForm::score;
-  double head_dropout = 0;
+  HeadRules head_rules;
   double initializer_range = 0.02;  ///< standard deviation of a fresh head
   int64_t parameters = 0;
   int64_t embedding_parameters = 0;  ///< of them: tables in which numbers are looked up
@@ -104,9 +114,9 @@ class Backbone {
   virtual InputGradients backward(std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const = 0;
 
   /// The model's pooler, between a text's hidden state and a classification head: hidden [B, D] -> [B, D] in its dtype; BERT's
-  /// and ALBERT's is tanh(W x + b), others have none and give back hidden.
+  /// and ALBERT's is tanh(W x + b), ModernBERT's norm(gelu(W x)), others have none and give back hidden.
   virtual at::Tensor pool(const at::Tensor& hidden) const { return hidden; }
-  /// d_pooled [B, D], with what pool returned -> d_hidden [B, D].
+  /// d_pooled [B, D], with the hidden states that pool was given -> d_hidden [B, D].
   virtual at::Tensor pool_backward(const at::Tensor& d_pooled, const at::Tensor&) const { return d_pooled; }
 
  private:

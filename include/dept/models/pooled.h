@@ -12,7 +12,7 @@ namespace dept {
 struct PoolSize {
   int64_t slots = 0;
   int64_t tokens = 0;         ///< rows of keys and values, for all slots
-  int64_t memory_tokens = 0;  ///< T5: of encoded sources, for all slots
+  int64_t memory_tokens = 0;  ///< T5, BART: of encoded sources, for all slots
 };
 
 /// What a TextModel implements beside it. A pool is a KvCache for TextModel's extend, rewind and copy_slots; a slot is reserved

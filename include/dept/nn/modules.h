@@ -10,6 +10,7 @@
 
 #include "dept/kernels/activation.h"
 #include "dept/kernels/attention.h"
+#include "dept/kernels/disentangled_attention.h"
 #include "dept/kernels/frozen_linear.h"
 #include "dept/kernels/rms_norm.h"
 #include "dept/kernels/rope.h"
@@ -65,14 +66,19 @@ struct LayerNorm {
   at::Tensor forward(const at::Tensor& x, at::ScalarType dtype, Saved* saved) const;
   /// dx += gradient through the norm
   void backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const;
+  /// The same by itself, [N, D] of the residual's type: where the stream does not go past the norm.
+  at::Tensor backward(const at::Tensor& dy, const Saved& saved) const;
 };
 
 /// What self-attention needs to know of a batch, the same in every layer.
 struct AttentionPlan {
   std::vector<kernels::AttentionSpan> spans;
   kernels::AttentionOptions options;
-  kernels::RopeAngles angles;  ///< undefined: no rotation
-  kernels::Dropout dropout;    ///< of the probabilities
+  kernels::RopeAngles angles;                  ///< undefined: no rotation
+  kernels::Dropout dropout;                    ///< of the probabilities
+  at::Tensor position_keys, position_queries;  ///< as kernels::DisentangledInputs has them; both undefined: attention as usual
+
+  bool disentangled() const { return position_keys.defined() || position_queries.defined(); }
 };
 
 /// Norms of queries and keys before they are rotated, each with a weight [K], for one head after the other (Qwen3, Gemma 3), or

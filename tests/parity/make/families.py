@@ -18,7 +18,7 @@ import gguf
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig,
+from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, BartConfig, Gemma2Config, Gemma3TextConfig, GPT2Config, GPTNeoXConfig,
                           GraniteConfig, LlamaConfig, MistralConfig, MT5Config, Olmo2Config, Phi3Config, Qwen2Config, Qwen3Config,
                           SmolLM3Config, T5Config, UMT5Config)
 from transformers.utils import logging
@@ -35,6 +35,11 @@ LLAMA = dict(vocab_size=VOCAB, hidden_size=WIDTH, intermediate_size=24, num_hidd
 T5 = dict(vocab_size=VOCAB, d_model=WIDTH, d_kv=8, d_ff=24, num_layers=2, num_decoder_layers=2, num_heads=2,
           relative_attention_num_buckets=8, relative_attention_max_distance=20, decoder_start_token_id=0, pad_token_id=0,
           eos_token_id=EOS)
+
+
+BART = dict(vocab_size=VOCAB, d_model=WIDTH, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
+            encoder_ffn_dim=24, decoder_ffn_dim=24, max_position_embeddings=40, decoder_start_token_id=1, bos_token_id=1, pad_token_id=0,
+            eos_token_id=EOS, forced_eos_token_id=None)
 
 
 def rope(**parameters):
@@ -102,6 +107,9 @@ CONFIGS = {
     "gpt_neox-serial": GPTNeoXConfig(**NEOX, use_parallel_residual=False, attention_bias=False, hidden_act="gelu_new",
                                      tie_word_embeddings=True, rope_parameters=rope(rope_type="default", partial_rotary_factor=1.0)),
     "umt5": UMT5Config(**T5),
+    "bart": BartConfig(**BART),
+    "bart-scaled": BartConfig(**{**BART, "encoder_layers": 1, "encoder_attention_heads": 4, "encoder_ffn_dim": 32}, scale_embedding=True,
+                              activation_function="silu", attention_dropout=0.1, activation_dropout=0.1),
 }
 
 
@@ -136,6 +144,11 @@ def make(name, seed):
     if name.startswith(("t5-v1.1", "t5-gated-silu", "mt5", "umt5")):  # a head of its own, as these checkpoints have
         model.lm_head.weight = torch.nn.Parameter(torch.empty(VOCAB, WIDTH))
     model = randomise(model, seed)
+    if "bart" in name:
+        model.final_logits_bias.normal_(generator=torch.Generator().manual_seed(seed))
+    if name == "bart-scaled":  # behind their factor words are of the usual size
+        model.model.shared.weight.data /= 4
+        model.final_logits_bias /= 4
     folder = DATA / name
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder, max_shard_size="12KB" if name == "llama-llama3" else "1GB")

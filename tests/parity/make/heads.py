@@ -13,10 +13,12 @@ import sys
 import torch
 import torch.nn.functional as F
 from dept_on_models import ALPHA, DATA, M, R, S, train
+from encoders import without_casts
 from models import DATA as MODELS, Plain
 from safetensors.torch import save_file
-from transformers import (AlbertForSequenceClassification, BertForSequenceClassification, GPT2ForSequenceClassification,
-                          LlamaForSequenceClassification, RobertaForSequenceClassification)
+from transformers import (AlbertForSequenceClassification, BertForSequenceClassification, DebertaV2ForSequenceClassification,
+                          DistilBertForSequenceClassification, ElectraForSequenceClassification, GPT2ForSequenceClassification,
+                          LlamaForSequenceClassification, ModernBertForSequenceClassification, RobertaForSequenceClassification)
 
 LABELS = 3
 RATES = {"P": 0.1, "A": 0.02, "B": 0.02}
@@ -24,11 +26,14 @@ HEAD_RATE = 0.03
 LENGTHS = [[3, 16, 7, 1], [9, 2, 11]]
 FAMILIES = {"llama-gqa-tied": LlamaForSequenceClassification, "bert": BertForSequenceClassification,
             "roberta": RobertaForSequenceClassification, "albert": AlbertForSequenceClassification,
-            "families/gpt2": GPT2ForSequenceClassification}
+            "families/gpt2": GPT2ForSequenceClassification, "distilbert": DistilBertForSequenceClassification,
+            "electra": ElectraForSequenceClassification, "modernbert": ModernBertForSequenceClassification,
+            "deberta": DebertaV2ForSequenceClassification}
+OWN_HEAD = ("classifier", "score", "pre_classifier", "pooler.dense")
 
 
 def head_names(model):
-    return sorted(name for name, _ in model.named_parameters() if name.startswith(("classifier", "score")))
+    return sorted(name for name, _ in model.named_parameters() if name.startswith(OWN_HEAD))
 
 
 def embed(model, example, P, A, B):
@@ -46,10 +51,18 @@ def run(model, x, head):
 def run_pooled(model, x, head, pooling):
     hidden = model.base_model(inputs_embeds=x[None]).last_hidden_state[0]
     state = hidden[M:].mean(0) if pooling == "mean" else hidden[M]
-    if model.config.model_type == "roberta":
-        state = torch.tanh(F.linear(state, head["classifier.dense.weight"], head["classifier.dense.bias"]))
+    kind = model.config.model_type
+    if kind in ("roberta", "electra"):
+        unit = torch.tanh if kind == "roberta" else F.gelu
+        state = unit(F.linear(state, head["classifier.dense.weight"], head["classifier.dense.bias"]))
         return F.linear(state, head["classifier.out_proj.weight"], head["classifier.out_proj.bias"])
-    if pooling == "cls":  # the mean goes past the pooler
+    if kind == "distilbert":
+        state = F.relu(F.linear(state, head["pre_classifier.weight"], head["pre_classifier.bias"]))
+    elif kind == "deberta-v2":
+        state = F.gelu(F.linear(state, head["pooler.dense.weight"], head["pooler.dense.bias"]))
+    elif pooling == "cls" and kind == "modernbert":
+        state = model.head(state)
+    elif pooling == "cls":  # the mean goes past the pooler
         pooler = model.base_model.pooler
         state = torch.tanh(pooler(state)) if isinstance(pooler, torch.nn.Linear) else torch.tanh(pooler.dense(state))
     return F.linear(state, head["classifier.weight"], head["classifier.bias"])
@@ -78,7 +91,7 @@ def golden(name, family, seed):
         poolings |= {f".{p}": lambda model, x, head, p=p: run_pooled(model, x, head, p) for p in ("cls", "mean")}
     for kind, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
         model.to(dtype).requires_grad_(False)
-        with torch.enable_grad() if kind == "fp32" or "llama" not in name else Plain():
+        with torch.enable_grad() if kind == "fp32" else Plain() if "llama" in name else without_casts():
             losses[kind] = {}
             for suffix, judge in poolings.items():
                 weights = {n: t.detach().clone().to(dtype).requires_grad_() for n, t in start.items()}

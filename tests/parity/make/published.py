@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
 OUT = Path(__file__).resolve().parents[1] / "data" / "models" / "published.json"
 
@@ -20,6 +20,31 @@ def llama(model_type, hidden, intermediate, layers, heads, kv_heads, vocab, **mo
 def neox(hidden, layers, heads, vocab=50304):
     return {"model_type": "gpt_neox", "hidden_size": hidden, "intermediate_size": 4 * hidden, "num_hidden_layers": layers,
             "num_attention_heads": heads, "vocab_size": vocab, "rotary_pct": 0.25, "rotary_emb_base": 10000, "use_parallel_residual": True}
+
+
+def encoder(model_type, hidden, intermediate, layers, heads, vocab, **more):
+    return {"model_type": model_type, "hidden_size": hidden, "intermediate_size": intermediate, "num_hidden_layers": layers,
+            "num_attention_heads": heads, "vocab_size": vocab, "max_position_embeddings": 512, **more}
+
+
+def deberta(hidden, layers, heads, buckets=256, intermediate=0, **more):
+    return encoder("deberta-v2", hidden, intermediate or 4 * hidden, layers, heads, 128100, type_vocab_size=0, relative_attention=True,
+                   max_relative_positions=-1, position_buckets=buckets, norm_rel_ebd="layer_norm", share_att_key=True,
+                   pos_att_type="p2c|c2p", position_biased_input=False, layer_norm_eps=1e-7, **more)
+
+
+def electra(hidden, embedding, layers, heads):
+    return encoder("electra", hidden, 4 * hidden, layers, heads, 30522, type_vocab_size=2, embedding_size=embedding)
+
+
+def modernbert(hidden, intermediate, layers, heads):
+    return encoder("modernbert", hidden, intermediate, layers, heads, 50368) | {"max_position_embeddings": 8192}
+
+
+def bart(hidden, layers, heads):
+    return {"model_type": "bart", "d_model": hidden, "vocab_size": 50265, "max_position_embeddings": 1024, "scale_embedding": False,
+            **{f"{stack}_{key}": value for stack in ("encoder", "decoder")
+               for key, value in (("layers", layers), ("attention_heads", heads), ("ffn_dim", 4 * hidden))}}
 
 
 GEMMA2 = {"head_dim": 256, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0, "sliding_window": 4096,
@@ -48,14 +73,33 @@ MODELS = {
     "microsoft/phi-4": llama("phi3", 5120, 17920, 40, 40, 10, 100352, max_position_embeddings=16384, rope_theta=250000),
     "EleutherAI/pythia-70m": neox(512, 6, 8),
     "EleutherAI/pythia-1.4b": neox(2048, 24, 16),
+    "distilbert/distilbert-base-uncased": {"model_type": "distilbert", "dim": 768, "hidden_dim": 3072, "n_layers": 6, "n_heads": 12,
+                                           "vocab_size": 30522, "max_position_embeddings": 512, "sinusoidal_pos_embds": False},
+    "google/electra-small-discriminator": electra(256, 128, 12, 4),
+    "google/electra-base-discriminator": electra(768, 768, 12, 12),
+    "google/electra-large-discriminator": electra(1024, 1024, 24, 16),
+    "answerdotai/ModernBERT-base": modernbert(768, 1152, 22, 12),
+    "answerdotai/ModernBERT-large": modernbert(1024, 2624, 28, 16),
+    "microsoft/deberta-v3-xsmall": deberta(384, 12, 6),
+    "microsoft/deberta-v3-base": deberta(768, 12, 12),
+    "microsoft/deberta-v3-large": deberta(1024, 24, 16),
+    "microsoft/deberta-v2-xlarge": deberta(1536, 24, 24, conv_kernel_size=3, conv_act="gelu"),
+    "facebook/bart-base": bart(768, 6, 12),
+    "facebook/bart-large": bart(1024, 12, 16),
 }
 
 
+ENCODERS = ("distilbert", "electra", "modernbert", "deberta-v2")
+HEADS = ("classifier.", "pre_classifier.", "pooler.")  # of encoders: the adapter's
+
+
 def count(config):
+    encodes = config["model_type"] in ENCODERS
+    auto = AutoModelForSequenceClassification if encodes else AutoModelForSeq2SeqLM if config["model_type"] == "bart" else AutoModelForCausalLM
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+        model = auto.from_config(AutoConfig.for_model(**config))
     model.tie_weights()
-    return sum(p.numel() for p in model.parameters())
+    return sum(p.numel() for name, p in model.named_parameters() if not (encodes and name.startswith(HEADS)))
 
 
 if __name__ == "__main__":

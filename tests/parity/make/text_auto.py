@@ -122,6 +122,22 @@ def cases():
         yield "files_" + name, "files/" + vocabulary, {}, files
     for name, *rest in mistral():
         yield "mistral_" + name, *rest
+    named = {"unk_token": "<unk>", "pad_token": "<pad>"}
+    for name, files in [("plain", of("DebertaV2Tokenizer", **named)), ("model", {**model("deberta-v2"), **of(**named)}),
+                        ("lower", of("DebertaV2TokenizerFast", do_lower_case=True, **named)),
+                        ("punctuation", of("DebertaV2Tokenizer", split_by_punct=True, **named)),
+                        ("no_prefix", of("DebertaV2Tokenizer", add_prefix_space=False, **named)),
+                        ("unknown", of("DebertaV2Tokenizer", unk_id=2)),
+                        ("mask", {**of("DebertaV2Tokenizer", **named), **mapped(mask_token=token("[MASK]", False, lstrip=True), cls_token="<unk>")})]:
+        yield "deberta_" + name, "albert", {}, files
+    none = {"tokenizer_config.json": None, "special_tokens_map.json": None, "config.json": None}
+    yield "files_deberta", "files/deberta", {}, {**none, **model("deberta-v2")}
+    yield "files_deberta_lower", "files/deberta", {}, {**none, **of("DebertaV2Tokenizer", do_lower_case=True)}
+    for name, files in [("plain", {**model("t5"), **of("ByT5Tokenizer")}), ("config", model("t5", tokenizer_class="ByT5Tokenizer")),
+                        ("few_ids", of("ByT5Tokenizer", extra_ids=3)), ("no_ids", of("ByT5Tokenizer", extra_ids=0)),
+                        ("extra", of("ByT5Tokenizer", additional_special_tokens=["<extra_id_%d>" % i for i in range(125)]))]:
+        yield "byt5_" + name, "files/byt5", {}, {"tokenizer_config.json": None, **files}
+    yield "bert_modernbert", "llama3", {}, {**model("modernbert"), **of("PreTrainedTokenizerFast", eos_token="<s>", pad_token="<new>")}
 
 
 def mistral():

@@ -11,7 +11,7 @@ import warnings
 import gguf
 import sentencepiece
 from tokenizers import Tokenizer
-from transformers import AlbertTokenizer, BertTokenizer, GPT2Tokenizer, LlamaTokenizer, RobertaTokenizer, T5Tokenizer
+from transformers import AlbertTokenizer, BertTokenizer, DebertaV2Tokenizer, GPT2Tokenizer, LlamaTokenizer, RobertaTokenizer, T5Tokenizer
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from text import OUT, corpus
@@ -113,6 +113,10 @@ QWEN2 = {"normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "Sequence", "p
     {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]}}
 
 
+NEOX = {"normalizer": {"type": "NFC"},
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}}
+
+
 def byte_gguf(name, changes):
     """Llama 3's vocabulary with the words of llama.cpp's pre-tokenizer `name`."""
     with open(os.path.join(OUT, "llama3", "tokenizer.json")) as file:
@@ -141,6 +145,10 @@ if __name__ == "__main__":
     put("albert", "spiece.model", train(**unigram, pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, control_symbols=["[CLS]", "[SEP]", "[MASK]"]))
     put("albert", "config.json", {"model_type": "albert"})
     write_folder("albert", AlbertTokenizer)
+    put("deberta", "spm.model", train(**unigram, pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]",
+                                      unk_piece="[UNK]"))
+    put("deberta", "config.json", {"model_type": "deberta-v2"})
+    write_folder("deberta", DebertaV2Tokenizer)
     bpe = dict(model_type="bpe", vocab_size=600, byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False)
     put("llama", "tokenizer.model", train(**bpe, user_defined_symbols=["new word"]))
     put("llama", "tokenizer_config.json", {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": True, "pad_token": "<pad>",
@@ -160,3 +168,5 @@ if __name__ == "__main__":
     sentencepiece_gguf(train(**bpe))
     byte_gguf("llama-bpe", {})
     byte_gguf("qwen2", QWEN2)
+    byte_gguf("dbrx", {"normalizer": None})
+    byte_gguf("olmo", NEOX)

@@ -9,14 +9,16 @@ import warnings
 os.environ["HF_HUB_OFFLINE"] = "1"
 import gguf  # noqa: E402
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors  # noqa: E402
-from transformers import AlbertTokenizer, BertTokenizer, GPT2Tokenizer, LlamaTokenizer, RobertaTokenizer, T5Tokenizer  # noqa: E402
+from transformers import (AlbertTokenizer, BertTokenizer, DebertaV2Tokenizer, GPT2Tokenizer, LlamaTokenizer,  # noqa: E402
+                          RobertaTokenizer, T5Tokenizer)
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX  # noqa: E402
 
 from text import LLAMA3, OUT  # noqa: E402
 from text_strings import digest_text  # noqa: E402
 
 FILES = os.path.join(OUT, "files")
-FOLDERS = {"t5": T5Tokenizer, "albert": AlbertTokenizer, "llama": LlamaTokenizer, "gpt2": GPT2Tokenizer, "roberta": RobertaTokenizer, "bert": BertTokenizer}
+FOLDERS = {"t5": T5Tokenizer, "albert": AlbertTokenizer, "llama": LlamaTokenizer, "gpt2": GPT2Tokenizer, "roberta": RobertaTokenizer, "bert": BertTokenizer,
+           "deberta": DebertaV2Tokenizer}
 
 
 def digested(tokenizer):
@@ -42,15 +44,15 @@ def finished(tokenizer, tokens, types, bos):
     return tokenizer
 
 
-def byte_level(name, pattern, whole_words):
-    """llama.cpp's "llama-bpe" and "qwen2"."""
+def byte_level(name, pattern, whole_words=False, composed=False):
+    """llama.cpp's "llama-bpe", "qwen2" and "dbrx"; without a pattern "olmo"."""
     data = metadata(name)
     tokens = data["tokenizer.ggml.tokens"]
     merges = [tuple(merge.split(" ")) for merge in data["tokenizer.ggml.merges"]]
     tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges, ignore_merges=whole_words))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"),
-                                                       pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    if not whole_words:
+    byte_words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern is None)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"), byte_words]) if pattern else byte_words
+    if composed:
         tokenizer.normalizer = normalizers.NFC()
     tokenizer.decoder = decoders.ByteLevel()
     return finished(tokenizer, tokens, data["tokenizer.ggml.token_type"], None)
@@ -72,8 +74,10 @@ def sentencepiece_level(name):
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     out = {name: digested(kind.from_pretrained(os.path.join(FILES, name)).backend_tokenizer) for name, kind in FOLDERS.items()}
-    out["llama-bpe.gguf"] = digested(byte_level("llama-bpe.gguf", LLAMA3, True))
-    out["qwen2.gguf"] = digested(byte_level("qwen2.gguf", PRETOKENIZE_REGEX, False))
+    out["llama-bpe.gguf"] = digested(byte_level("llama-bpe.gguf", LLAMA3, whole_words=True))
+    out["qwen2.gguf"] = digested(byte_level("qwen2.gguf", PRETOKENIZE_REGEX, composed=True))
+    out["dbrx.gguf"] = digested(byte_level("dbrx.gguf", LLAMA3))
+    out["olmo.gguf"] = digested(byte_level("olmo.gguf", None, composed=True))
     out["llama-spm.gguf"] = digested(sentencepiece_level("llama-spm.gguf"))
     # The same frame in the two ways of telling it.
     roberta = out["roberta"]["post_processor"]

@@ -1,4 +1,9 @@
 // BERT and its relatives against transformers (make/encoders.py), and against themselves in other forms.
+#include <map>
+#include <optional>
+
+#include "dept/base/text.h"
+#include "models/bert_encoder.h"
 #include "support.h"
 
 namespace dept::parity {
@@ -11,6 +16,9 @@ struct EncoderPass {
 class Encoders : public testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<Backbone> load(c10::ScalarType dtype) const { return load_backbone(data(GetParam()), context(dtype)); }
+
+  static bool has_positions() { return GetParam() != "deberta"; }
+  std::string type() const { return read_json(data(GetParam()) / "config.json")["model_type"]; }
 
   static Stream golden_stream(const TensorSource& file, c10::ScalarType dtype) {
     return stream(as_lengths(file.read("lengths")), file.read("embeds").to(dtype));
@@ -25,18 +33,41 @@ class Encoders : public testing::TestWithParam<std::string> {
   }
 };
 
+struct Head {
+  HeadForm form;
+  double dropout, input_dropout;
+  std::optional<kernels::Activation> unit;
+};
+
+// Of the tiny model of each type, as its configuration says.
+const std::map<std::string, Head> heads = {{"bert", {HeadForm::classifier, 0.1, 0.1, {}}},
+                                           {"albert", {HeadForm::classifier, 0.1, 0.1, {}}},
+                                           {"roberta", {HeadForm::dense, 0.2, 0.2, {}}},
+                                           {"xlm-roberta", {HeadForm::dense, 0.2, 0.2, {}}},
+                                           {"mpnet", {HeadForm::dense, 0.1, 0.1, {}}},
+                                           {"distilbert", {HeadForm::pre_classifier, 0.2, 0, kernels::Activation::relu}},
+                                           {"electra", {HeadForm::dense, 0.2, 0.2, kernels::Activation::gelu}},
+                                           {"electra-wide", {HeadForm::dense, 0.1, 0.1, kernels::Activation::gelu}},
+                                           {"modernbert", {HeadForm::classifier, 0.1, 0, {}}},
+                                           {"modernbert-biases", {HeadForm::classifier, 0, 0, {}}},
+                                           {"deberta", {HeadForm::pooler, 0.3, 0.2, kernels::Activation::gelu}},
+                                           {"deberta-v2", {HeadForm::pooler, 0.1, 0, kernels::Activation::gelu}},
+                                           {"deberta-far", {HeadForm::pooler, 0.1, 0, kernels::Activation::gelu}}};
+
 TEST_P(Encoders, ConfigIsRead) {
   const ModelInfo info = read_model_info(data(GetParam()));
-  EXPECT_EQ(info.model_type, GetParam());
+  EXPECT_EQ(info.model_type, type());
   EXPECT_EQ(info.architecture, Architecture::encoder);
   EXPECT_EQ(info.hidden, 32);
   EXPECT_EQ(info.heads, 4);
   EXPECT_EQ(info.vocab, 96);
   EXPECT_EQ(info.dropout, 0.1);
-  EXPECT_EQ(info.max_positions, 40) << "RoBERTa's table has 42 rows, two of them in front";
-  const bool dense = GetParam() != "bert" && GetParam() != "albert", roberta = GetParam().ends_with("roberta");
-  EXPECT_EQ(info.head, dense ? HeadForm::dense : HeadForm::classifier);
-  EXPECT_EQ(info.head_dropout, roberta ? 0.2 : 0.1);
+  EXPECT_EQ(info.max_positions, has_positions() ? 40 : 0) << "RoBERTa's table has 42 rows, two of them in front";
+  const Head& head = heads.at(GetParam());
+  EXPECT_EQ(info.head, head.form);
+  EXPECT_EQ(info.head_rules.dropout, head.dropout);
+  EXPECT_EQ(info.head_rules.input_dropout, head.input_dropout);
+  EXPECT_EQ(info.head_rules.unit, head.unit);
 }
 
 TEST_P(Encoders, ParametersAreCounted) {
@@ -45,7 +76,8 @@ TEST_P(Encoders, ParametersAreCounted) {
   for (const TensorInfo& tensor : file->tensors()) {
     int64_t count = 1;
     for (int64_t size : tensor.shape) count *= size;
-    stored += tensor.name.rfind("classifier", 0) == 0 ? 0 : count;
+    const auto begins = [&](const char* part) { return tensor.name.starts_with(part); };
+    stored += begins("classifier.") || begins("pre_classifier.") || (type() == "deberta-v2" && begins("pooler.")) ? 0 : count;
   }
   EXPECT_EQ(read_model_info(data(GetParam())).parameters, stored);
 }
@@ -102,6 +134,7 @@ TEST_P(Encoders, GradientIsAFiniteDifferenceInTraining) {
 }
 
 TEST_P(Encoders, TooManyTokensAreRefused) {
+  if (!has_positions()) GTEST_SKIP() << "it counts distances alone";
   const auto model = load(at::kFloat);
   const int64_t width = model->info().input_width();
   model->forward({}, stream({40}, noise({40, width}, at::kFloat, 1)), nullptr, nullptr);
@@ -120,11 +153,14 @@ TEST_P(Encoders, WritesNoText) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Code::usage);
-    EXPECT_NE(std::string(error.what()).find("received " + GetParam() + ", an encoder"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("received " + type() + ", an encoder"), std::string::npos) << error.what();
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Encoders, testing::Values("bert", "roberta", "albert", "xlm-roberta", "mpnet"),
+INSTANTIATE_TEST_SUITE_P(Families, Encoders,
+                         testing::Values("bert", "roberta", "albert", "xlm-roberta", "mpnet", "distilbert", "electra",
+                                         "electra-wide", "modernbert", "modernbert-biases", "deberta", "deberta-v2",
+                                         "deberta-far"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -159,22 +195,59 @@ TEST(Bert, NamesOfAllAges) {
   fs::remove_all(folder);
 }
 
-TEST(Bert, RefusesWhatItDoesNotCompute) {
-  const fs::path folder = fs::path(testing::TempDir()) / "dept-bert-config";
+TEST(Deberta, RowsOfDistancesEqualTransformers) {
+  const auto file = golden("deberta");
+  for (const auto& [buckets, farthest] : {std::pair<int64_t, int64_t>{256, 512}, {6, 10}, {0, 40}}) {
+    const Lengths expected = as_lengths(file->read(str("rows.", buckets, ".", farthest)));
+    const Lengths found = as_lengths(DistanceRows{.buckets = buckets, .farthest = farthest}.rows(600));
+    ASSERT_EQ(expected.size(), 1201u);
+    for (size_t i = 0; i < expected.size(); ++i)
+      EXPECT_EQ(found[i], expected[i]) << "distance " << static_cast<int64_t>(i) - 600 << " of " << buckets << " up to "
+                                       << farthest;
+  }
+}
+
+TEST(Encoders, RefuseWhatTheyDoNotCompute) {
+  const fs::path folder = fs::path(testing::TempDir()) / "dept-encoder-config";
   fs::create_directories(folder);
-  for (const auto& [key, value, expected] : std::vector<std::tuple<std::string, Json, std::string>>{
-           {"hidden_act", "tanh", "relu, gelu, gelu_new, gelu_pytorch_tanh, silu or swish"},
-           {"position_embedding_type", "relative_key", "absolute"},
-           {"is_decoder", true, "is_decoder"},
-           {"num_attention_heads", 5, "a divisor of 32"},
-           {"hidden_dropout_prob", 1.5, "hidden_dropout_prob"},
-           {"max_position_embeddings", int64_t{1} << 60, "2^24"}}) {
-    Json config = read_json(data("bert") / "config.json");
+  for (const auto& [model, key, value, expected] : std::vector<std::tuple<const char*, std::string, Json, std::string>>{
+           {"bert", "hidden_act", "tanh", "relu, gelu, gelu_new, gelu_pytorch_tanh, silu or swish"},
+           {"bert", "position_embedding_type", "relative_key", "absolute"},
+           {"bert", "is_decoder", true, "is_decoder"},
+           {"bert", "num_attention_heads", 5, "a divisor of 32"},
+           {"bert", "hidden_dropout_prob", 1.5, "hidden_dropout_prob"},
+           {"bert", "max_position_embeddings", int64_t{1} << 60, "2^24"},
+           {"distilbert", "n_heads", 5, "n_heads] expected a divisor of 32"},
+           {"distilbert", "hidden_size", 48, "hidden_size] expected 32, as dim says"},
+           {"distilbert", "activation", "tanh", "activation] expected relu"},
+           {"distilbert", "seq_classif_dropout", -1, "seq_classif_dropout"},
+           {"distilbert", "dim", "wide", "dim] expected an integer"},
+           {"electra", "embedding_size", 0, "embedding_size] expected a size"},
+           {"electra", "num_attention_heads", 5, "num_attention_heads] expected a divisor of 32"},
+           {"electra", "position_embedding_type", "relative_key", "position_embedding_type"},
+           {"deberta", "relative_attention", false, "relative_attention] expected true"},
+           {"deberta", "pos_att_type", {"c2p", "p2p"}, "pos_att_type] expected p2c or c2p, received \"p2p\""},
+           {"deberta", "norm_rel_ebd", "batch_norm", "norm_rel_ebd] expected none or layer_norm"},
+           {"deberta", "position_buckets", 2, "position_buckets] expected at least 4"},
+           {"deberta", "max_relative_positions", int64_t{1} << 40, "max_relative_positions] expected at most"},
+           {"deberta", "conv_kernel_size", 4, "conv_kernel_size] expected 0, or an odd number"},
+           {"deberta-v2", "conv_act", "tanh", "conv_act] expected relu"},
+           {"deberta-v2", "conv_groups", 2, "conv_groups] expected none or 1"},
+           {"deberta", "embedding_size", 16, "embedding_size] expected none or 32"},
+           {"deberta", "pooler_hidden_act", "mish", "pooler_hidden_act] expected relu"},
+           {"modernbert", "num_attention_heads", 5, "num_attention_heads] expected a divisor of hidden_size, 32"},
+           {"modernbert", "global_attn_every_n_layers", 0, "global_attn_every_n_layers] expected at least 1"},
+           {"modernbert", "layer_types", {"full_attention"}, "layer_types] expected 3 types"},
+           {"modernbert", "local_attention", 0, "local_attention] expected a size"},
+           {"modernbert", "classifier_activation", "tanh", "classifier_activation] expected relu"},
+           {"modernbert", "norm_eps", -1, "norm_eps] expected a number from 0 to 1"},
+           {"modernbert-biases", "rope_parameters", {{"rope_theta", 7.0}}, "rope_parameters] expected full_attention"}}) {
+    Json config = read_json(data(model) / "config.json");
     config[key] = value;
     write_atomic(folder / "config.json", config.dump());
     try {
       read_model_info(folder);
-      ADD_FAILURE() << key;
+      ADD_FAILURE() << model << ": " << key;
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), Code::bad_input);
       EXPECT_NE(std::string(error.what()).find(expected), std::string::npos) << error.what();

@@ -69,7 +69,7 @@ TEST_P(Files, AreWrittenAsTheLibrariesWriteThem) {
 
 INSTANTIATE_TEST_SUITE_P(Text, Files,
                          testing::Values("t5", "albert", "llama", "gpt2", "roberta", "bert", "llama-spm.gguf", "llama-bpe.gguf",
-                                         "qwen2.gguf"),
+                                         "qwen2.gguf", "deberta", "dbrx.gguf", "olmo.gguf"),
                          [](const auto& info) {
                            std::string name = info.param;
                            for (char& c : name)

@@ -120,7 +120,8 @@ TEST_P(Heads, GradientsAreFiniteDifferencesInTraining) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Heads,
-                         testing::Combine(testing::Values("llama-gqa-tied", "bert", "roberta", "albert", "families/gpt2"),
+                         testing::Combine(testing::Values("llama-gqa-tied", "bert", "roberta", "albert", "families/gpt2",
+                                                          "distilbert", "electra", "modernbert", "deberta"),
                                           testing::Values(at::kFloat, at::kDouble)),
                          [](const auto& info) {
                            const std::string model = fs::path(std::get<0>(info.param)).filename();

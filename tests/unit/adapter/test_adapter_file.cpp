@@ -253,7 +253,13 @@ TEST_F(HeadFile, ComesBackUnderTheForksNames) {
            {HeadForm::classifier, {"base_model.classifier.bias", "base_model.classifier.weight"}},
            {HeadForm::dense,
             {"base_model.classifier.dense.bias", "base_model.classifier.dense.weight", "base_model.classifier.out_proj.bias",
-             "base_model.classifier.out_proj.weight"}}}) {
+             "base_model.classifier.out_proj.weight"}},
+           {HeadForm::pre_classifier,
+            {"base_model.pre_classifier.bias", "base_model.pre_classifier.weight", "base_model.classifier.bias",
+             "base_model.classifier.weight"}},
+           {HeadForm::pooler,
+            {"base_model.pooler.dense.bias", "base_model.pooler.dense.weight", "base_model.classifier.bias",
+             "base_model.classifier.weight"}}}) {
     set_head(form);
     save_adapter(folder_, config_, weights_, 1);
     std::vector<std::string> stored;

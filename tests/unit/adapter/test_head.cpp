@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/gelu.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -54,14 +55,30 @@ Call dropping_call() {
 }
 
 class HeadOf : public testing::TestWithParam<HeadForm> {};
-INSTANTIATE_TEST_SUITE_P(Forms, HeadOf, testing::Values(HeadForm::score, HeadForm::classifier, HeadForm::dense));
+INSTANTIATE_TEST_SUITE_P(Forms, HeadOf,
+                         testing::Values(HeadForm::score, HeadForm::classifier, HeadForm::dense, HeadForm::pre_classifier,
+                                         HeadForm::pooler));
+
+// As the family has it whose form it is.
+HeadRules rules_of(HeadForm form, double p) {
+  HeadRules rules{.dropout = p, .input_dropout = p};
+  if (form == HeadForm::pre_classifier) rules.unit = kernels::Activation::relu;
+  if (form == HeadForm::pooler) rules = {.dropout = p, .input_dropout = p / 2, .unit = kernels::Activation::gelu};
+  return rules;
+}
+
+// What stands between the two linears of a head that has two.
+at::Tensor units_of(HeadForm form, const at::Tensor& x) {
+  if (form == HeadForm::dense) return x.tanh();
+  return form == HeadForm::pre_classifier ? x.relu() : at::gelu(x);
+}
 
 TEST_P(HeadOf, EachTextIsJudgedByItsConfiguration) {
   const HeadWeights head = random_head(GetParam());
-  const at::Tensor x = draw({4, D}, 9), logits = head_forward({}, head, four_texts(), 0.5, x, nullptr);
+  const at::Tensor x = draw({4, D}, 9), logits = head_forward({}, head, four_texts(), rules_of(GetParam(), 0.5), x, nullptr);
   for (const auto& [b, k] : {std::pair{0, 1}, {1, 0}, {2, 0}, {3, 1}}) {
     at::Tensor state = x[b];
-    if (GetParam() == HeadForm::dense) state = (head.dense[k].matmul(state) + head.dense_bias[k]).tanh();
+    if (head.dense.defined()) state = units_of(GetParam(), head.dense[k].matmul(state) + head.dense_bias[k]);
     at::Tensor expected = head.out[k].matmul(state);
     if (GetParam() != HeadForm::score) expected = expected + head.out_bias[k];
     EXPECT_TRUE(logits[b].allclose(expected, 1e-12, 1e-12)) << b << ", no dropout outside training";
@@ -75,11 +92,12 @@ TEST_P(HeadOf, GradientsAreFiniteDifferences) {
   HeadWeights head = random_head(GetParam());
   at::Tensor x = draw({4, D}, 9);
   const at::Tensor values = at::tensor({2.0, 0.0, 1.0, 2.0}, at::kDouble);
-  const auto loss = [&] { return head_loss(head_forward(call, head, text, 0.3, x, nullptr), values).sum().item<double>(); };
+  const HeadRules rules = rules_of(GetParam(), 0.3);
+  const auto loss = [&] { return head_loss(head_forward(call, head, text, rules, x, nullptr), values).sum().item<double>(); };
 
   HeadSaved saved;
   at::Tensor d_logits;
-  head_loss(head_forward(call, head, text, 0.3, x, &saved), values, &d_logits);
+  head_loss(head_forward(call, head, text, rules, x, &saved), values, &d_logits);
   const HeadGradients gradients = head_backward(head, text, saved, d_logits);
   const auto expect_gradient = [&](at::Tensor& at, const at::Tensor& gradient, const std::string& name) {
     const at::Tensor before = at, v = draw(at.sizes(), 11);
@@ -101,10 +119,11 @@ TEST_P(HeadOf, GradientsAreFiniteDifferences) {
 TEST(Head, DropoutDependsOnTheStepAndTheExample) {
   Call call = dropping_call();
   const HeadWeights head = random_head(HeadForm::classifier);
-  const at::Tensor x = draw({4, D}, 9), once = head_forward(call, head, four_texts(), 0.5, x, nullptr);
-  EXPECT_TRUE(once.equal(head_forward(call, head, four_texts(), 0.5, x, nullptr)));
+  const HeadRules rules = rules_of(head.form, 0.5);
+  const at::Tensor x = draw({4, D}, 9), once = head_forward(call, head, four_texts(), rules, x, nullptr);
+  EXPECT_TRUE(once.equal(head_forward(call, head, four_texts(), rules, x, nullptr)));
   call.micro_step = 1;
-  EXPECT_FALSE(once.equal(head_forward(call, head, four_texts(), 0.5, x, nullptr)));
+  EXPECT_FALSE(once.equal(head_forward(call, head, four_texts(), rules, x, nullptr)));
 }
 
 TEST(Head, OneLabelIsRegression) {

@@ -8,6 +8,7 @@
 #include "dept/kernels/argmax.h"
 #include "dept/kernels/attention.h"
 #include "dept/kernels/cross_entropy.h"
+#include "dept/kernels/disentangled_attention.h"
 #include "dept/kernels/frozen_linear.h"
 #include "dept/kernels/layer_norm.h"
 #include "dept/kernels/rms_norm.h"
@@ -212,6 +213,27 @@ TEST_P(Plain, Attention) {
         return {out, lse, d_fused};
       });
     }
+}
+
+TEST_P(Plain, DisentangledAttention) {
+  const Ragged tokens = test::ragged({33, 1, 20});
+  const std::vector<AttentionSpan> spans = self_attention_spans(tokens);
+  const at::Tensor fused = branches({54, 9, 8}), keys = branches({3, 81, 8}), queries = branches({3, 81, 8}),
+                   d = branches({54, 24});
+  AttentionOptions options;
+  options.scale = 0.3;
+  options.dropout = 0.1;
+  for (const int64_t example : tokens.example)
+    options.streams.emplace_back(42, 5, example, 2, Site::self_attention_probabilities);
+  expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
+    options.kernels = on.kernels;
+    const auto part = [](const at::Tensor& x, int64_t i) { return x.narrow(1, 3 * i, 3); };
+    const at::Tensor x = on(fused), d_fused = at::zeros_like(x);
+    const DisentangledInputs in{part(x, 0), part(x, 1), part(x, 2), on(keys), on(queries)};
+    const at::Tensor out = disentangled_attention(in, spans, options);
+    disentangled_attention_backward(on(d), in, spans, options, {part(d_fused, 0), part(d_fused, 1), part(d_fused, 2), {}});
+    return {out, d_fused};
+  });
 }
 
 TEST_P(Plain, AttentionToAMemory) {

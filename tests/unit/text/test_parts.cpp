@@ -173,7 +173,7 @@ TEST(Loading, GgufMetadata) {
               HasSubstr("expected gpt2 or llama, received \"bert\""));
   EXPECT_THAT(refused([](Gguf& f) { f.put_string("tokenizer.ggml.model", "llama"); }), HasSubstr("tokenizer.ggml.scores"));
   EXPECT_THAT(refused([](Gguf& f) { f.put_string("tokenizer.ggml.pre", "odd"); }),
-              HasSubstr("gpt-2, smollm, llama-bpe or qwen2, received \"odd\""));
+              HasSubstr("gpt-2, smollm, llama-bpe, qwen2, dbrx, olmo or mpt, received \"odd\""));
   EXPECT_THAT(refused([](Gguf& f) { f.put_types("tokenizer.ggml.token_type", {1}); }), HasSubstr("7 types, received 1"));
   EXPECT_THAT(refused([](Gguf& f) { f.put_id("tokenizer.ggml.eos_token_id", 7); }), HasSubstr("an id below 7, received 7"));
   EXPECT_THAT(refused([](Gguf& f) { f.put_strings("tokenizer.ggml.merges", {"a c"}); }), HasSubstr("received \"c\""));
