@@ -99,7 +99,7 @@ class AdaptedModel {
   bool has_head() const;
 
   /// The way of a batch to its loss; with `gradients` also those of all that trains, as sums over the batch.
-  /// They are in the order of weights().parameters().
+  /// They are in the order of weights().parameters(), each in its dtype or in fp64.
   BatchLoss loss(const Call& call, const Batch& batch, std::vector<at::Tensor>* gradients = nullptr) const;
 
   /// -log p of each label token, fp64 [n], without label smoothing.
