@@ -137,7 +137,9 @@ void require_alike(RankGroup* group, const OptionSet& set, const PredictOptions&
   TrainOptions files;
   files.model = o.model;
   files.data = o.data;
-  require_alike(group, {deciding_options(set), file_contents(files)});
+  OrderedJson contents = file_contents(files);
+  contents.update(input_contents(o.source()));
+  require_alike(group, {deciding_options(set), contents});
 }
 
 // All that follows the checks of the command line.
