@@ -164,11 +164,11 @@ HiddenLoss loss_of_texts(const ModelParts& parts, const Call& call, const Batch&
   return found;
 }
 
-// The sources without their targets.
-Batch source_batch(const EncodeRules& rules, std::span<const Example> sources) {
+// The sources without their targets, in K equal runs of which each has its adapter.
+Batch source_batch(const AdaptedModel& model, std::span<const Example> sources) {
   std::vector<Example> examples(sources.begin(), sources.end());
   for (Example& example : examples) example.target = {0};  // its input is what stands before it: the source alone
-  return collate(rules, examples, Purpose::answering);
+  return collate(model.rules(), examples, Purpose::answering, model.weights().configs());
 }
 
 // What the frozen model is called with: its dropout may be off while the adapter's is on.
@@ -197,7 +197,7 @@ class LabelScorer {
   LabelScorer(const AdaptedModel& model, std::span<const Example> sources, int64_t label_tokens)
       : model_(model.text_model()),
         rules_(model.rules()),
-        batch_(source_batch(rules_, sources)),
+        batch_(source_batch(model, sources)),
         count_(static_cast<int64_t>(sources.size())),
         slots_(count_),
         held_(count_),
@@ -407,7 +407,7 @@ std::vector<LabelNll> AdaptedModel::label_nll(std::span<const Example> sources, 
 std::vector<std::string> AdaptedModel::answers(std::span<const Example> sources, const GenerationOptions& options) const {
   std::vector<std::string> texts;
   const at::Tensor decoder_prompt = adapter().decoder_prompt().to(backbone().context().residual());
-  const Batch batch = source_batch(rules(), sources);
+  const Batch batch = source_batch(*this, sources);
   const Stream source = adapt_source({}, batch.source, batch.source_ids).source.stream;
   for (const auto& answers : dept::generate(text_model(), {source, {}, decoder_prompt}, options))
     texts.push_back(tokenizer().decode_written(answers.front().ids));

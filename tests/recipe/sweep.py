@@ -252,7 +252,7 @@ def relative(a, b):
 def six_in_one_pass():
     for kind, base in (("llama", BASE), ("t5", T5), ("head", HEAD)):
         text = "parameters:\n  learning_rate: {values: [0.05, 0.1, 0.2]}\n  seed: {values: [1, 2]}\nstack: %d\n"
-        flags = ("--logging_steps", 1)
+        flags = ("--logging_steps", 1, "--eval_strategy", "steps", "--eval_steps", 4)
         alone, _ = sweep(f"{kind}-alone", text % 1, *flags, base=base)
         threads, _ = sweep(f"{kind}-threads", text % 1, *flags, "--threads", 2, base=base)
         together, _ = sweep(f"{kind}-together", text % 6, *flags, base=base)
