@@ -63,7 +63,6 @@ DEPT_OPERATOR(at::Tensor, cross_entropy,
 DEPT_OPERATOR(at::Tensor, argmax, (const at::Tensor& logits))
 
 DEPT_OPERATOR(at::Tensor, row_sums, (const at::Tensor& x, const std::vector<int64_t>& to, int64_t rows))
-DEPT_OPERATOR(at::Tensor, wide_row_sums, (const at::Tensor& x, const std::vector<int64_t>& to, int64_t rows))
 
 #undef DEPT_OPERATOR
 

@@ -1,5 +1,6 @@
 #include "dept/kernels/row_sums.h"
 
+#include "kernels/cpu/wide_sums.h"
 #include "kernels/siblings.h"
 
 namespace dept::kernels {
@@ -22,7 +23,8 @@ at::Tensor row_sums(const at::Tensor& x, const std::vector<int64_t>& to, int64_t
 
 at::Tensor wide_row_sums(const at::Tensor& x, const std::vector<int64_t>& to, int64_t rows, Kernels kernels) {
   check(x, to, rows);
-  return choose(x.device(), kernels, cpu::wide_row_sums, plain::wide_row_sums)(x, to, rows);
+  if (x.is_cpu() && x.scalar_type() == at::kFloat && kernels == Kernels::own) return cpu::wide_row_sums(x, to, rows);
+  return row_sums(x.is_cpu() ? x.to(at::kDouble) : x, to, rows, kernels);
 }
 
 }  // namespace dept::kernels

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/wide_sums.h"
 #include "kernels/operators.h"
 
 namespace dept::kernels::cpu {
@@ -18,7 +19,6 @@ at::Tensor row_sums(const at::Tensor& x, const std::vector<int64_t>& to, int64_t
 }
 
 at::Tensor wide_row_sums(const at::Tensor& x, const std::vector<int64_t>& to, int64_t rows) {
-  if (x.scalar_type() != at::kFloat) return row_sums(x.to(at::kDouble), to, rows);
   constexpr int64_t grain = 64;  // columns
   std::vector<int64_t> shape = x.sizes().vec();
   shape[0] = rows;

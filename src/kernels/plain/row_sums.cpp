@@ -50,8 +50,4 @@ at::Tensor row_sums(const at::Tensor& x, const std::vector<int64_t>& to, int64_t
   return sums(x);
 }
 
-at::Tensor wide_row_sums(const at::Tensor& x, const std::vector<int64_t>& to, int64_t rows) {
-  return row_sums(x.is_cpu() ? x.to(at::kDouble) : x, to, rows);
-}
-
 }  // namespace dept::kernels::plain
