@@ -99,7 +99,7 @@ class AdaptedModel {
   bool has_head() const;
 
   /// The way of a batch to its loss; with `gradients` also those of all that trains, as sums over the batch.
-  /// They are in the order of weights().parameters().
+  /// They are in the order of weights().parameters(), each in its dtype or in fp64.
   BatchLoss loss(const Call& call, const Batch& batch, std::vector<at::Tensor>* gradients = nullptr) const;
 
   /// -log p of each label token, fp64 [n], without label smoothing.
@@ -114,10 +114,10 @@ class AdaptedModel {
   at::Tensor head_logits(const Batch& batch) const;
 
   /// How likely each label is as the answer to each source (targets are not looked at): the source runs once, then each label's
-  /// tokens behind it. Labels as encode_targets makes them.
+  /// tokens behind it. Labels as encode_targets makes them. K stacked adapters have an equal run of the sources each.
   std::vector<LabelNll> label_nll(std::span<const Example> sources, std::span<const Ids> labels) const;
 
-  /// The likeliest answer to each source, decoded without special tokens.
+  /// The likeliest answer to each source, decoded without special tokens. Sources as label_nll takes them.
   std::vector<std::string> answers(std::span<const Example> sources, const GenerationOptions& options) const;
 
  private:

@@ -79,10 +79,10 @@ class Dept final : public InputAdapter {
   Gradients gradients(const AdapterSaved* saved, const Tensor& dP, const Tensor& d) const override {
     const UsedRows& rows = static_cast<const UsedRows&>(*saved);
     const int64_t K = P.size(0), D = P.size(2);
-    const Tensor G = kernels::row_sums(d, rows.index, K * rows.count).view({K, rows.count, D});
-    const Tensor used_A = A.narrow(1, rows.first, rows.count);
-    Tensor dA = at::zeros(A.sizes(), A.options());
-    dA.narrow(1, rows.first, rows.count).copy_(at::bmm(G, B.transpose(1, 2)).mul_(scale_));
+    const Tensor G = kernels::wide_row_sums(d, rows.index, K * rows.count).view({K, rows.count, D});
+    const Tensor used_A = A.narrow(1, rows.first, rows.count).to(G.options());
+    Tensor dA = at::zeros(A.sizes(), G.options());
+    dA.narrow(1, rows.first, rows.count).copy_(at::bmm(G, B.to(G.options()).transpose(1, 2)).mul_(scale_));
     return {dP, dA, at::bmm(used_A.transpose(1, 2), G).mul_(scale_)};
   }
 

@@ -22,7 +22,7 @@ class Dpt final : public InputAdapter {
 
   // dZ = dP W,   dW = dP^T Z
   Gradients gradients(const AdapterSaved*, const Tensor& dP, const Tensor&) const override {
-    return {at::bmm(dP, W), at::bmm(dP.transpose(1, 2), Z)};
+    return {at::bmm(dP, W.to(dP.options())), at::bmm(dP.transpose(1, 2), Z.to(dP.options()))};
   }
 
  private:

@@ -11,7 +11,6 @@
 #include <ATen/ops/tanh.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <array>
 
@@ -30,6 +29,12 @@ using at::Tensor;
 
 constexpr std::array pooling_names = {"first", "cls", "mean", "last"};
 
+// Products of a head are small. On the CPU they are taken in fp64: how many rows there are, as on one of several ranks, decides
+// no bit of an fp32 row then, and the order of the summands none of a gradient.
+at::ScalarType wide_type(const Tensor& x) {
+  return x.is_cpu() ? at::kDouble : x.scalar_type();
+}
+
 // The rows of x that each configuration judges, int64 on `device`.
 Tensor rows_of(const Ragged& text, int64_t k, at::Device device) {
   std::vector<int64_t> rows;
@@ -40,25 +45,27 @@ Tensor rows_of(const Ragged& text, int64_t k, at::Device device) {
 
 // y = W x + b, each row with its configuration's W [K, out, in] and b [K, out] (undefined: none).
 Tensor linear(const Ragged& text, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const at::ScalarType wide = wide_type(x);
   Tensor y = at::empty({x.size(0), weight.size(1)}, x.options());
   for (int64_t k = 0; k < weight.size(0); ++k) {
-    const Tensor rows = rows_of(text, k, x.device()), mine = x.index_select(0, rows), w = weight[k].t();
-    y.index_copy_(0, rows, bias.defined() ? at::addmm(bias[k], mine, w) : at::mm(mine, w));
+    const Tensor rows = rows_of(text, k, x.device()), mine = x.index_select(0, rows).to(wide), w = weight[k].t().to(wide);
+    y.index_copy_(0, rows, (bias.defined() ? at::addmm(bias[k].to(wide), mine, w) : at::mm(mine, w)).to(x.scalar_type()));
   }
   return y;
 }
 
-// Of linear: dW = dy^T x, db = the sum of dy, dx = dy W.
+// Of linear: dW = dy^T x and db = the sum of dy, both in fp64 on the CPU, dx = dy W.
 Tensor linear_backward(const Ragged& text, const Tensor& dy, const Tensor& x, const Tensor& weight, Tensor& d_weight,
                        Tensor* d_bias) {
+  const at::ScalarType wide = wide_type(x);
   Tensor dx = at::empty(x.sizes(), x.options());
-  d_weight = at::zeros_like(weight);
-  if (d_bias != nullptr) *d_bias = at::zeros({weight.size(0), weight.size(1)}, weight.options());
+  d_weight = at::zeros(weight.sizes(), weight.options().dtype(wide));
+  if (d_bias != nullptr) *d_bias = at::zeros({weight.size(0), weight.size(1)}, d_weight.options());
   for (int64_t k = 0; k < weight.size(0); ++k) {
-    const Tensor rows = rows_of(text, k, x.device()), mine = dy.index_select(0, rows);
-    d_weight[k].copy_(at::mm(mine.t(), x.index_select(0, rows)));
+    const Tensor rows = rows_of(text, k, x.device()), mine = dy.index_select(0, rows).to(wide);
+    d_weight[k].copy_(at::mm(mine.t(), x.index_select(0, rows).to(wide)));
     if (d_bias != nullptr) (*d_bias)[k].copy_(mine.sum(0));
-    dx.index_copy_(0, rows, at::mm(mine, weight[k]));
+    dx.index_copy_(0, rows, at::mm(mine, weight[k].to(wide)).to(x.scalar_type()));
   }
   return dx;
 }

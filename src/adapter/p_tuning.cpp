@@ -42,7 +42,8 @@ class PTuning final : public InputAdapter {
     return linear(units.second, W3, b3);
   }
 
-  Gradients gradients(const AdapterSaved* saved, const Tensor& dP, const Tensor&) const override {
+  Gradients gradients(const AdapterSaved* saved, const Tensor& d_prompt, const Tensor&) const override {
+    const Tensor dP = d_prompt.to(dtype());
     const Units& units = static_cast<const Units&>(*saved);
     const auto outer = [](const Tensor& d, const Tensor& x) { return at::bmm(d.transpose(1, 2), x); };
     const Tensor d2 = at::bmm(dP, W3) * (units.second > 0);

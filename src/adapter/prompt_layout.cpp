@@ -79,8 +79,12 @@ PromptGradients take_from_front(const PromptLayout& layout, const Tensor& d_stre
     fail(Code::bug, "prompt layout", str("gradients [", layout.tokens(), ", D]"), dept::str(d_stream.sizes()));
   const int64_t D = d_stream.size(1);
   const at::ArrayRef<int64_t> source(layout.source.const_data_ptr<int64_t>(), static_cast<size_t>(layout.tokens()));
-  const Tensor d = layout.shared ? d_stream : kernels::row_sums(d_stream, source.vec(), prompts + N);
-  return {d.narrow(0, 0, prompts).reshape({layout.configs, layout.prompt, D}), d.narrow(0, prompts, N)};
+  std::vector<int64_t> prompt_row = source.vec();
+  for (int64_t& row : prompt_row)
+    if (row >= prompts) row = -1;
+  const Tensor P = kernels::wide_row_sums(d_stream, prompt_row, prompts).view({layout.configs, layout.prompt, D});
+  if (layout.shared) return {P, d_stream.narrow(0, prompts, N)};
+  return {P, d_stream.index_select(0, upload(layout.text, d_stream.device()))};
 }
 
 }  // namespace dept

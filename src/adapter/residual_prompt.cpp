@@ -41,7 +41,8 @@ class ResidualPrompt final : public InputAdapter {
     return P + layers.normal * weight.unsqueeze(1) + bias.unsqueeze(1);
   }
 
-  Gradients gradients(const AdapterSaved* saved, const Tensor& dP, const Tensor&) const override {
+  Gradients gradients(const AdapterSaved* saved, const Tensor& d_prompt, const Tensor&) const override {
+    const Tensor dP = d_prompt.to(dtype());
     const Layers& layers = static_cast<const Layers&>(*saved);
     const Tensor d_normal = (dP * weight.unsqueeze(1)).contiguous();
     const Tensor dy = std::get<0>(at::native_layer_norm_backward(d_normal, layers.y, {shape().width}, layers.mean,

@@ -46,7 +46,8 @@ class Ulpt final : public InputAdapter {
 
   // dZ = (s * dP) R^T,   ds = the rows' sum of dP * (Z R),   dt = the rows' sum of dP
   Gradients gradients(const AdapterSaved* saved, const Tensor& dP, const Tensor&) const override {
-    return {at::matmul(s.unsqueeze(1) * dP, R.t()), (dP * static_cast<const Lifted&>(*saved).ZR).sum(1), dP.sum(1)};
+    return {at::matmul(s.unsqueeze(1) * dP, R.t().to(dP.options())), (dP * static_cast<const Lifted&>(*saved).ZR).sum(1),
+            dP.sum(1)};
   }
 
  private:

@@ -17,6 +17,7 @@ namespace dept::log {
 namespace {
 
 spdlog::sink_ptr stderr_sink;
+spdlog::level::level_enum shown_level = spdlog::level::trace;  // on stderr, unless it is muted
 bool muted = false;
 std::set<std::string> warned;  // while muted
 
@@ -44,7 +45,7 @@ void warn(std::string_view message) {
 
 void mute_stderr(bool mute) {
   muted = mute;
-  if (stderr_sink) stderr_sink->set_level(mute ? spdlog::level::off : spdlog::level::trace);
+  if (stderr_sink) stderr_sink->set_level(mute ? spdlog::level::off : shown_level);
 }
 
 void to_stderr(bool colour, bool terminal) {
@@ -62,7 +63,8 @@ void to_stderr(bool colour, bool terminal) {
 void only_warnings(const std::string& start) {
   if (!stderr_sink) return;
   stderr_sink->set_pattern(start + "%v");
-  stderr_sink->set_level(spdlog::level::warn);
+  shown_level = spdlog::level::warn;
+  stderr_sink->set_level(shown_level);
 }
 
 struct FileSink {

@@ -139,7 +139,9 @@ void require_alike(RankGroup* group, const OptionSet& set, const PredictOptions&
   TrainOptions files;
   files.model = o.model;
   files.data = o.data;
-  require_alike(group, {deciding_options(set), file_contents(files)});
+  OrderedJson contents = file_contents(files);
+  contents.update(input_contents(o.source()));
+  require_alike(group, {deciding_options(set), contents});
 }
 
 // Conversations for an adapter that was trained on texts, or for none: in the model's chat form, if it has one.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/json_values.h"
+#include "dept/base/digest.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/tasks/chat_rows.h"
@@ -161,6 +162,15 @@ void check_input(const PredictSource& s) {
   if (!is_table(s)) return;
   if (s.data.named()) return check_named_rows(named_task(s.data, no_draw), s.input);
   check_file_examples(s.data.task, s.input, false);
+}
+
+OrderedJson input_contents(const PredictSource& s) {
+  OrderedJson contents = OrderedJson::object();
+  if (!is_table(s)) return contents;
+  Digest digest;
+  add_file(digest, s.input);
+  contents["input"][s.input] = digest.hex();
+  return contents;
 }
 
 PredictRows read_all_rows(const PredictSource& s) {

@@ -26,6 +26,10 @@ void check_input_is_there(const PredictSource& source);
 /// Throws what names and the files' heads show of input that cannot be used. Reads no stdin.
 void check_input(const PredictSource& source);
 
+/// {"input": {file: digest}} of a table, which each of several ranks reads by itself; what else there is rank 0 reads for all.
+/// Throws io.
+OrderedJson input_contents(const PredictSource& source);
+
 /// Calls `body` with some rows at a time, in order: up to `size`, of what is read whole more. Before it throws bad_input for a
 /// row (naming file and line) the rows before that one are given out.
 void for_each_batch(const PredictSource& source, size_t size, const std::function<void(std::span<const TextExample>)>& body);

@@ -71,17 +71,6 @@ int work_as_rank(const RankInfo& info, const RankOptions& options, ModelOptions&
 
 }  // namespace
 
-void describe(RankOptions& o, OptionSet& set) {
-  set.section("Ranks");
-  set.add("ranks", o.ranks,
-          "start so many processes on this machine that do the work together; torchrun, srun and mpirun start their own")
-      .min(1)
-      .max(4096);
-  set.add("rank_timeout", o.rank_timeout, "seconds to wait for a rank that does not come or shows no sign of work")
-      .min(1)
-      .max(1e6);
-}
-
 int run_in_ranks(const RankOptions& options, ModelOptions& model, std::string_view command,
                  const std::vector<std::string>& arguments, const std::function<int(RankGroup*)>& work) {
   const RankInfo info = ranks_from_environment();

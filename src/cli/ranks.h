@@ -3,24 +3,17 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "cli/lines.h"
-#include "dept/base/options.h"
 #include "dept/dist/group.h"
+#include "dept/dist/rank_options.h"
 #include "dept/dist/ranks.h"
 #include "dept/train/options.h"
 
 namespace dept {
-
-struct RankOptions {
-  std::optional<int64_t> ranks;
-  double rank_timeout = 300;
-};
-void describe(RankOptions& options, OptionSet& set);
 
 /// Runs `work`, which returns the exit code, as the rank that this process is; its group is null for one rank. Under --ranks it
 /// starts the ranks and minds them instead. Settles how many threads a rank has. Throws usage for --ranks within a launcher, and

@@ -8,10 +8,10 @@
 
 #include "cli/command.h"
 #include "cli/frame.h"
+#include "cli/ranks.h"
 #include "dept/base/log.h"
 #include "dept/base/progress.h"
 #include "dept/base/text.h"
-#include "dept/dist/launcher.h"
 
 namespace dept {
 namespace {
@@ -24,6 +24,7 @@ constexpr Usage sweep_usage{
     true, 0,
     "  dept sweep configs/seeds.yaml --output_dir runs/seeds\n"
     "  dept sweep configs/glue.yaml --model_name_or_path t5-base\n"
+    "  dept sweep configs/glue.yaml --ranks 4          # four processes, each with its share of the runs\n"
     "  dept train runs/seeds/best.yaml     # the best run once more\n"};
 
 std::string padded(std::string text, size_t width, bool right = false) {
@@ -84,19 +85,10 @@ class LiveTable {
   size_t running_ = std::string::npos;
 };
 
-}  // namespace
-
-int run_sweep(const std::vector<std::string>& arguments) {
-  SweepOptions options;
-  OptionSet set;
-  describe(options, set);
-  Problems problems;
-  if (!read_command_line(set, arguments, sweep_usage, problems)) return 0;
-  require_one_rank("dept sweep");
-  const std::shared_ptr<Sweep> sweep = prepare_sweep(arguments, set, problems);
-  problems.raise();
-  configure_process(sweep_threads(*sweep));
-  const bool draws = ::isatty(STDERR_FILENO) == 1 && !options.train.output.disable_tqdm;
+int sweep(Sweep& sweep, const SweepOptions& options, RankGroup* group) {
+  if (group != nullptr) set_sweep_threads(sweep, options.train.model.threads);
+  configure_process(sweep_threads(sweep));
+  const bool draws = is_first(group) && ::isatty(STDERR_FILENO) == 1 && !options.train.output.disable_tqdm;
   Progress::set_sink({});  // many runs, one table
   LiveTable table;
   SweepWatch watch;
@@ -105,14 +97,28 @@ int run_sweep(const std::vector<std::string>& arguments) {
     return interrupted();
   };
   if (draws) watch.show = [&](const SweepView& view) { table.show(view); };
-  const RunEnd end = run_sweep(*sweep, watch);
+  const RunEnd end = run_sweep(sweep, watch, group);
   if (draws) LiveTable::clear();
   if (end == RunEnd::interrupted) {
     log::info("interrupted: the same command goes on");
-    return interrupted_exit_code();
+    return interrupted_exit_code(group);
   }
-  write_stdout(read_file(sweep_folder(*sweep) / "results.csv"));
+  if (is_first(group)) write_stdout(read_file(sweep_folder(sweep) / "results.csv"));
   return 0;
+}
+
+}  // namespace
+
+int run_sweep(const std::vector<std::string>& arguments) {
+  SweepOptions options;
+  OptionSet set;
+  describe(options, set);
+  Problems problems;
+  if (!read_command_line(set, arguments, sweep_usage, problems)) return 0;
+  const std::shared_ptr<Sweep> prepared = prepare_sweep(arguments, set, problems);
+  problems.raise();
+  return run_in_ranks(options.ranks, options.train.model, "sweep", arguments,
+                      [&](RankGroup* group) { return sweep(*prepared, options, group); });
 }
 
 }  // namespace dept

@@ -122,12 +122,4 @@ RankInfo ranks_from_environment() {
   return info;
 }
 
-void require_one_rank(std::string_view command) {
-  const RankInfo info = ranks_from_environment();
-  if (info.size == 1) return;
-  const Launcher& launcher = *launcher_of_this_process();
-  fail(Code::usage, launcher.size, str("1 process, as ", command, " runs in one (start it without ", info.launcher, ")"),
-       str(info.size));
-}
-
 }  // namespace dept

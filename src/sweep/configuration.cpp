@@ -13,6 +13,11 @@ std::string where_of(const SweepCommand& command, const Axis& axis) {
   return str(command.recipe.string(), ": sweep.parameters.", axis.option);
 }
 
+// Not the run's: ranks share a sweep's runs, and would share the batches of one that is trained by itself.
+bool is_of_sweep(const std::string& option) {
+  return option == "do_predict_all" || option == "overwrite_output_dir" || option == "ranks" || option == "rank_timeout";
+}
+
 void assign_axes(Configuration& made, const SweepCommand& command, const SweepSpec& spec, const PlannedRun& run,
                  Problems& problems) {
   for (size_t i = 0; i < spec.axes.size(); ++i)
@@ -25,6 +30,7 @@ void describe(SweepOptions& o, OptionSet& set) {
   describe(o.train, set);
   set.section("Sweep");
   set.add("do_predict_all", o.do_predict_all, "evaluate every finished run on the test data, not each task's best alone");
+  describe(o.ranks, set);
   set.set_aside("sweep");
 }
 
@@ -67,8 +73,7 @@ std::string run_recipe(const SweepCommand& command, const SweepSpec& spec, const
   std::string recipe;
   for (const Option& option : made->set.options()) {
     const bool set_here = option.name == "do_train" || option.name == "do_eval" || option.name == "do_predict";
-    const bool of_sweep = option.name == "do_predict_all" || option.name == "overwrite_output_dir";
-    if ((option.given || set_here) && !of_sweep) recipe += str(option.name, ": ", option_text(option), "\n");
+    if ((option.given || set_here) && !is_of_sweep(option.name)) recipe += str(option.name, ": ", option_text(option), "\n");
   }
   return recipe;
 }

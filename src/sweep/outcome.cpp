@@ -112,6 +112,8 @@ std::string describe_run(const RunRecord& run, const Ranking& ranking) {
 void Progression::begin(const std::vector<size_t>& places) {
   if (!watch_.show) return;
   running_ = places.back();
+  if (lines_.empty())
+    for (const RunRecord& run : runs_) earlier_ += run.steps;
   lines_.resize(runs_.size());
   for (size_t i = 0; i < runs_.size(); ++i) {
     const RunRecord& run = runs_[i];
@@ -168,6 +170,7 @@ double Progression::seconds_left() const {
     if (sweep_.spec.method != SweepMethod::halving && line.state != "running" && line.state != "waiting" &&
         line.state != "paused")
       left -= steps_of_run_ - line.step;
+  if (ranks_ > 1) left = (planned_steps() - earlier_) / ranks_ - done_;  // how far the others are is not known
   if (sweep_.spec.budget_steps) left = std::min(left, *sweep_.spec.budget_steps);
   const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   return std::max<double>(0, elapsed / static_cast<double>(done_) * static_cast<double>(left));

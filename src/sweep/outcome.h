@@ -31,8 +31,10 @@ std::string describe_run(const RunRecord& run, const Ranking& ranking);
 /// Shows how far the sweep is, where somebody watches.
 class Progression {
  public:
-  Progression(const Sweep& sweep, const SweepWatch& watch, const std::vector<RunRecord>& runs, const Ranking& ranking)
-      : sweep_(sweep), watch_(watch), runs_(runs), ranking_(ranking) {}
+  /// Of `ranks` that share the runs this process is one.
+  Progression(const Sweep& sweep, const SweepWatch& watch, const std::vector<RunRecord>& runs, const Ranking& ranking,
+              int64_t ranks)
+      : sweep_(sweep), watch_(watch), runs_(runs), ranking_(ranking), ranks_(ranks) {}
 
   /// A run begins: the last of these, which are underway.
   void begin(const std::vector<size_t>& places);
@@ -47,6 +49,8 @@ class Progression {
   const SweepWatch& watch_;
   const std::vector<RunRecord>& runs_;
   const Ranking& ranking_;
+  const int64_t ranks_;
+  int64_t earlier_ = 0;  // steps of earlier processes
   std::vector<SweepLine> lines_;
   size_t running_ = 0;
   int64_t steps_of_run_ = 0;  // of a whole one

@@ -112,6 +112,8 @@ std::unique_ptr<Configuration> Sweep::configure(size_t place) const {
   Problems problems;
   auto configuration = run_configuration(command, spec, plan[place], tests_all, problems);
   problems.raise();
+  int& threads = configuration->train().model.threads;
+  if (threads == 0) threads = threads_if_unnamed;
   return configuration;
 }
 
@@ -123,6 +125,9 @@ std::vector<std::string> Sweep::axes() const {
 
 int sweep_threads(const Sweep& sweep) {
   return sweep.threads;
+}
+void set_sweep_threads(Sweep& sweep, int threads) {
+  sweep.threads = sweep.threads_if_unnamed = threads;
 }
 fs::path sweep_folder(const Sweep& sweep) {
   return sweep.out;

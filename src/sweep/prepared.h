@@ -17,7 +17,8 @@ class Sweep {
   bool overwrite = false, tests = false, tests_all = false;  ///< --overwrite_output_dir; whether the best, or all, see test data
   bool reports = true;                                       ///< report.html at its end
   int threads = 1;
-  RunIdentity identity;  ///< options alone
+  int threads_if_unnamed = 0;  ///< of runs that name none; 0: as train settles it
+  RunIdentity identity;        ///< options alone
 
   /// The run's options as it trains.
   std::unique_ptr<Configuration> configure(size_t place) const;

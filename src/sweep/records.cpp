@@ -66,6 +66,7 @@ void restore_record(RunRecord& run, const OrderedJson& json, const std::string& 
   try {
     run.steps = json.at("steps").get<int64_t>();
     run.end = json.at("end").get<std::string>();
+    run.rungs.clear();
     for (const OrderedJson& judged : json.at("rungs")) run.rungs.push_back(judged_of(judged));
     if (json.contains("last")) run.last = judged_of(json["last"]);
     run.test = json.at("test");

@@ -35,7 +35,7 @@ struct RunRecord {
 };
 
 OrderedJson record_json(const RunRecord& run);
-/// Takes over what an earlier process recorded of a run of the same name. Throws bad_input naming `where`.
+/// Takes over what an earlier process, or another rank, recorded of a run of the same name. Throws bad_input naming `where`.
 void restore_record(RunRecord& run, const OrderedJson& json, const std::string& where);
 
 /// Which figure ranks, and which way.

@@ -1,12 +1,17 @@
 // The course of a sweep. What is done is in sweep.json after each run; a sweep that goes on takes the same way again and leaves
-// out what is recorded there.
+// out what is recorded there. Ranks all take that way together, by the same records; what they train on it is dealt out.
 #include <algorithm>
 #include <limits>
+#include <numeric>
+#include <optional>
+#include <set>
 
 #include "dept/base/error.h"
 #include "dept/base/log.h"
 #include "dept/base/text.h"
+#include "dept/dist/ranks.h"
 #include "dept/report/report.h"
+#include "dept/train/alike.h"
 #include "dept/train/folder_lock.h"
 #include "dept/train/identity.h"
 #include "sweep/outcome.h"
@@ -19,27 +24,84 @@ namespace {
 
 class Course {
  public:
-  Course(Sweep& sweep, const SweepWatch& watch) : sweep_(sweep), watch_(watch), store_(sweep) {
+  Course(Sweep& sweep, const SweepWatch& watch, RankGroup* group)
+      : sweep_(sweep), watch_(watch), group_(group), store_(sweep, is_first(group)) {
     ranking_ = {sweep.spec.metric, sweep.spec.maximize};
   }
 
   RunEnd run() {
-    FolderLock lock(sweep_.out);
-    if (store_.claim() == Claim::finished) {
+    std::optional<FolderLock> lock;
+    if (is_first(group_)) lock.emplace(sweep_.out);
+    if (done_before()) {
       tell(str(sweep_.out.string(), " holds this very sweep, finished: nothing to do (--overwrite_output_dir begins anew)"));
       return RunEnd::done_before;
     }
-    lock.make_folder();
-    store_.open();
+    open(lock);
     for (const std::vector<size_t>& task : tasks())
       if (!run_task(task)) return RunEnd::interrupted;
-    if (sweep_.reports) write_report(sweep_.out);
+    if (sweep_.reports && is_first(group_)) write_report(sweep_.out);
     store_.finish();
     return RunEnd::done;
   }
 
  private:
   std::vector<RunRecord>& runs() { return store_.runs; }
+
+  // As far as the folder says.
+  bool done_before() {
+    require_alike(group_, store_.identity());
+    if (group_ != nullptr && (sweep_.spec.budget_steps || sweep_.spec.budget_minutes))
+      fail(Code::usage, "sweep.budget", "none with several ranks, as it is counted run by run", "one");
+    const bool done = is_first(group_) && store_.claim() == Claim::finished;
+    return !from_first(group_, done ? "done" : "").empty();
+  }
+
+  // Rank 0 takes the folder; all have the records in it.
+  void open(std::optional<FolderLock>& lock) {
+    std::vector<size_t> known;
+    if (lock) {
+      lock->make_folder();
+      store_.open();
+      known.resize(runs().size());
+      std::iota(known.begin(), known.end(), size_t{0});
+    }
+    share_records(known, true);
+  }
+
+  // This rank's share of the runs: of the steps that they may take about as many as the others'.
+  std::vector<size_t> share_of(const std::vector<size_t>& places) {
+    std::vector<int64_t> steps;
+    for (const size_t place : places) {
+      const int64_t most = sweep_.configure(place)->train().schedule.max_steps;  // of epochs it is not known yet
+      steps.push_back(runs()[place].end.empty() ? std::max<int64_t>(most, 1) : 0);
+    }
+    std::vector<size_t> share;
+    for (const size_t item : share_evenly(steps, group_)) share.push_back(places[item]);
+    return share;
+  }
+
+  // Each rank does its share of the work on these runs; behind it all know what they came to. False: one was interrupted.
+  bool together(const std::vector<size_t>& places, const std::function<bool(const std::vector<size_t>&)>& work) {
+    if (group_ == nullptr) return work(places);
+    if (watch_.interrupted) watch_.interrupted();  // from here a signal is for all, also to a rank that has nothing to do
+    const std::vector<size_t> share = share_of(places);
+    const bool done = share_records(share, work(share));
+    store_.save();
+    return done;
+  }
+
+  // What this rank knows of these runs, for all. Whether every rank is done.
+  bool share_records(const std::vector<size_t>& places, bool done) {
+    if (group_ == nullptr) return done;
+    const OrderedJson mine = {{"done", done}, {"runs", store_.records_of(places)}};
+    const std::vector<std::string> all = gather(group_, mine.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
+    for (size_t rank = 0; rank < all.size(); ++rank) {
+      const OrderedJson its = OrderedJson::parse(all[rank]);
+      done = done && its["done"].get<bool>();
+      if (static_cast<int64_t>(rank) != group_->rank()) store_.restore(its["runs"], str("rank ", rank));
+    }
+    return done;
+  }
 
   // The places of each task's runs.
   std::vector<std::vector<size_t>> tasks() {
@@ -64,8 +126,7 @@ class Course {
       say(str(places_name(places), "no run is finished, so that none is the best"));
       return true;
     }
-    for (const size_t place : best)
-      if (sweep_.tests && !trainer_.test(place)) return false;
+    if (sweep_.tests && !test(best)) return false;
     runs()[best.front()].best = true;
     store_.keep_best(best.front());
     store_.save();
@@ -79,8 +140,26 @@ class Course {
   }
 
   bool run_all(const std::vector<size_t>& places) {
-    trainer_.ended = [this](size_t place) { say(described(place)); };
-    return trainer_.train(places, std::nullopt, 0);
+    std::set<size_t> said;
+    trainer_.ended = [&](size_t place) {
+      said.insert(place);
+      say(described(place));
+    };
+    const bool done = train(places, std::nullopt, 0);
+    trainer_.ended = {};
+    for (const size_t place : places)  // what other ranks trained
+      if (done && !said.contains(place)) say(described(place));
+    return done;
+  }
+
+  bool train(const std::vector<size_t>& places, std::optional<int64_t> pause_at, size_t rung) {
+    return together(places, [&](const std::vector<size_t>& share) { return trainer_.train(share, pause_at, rung); });
+  }
+
+  bool test(const Row& finished) {
+    return together(finished, [this](const std::vector<size_t>& share) {
+      return std::all_of(share.begin(), share.end(), [this](size_t place) { return trainer_.test(place); });
+    });
   }
 
   // Synchronous: at each rung all that came there are ranked.
@@ -89,7 +168,7 @@ class Course {
       const std::optional<int64_t> steps = rung_steps(rung);
       std::vector<size_t> places;
       for (const Row& row : rows) places.insert(places.end(), row.begin(), row.end());
-      if (!trainer_.train(places, steps, rung)) return false;
+      if (!train(places, steps, rung)) return false;
       if (std::all_of(places.begin(), places.end(), [&](size_t place) { return over_at(place, rung); })) break;
       const std::vector<Row> on = survivors(runs(), rows, rung, sweep_.spec.eta, ranking_);
       for (const Row& row : rows)
@@ -126,6 +205,7 @@ class Course {
     if (!watch_.show) tell(line);
   }
   void tell(const std::string& line) {
+    if (!is_first(group_)) return;
     log::mute_stderr(false);
     log::info(line);
     log::mute_stderr(true);
@@ -133,16 +213,17 @@ class Course {
 
   Sweep& sweep_;
   const SweepWatch& watch_;
+  RankGroup* group_;
   Store store_;
   Ranking ranking_;
-  Trainer trainer_{sweep_, watch_, store_, ranking_};
+  Trainer trainer_{sweep_, watch_, store_, ranking_, group_};
 };
 
 }  // namespace
 
-RunEnd run_sweep(Sweep& sweep, const SweepWatch& watch) {
+RunEnd run_sweep(Sweep& sweep, const SweepWatch& watch, RankGroup* group) {
   const log::Muted runs_write_to_logs_of_their_own;
-  return Course(sweep, watch).run();
+  return Course(sweep, watch, group).run();
 }
 
 }  // namespace dept

@@ -15,8 +15,9 @@ namespace {
 using Kind = OptionValue::Kind;
 
 // A sweep sets these itself.
-constexpr std::array own_options = {"output_dir", "overwrite_output_dir", "resume_from_checkpoint", "logging_dir", "do_train",
-                                    "do_eval",    "do_predict",           "do_predict_all",         "push_to_hub"};
+constexpr std::array own_options = {"output_dir",  "overwrite_output_dir", "resume_from_checkpoint", "logging_dir", "do_train",
+                                    "do_eval",     "do_predict",           "do_predict_all",         "push_to_hub", "ranks",
+                                    "rank_timeout"};
 
 const std::vector<std::string> methods = {"grid", "random", "halving"};
 const std::vector<std::string> distributions = {"categorical", "constant", "uniform", "log_uniform_values", "int_uniform"};

@@ -54,7 +54,8 @@ bool belongs_to_adapter(const fs::directory_entry& entry) {
 
 }  // namespace
 
-Store::Store(const Sweep& sweep) : sweep_(sweep), identity_(sweep.identity) {
+Store::Store(const Sweep& sweep, bool writes) : sweep_(sweep), writes_(writes), identity_(sweep.identity) {
+  identity_.contents = contents_of(sweep_);
   for (const PlannedRun& planned : sweep.plan) {
     RunRecord run;
     run.name = planned.name;
@@ -68,8 +69,7 @@ Store::Store(const Sweep& sweep) : sweep_(sweep), identity_(sweep.identity) {
   }
 }
 
-Claim Store::claim() {
-  identity_.contents = contents_of(sweep_);
+Claim Store::claim() const {
   return check_claim(sweep_.out, identity_, {sweep_.overwrite, false, state_name});
 }
 
@@ -83,11 +83,21 @@ void Store::open() {
   if (fs::exists(path)) {
     read_json(path);  // strictly; it sorts the keys
     const OrderedJson state = OrderedJson::parse(read_file(path));
-    for (const OrderedJson& json : state.value("runs", OrderedJson::array()))
-      for (RunRecord& run : runs)
-        if (run.name == json.value("name", "")) restore_record(run, json, path.string());
+    restore(state.value("runs", OrderedJson::array()), path.string());
   }
   write_state();
+}
+
+void Store::restore(const OrderedJson& records, const std::string& where) {
+  for (const OrderedJson& json : records)
+    for (RunRecord& run : runs)
+      if (run.name == json.value("name", "")) restore_record(run, json, where);
+}
+
+OrderedJson Store::records_of(const std::vector<size_t>& places) const {
+  OrderedJson records = OrderedJson::array();
+  for (const size_t place : places) records.push_back(record_json(runs[place]));
+  return records;
 }
 
 void Store::write_state() const {
@@ -101,12 +111,14 @@ void Store::write_state() const {
 }
 
 void Store::save() const {
+  if (!writes_) return;
   write_state();
   write_atomic(sweep_.out / "results.jsonl", results_jsonl(runs));
   write_atomic(sweep_.out / "results.csv", results_csv(runs, sweep_.axes(), sweep_.spec.repeat));
 }
 
 void Store::keep_best(size_t place) const {
+  if (!writes_) return;
   const RunRecord& run = runs[place];
   const std::string name = run.task.empty() ? "best" : "best-" + run.task;
   AtomicFolder best(sweep_.out / name);
@@ -120,6 +132,7 @@ void Store::keep_best(size_t place) const {
 }
 
 void Store::finish() {
+  if (!writes_) return;
   save();
   finished_ = true;
   write_state();

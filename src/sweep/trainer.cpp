@@ -8,6 +8,7 @@ namespace dept {
 bool Trainer::train(const std::vector<size_t>& places, std::optional<int64_t> pause_at, size_t rung) {
   pause_at_ = pause_at;
   rung_ = rung;
+  if (places.empty()) return true;
   for (const std::vector<size_t>& group : alike(places))
     if (!train_alike(group)) return false;
   return true;
@@ -70,6 +71,8 @@ std::unique_ptr<TrainingRun> Trainer::take(size_t place) {
   if (sweep_.spec.budget_steps) taken.control.most_steps = record.steps + steps_left();
   taken.control.stepped = [this, place](int64_t step, int64_t steps, double loss) {
     charge();
+    ++steps_;
+    if (group_ != nullptr) group_->at_step(steps_);
     progress_.stepped(place, step, steps, loss);
   };
   prepare_folder(sweep_.out, record);

@@ -17,9 +17,13 @@ namespace dept {
 
 class Trainer {
  public:
-  /// All outlive the trainer.
-  Trainer(const Sweep& sweep, const SweepWatch& watch, Store& store, const Ranking& ranking)
-      : sweep_(sweep), watch_(watch), store_(store), progress_(sweep, watch, store.runs, ranking) {}
+  /// All outlive the trainer. The ranks of a group, null for one, train runs each by itself.
+  Trainer(const Sweep& sweep, const SweepWatch& watch, Store& store, const Ranking& ranking, RankGroup* group)
+      : sweep_(sweep),
+        watch_(watch),
+        store_(store),
+        group_(group),
+        progress_(sweep, watch, store.runs, ranking, group == nullptr ? 1 : group->size()) {}
 
   /// Trains the runs at these places to their ends, or until they have come to the rung, a step; those that are there already
   /// stay as they are. False: interrupted.
@@ -55,6 +59,8 @@ class Trainer {
   const Sweep& sweep_;
   const SweepWatch& watch_;
   Store& store_;
+  RankGroup* group_;
+  int64_t steps_ = 0;  // of this process
   SharedInputs shared_;
   Progression progress_;
   std::map<std::string, StackWidth> widths_;  // by stack_key

@@ -67,6 +67,31 @@ at::Tensor predicting_tokens(const PromptLayout& layout, const Batch& batch, con
   return upload(tokens, device);
 }
 
+// Products of fewer rows MKL takes by other kernels, which add up in another order. A training batch of one of several ranks may
+// have so few where one process has more; it gets rows of zeros.
+constexpr int64_t fewest_rows = 4;
+
+at::Tensor with_rows(const at::Tensor& x) {
+  const int64_t more = x.is_cpu() ? fewest_rows - x.size(0) : 0;
+  return more <= 0 ? x : at::cat({x, at::zeros({more, x.size(1)}, x.options())});
+}
+
+// Tokens behind the last target, for the same reason. What stands in front of them does not see them, and they have no labels.
+Batch with_target_tokens(Batch batch) {
+  Ragged& target = batch.target;
+  const int64_t tokens = target.tokens(), more = fewest_rows - tokens;
+  const int64_t next = target.position[tokens - 1].item<int64_t>() + 1;
+  target.offsets.back() += more;
+  target.position = at::cat({target.position, at::arange(next, next + more, at::kLong)});
+  if (target.row.defined()) target.row = at::cat({target.row, at::full({more}, -1, at::kLong)});
+  batch.target_ids = at::cat({batch.target_ids, at::zeros({more}, at::kLong)});
+  return batch;
+}
+
+bool has_few_target_tokens(const Batch& batch) {
+  return batch.target.tokens() > 0 && batch.target.tokens() < fewest_rows;
+}
+
 /// The loss that hidden states give, and their gradient where it is asked for.
 struct HiddenLoss {
   BatchLoss loss;
@@ -80,7 +105,8 @@ HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const Pro
   const Ragged& predicting = parts.rules.encoder_decoder() ? batch.target : batch.source;
   const at::Tensor at_labels = predicting_tokens(layout, batch, predicting, hidden.device());
   at::Tensor d_logits;
-  const at::Tensor logits = model.logits(hidden.index_select(0, at_labels));
+  const at::Tensor all_logits = model.logits(with_rows(hidden.index_select(0, at_labels)));
+  const at::Tensor logits = all_logits.narrow(0, 0, at_labels.size(0));
   const at::Tensor nll = kernels::cross_entropy(logits, batch.labels, with_gradient ? &d_logits : nullptr, parts.label_smoothing,
                                                 model.context().kernels);
   std::vector<int64_t> config;
@@ -88,7 +114,7 @@ HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const Pro
   const at::Tensor ones = at::ones({static_cast<int64_t>(config.size())}, at::kDouble);
   HiddenLoss found{sum_by_config(nll, ones, config, parts.weights.configs()), {}};
   if (with_gradient) {
-    const at::Tensor d_rows = model.logits_backward(d_logits, logits);
+    const at::Tensor d_rows = model.logits_backward(with_rows(d_logits), all_logits).narrow(0, 0, at_labels.size(0));
     found.d_hidden = at::zeros(hidden.sizes(), d_rows.options()).index_copy_(0, at_labels, d_rows);
   }
   return found;
@@ -101,7 +127,7 @@ struct PooledState {
 
 PooledState pooled_state(const ModelParts& parts, const PooledTokens& tokens, const at::Tensor& hidden, int64_t texts) {
   const at::Tensor state = pool(tokens, hidden, texts, parts.weights.head.out.scalar_type());
-  return {state, parts.pooling == Pooling::mean ? state : parts.backbone->pool(state)};
+  return {state, parts.pooling == Pooling::mean ? state : parts.backbone->pool(with_rows(state)).narrow(0, 0, texts)};
 }
 
 // By the classification head, once a text. `gradients`: of the head's own parameters.
@@ -122,17 +148,18 @@ HiddenLoss loss_of_texts(const ModelParts& parts, const Call& call, const Batch&
   if (gradients) {
     HeadGradients d = head_backward(head, batch.source, saved, d_logits);
     *gradients = std::move(d.parameters);
-    if (parts.pooling != Pooling::mean) d.x = parts.backbone->pool_backward(d.x, pooled.hidden);
+    if (parts.pooling != Pooling::mean)
+      d.x = parts.backbone->pool_backward(with_rows(d.x), with_rows(pooled.hidden)).narrow(0, 0, pooled.hidden.size(0));
     found.d_hidden = pool_backward(tokens, d.x, hidden.size(0));
   }
   return found;
 }
 
-// The sources without their targets.
-Batch source_batch(const EncodeRules& rules, std::span<const Example> sources) {
+// The sources without their targets, in K equal runs of which each has its adapter.
+Batch source_batch(const AdaptedModel& model, std::span<const Example> sources) {
   std::vector<Example> examples(sources.begin(), sources.end());
   for (Example& example : examples) example.target = {0};  // its input is what stands before it: the source alone
-  return collate(rules, examples, Purpose::answering);
+  return collate(model.rules(), examples, Purpose::answering, model.weights().configs());
 }
 
 // The streams end to end.
@@ -179,7 +206,7 @@ class LabelScorer {
   LabelScorer(const AdaptedModel& model, std::span<const Example> sources, int64_t label_tokens)
       : model_(model.text_model()),
         rules_(model.rules()),
-        batch_(source_batch(rules_, sources)),
+        batch_(source_batch(model, sources)),
         count_(static_cast<int64_t>(sources.size())),
         slots_(count_),
         held_(count_),
@@ -324,6 +351,7 @@ AdaptedBatch AdaptedModel::adapt(const Call& call, const Batch& batch) const {
 }
 
 BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gradients) const {
+  if (gradients && has_few_target_tokens(batch)) return loss(call, with_target_tokens(batch), gradients);
   const AdaptedBatch inputs = adapt(call, batch);
   std::unique_ptr<Saved> saved;
   const at::Tensor hidden = backbone().forward(backbone_call(*parts_, call), inputs.source.stream,
@@ -404,7 +432,7 @@ std::vector<LabelNll> AdaptedModel::label_nll(std::span<const Example> sources, 
 std::vector<std::string> AdaptedModel::answers(std::span<const Example> sources, const GenerationOptions& options) const {
   std::vector<std::string> texts;
   const at::Tensor decoder_prompt = adapter().decoder_prompt().to(backbone().context().residual());
-  const Batch batch = source_batch(rules(), sources);
+  const Batch batch = source_batch(*this, sources);
   const Stream source = adapt_source({}, batch.source, batch.source_ids).source.stream;
   for (const auto& answers : dept::generate(text_model(), {source, {}, decoder_prompt}, options))
     texts.push_back(tokenizer().decode_written(answers.front().ids));

@@ -213,7 +213,9 @@ std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRul
   return examples;
 }
 
-Batch collate(const EncodeRules& rules, std::span<const Example> examples, Purpose purpose) {
+namespace {
+
+Batch collate_one(const EncodeRules& rules, std::span<const Example> examples, Purpose purpose) {
   const DeltaAlignment alignment = rules.architecture == Architecture::decoder ? rules.alignment : DeltaAlignment::start;
   if (rules.head) return collate_classified(examples, alignment, rules.max_source);
   if (rules.encoder_decoder()) return collate_encoder_decoder(examples, rules.decoder_start_id);
@@ -222,6 +224,19 @@ Batch collate(const EncodeRules& rules, std::span<const Example> examples, Purpo
   if (rules.quirks.judges_source_without_answer() && purpose == Purpose::judging)
     return collate_original_judging(examples, rules.max_source, rules.end_id.value_or(0));
   return collate_decoder_only(examples, alignment, rules.max_source, purpose == Purpose::answering);
+}
+
+}  // namespace
+
+Batch collate(const EncodeRules& rules, std::span<const Example> examples, Purpose purpose, int64_t configs) {
+  Batch batch = collate_one(rules, examples, purpose);
+  for (Ragged* tokens : {&batch.source, &batch.target}) {
+    const int64_t each = tokens->batch() / configs;
+    if (each * configs != tokens->batch())
+      fail(Code::bug, "collate", str("as many sequences for each of ", configs, " adapters"), str(tokens->batch()));
+    for (int64_t b = 0; b < tokens->batch(); ++b) tokens->config[b] = b / each;
+  }
+  return batch;
 }
 
 }  // namespace dept

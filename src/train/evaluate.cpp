@@ -97,9 +97,20 @@ double mean_gold_loss(const PredictRules& rules, std::span<const LabelNll> score
   return nll / static_cast<double>(tokens);
 }
 
-double mean_batch_loss(const AdaptedModel& model, std::span<const Example> examples) {
-  const BatchLoss loss = model.loss({}, collate(model.rules(), examples, Purpose::judging));
-  return loss.nll.sum().item<double>() / loss.tokens.sum().item<double>();
+// The examples once for each of K stacked adapters.
+std::vector<Example> for_each_adapter(const AdaptedModel& model, std::span<const Example> examples) {
+  std::vector<Example> all;
+  for (int64_t k = 0; k < model.weights().configs(); ++k) all.insert(all.end(), examples.begin(), examples.end());
+  return all;
+}
+
+// Of each stacked adapter.
+std::vector<double> mean_batch_losses(const AdaptedModel& model, std::span<const Example> examples) {
+  const int64_t configs = model.weights().configs();
+  const BatchLoss loss = model.loss({}, collate(model.rules(), for_each_adapter(model, examples), Purpose::judging, configs));
+  std::vector<double> means;
+  for (int64_t k = 0; k < configs; ++k) means.push_back(loss.nll[k].item<double>() / loss.tokens[k].item<double>());
+  return means;
 }
 
 // A label for a message, not too long.
@@ -129,17 +140,18 @@ void warn_of_unreachable_labels(const PredictRules& rules, const AdaptedModel& m
                 count > most ? ", ..." : ""));
 }
 
-// What is found of some examples at once; empty what the rules do not ask for.
+// What is found of some examples at once, by each stacked adapter in turn; empty what the rules do not ask for.
 struct Judged {
   std::vector<Prediction> predictions;
   std::vector<LabelNll> scored;
   at::Tensor head_losses, head_weights;  // [examples] both
 };
 
-Judged judge(const AdaptedModel& model, const PredictRules& rules, const TaskData& task, std::span<const Example> examples) {
+Judged judge(const AdaptedModel& model, const PredictRules& rules, const TaskData& task, std::span<const Example> once) {
   Judged judged;
+  const std::vector<Example> examples = for_each_adapter(model, once);
   if (rules.by == PredictBy::head) {
-    const Batch batch = collate(model.rules(), examples, Purpose::judging);
+    const Batch batch = collate(model.rules(), examples, Purpose::judging, model.weights().configs());
     const at::Tensor logits = model.head_logits(batch);
     judged.head_losses = head_loss(logits, batch.values, nullptr, model.parts().label_smoothing, model.parts().class_weights,
                                    model.backbone().context().kernels);
@@ -154,27 +166,24 @@ Judged judge(const AdaptedModel& model, const PredictRules& rules, const TaskDat
   return judged;
 }
 
-// The mean loss of `count` of these examples.
-double batch_loss(const AdaptedModel& model, const PredictRules& rules, const Judged& judged, std::span<const Example> examples,
-                  std::span<const std::string> targets, size_t begin, size_t count) {
-  if (rules.by == PredictBy::head) {
-    const auto sum = [&](const at::Tensor& x) { return x.slice(0, begin, begin + count).sum().item<double>(); };
+// The mean loss of `count` of these examples by each stacked adapter.
+std::vector<double> batch_losses(const AdaptedModel& model, const PredictRules& rules, const Judged& judged,
+                                 std::span<const Example> examples, std::span<const std::string> targets, size_t begin,
+                                 size_t count) {
+  const bool scored = rules.by == PredictBy::score && model.parts().label_smoothing == 0;
+  if (rules.by != PredictBy::head && !scored) return mean_batch_losses(model, examples.subspan(begin, count));
+  std::vector<double> losses;
+  for (int64_t k = 0; k < model.weights().configs(); ++k) {
+    const size_t first = static_cast<size_t>(k) * examples.size() + begin;
+    if (scored) {
+      losses.push_back(mean_gold_loss(rules, std::span(judged.scored).subspan(first, count), targets.subspan(begin, count)));
+      continue;
+    }
+    const auto sum = [&](const at::Tensor& x) { return x.slice(0, first, first + count).sum().item<double>(); };
     const double weight = sum(judged.head_weights);
-    return weight > 0 ? sum(judged.head_losses) / weight : 0;
+    losses.push_back(weight > 0 ? sum(judged.head_losses) / weight : 0);
   }
-  if (rules.by == PredictBy::score && model.parts().label_smoothing == 0)
-    return mean_gold_loss(rules, std::span(judged.scored).subspan(begin, count), targets.subspan(begin, count));
-  return mean_batch_loss(model, examples.subspan(begin, count));
-}
-
-// The same answer to everything is no mistake where all targets are that one.
-void point_out_one_answer(std::string_view title, const Evaluation& evaluation) {
-  AnswerWatch watch;
-  for (const std::string& answer : evaluation.predictions) watch.add(answer);
-  const std::set<std::string_view> targets(evaluation.targets.begin(), evaluation.targets.end());
-  const std::string remark = watch.remark();
-  if (remark.empty() || (targets.size() == 1 && *targets.begin() == evaluation.predictions.front())) return;
-  log::warn(str(title, ": ", remark, ", the targets are ", targets.size(), targets.size() == 1 ? " text" : " different ones"));
+  return losses;
 }
 
 // body(first, count) for each batch of rows in order.
@@ -192,15 +201,17 @@ int64_t written_tokens(const PredictRules& rules) {
 }
 
 // body(first, examples) over this rank's examples in order, batches joined to full ones: predictions do not depend on their
-// neighbours. `first` counts from the first of these.
+// neighbours. `first` counts from the first of these, of which each runs for `adapters`.
 template <class Body>
-void in_joined_batches(std::span<const Example> examples, const PredictRules& rules, std::string_view title, Body body) {
+void in_joined_batches(std::span<const Example> examples, const PredictRules& rules, std::string_view title, int64_t adapters,
+                       Body body) {
   Progress progress(std::string(title), static_cast<int64_t>(examples.size()));
   const int64_t written = written_tokens(rules);
   size_t first = 0;
   int64_t tokens = 0;
   in_batches(examples.size(), rules.batch_size, [&](size_t begin, size_t count) {
-    for (const Example& example : examples.subspan(begin, count)) tokens += static_cast<int64_t>(example.source.size()) + written;
+    for (const Example& example : examples.subspan(begin, count))
+      tokens += adapters * (static_cast<int64_t>(example.source.size()) + written);
     const size_t end = begin + count;
     if (tokens < full_batch_tokens && end < examples.size()) return;
     body(first, examples.subspan(first, end - first));
@@ -254,28 +265,31 @@ Found gathered(Collective* group, const Found& mine) {
   return all;
 }
 
-// This rank's part. Of several ranks an interrupt ends the part alone, as the others wait for it.
-Found judge_share(const AdaptedModel& model, const PredictRules& rules, const TaskData& task, std::span<const Example> examples,
-                  std::span<const std::string> all_targets, std::string_view title, const Interrupt& interrupt) {
+// This rank's part, by each stacked adapter. Of several ranks an interrupt ends the part alone, as the others wait for it.
+std::vector<Found> judge_share(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
+                               std::span<const Example> examples, std::span<const std::string> all_targets,
+                               std::string_view title, const Interrupt& interrupt) {
   const ItemRange mine = share_of_batches(rules, examples);
-  Found found;
+  std::vector<Found> found(static_cast<size_t>(model.weights().configs()));
   const auto judge_batch = [&](size_t first, std::span<const Example> joined) {
     const std::span<const std::string> targets = all_targets.subspan(mine.begin + first, joined.size());
     Judged judged = judge(model, rules, task, joined);
     in_batches(joined.size(), rules.batch_size, [&](size_t begin, size_t count) {
-      found.losses.push_back(batch_loss(model, rules, judged, joined, targets, begin, count) * static_cast<double>(count));
+      const std::vector<double> losses = batch_losses(model, rules, judged, joined, targets, begin, count);
+      for (size_t k = 0; k < found.size(); ++k) found[k].losses.push_back(losses[k] * static_cast<double>(count));
     });
-    for (Prediction& prediction : judged.predictions) {
-      found.predictions.push_back(std::move(prediction.text));
-      if (!prediction.scores.empty()) found.scores.push_back(std::move(prediction.scores));
+    for (size_t i = 0; i < judged.predictions.size(); ++i) {
+      Found& its = found[i / joined.size()];
+      its.predictions.push_back(std::move(judged.predictions[i].text));
+      if (!judged.predictions[i].scores.empty()) its.scores.push_back(std::move(judged.predictions[i].scores));
     }
     if (interrupt && interrupt()) throw Interrupted();
   };
   try {
-    in_joined_batches(examples.subspan(mine.begin, mine.size()), rules, title, judge_batch);
+    in_joined_batches(examples.subspan(mine.begin, mine.size()), rules, title, model.weights().configs(), judge_batch);
   } catch (const Interrupted&) {
     if (rules.group == nullptr) throw;
-    found.interrupted = true;
+    for (Found& its : found) its.interrupted = true;
   }
   return found;
 }
@@ -319,6 +333,15 @@ std::string AnswerWatch::remark() const {
   return first_.empty() ? str("all ", count_, " answers are empty") : str("all ", count_, " answers are ", quote(first_));
 }
 
+void point_out_one_answer(std::string_view title, const Evaluation& evaluation) {
+  AnswerWatch watch;
+  for (const std::string& answer : evaluation.predictions) watch.add(answer);
+  const std::set<std::string_view> targets(evaluation.targets.begin(), evaluation.targets.end());
+  const std::string remark = watch.remark();
+  if (remark.empty() || (targets.size() == 1 && *targets.begin() == evaluation.predictions.front())) return;
+  log::warn(str(title, ": ", remark, ", the targets are ", targets.size(), targets.size() == 1 ? " text" : " different ones"));
+}
+
 PredictRules predict_rules(const EvaluationOptions& options, const TaskData& task, const AdaptedModel& model, int threads) {
   PredictRules rules;
   rules.by = model.has_head()                ? PredictBy::head
@@ -348,7 +371,7 @@ std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& r
   const ItemRange mine = share_of_batches(rules, examples);
   const bool scores = rules.by == PredictBy::score || (with_scores && !rules.labels.empty());
   Found found;
-  in_joined_batches(examples.subspan(mine.begin, mine.size()), rules, "predict", [&](size_t, std::span<const Example> batch) {
+  in_joined_batches(examples.subspan(mine.begin, mine.size()), rules, "predict", 1, [&](size_t, std::span<const Example> batch) {
     std::vector<Prediction> made;
     if (rules.by == PredictBy::head)
       made = head_predictions(rules, model.head_logits(collate(model.rules(), batch, Purpose::answering)));
@@ -374,24 +397,36 @@ std::vector<Prediction> predict(const AdaptedModel& model, const PredictRules& r
 Evaluation evaluate(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
                     std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title,
                     const Interrupt& interrupt) {
-  Evaluation result;
+  Evaluation evaluation = std::move(evaluate_stack(model, rules, task, texts, examples, title, interrupt).front());
+  if (is_first(rules.group)) point_out_one_answer(title, evaluation);
+  return evaluation;
+}
+
+std::vector<Evaluation> evaluate_stack(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
+                                       std::span<const TextExample> texts, std::span<const Example> examples,
+                                       std::string_view title, const Interrupt& interrupt) {
   if (rules.drop_last) {
     const size_t size = static_cast<size_t>(rules.batch_size), whole = examples.size() / size * size;
     texts = texts.first(whole);
     examples = examples.first(whole);
   }
-  for (size_t i = 0; i < texts.size(); ++i) result.targets.push_back(target_text(model, task, texts[i], examples[i]));
-  Found found = gathered(rules.group, judge_share(model, rules, task, examples, result.targets, title, interrupt));
-  if (found.interrupted) throw Interrupted();
-  result.predictions = std::move(found.predictions);
-  result.scores = std::move(found.scores);
-  if (is_first(rules.group)) point_out_one_answer(title, result);
-  const double loss_times_examples = std::accumulate(found.losses.begin(), found.losses.end(), 0.0);
-  result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());
-  if (rules.by != PredictBy::nothing)
-    for (const std::string& name : task.metrics)
-      result.metrics.emplace_back(name, judged_metric(name, model, result, task, extras_of(texts)));
-  return result;
+  std::vector<std::string> targets;
+  for (size_t i = 0; i < texts.size(); ++i) targets.push_back(target_text(model, task, texts[i], examples[i]));
+  std::vector<Evaluation> results;
+  for (const Found& mine : judge_share(model, rules, task, examples, targets, title, interrupt)) {
+    Found found = gathered(rules.group, mine);
+    if (found.interrupted) throw Interrupted();
+    Evaluation& result = results.emplace_back();
+    result.targets = targets;
+    result.predictions = std::move(found.predictions);
+    result.scores = std::move(found.scores);
+    const double loss_times_examples = std::accumulate(found.losses.begin(), found.losses.end(), 0.0);
+    result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());
+    if (rules.by != PredictBy::nothing)
+      for (const std::string& name : task.metrics)
+        result.metrics.emplace_back(name, judged_metric(name, model, result, task, extras_of(texts)));
+  }
+  return results;
 }
 
 JudgedAnswers judged_answers(const Evaluation& evaluation, const PredictRules& rules, const TaskData& task,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <utility>
 
 #include "dept/base/error.h"
@@ -12,6 +13,11 @@
 #include "train/loop_rules.h"
 
 namespace dept {
+namespace {
+
+constexpr const char* evaluation_title = "evaluate";
+
+}  // namespace
 
 TrainingLoop::TrainingLoop(const LoopInputs& inputs)
     : in_(inputs),
@@ -214,10 +220,42 @@ void TrainingLoop::log_loss() {
   log_.loss(state_.loss_sum + step_.loss()[0].item<double>(), rates()[static_cast<size_t>(Group::prompt)]);
 }
 
+bool TrainingLoop::end_step_evaluates() const {
+  return !failure && times_.evaluates != When::never && evaluation_due();
+}
+
+bool TrainingLoop::end_evaluates() const {
+  return !failure && state_.step < total_steps_ && !stopped_early() && !log_.has_evaluation();
+}
+
+bool TrainingLoop::judged_as(const TrainingLoop& other) const {
+  const auto rules = [](const EvaluationOptions& o) {
+    return std::tie(o.per_device_eval_batch_size, o.predict_by, o.predict_with_generate, o.generation_max_length,
+                    o.generation_num_beams, o.max_new_tokens);
+  };
+  return &in_.validation == &other.in_.validation && in_.call.group == nullptr && other.in_.call.group == nullptr &&
+         in_.rules.drop_last == other.in_.rules.drop_last && rules(in_.options.evaluation) == rules(other.in_.options.evaluation);
+}
+
+std::vector<Evaluation> TrainingLoop::evaluate(const AdaptedModel& stack) const {
+  return evaluate_stack(stack, in_.rules, in_.task, in_.validation.texts, in_.validation.examples, evaluation_title,
+                        in_.interrupted);
+}
+
+void TrainingLoop::give(Evaluation evaluation, double seconds) {
+  given_.emplace(std::move(evaluation), seconds);
+}
+
 Evaluation TrainingLoop::evaluate_now() {
   const auto start = Clock::now();
-  Evaluation evaluation =
-      evaluate(in_.model, in_.rules, in_.task, in_.validation.texts, in_.validation.examples, "evaluate", in_.interrupted);
+  if (given_) {
+    const auto [evaluation, seconds] = *std::exchange(given_, {});
+    point_out_one_answer(evaluation_title, evaluation);
+    log_.evaluation(evaluation, seconds);
+    return evaluation;
+  }
+  Evaluation evaluation = dept::evaluate(in_.model, in_.rules, in_.task, in_.validation.texts, in_.validation.examples,
+                                         evaluation_title, in_.interrupted);
   log_.evaluation(evaluation, std::chrono::duration<double>(Clock::now() - start).count());
   return evaluation;
 }

@@ -1,6 +1,8 @@
 #include "dept/train/pass.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <vector>
 
 #include "dept/base/log_file.h"
@@ -38,8 +40,28 @@ PassCost Pass::step(std::span<TrainingLoop* const> loops) {
   cost.tokens = accumulate({loops.begin(), loops.end()});
   for (TrainingLoop* loop : loops) attempt(*loop, [&] { loop->update(); });
   cost.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  std::vector<TrainingLoop*> due;
+  std::copy_if(loops.begin(), loops.end(), std::back_inserter(due),
+               [](const TrainingLoop* loop) { return loop->end_step_evaluates(); });
+  judge(std::move(due));
   for (TrainingLoop* loop : loops) attempt(*loop, [&] { loop->end_step(); });
   return cost;
+}
+
+void Pass::judge(std::vector<TrainingLoop*> loops) {
+  using Clock = std::chrono::steady_clock;
+  while (loops.size() > 1) {
+    std::vector<StepPart> parts;
+    std::vector<TrainingLoop*> alike, others;
+    for (TrainingLoop* loop : loops) (loop->judged_as(*loops.front()) ? alike : others).push_back(loop);
+    loops = std::move(others);
+    if (alike.size() == 1) continue;
+    for (TrainingLoop* loop : alike) parts.push_back({&loop->step(), {}});
+    const auto start = Clock::now();
+    std::vector<Evaluation> found = alike.front()->evaluate(stack_.joined(parts));
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(alike.size());
+    for (size_t k = 0; k < alike.size(); ++k) alike[k]->give(std::move(found[k]), seconds);
+  }
 }
 
 // The step's micro-batches, with the count of their tokens. Loops that have fewer of them, as where an epoch ends, leave earlier.

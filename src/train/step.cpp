@@ -23,7 +23,7 @@ struct MicroBatch {
 };
 
 // One flat all-reduce carries gradients, loss sums and token counts, and whether a rank wishes to leave. Returns whether any
-// does.
+// does. What is summed stays fp64, on a rank without examples too, so that all ranks go on with the same numbers.
 bool sum_over_ranks(Collective* group, MicroBatch& micro, bool wish) {
   if (group == nullptr || group->size() == 1) return wish;
   std::vector<at::Tensor*> parts = {&micro.loss.nll, &micro.loss.tokens};
@@ -35,7 +35,7 @@ bool sum_over_ranks(Collective* group, MicroBatch& micro, bool wish) {
   group->all_reduce_sum(flat);
   int64_t offset = 0;
   for (at::Tensor* part : parts) {
-    *part = flat.narrow(0, offset, part->numel()).view(part->sizes()).to(part->options());
+    *part = flat.narrow(0, offset, part->numel()).view(part->sizes()).to(part->device());
     offset += part->numel();
   }
   return flat[offset].item<double>() > 0;

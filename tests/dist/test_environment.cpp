@@ -179,14 +179,5 @@ TEST(Slurm, TasksOfAHost) {
     EXPECT_THAT(error_of(Code::usage, [&] { tasks_on_node(list, 1); }), HasSubstr("[SLURM_STEP_TASKS_PER_NODE]")) << list;
 }
 
-TEST_F(Environment, OneProcessRefusesToBeOneOfSeveral) {
-  require_one_rank("dept sweep");
-  set({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "localhost"}, {"MASTER_PORT", "29500"}});
-  EXPECT_THAT(error_of(Code::usage, [] { require_one_rank("dept sweep"); }),
-              HasSubstr("[WORLD_SIZE] expected 1 process, as dept sweep runs in one (start it without torchrun), received 2"));
-  set({{"WORLD_SIZE", "1"}});
-  require_one_rank("dept sweep");
-}
-
 }  // namespace
 }  // namespace dept

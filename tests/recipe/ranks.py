@@ -1,6 +1,6 @@
 """dept on several ranks: the same results as one process, and its ends when a rank goes.
 
-ranks.py PROGRAM             2 ranks by --ranks and by variables: results, refusals, interrupts, a rank that is killed
+ranks.py PROGRAM             2 ranks by --ranks and by variables: results, sweeps, refusals, interrupts, a rank that is killed
 ranks.py PROGRAM long        4 ranks; a random rank killed at 10 random moments, one stopped, the starting process killed
 ranks.py PROGRAM launchers   torchrun of this Python, with its restart and its summary, and mpirun where it is installed
 """
@@ -17,12 +17,16 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
+from sweep_results import fingerprint
+
 PROGRAM = sys.argv[1]
 HERE = pathlib.Path(__file__).resolve().parent
 WORK = pathlib.Path(tempfile.mkdtemp())
 LAUNCHER_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "TORCHELASTIC_", "PMI", "OMPI_", "MV2_", "SLURM_", "DEPT_", "OMP_")
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHER_NAMES)} | {"HF_HUB_OFFLINE": "1"}
-EXACT = 1e-5  # of the final adapter, where threads alone differ by less
+EXACT = 1e-5  # of the final adapter, and
+EXACT_LOSS = 1e-6  # of losses, relative: or four times what one process with 1 and with 2 threads differs by
 
 FLAGS = ["train", "--model_name_or_path", f"{WORK}/model", "--train_file", f"{WORK}/train.csv", "--validation_file",
          f"{WORK}/validation.csv", "--test_file", f"{WORK}/test.csv", "--labels", "no", "yes", "--causal_suffix", " :",
@@ -32,7 +36,7 @@ FLAGS = ["train", "--model_name_or_path", f"{WORK}/model", "--train_file", f"{WO
 
 
 def set_up():
-    for name, folder in [("llama-gqa-tied", "model"), ("t5-v1.0", "t5")]:
+    for name, folder in [("llama-gqa-tied", "model"), ("t5-v1.0", "t5"), ("bert", "bert")]:
         shutil.copytree(HERE.parent / "parity/data/models" / name, WORK / folder)
         for file in (HERE / "tiny").glob("tokenizer*.json"):
             shutil.copy(file, WORK / folder)
@@ -46,10 +50,10 @@ def free_port():
         return listening.getsockname()[1]
 
 
-def by_hand(rank, size, port, words, **more):
-    env = CLEAN | {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} | more
+def by_hand(rank, size, port, words, folder=None):
+    env = CLEAN | {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     return subprocess.Popen([PROGRAM, *map(str, words)], env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)
+                            stderr=subprocess.PIPE, cwd=folder)
 
 
 def start(words, env=CLEAN, **more):
@@ -88,15 +92,17 @@ def losses(folder):
     return [entry[key] for entry in log for key in ("loss_exact", "eval_loss", "train_loss") if key in entry]
 
 
-def same(one, other, threads):
-    difference, allowed = apart(one, other), max(EXACT, 4 * threads)
+def same(one, other, threaded):
+    """Whether `other` is the same as `one`, of which `threaded` differs by its threads alone."""
+    difference, allowed = apart(one, other), max(EXACT, 4 * apart(one, threaded))
     assert difference <= allowed, f"adapters are {difference} apart, allowed is {allowed}"
-    for a, b in zip(losses(one), losses(other), strict=True):
-        assert abs(a - b) <= 1e-6 * abs(a) or difference > EXACT, f"losses {a} and {b}"
+    for a, b, c in zip(losses(one), losses(other), losses(threaded), strict=True):
+        assert abs(a - b) <= max(EXACT_LOSS * abs(a), 4 * abs(a - c)), f"losses {a} and {b}; on two threads {c}"
     read = lambda folder: [json.loads(line)["prediction"] for line in (folder / "generated_predictions.jsonl").open()]
     assert read(one) == read(other), "other predictions"
     files = lambda folder: sorted(p.name for p in folder.rglob("*") if p.is_file() and "tfevents" not in p.name)
     assert files(one) == files(other), f"{files(one)} and {files(other)}"
+    return difference
 
 
 def trained(name, ranks, batch, steps=20, code=0, extra=(), launcher=(), own=True):
@@ -107,11 +113,11 @@ def trained(name, ranks, batch, steps=20, code=0, extra=(), launcher=(), own=Tru
     return WORK / name
 
 
-def one_process(batch, steps=20):
-    """A run of one process, and how far the same on two threads is from it."""
-    name = f"one-{batch}-{steps}"
-    one = trained(name, 1, batch, steps)
-    return one, apart(one, trained(name + "-threads", 1, batch, steps, extra=["--threads", 2]))
+def one_process(batch, steps=20, kind="one", extra=()):
+    """A run of one process, and the same on two threads."""
+    name = f"{kind}-{batch}-{steps}"
+    one = trained(name, 1, batch, steps, extra=extra)
+    return one, trained(name + "-threads", 1, batch, steps, extra=[*extra, "--threads", 2])
 
 
 def ranks_of(pid):
@@ -123,7 +129,8 @@ def ranks_of(pid):
 def trains(pid):
     """A launcher may have helpers."""
     try:
-        return b"\0train\0" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return b"train" in words or b"sweep" in words
     except OSError:
         return False
 
@@ -185,14 +192,100 @@ def equal_to_one(size):
         assert code == 0, err
         assert rank == 0 or (out == "" and all(line.startswith(f"dept: rank {rank}: ") for line in err.splitlines())), (out, err)
     same(one, WORK / f"hand-{size}", threads)
-    print(f"{size} ranks: the same as one process (threads alone: {threads:.1e})")
+    print(f"{size} ranks: the same as one process (threads alone: {apart(one, threads):.1e})")
 
 
-def with_dropout():
-    """A T5, whose masks are those of one process. Adam with a wide epsilon: divided by next to nothing the last bits would grow."""
-    more = ["--model_name_or_path", WORK / "t5", "--adam_epsilon", "1e-3"]
-    same(trained("t5-one", 1, 4, extra=more), trained("t5-two", 2, 2, extra=more), 0)
-    print("2 ranks: dropout as in one process")
+def families():
+    """A T5, whose dropout masks are those of one process, and a classification head; also with one example a rank."""
+    for kind, more in [("t5", ["--model_name_or_path", WORK / "t5"]),
+                       ("head", ["--model_name_or_path", WORK / "bert", "--max_seq_length", 32])]:
+        one, threads = one_process(4, kind=kind, extra=more)
+        for size in (2, 4):
+            difference = same(one, trained(f"{kind}-ranks-{size}", size, 4 // size, extra=more), threads)
+            print(f"{kind} on {size} ranks: {difference:.1e} from one process (threads alone: {apart(one, threads):.1e})")
+
+
+def swept(name, text, *words):
+    """The folder of a sweep, and its command."""
+    path = WORK / f"{name}.yaml"
+    path.write_text("sweep:\n" + "".join(f"  {line}\n" for line in text.strip().splitlines()))
+    axis = FLAGS.index("--learning_rate")
+    flags = [*FLAGS[1:axis], *FLAGS[axis + 2:], "--max_steps", 12, "--per_device_train_batch_size", 4]
+    return WORK / name, ["sweep", path, *flags, "--output_dir", WORK / name, *words]
+
+
+GRID = """
+stack: 1
+parameters:
+  learning_rate: {values: [0.05, 0.2]}
+  seed: {values: [1, 2, 3]}
+repeat: [seed]
+"""
+HALVING = """
+method: halving
+stack: 1
+metric: {name: eval_loss}
+early_terminate: {min_iter: 2, eta: 2}
+parameters:
+  learning_rate: {values: [0.01, 0.05, 0.2, 1e39]}
+  seed: {values: [1, 2]}
+"""
+
+
+def sweeps():
+    for kind, text in [("grid", GRID), ("halving", HALVING)]:
+        one, words = swept(f"{kind}-one", text)
+        alone = run(words)
+        two, words = swept(f"{kind}-two", text, "--ranks", 2)
+        shared = run(words)
+        for a, b in zip(fingerprint(one), fingerprint(two), strict=True):
+            assert a == b, (a, b)
+        said = lambda result: sorted(line for line in result.stderr.splitlines() if ", 12 steps, " in line or line.startswith("rung "))
+        assert said(alone) == said(shared) != [], (alone.stderr, shared.stderr)
+        assert shared.stdout == (two / "results.csv").read_text() and (two / "report.html").exists()
+        assert "\nranks:" not in (two / "best.yaml").read_text()
+        no_leftovers(two)
+        assert "nothing to do" in run(words).stderr
+        assert "nothing to do" in run(words[:-2]).stderr, "how many ranks there are is no part of what a sweep is"
+    _, words = swept("budget", GRID + "budget: {steps: 30}\n", "--ranks", 2)
+    one_line(run(words, 2).stderr, "[sweep.budget]")
+    assert not (WORK / "budget").exists(), "a folder is left"
+    print("2 ranks: sweeps as in one process")
+
+
+def killed_sweeps(moments):
+    one, words = swept("sweep-unbroken", HALVING)
+    run(words)
+    begin = time.time()
+    run(swept("sweep-shared", HALVING, "--ranks", 2)[1])
+    length = time.time() - begin
+    for moment in range(moments):
+        out, words = swept(f"sweep-killed-{moment}", HALVING, "--ranks", 2)
+        process = start(words)
+        pids = wait_for(lambda: len(ranks_of(process.pid)) == 2 and ranks_of(process.pid))
+        time.sleep(random.uniform(0, length))
+        victim = random.randrange(2)
+        try:
+            os.kill(pids[victim], signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        code, _, err = end(process, 30)
+        gone(pids, 1)
+        if code != 0:  # else it was over
+            assert code == 4, (code, err)
+            one_line(err, f"rank {victim}")
+        run(words)
+        for a, b in zip(fingerprint(one), fingerprint(out), strict=True):
+            assert a == b, (a, b)
+        no_leftovers(out)
+    out, words = swept("sweep-interrupted", HALVING, "--ranks", 2, "--max_steps", 400)
+    process = start(words)
+    wait_for(lambda: (out / "runs").exists() and len(list((out / "runs").iterdir())) > 1)
+    os.kill(ranks_of(process.pid)[1], signal.SIGTERM)
+    code, _, err = end(process, 30)
+    assert code == 143 and "the same command goes on" in err, (code, err)
+    no_leftovers(out)
+    print(f"a sweep's rank killed at {moments} moments, an interrupt: the same command goes on")
 
 
 def other_commands():
@@ -255,6 +348,17 @@ def refusals():
     code, _, err = end(by_hand(0, 2, free_port(), [*words, "--rank_timeout", 2]))
     assert code == 4 and time.time() - begin < 12, err
     one_line(err, "rank 1")
+    # The same name of an input, with other rows.
+    adapter = trained("for-inputs", 1, 4, steps=1)
+    for folder, rows in (("here", "text\none\ntwo\n"), ("there", "text\none\nthree\n")):
+        (WORK / folder).mkdir()
+        (WORK / folder / "rows.csv").write_text(rows)
+    port = free_port()
+    words = ["predict", "--peft_model_id", adapter, "--text_column", "text", "--input", "rows.csv"]
+    for process in [by_hand(rank, 2, port, words, WORK / folder) for rank, folder in enumerate(("here", "there"))]:
+        code, _, err = end(process)
+        assert code == 2, (code, err)
+        one_line(err, "rank 1", "input", "rows.csv")
     print("half a set of variables, other options, data and models, a rank that never comes: one line each")
 
 
@@ -379,7 +483,9 @@ def main():
     part = sys.argv[2] if len(sys.argv) > 2 else "short"
     if part == "short":
         equal_to_one(2)
-        with_dropout()
+        families()
+        sweeps()
+        killed_sweeps(1)
         other_commands()
         refusals()
         interrupts()
@@ -388,6 +494,7 @@ def main():
         equal_to_one(4)
         killed_by_hand()
         killed(2, 10)
+        killed_sweeps(10)
         stopped()
     elif part == "launchers":
         torchrun()

@@ -5,7 +5,6 @@ sweep.py PROGRAM kill N     kill -9 at N random moments of a sweep of 12 runs: t
 sweep.py PROGRAM kill-stacked N   the same where runs share passes: the same numbers
 """
 import array
-import csv
 import json
 import math
 import os
@@ -19,10 +18,12 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
+from sweep_results import fingerprint, lines, loads, rows, timeless, timeless_log
+
 PROGRAM = sys.argv[1]
 HERE = pathlib.Path(__file__).resolve().parent
 WORK = pathlib.Path(tempfile.mkdtemp())
-TIMES = ("_runtime", "_per_second")
 
 BASE = f"""model_name_or_path: {WORK}/model
 train_file: {HERE}/tiny/train.csv
@@ -63,27 +64,6 @@ def sweep(name, text, *flags, code=0, base=BASE):
     out = WORK / name
     result = run("sweep", recipe(name, text, base), "--output_dir", out, *flags, code=code)
     return out, result
-
-
-def lines(out):
-    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-
-
-def rows(out):
-    with open(out / "results.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def loads(path):
-    return json.loads(path.read_text())
-
-
-def timeless(json_object):
-    return {k: v for k, v in json_object.items() if not any(part in k for part in TIMES)}
-
-
-def timeless_log(folder):
-    return [timeless(entry) for entry in loads(folder / "trainer_state.json")["log_history"]]
 
 
 def is_close(a, b):
@@ -272,7 +252,7 @@ def relative(a, b):
 def six_in_one_pass():
     for kind, base in (("llama", BASE), ("t5", T5), ("head", HEAD)):
         text = "parameters:\n  learning_rate: {values: [0.05, 0.1, 0.2]}\n  seed: {values: [1, 2]}\nstack: %d\n"
-        flags = ("--logging_steps", 1)
+        flags = ("--logging_steps", 1, "--eval_strategy", "steps", "--eval_steps", 4)
         alone, _ = sweep(f"{kind}-alone", text % 1, *flags, base=base)
         threads, _ = sweep(f"{kind}-threads", text % 1, *flags, "--threads", 2, base=base)
         together, _ = sweep(f"{kind}-together", text % 6, *flags, base=base)
@@ -376,17 +356,6 @@ def kill(moments, stack):
     start = time.time()
     unbroken, _ = sweep("unbroken", text, base=base)
     length = time.time() - start
-
-    def fingerprint(out):
-        files = {}
-        for path in sorted(out.rglob("*")):
-            name = str(path.relative_to(out))
-            if path.suffix == ".safetensors" or path.name in ("adapter_config.json", "generated_predictions.jsonl", "README.md"):
-                files[name] = path.read_bytes()
-            elif path.name == "trainer_state.json":
-                files[name] = timeless_log(path.parent)
-        table = [{k: v for k, v in row.items() if k != "seconds"} for row in rows(out)]
-        return files, table, [{k: v for k, v in line.items() if k != "seconds"} for line in lines(out)]
 
     expected = fingerprint(unbroken)
     for moment in range(moments):

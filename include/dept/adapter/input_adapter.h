@@ -121,7 +121,7 @@ class InputAdapter {
   virtual at::Tensor prompt(AdapterSaved* saved) const = 0;
   /// The word embeddings [N, D] of source texts as the method changes them.
   virtual at::Tensor change(const AdapterCall&, const Ragged&, const at::Tensor& embeds, AdapterSaved*) const { return embeds; }
-  /// Gradients of the parameters from those of prompt and change.
+  /// Gradients of the parameters from those of prompt, which is fp64 on the CPU, and change. Each may be fp64, too.
   virtual Gradients gradients(const AdapterSaved* saved, const at::Tensor& d_prompt, const at::Tensor& d_text) const = 0;
   /// Rows or table of what change does.
   virtual void fold_change(const std::function<at::Tensor()>& words, FoldedAdapter& folded) const {}

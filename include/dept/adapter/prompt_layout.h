@@ -34,7 +34,7 @@ Ragged with_prompt(const Ragged& text, const PromptLayout& layout);
 at::Tensor put_in_front(const PromptLayout& layout, const at::Tensor& P, const at::Tensor& text);
 
 struct PromptGradients {
-  at::Tensor P;     ///< [K, M, D] summed over the copies of each prompt
+  at::Tensor P;     ///< [K, M, D] summed over the copies of each prompt (kernels::wide_row_sums): fp64 on the CPU
   at::Tensor text;  ///< [N, D]
 };
 

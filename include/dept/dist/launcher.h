@@ -29,10 +29,6 @@ struct RankInfo {
 /// numbers, a rank that is not below the size, and several hosts without MASTER_ADDR.
 RankInfo ranks_from_environment();
 
-/// For a command that runs in one process: throws usage where a launcher has started several, each of which would do all of the
-/// work.
-void require_one_rank(std::string_view command);
-
 /// The first host of a Slurm node list: "node[003-004,7],gpu1" -> "node003". Throws usage for what is none.
 std::string first_host(std::string_view node_list);
 

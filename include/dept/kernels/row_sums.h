@@ -15,4 +15,8 @@ namespace dept::kernels {
 /// Throws bug for another length or a row outside.
 at::Tensor row_sums(const at::Tensor& x, const std::vector<int64_t>& to, int64_t rows, Kernels kernels = Kernels::own);
 
+/// The same in fp64 where x is on the CPU, so that the order of the summands hardly shows: parts of a sum that were added up
+/// apart, by ranks, come to what one process adds up. On another device as row_sums, in x's dtype.
+at::Tensor wide_row_sums(const at::Tensor& x, const std::vector<int64_t>& to, int64_t rows, Kernels kernels = Kernels::own);
+
 }  // namespace dept::kernels

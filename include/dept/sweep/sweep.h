@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "dept/dist/group.h"
+#include "dept/dist/rank_options.h"
 #include "dept/train/options.h"
 #include "dept/train/run.h"
 
@@ -15,6 +17,7 @@ namespace dept {
 struct SweepOptions {
   TrainOptions train;
   bool do_predict_all = false;  ///< test data for every finished run, not for each task's best alone
+  RankOptions ranks;
 };
 /// Also leaves a recipe's key `sweep` to prepare_sweep.
 void describe(SweepOptions& options, OptionSet& set);
@@ -48,12 +51,14 @@ class Sweep;
 /// hub only when nothing else is wrong. `arguments` are the command's words behind "sweep". Null with problems.
 std::shared_ptr<Sweep> prepare_sweep(const std::vector<std::string>& arguments, OptionSet& set, Problems& problems);
 
-/// Threads that its runs are to have.
+/// Threads that its runs are to have, and of runs that name none another number.
 int sweep_threads(const Sweep& sweep);
+void set_sweep_threads(Sweep& sweep, int threads);
 fs::path sweep_folder(const Sweep& sweep);
 
 /// Runs what is not done yet. Throws usage for another sweep's folder, io, and bad_input for data that cannot be used; runs that
-/// are not finite are results.
-RunEnd run_sweep(Sweep& sweep, const SweepWatch& watch);
+/// are not finite are results. With a group every rank calls it alike: each trains its share of the runs by itself, and rank 0
+/// alone keeps the records and draws or logs. Throws usage for a budget then, which is counted run by run.
+RunEnd run_sweep(Sweep& sweep, const SweepWatch& watch, RankGroup* group = nullptr);
 
 }  // namespace dept

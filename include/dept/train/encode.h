@@ -71,7 +71,9 @@ enum class Purpose {
   answering,  ///< what follows the source, or the shared prompt where that is empty
 };
 
-/// The batch of encoded examples by family.
-Batch collate(const EncodeRules& rules, std::span<const Example> examples, Purpose purpose = Purpose::training);
+/// The batch of encoded examples by family. K stacked adapters (`configs`) have an equal run of the examples each; throws bug
+/// where they cannot be divided so.
+Batch collate(const EncodeRules& rules, std::span<const Example> examples, Purpose purpose = Purpose::training,
+              int64_t configs = 1);
 
 }  // namespace dept

@@ -75,6 +75,15 @@ Evaluation evaluate(const AdaptedModel& model, const PredictRules& rules, const 
                     std::span<const TextExample> texts, std::span<const Example> examples, std::string_view title,
                     const Interrupt& interrupt = {});
 
+/// Warns where all answers are the same; that is no mistake where all targets are that one.
+void point_out_one_answer(std::string_view title, const Evaluation& evaluation);
+
+/// What evaluate finds of each of K stacked adapters, in one pass: as of each by itself but for the rounding of larger products.
+/// It points out nothing.
+std::vector<Evaluation> evaluate_stack(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
+                                       std::span<const TextExample> texts, std::span<const Example> examples,
+                                       std::string_view title, const Interrupt& interrupt = {});
+
 /// The same for evaluation_detail; `texts` are those that were evaluated. The result refers to all of them.
 JudgedAnswers judged_answers(const Evaluation& evaluation, const PredictRules& rules, const TaskData& task,
                              std::span<const TextExample> texts);

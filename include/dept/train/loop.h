@@ -68,6 +68,16 @@ class TrainingLoop {
   bool complete(const at::Tensor& tokens);
   /// Moves the weights.
   void update();
+  /// Whether end_step, or end, begins with an evaluation of the weights as they are.
+  bool end_step_evaluates() const;
+  bool end_evaluates() const;
+  /// Whether both are judged by the same rules on the same data.
+  bool judged_as(const TrainingLoop& other) const;
+  /// For what is judged in one pass by a stack of such loops.
+  std::vector<Evaluation> evaluate(const AdaptedModel& stack) const;
+  Step& step() { return step_; }
+  /// The result of that for this loop, which the next evaluation takes in place of one of its own.
+  void give(Evaluation evaluation, double seconds);
   /// What is due behind a step.
   void end_step();
   /// Behind the last step: done or paused.
@@ -112,8 +122,9 @@ class TrainingLoop {
   at::Tensor pending_loss_;  // of the step before, not yet read
   double last_loss_ = 0;
   bool within_step_ = false;
-  std::optional<double> judged_;  // of the evaluation just done: what chooses the best
-  int64_t first_step_ = 0;        // of this process
+  std::optional<std::pair<Evaluation, double>> given_;  // with its seconds
+  std::optional<double> judged_;                        // of the evaluation just done: what chooses the best
+  int64_t first_step_ = 0;                              // of this process
   Clock::time_point start_;
   std::optional<Progress> progress_;
 };

@@ -87,12 +87,12 @@ struct StepPart {
 /// through the model as one.
 class StepStack {
  public:
+  /// The model with the weights of all steps, which must stack; a view of them. Good until the next call of either function.
+  const AdaptedModel& joined(std::span<const StepPart> parts);
   /// As each part's Step::accumulate, up to the rounding of a larger batch. Returns for each part what that returns.
   std::vector<at::Tensor> accumulate(std::span<const StepPart> parts);
 
  private:
-  const AdaptedModel& joined(std::span<const StepPart> parts);
-
   std::optional<AdaptedModel> model_;  // with the weights of the steps that came together last
 };
 

@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <memory>
+
+#include "dept/adapter/stack.h"
 #include "dept/train/evaluate.h"
 #include "unit/train/tiny_run.h"
 
@@ -26,6 +29,36 @@ TEST_P(EvaluationBy, WeighsTheLossOfEachBatchByItsExamples) {
   EXPECT_NEAR(result.loss, expected, 1e-6 * expected);
   EXPECT_EQ(result.predictions.size(), GetParam() == PredictBy::nothing ? 0 : all.size());
 }
+
+TEST_P(EvaluationBy, OfAStackIsThatOfEach) {
+  std::vector<std::unique_ptr<TinyRun>> runs;
+  std::vector<const AdapterWeights*> weights;
+  for (int k = 0; k < 3; ++k) {
+    TinyRun& run = *runs.emplace_back(std::make_unique<TinyRun>("unused", 11, GetParam() == PredictBy::head));
+    run.rules.by = GetParam();
+    run.rules.batch_size = 4;
+    run.model.weights().parameters()[0].value.mul_(1 + 2 * k);
+    weights.push_back(&run.model.weights());
+  }
+  const TinyRun& first = *runs.front();
+  std::vector<Evaluation> expected;
+  for (const auto& run : runs)
+    expected.push_back(evaluate(run->model, run->rules, run->task, first.train.texts, first.train.examples, "evaluate"));
+  ModelParts parts = first.model.parts();
+  parts.weights = stack_weights(weights);
+  const std::vector<Evaluation> received = evaluate_stack(AdaptedModel(std::move(parts)), first.rules, first.task,
+                                                          first.train.texts, first.train.examples, "evaluate");
+  ASSERT_EQ(received.size(), expected.size());
+  EXPECT_GT(std::abs(expected[2].loss - expected[0].loss), 1e-3);
+  for (size_t k = 0; k < expected.size(); ++k) {
+    EXPECT_NEAR(received[k].loss, expected[k].loss, 1e-6 * expected[k].loss);
+    EXPECT_EQ(received[k].predictions, expected[k].predictions);
+    EXPECT_EQ(received[k].targets, expected[k].targets);
+    EXPECT_EQ(received[k].metrics, expected[k].metrics);
+    EXPECT_EQ(received[k].scores.size(), expected[k].scores.size());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Each, EvaluationBy, testing::Values(PredictBy::nothing, PredictBy::score, PredictBy::head));
 
 TEST(Predict, JoinsBatchesWithoutATrace) {

@@ -2,6 +2,7 @@
 #include <ATen/ops/abs.h>
 #include <ATen/ops/max.h>
 
+#include <array>
 #include <cmath>
 #include <memory>
 
@@ -170,6 +171,44 @@ TEST(Pass, ARunThatStopsEarlyLeavesTheOthersToGoOn) {
   EXPECT_EQ(three.loops[1]->state().step, 3) << "the first evaluation is the best";
   EXPECT_EQ(three.loops[0]->state().step, 6);
   EXPECT_EQ(three.loops[2]->state().step, 8);
+}
+
+TEST(Pass, RunsThatEvaluateAtTheSameStepAreJudgedInOnePass) {
+  const Scratch scratch;
+  Three three(scratch / "three");
+  std::array<int, 3> asked{};  // each pass over the data, once
+  std::vector<TrainingLoop*> loops;
+  const auto evaluates = [](OneOfSix& run) {
+    run.options.evaluation.eval_strategy = "steps";
+    run.options.evaluation.eval_steps = 2;
+    run.rules.by = PredictBy::score;
+  };
+  for (size_t k = 0; k < 3; ++k) {
+    OneOfSix& run = *three.runs[k];
+    evaluates(run);
+    run.interrupted = [&asked, k] { return ++asked[k] < 0; };
+    const LoopInputs in{run.call,        run.options, run.task,  run.config,
+                        run.model,       run.rules,   run.train, three.runs[0]->validation,
+                        run.interrupted, run.logged};
+    loops.push_back(three.loops.emplace_back(std::make_unique<TrainingLoop>(in)).get());
+  }
+  ASSERT_TRUE(loops[1]->judged_as(*loops[0]));
+  train(loops);
+  EXPECT_EQ(asked, (std::array{3, 0, 1})) << "at steps 2, 4 and 6 together, at step 8 the last by itself";
+  for (int k = 0; k < 3; ++k) {
+    OneOfSix alone(scratch / str("alone-", k), llama, k, three.backbone);
+    evaluates(alone);
+    const OrderedJson expected = run_whole(alone).log, received = three.loops[k]->state().log;
+    ASSERT_EQ(received.size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      ASSERT_EQ(received[i].contains("eval_loss"), expected[i].contains("eval_loss"));
+      if (!expected[i].contains("eval_loss")) continue;
+      EXPECT_EQ(received[i]["step"], expected[i]["step"]);
+      EXPECT_EQ(received[i]["eval_accuracy"], expected[i]["eval_accuracy"]);
+      const double loss = expected[i]["eval_loss"];
+      EXPECT_NEAR(received[i]["eval_loss"].get<double>(), loss, 1e-9 * loss);
+    }
+  }
 }
 
 // Runs that came to different steps, as those that go on from their own checkpoints, share passes once the last has caught up.
