@@ -138,10 +138,13 @@ std::string base_of(net::io_context& io, const Target& target) {
       [&](std::exception_ptr error) { thrown = error; });
   io.run();
   io.restart();
+  const std::string where = str("http://", target.host, ":", target.port, "/v1/models");
   try {
     if (thrown) std::rethrow_exception(thrown);
+  } catch (const boost::system::system_error& error) {
+    fail(Code::io, where, "a server's models", error.code().message());
   } catch (const std::exception& error) {
-    fail(Code::io, str("http://", target.host, ":", target.port, "/v1/models"), "a server's models", error.what());
+    fail(Code::io, where, "a server's models", error.what());
   }
   return base;
 }

@@ -15,9 +15,9 @@
 namespace dept {
 namespace {
 
-constexpr int64_t first_position = 2;
+constexpr int64_t first_bart_position = 2;
 
-struct Stack {
+struct BartStack {
   at::Tensor positions;  // [P + 2, D] residual type
   nn::LayerNorm embedding_norm;
   std::vector<BartBlock> blocks;
@@ -25,7 +25,7 @@ struct Stack {
   bool decoder = false;
 };
 
-struct StackSaved {
+struct BartStackSaved {
   BartPlan plan;
   nn::LayerNorm::Saved embedding_norm;
   std::vector<BartBlock::Saved> blocks;
@@ -38,7 +38,7 @@ struct StackSaved {
 };
 
 struct BartSaved : Saved {
-  StackSaved encoder, decoder;
+  BartStackSaved encoder, decoder;
   int64_t bytes() const override { return encoder.bytes() + decoder.bytes(); }
 };
 
@@ -125,7 +125,7 @@ class Bart : public EncoderDecoder {
   }
   const nn::CrossAttention& cross_attention(int64_t layer) const override { return *decoder_.blocks[layer].cross; }
   at::Tensor encoded(const Stream& source) const override {
-    StackSaved unused;
+    BartStackSaved unused;
     return run(encoder_, Call(), source, {}, nullptr, unused, false).to(context().compute);
   }
 
@@ -157,29 +157,29 @@ class Bart : public EncoderDecoder {
     return block;
   }
 
-  Stack load_stack(const ModelFiles& files, const std::string& name, const BartConfig::Stack& sizes, bool decoder) const {
-    Stack stack;
+  BartStack load_stack(const ModelFiles& files, const std::string& name, const BartConfig::Stack& sizes, bool decoder) const {
+    BartStack stack;
     stack.decoder = decoder;
     stack.sizes = sizes;
-    stack.positions =
-        files.loader(name + "embed_positions.weight", {config_.positions + first_position, config_.hidden}, context().residual());
+    stack.positions = files.loader(name + "embed_positions.weight", {config_.positions + first_bart_position, config_.hidden},
+                                   context().residual());
     stack.embedding_norm = load_norm(files, name + "layernorm_embedding");
     for (int64_t i = 0; i < sizes.layers; ++i)
       stack.blocks.push_back(load_block(files, str(name, "layers.", i, "."), sizes, decoder));
     return stack;
   }
 
-  at::Tensor with_positions(const Stack& stack, const Stream& stream) const {
+  at::Tensor with_positions(const BartStack& stack, const Stream& stream) const {
     check_stream(context(), stream, config_.hidden, "BART");
     const at::Tensor& position = stream.tokens.position;
     const int64_t last = position.numel() > 0 ? at::max(position).item<int64_t>() : 0;
     if (last >= config_.positions)
       fail(Code::bad_input, "bart: max_position_embeddings",
            str("at most ", config_.positions, " tokens, the prompt's among them"), str(last + 1));
-    return stream.embeds + stack.positions.index_select(0, (position + first_position).to(context().device));
+    return stream.embeds + stack.positions.index_select(0, (position + first_bart_position).to(context().device));
   }
 
-  BartPlan plan_of(const Stack& stack, const Call& call, const Ragged& tokens) const {
+  BartPlan plan_of(const BartStack& stack, const Call& call, const Ragged& tokens) const {
     BartPlan plan;
     plan.self.options.causal = stack.decoder;
     plan.self.options.scale = plan.cross.options.scale = 1 / std::sqrt(static_cast<double>(config_.hidden / stack.sizes.heads));
@@ -194,8 +194,8 @@ class Bart : public EncoderDecoder {
   }
 
   // blocks(dropout(norm(embeds + positions))), residual type
-  at::Tensor run(const Stack& stack, const Call& call, const Stream& stream, const nn::CrossAttention::Memory& memory,
-                 const Ragged* memory_tokens, StackSaved& kept, bool keep) const {
+  at::Tensor run(const BartStack& stack, const Call& call, const Stream& stream, const nn::CrossAttention::Memory& memory,
+                 const Ragged* memory_tokens, BartStackSaved& kept, bool keep) const {
     kept.plan = plan_of(stack, call, stream.tokens);
     kept.plan.self.spans = kernels::self_attention_spans(stream.tokens);
     if (memory_tokens != nullptr) kept.plan.cross.spans = kernels::cross_attention_spans(stream.tokens, *memory_tokens);
@@ -209,7 +209,7 @@ class Bart : public EncoderDecoder {
   }
 
   // d: gradient of what run returned. Returns that of the embeddings; the memory's is added to d_memory.
-  at::Tensor run_backward(const Stack& stack, StackSaved& kept, at::Tensor d, at::Tensor& d_memory) const {
+  at::Tensor run_backward(const BartStack& stack, BartStackSaved& kept, at::Tensor d, at::Tensor& d_memory) const {
     for (size_t i = stack.blocks.size(); i-- > 0;) {
       d = stack.blocks[i].backward(d, d_memory, kept.plan, static_cast<int64_t>(i), kept.blocks[i]);
       kept.blocks[i] = {};
@@ -223,7 +223,7 @@ class Bart : public EncoderDecoder {
   nn::Embedding embedding_;
   nn::Head head_;
   at::Tensor logits_bias_;  // [1, V] residual type; undefined: none
-  Stack encoder_, decoder_;
+  BartStack encoder_, decoder_;
 };
 
 BartConfig::Stack read_stack(const Json& config, const std::string& name, int64_t hidden, const std::string& where) {
@@ -281,7 +281,7 @@ ModelInfo bart_info(const Json& config, const std::string& where) {
   const auto blocks = [&](const BartConfig::Stack& stack, int64_t attentions) {
     return stack.layers * (attentions * (attention + norm) + 2 * d * stack.intermediate + stack.intermediate + d + norm);
   };
-  const int64_t positions = 2 * (c.positions + first_position) * d;
+  const int64_t positions = 2 * (c.positions + first_bart_position) * d;
   info.parameters = c.vocab * d * (c.tied ? 1 : 2) + positions + 2 * norm + blocks(c.encoder, 1) + blocks(c.decoder, 2);
   info.embedding_parameters = c.vocab * d + positions;
   info.bos_id = optional_id(config, "bos_token_id", where);

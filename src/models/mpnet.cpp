@@ -9,13 +9,13 @@ namespace {
 
 // transformers computes buckets for these numbers, whatever the configuration says.
 constexpr int64_t buckets = 32, last_distance = 128;
-constexpr int64_t first_position = 2;
+constexpr int64_t first_mpnet_position = 2;
 
 BertConfig read_mpnet_config(const Json& config, const std::string& where) {
   require_neutral(config, {"relative_attention_num_buckets", {buckets}}, where);
   const BertConfig c = read_bert_config(config, where);
-  if (c.positions <= first_position)
-    fail(Code::bad_input, where + ": max_position_embeddings", str("above ", first_position), str(c.positions));
+  if (c.positions <= first_mpnet_position)
+    fail(Code::bad_input, where + ": max_position_embeddings", str("above ", first_mpnet_position), str(c.positions));
   return c;
 }
 
@@ -28,7 +28,7 @@ ModelInfo mpnet_info(const Json& config, const std::string& where) {
   info.head_rules = {.dropout = c.hidden_dropout, .input_dropout = c.hidden_dropout};
   info.parameters = c.hidden * (c.vocab + c.positions + 2) + c.layers * block_parameters(c) + buckets * c.heads;
   info.embedding_parameters += buckets * c.heads;
-  info.max_positions -= first_position;
+  info.max_positions -= first_mpnet_position;
   return info;
 }
 
@@ -38,7 +38,7 @@ std::unique_ptr<Backbone> make_mpnet(const ModelFiles& files, const ModelContext
   EncoderParts parts;
   parts.info = mpnet_info(files.config, files.where);
   load_embeddings(loader, c.hidden, parts);
-  parts.first_position = first_position;
+  parts.first_position = first_mpnet_position;
   parts.bias = loader.table("encoder.relative_attention_bias.weight", {buckets, c.heads}).t().contiguous();
   parts.bias_distance = last_distance;
   for (int64_t i = 0; i < c.layers; ++i) {

@@ -112,7 +112,7 @@ std::unique_ptr<Configuration> Sweep::configure(size_t place) const {
   Problems problems;
   auto configuration = run_configuration(command, spec, plan[place], tests_all, problems);
   problems.raise();
-  int& threads = configuration->train().model.threads;
+  int64_t& threads = configuration->train().model.threads;
   if (threads == 0) threads = threads_if_unnamed;
   return configuration;
 }

@@ -166,9 +166,9 @@ TEST_P(Answers, LikeliestOnesOfOnePromptAreEqual) {
 TEST_P(Answers, EndAtAStopTextAndStreamItsFront) {
   const auto engine = this->engine();
   const std::string whole = ask(*engine, greedy("DPT", texts[0], 12)).get().choices[0].text;
-  ASSERT_GT(whole.size(), 6);
+  ASSERT_GE(whole.size(), 4);
   CompletionRequest request = greedy("DPT", texts[0], 12);
-  request.stop = {"never there", whole.substr(4, 2)};
+  request.stop = {"never there", whole.substr(whole.size() / 2, 2)};
   const size_t end = whole.find(request.stop[1]);
   std::string streamed;
   int64_t ends = 0;
