@@ -54,7 +54,7 @@ class ContinuousBatch::Impl {
 
   Figures step() {
     Figures figures{sequences(), prompts_.compute() + encode()};
-    Step step(model_);
+    ContinuousStep step(model_);
     each_task([&](Task& task) {
       task.plan(step);
       return false;

@@ -75,12 +75,12 @@ bool PromptStates::drop_unused() {
 }
 
 int64_t PromptStates::compute() {
-  Step step(pool_.model());
+  ContinuousStep step(pool_.model());
   std::vector<std::pair<State*, size_t>> computed;
   for (auto& [address, state] : states_) {
     const std::shared_ptr<const SoftPrompt> prompt = state.prompt.lock();
     if (prompt == nullptr || state.last_hidden.defined()) continue;
-    Piece piece;
+    SequencePiece piece;
     piece.slot = state.lease.slot();
     piece.embeds = prompt->rows;
     computed.emplace_back(&state, step.add(std::move(piece)));

@@ -54,10 +54,10 @@ const at::Tensor* PlacedSource::unencoded() {
   return &source_.embeds;
 }
 
-std::optional<size_t> PlacedSource::start(Step& step) {
+std::optional<size_t> PlacedSource::start(ContinuousStep& step) {
   const TextModel& model = pool_.model();
   const int64_t prompt = encodes() ? 0 : prompt_length();
-  Piece piece;
+  SequencePiece piece;
   piece.slot = lease_.slot();
   piece.position = prompt;
   piece.wanted = 1;
@@ -85,8 +85,8 @@ std::optional<size_t> PlacedSource::start(Step& step) {
   return step.add_hidden(prompt_.state().last_hidden);  // an empty text goes on from its prompt
 }
 
-Piece PlacedSource::next(Row& row, IdList ids, int64_t wanted) {
-  Piece piece;
+SequencePiece PlacedSource::next(Row& row, IdList ids, int64_t wanted) {
+  SequencePiece piece;
   piece.slot = row.slot;
   piece.prefix = std::exchange(row.prefix, -1);
   piece.position = row.position;

@@ -11,7 +11,7 @@
 
 namespace dept {
 
-size_t Step::add(Piece piece) {
+size_t ContinuousStep::add(SequencePiece piece) {
   const int64_t count = piece.embeds.defined() ? piece.embeds.size(0) : static_cast<int64_t>(piece.ids.size());
   tokens_of_.push_back({tokens_, count});
   tokens_ += count;
@@ -20,8 +20,8 @@ size_t Step::add(Piece piece) {
   return pieces_.size() - 1;
 }
 
-size_t Step::add_hidden(at::Tensor hidden) {
-  Piece piece;
+size_t ContinuousStep::add_hidden(at::Tensor hidden) {
+  SequencePiece piece;
   piece.wanted = hidden.size(0);
   tokens_of_.push_back({tokens_, 0});
   pieces_.push_back(std::move(piece));
@@ -30,11 +30,11 @@ size_t Step::add_hidden(at::Tensor hidden) {
 }
 
 // All pieces' tokens end to end, and in `slots` each sequence's; what a piece is to stand behind comes in front of it, empty.
-Stream Step::gathered(IdList& slots) {
+Stream ContinuousStep::gathered(IdList& slots) {
   Stream fresh;
   std::map<int64_t, int64_t> sequence_of;  // prefix slot -> its empty sequence
   IdList positions, ids;
-  for (const Piece& piece : pieces_) ids.insert(ids.end(), piece.ids.begin(), piece.ids.end());
+  for (const SequencePiece& piece : pieces_) ids.insert(ids.end(), piece.ids.begin(), piece.ids.end());
   const at::ScalarType residual = model_.context().residual();
   at::Tensor words;
   if (!ids.empty()) words = model_.embed(at::tensor(ids, at::kLong)).to(residual);
@@ -45,7 +45,7 @@ Stream Step::gathered(IdList& slots) {
     taken += std::exchange(run, 0);
   };
   for (size_t i = 0; i < pieces_.size(); ++i) {
-    const Piece& piece = pieces_[i];
+    const SequencePiece& piece = pieces_[i];
     if (tokens_of_[i].count == 0) continue;
     int64_t front = -1;
     if (piece.prefix >= 0) {
@@ -72,7 +72,7 @@ Stream Step::gathered(IdList& slots) {
   return fresh;
 }
 
-void Step::run(KvCache& cache) {
+void ContinuousStep::run(KvCache& cache) {
   if (tokens_ > 0) {
     IdList slots;
     const Stream fresh = gathered(slots);
@@ -100,15 +100,15 @@ void Step::run(KvCache& cache) {
   if (rows > 0) logits_ = model_.logits(states.size() == 1 ? states.front() : at::cat(states));
 }
 
-at::Tensor Step::hidden(size_t piece) const {
+at::Tensor ContinuousStep::hidden(size_t piece) const {
   return hidden_.narrow(0, tokens_of_[piece].begin, tokens_of_[piece].count);
 }
 
-at::Tensor Step::logits(size_t piece) const {
+at::Tensor ContinuousStep::logits(size_t piece) const {
   return logits_.narrow(0, rows_[piece].begin, rows_[piece].count);
 }
 
-int64_t Step::likeliest(size_t piece) {
+int64_t ContinuousStep::likeliest(size_t piece) {
   if (!likeliest_.defined()) likeliest_ = kernels::argmax(logits_, model_.context().kernels);
   return likeliest_.const_data_ptr<int64_t>()[rows_[piece].begin];
 }

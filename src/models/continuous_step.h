@@ -13,7 +13,7 @@ namespace dept {
 using IdList = std::vector<int64_t>;
 
 /// New tokens of one sequence.
-struct Piece {
+struct SequencePiece {
   int64_t slot = 0;
   int64_t prefix = -1;   ///< slot that stands in front from now on; -1: as it is
   int64_t position = 0;  ///< of the first token
@@ -22,12 +22,12 @@ struct Piece {
   int64_t wanted = 0;    ///< how many tokens at the end logits are wanted of
 };
 
-class Step {
+class ContinuousStep {
  public:
-  explicit Step(const TextModel& model) : model_(model) {}
+  explicit ContinuousStep(const TextModel& model) : model_(model) {}
 
   /// Returns its number. A slot has one piece at most.
-  size_t add(Piece piece);
+  size_t add(SequencePiece piece);
   /// Hidden states [n, D] of tokens that ran before, of all of which logits are wanted.
   size_t add_hidden(at::Tensor hidden);
   void run(KvCache& cache);
@@ -48,7 +48,7 @@ class Step {
   Stream gathered(IdList& slots);
 
   const TextModel& model_;
-  std::vector<Piece> pieces_;
+  std::vector<SequencePiece> pieces_;
   std::vector<at::Tensor> given_;       // by piece: hidden states of add_hidden, else undefined
   std::vector<Rows> tokens_of_, rows_;  // by piece: its hidden states, its logits
   int64_t tokens_ = 0;

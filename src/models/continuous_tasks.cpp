@@ -47,12 +47,12 @@ class Writer : public Task {
   bool started() const { return started_; }
 
   /// Adds the source's tokens.
-  void start(Step& step) {
+  void start(ContinuousStep& step) {
     started_ = true;
     first_ = *source_.start(step);
   }
   /// Logits [1, V] behind the source, once; the scores of its text are told.
-  at::Tensor first_logits(Step& step) {
+  at::Tensor first_logits(ContinuousStep& step) {
     if (!task_.scored.empty()) {
       tell_text_scores(step);
       task_.scored.clear();
@@ -64,7 +64,7 @@ class Writer : public Task {
   WriteTask task_;
 
  private:
-  void tell_text_scores(Step& step) {
+  void tell_text_scores(ContinuousStep& step) {
     std::vector<TokenScores> scores;
     const auto count = static_cast<int64_t>(task_.scored.size()) - 1;
     for (int64_t begin = 0; begin < count; begin += stretch) {
@@ -89,7 +89,7 @@ class TokenWriter final : public Writer {
 
   int64_t sequences() const override { return started() ? static_cast<int64_t>(going_.size()) : width(); }
 
-  void plan(Step& step) override {
+  void plan(ContinuousStep& step) override {
     if (!started()) return start(step);
     for (const size_t choice : going_) {
       Answer& answer = answers_[choice];
@@ -97,7 +97,7 @@ class TokenWriter final : public Writer {
     }
   }
 
-  bool take(Step& step) override {
+  bool take(ContinuousStep& step) override {
     if (going_.empty()) {
       const at::Tensor logits = first_logits(step);
       for (size_t choice = 0; choice < answers_.size() && options().max_new_tokens > 0; ++choice) {
@@ -122,7 +122,7 @@ class TokenWriter final : public Writer {
   };
 
   // Takes the next token of an answer, and its row's room when that was the last.
-  bool goes_on(size_t choice, Step& step, const at::Tensor& logits) {
+  bool goes_on(size_t choice, ContinuousStep& step, const at::Tensor& logits) {
     Answer& answer = answers_[choice];
     const int64_t id = next_id(choice, step, logits);
     answer.out.ids.push_back(id);
@@ -138,7 +138,7 @@ class TokenWriter final : public Writer {
     return false;
   }
 
-  int64_t next_id(size_t choice, Step& step, const at::Tensor& logits) {
+  int64_t next_id(size_t choice, ContinuousStep& step, const at::Tensor& logits) {
     const auto made = static_cast<int64_t>(answers_[choice].out.ids.size());
     if (!options().do_sample && !has_processors(options(), made)) return step.likeliest(answers_[choice].piece);
     const at::Tensor scores = logits.to(at::kCPU, at::kFloat).clone();
@@ -156,7 +156,7 @@ class BeamWriter final : public Writer {
 
   int64_t sequences() const override { return width(); }
 
-  void plan(Step& step) override {
+  void plan(ContinuousStep& step) override {
     if (!started()) return start(step);
     const auto& beams = search_.running();
     for (size_t i = 0; i < beams.size(); ++i) {
@@ -165,7 +165,7 @@ class BeamWriter final : public Writer {
     }
   }
 
-  bool take(Step& step) override {
+  bool take(ContinuousStep& step) override {
     const bool first = search_.new_tokens() == 0;
     std::vector<at::Tensor> logits;
     for (size_t i = 0; i < search_.running().size(); ++i)
@@ -216,7 +216,7 @@ class LabelScorer final : public Task {
     if (task_.on_error) task_.on_error(error);
   }
 
-  void plan(Step& step) override {
+  void plan(ContinuousStep& step) override {
     if (!started_) {
       started_ = true;
       source_piece_ = source_.start(step);
@@ -231,7 +231,7 @@ class LabelScorer final : public Task {
     row.position = position;
   }
 
-  bool take(Step& step) override {
+  bool take(ContinuousStep& step) override {
     if (in_source_) {
       for (size_t i = 0; i < nll_.size(); ++i)
         if (task_.labels[i].first) nll_[i] += nll(step.logits(*source_piece_), {*task_.labels[i].first});

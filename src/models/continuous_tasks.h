@@ -30,7 +30,7 @@ class PlacedSource {
   const at::Tensor* unencoded();
   /// Adds the source's own tokens to a step, and returns the number of the piece whose last logits are those behind the source;
   /// absent: nothing has been run (T5 without a start or a prompt). Called once, when prompt and encoder have run.
-  std::optional<size_t> start(Step& step);
+  std::optional<size_t> start(ContinuousStep& step);
 
   /// The slot of each row and what is to stand in front of its first token.
   struct Row {
@@ -39,7 +39,7 @@ class PlacedSource {
   };
   std::vector<Row>& rows() { return rows_; }
   /// A row's next tokens.
-  Piece next(Row& row, IdList ids, int64_t wanted);
+  SequencePiece next(Row& row, IdList ids, int64_t wanted);
   int64_t slot() const { return lease_.slot(); }
   /// Slots to[i] become copies of slots from[i].
   void copy(const IdList& from, const IdList& to) { pool_.model().copy_slots(pool_.cache(), from, to); }
@@ -72,9 +72,9 @@ class Task {
   /// Sequences that it has in a step.
   virtual int64_t sequences() const = 0;
   /// Adds the next tokens to a step.
-  virtual void plan(Step& step) = 0;
+  virtual void plan(ContinuousStep& step) = 0;
   /// Goes on with what the step found; true when there is no more to do.
-  virtual bool take(Step& step) = 0;
+  virtual bool take(ContinuousStep& step) = 0;
   virtual void tell(const Error& error) = 0;
 
   PlacedSource& source() { return source_; }
