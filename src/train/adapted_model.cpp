@@ -76,20 +76,22 @@ at::Tensor with_rows(const at::Tensor& x) {
   return more <= 0 ? x : at::cat({x, at::zeros({more, x.size(1)}, x.options())});
 }
 
-// Tokens behind the last target, for the same reason. What stands in front of them does not see them, and they have no labels.
-Batch with_target_tokens(Batch batch) {
-  Ragged& target = batch.target;
-  const int64_t tokens = target.tokens(), more = fewest_rows - tokens;
-  const int64_t next = target.position[tokens - 1].item<int64_t>() + 1;
-  target.offsets.back() += more;
-  target.position = at::cat({target.position, at::arange(next, next + more, at::kLong)});
-  if (target.row.defined()) target.row = at::cat({target.row, at::full({more}, -1, at::kLong)});
-  batch.target_ids = at::cat({batch.target_ids, at::zeros({more}, at::kLong)});
+void append_filler(Ragged& tokens, at::Tensor& ids, int64_t length) {
+  tokens.append(length, tokens.example.back(), tokens.config.back());
+  tokens.position = at::cat({tokens.position, at::arange(length, at::kLong)});
+  tokens.row = at::cat({tokens.row, at::full({length}, -1, at::kLong)});
+  ids = at::cat({ids, at::zeros({length}, at::kLong)});
+}
+
+// An example without labels behind a rank's few, for the same reason: a decoder's products have too few rows otherwise.
+Batch with_filler(Batch batch) {
+  append_filler(batch.target, batch.target_ids, fewest_rows - batch.target.tokens());
+  append_filler(batch.source, batch.source_ids, 1);
   return batch;
 }
 
-bool has_few_target_tokens(const Batch& batch) {
-  return batch.target.tokens() > 0 && batch.target.tokens() < fewest_rows;
+bool needs_filler(const Call& call, const Batch& batch) {
+  return call.group != nullptr && batch.target.tokens() > 0 && batch.target.tokens() < fewest_rows;
 }
 
 /// The loss that hidden states give, and their gradient where it is asked for.
@@ -351,7 +353,7 @@ AdaptedBatch AdaptedModel::adapt(const Call& call, const Batch& batch) const {
 }
 
 BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gradients) const {
-  if (gradients && has_few_target_tokens(batch)) return loss(call, with_target_tokens(batch), gradients);
+  if (gradients && needs_filler(call, batch)) return loss(call, with_filler(batch), gradients);
   const AdaptedBatch inputs = adapt(call, batch);
   std::unique_ptr<Saved> saved;
   const at::Tensor hidden = backbone().forward(backbone_call(*parts_, call), inputs.source.stream,

@@ -147,8 +147,10 @@ def angles_in_double(self, x, position_ids, layer_type):
 
 
 def without_casts():
-    """ModernBERT's rotation and DeBERTa's scale without their casts to fp32."""
+    """ModernBERT's rotation and softmax and DeBERTa's scale without their casts to fp32."""
     stack = contextlib.ExitStack()
+    softmax = torch.nn.functional.softmax
+    stack.enter_context(mock.patch.object(torch.nn.functional, "softmax", lambda x, dim=-1, dtype=None: softmax(x, dim=dim)))
     stack.enter_context(mock.patch.object(modeling_deberta_v2, "scaled_size_sqrt",
                                           lambda x, factor: torch.tensor(float(x.size(-1) * factor), dtype=torch.float64).sqrt()))
     stack.enter_context(mock.patch.object(modeling_modernbert, "apply_rotary_pos_emb", rotate_in_double))

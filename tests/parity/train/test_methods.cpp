@@ -181,7 +181,7 @@ TEST(Adept, DropsInnerValuesInTraining) {
   Stream text;
   text.tokens.append(5, 3, 0);
   text.tokens.position = at::arange(5, at::kLong);
-  text.embeds = at::randn({5, D}, at::kDouble);
+  text.embeds = at::randn({5, D}, at::detail::createCPUGenerator(11), at::kDouble);
   const auto changed = [&](const Call& call) {
     return adapter->apply({call}, text, nullptr).source.stream.embeds.narrow(0, M, 5);
   };
