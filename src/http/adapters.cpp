@@ -143,14 +143,13 @@ void Adapters::drop(const std::string& folder) {
   }
 }
 
-// In the place of what came from the same folder before.
+// In the place of what came from the same folder before, which stays where the new one is refused.
 void Adapters::add(const std::string& name, const std::string& folder, const State& state) {
   const auto before = names_.find(name);
-  if (before != names_.end() && before->second.folder == folder) {
-    remove(name);
-    names_[name] = {folder, ""};
-  }
-  engine_.add_adapter(name, *root_ / folder);
+  if (before != names_.end() && before->second.folder == folder)
+    engine_.replace_adapter(name, *root_ / folder);
+  else
+    engine_.add_adapter(name, *root_ / folder);
   names_[name] = {folder, state};
 }
 

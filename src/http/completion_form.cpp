@@ -6,6 +6,7 @@
 #include <random>
 
 #include "dept/base/text.h"
+#include "dept/text/chat.h"
 #include "http/fields.h"
 #include "http/message.h"
 
@@ -80,6 +81,38 @@ OrderedJson logprobs_json(const std::vector<serve::TokenLogprob>& tokens) {
   return {{"tokens", texts}, {"token_logprobs", values}, {"top_logprobs", tops}, {"text_offset", offsets}};
 }
 
+OrderedJson bytes_json(const std::string& text) {
+  OrderedJson bytes = OrderedJson::array();
+  for (const char byte : text) bytes.push_back(static_cast<unsigned char>(byte));
+  return bytes;
+}
+
+OrderedJson chat_token_json(const serve::Alternative& token) {
+  return {{"token", token.text}, {"logprob", token.logprob}, {"bytes", bytes_json(token.text)}};
+}
+
+// As many alternatives as were asked for, without the token itself behind them.
+OrderedJson chat_logprobs_json(const std::vector<serve::TokenLogprob>& tokens, size_t count) {
+  OrderedJson content = OrderedJson::array();
+  for (const serve::TokenLogprob& token : tokens) {
+    OrderedJson each = chat_token_json(serve::Alternative{token.id, token.text, token.logprob.value_or(0)});
+    each["top_logprobs"] = OrderedJson::array();
+    for (size_t i = 0; i < std::min(count, token.top.size()); ++i) each["top_logprobs"].push_back(chat_token_json(token.top[i]));
+    content.push_back(std::move(each));
+  }
+  return {{"content", std::move(content)}};
+}
+
+template <class Part>
+OrderedJson chat_choice_json(const Part& part, const char* field, const OrderedJson& said,
+                             const std::optional<int64_t>& logprobs) {
+  OrderedJson choice = {{"index", part.index}};
+  choice[field] = said;
+  choice["logprobs"] = logprobs ? chat_logprobs_json(part.logprobs, static_cast<size_t>(*logprobs)) : OrderedJson();
+  choice["finish_reason"] = part.finish_reason.empty() ? OrderedJson() : OrderedJson(part.finish_reason);
+  return choice;
+}
+
 template <class Part>
 OrderedJson choice_json(const Part& part, bool logprobs) {
   return {{"index", part.index},
@@ -88,16 +121,17 @@ OrderedJson choice_json(const Part& part, bool logprobs) {
           {"finish_reason", part.finish_reason.empty() ? OrderedJson() : OrderedJson(part.finish_reason)}};
 }
 
-}  // namespace
+std::vector<ChatMessage> read_conversation(const Json* messages) {
+  try {
+    return read_messages(messages == nullptr ? OrderedJson() : OrderedJson(*messages), "messages");
+  } catch (const Error& error) {
+    throw ApiError(400, error.what(), "messages");
+  }
+}
 
-CompletionForm read_completion(std::string_view body) {
-  Fields fields(body);
-  CompletionForm form;
+// What both routes have.
+void read_shared(Fields& fields, CompletionForm& form, std::string_view route) {
   serve::CompletionRequest& request = form.request;
-  request.model = fields.text("model");
-  const Json* prompt = fields.find("prompt");
-  request.prompts = read_prompts(prompt == nullptr ? Json() : *prompt);
-  request.max_tokens = fields.integer("max_tokens", request.max_tokens, 0, most_tokens);
   request.temperature = fields.number("temperature", request.temperature, 0, most_temperature);
   if (request.temperature < least_temperature) request.temperature = 0;
   request.top_p = fields.number("top_p", request.top_p, 0, 1);
@@ -108,51 +142,110 @@ CompletionForm read_completion(std::string_view body) {
   request.n = fields.integer("n", request.n, 1, most_choices);
   request.stop = fields.texts("stop", most_stops);
   if (const auto seed = fields.integer("seed", INT64_MIN, INT64_MAX)) request.seed = static_cast<uint64_t>(*seed);
-  request.echo = fields.flag("echo", false);
-  request.logprobs = fields.integer("logprobs", 0, most_logprobs);
   form.stream = fields.flag("stream", false);
   if (const Json* options = fields.find("stream_options")) {
     Fields within(*options, "stream_options");
     form.include_usage = within.flag("include_usage", false);
-    within.log_unknown("POST /v1/completions");
+    within.log_unknown(route);
   }
-  fields.log_unknown("POST /v1/completions");
+}
+
+}  // namespace
+
+CompletionForm read_completion(std::string_view body) {
+  constexpr std::string_view route = "POST /v1/completions";
+  Fields fields(body);
+  CompletionForm form;
+  serve::CompletionRequest& request = form.request;
+  const Json* prompt = fields.find("prompt");
+  request.model = fields.text("model");
+  request.prompts = read_prompts(prompt == nullptr ? Json() : *prompt);
+  request.max_tokens = fields.integer("max_tokens", request.max_tokens, 0, most_tokens);
+  request.echo = fields.flag("echo", false);
+  request.logprobs = fields.integer("logprobs", 0, most_logprobs);
+  read_shared(fields, form, route);
+  fields.log_unknown(route);
   check_together(request);
   return form;
 }
 
-CompletionWriter::CompletionWriter(std::string model, bool logprobs, bool include_usage)
-    : id_("cmpl-" + hex_id()),
-      model_(std::move(model)),
-      created_(std::time(nullptr)),
-      logprobs_(logprobs),
-      include_usage_(include_usage) {}
-
-OrderedJson CompletionWriter::frame() const {
-  return {{"id", id_}, {"object", "text_completion"}, {"created", created_}, {"model", model_}};
+CompletionForm read_chat(std::string_view body) {
+  constexpr std::string_view route = "POST /v1/chat/completions";
+  Fields fields(body);
+  CompletionForm form;
+  serve::CompletionRequest& request = form.request;
+  request.model = fields.text("model");
+  request.messages = read_conversation(fields.find("messages"));
+  request.max_tokens = fields.integer("max_tokens", request.max_tokens, 1, most_tokens);
+  request.max_tokens = fields.integer("max_completion_tokens", request.max_tokens, 1, most_tokens);
+  const bool logprobs = fields.flag("logprobs", false);
+  const std::optional<int64_t> top = fields.integer("top_logprobs", 0, most_logprobs);
+  if (top && !logprobs) refuse("top_logprobs", "none without logprobs", str(*top));
+  if (logprobs) request.logprobs = top.value_or(0);
+  read_shared(fields, form, route);
+  fields.log_unknown(route);
+  return form;
 }
 
-std::string CompletionWriter::whole(const serve::Completion& completion) const {
-  OrderedJson body = frame();
-  body["choices"] = OrderedJson::array();
-  for (const serve::Choice& choice : completion.choices) body["choices"].push_back(choice_json(choice, logprobs_));
+AnswerWriter::AnswerWriter(Names names, const CompletionForm& form)
+    : names_(std::move(names)),
+      id_(names_.id + hex_id()),
+      model_(form.request.model),
+      created_(std::time(nullptr)),
+      logprobs_(form.request.logprobs),
+      include_usage_(form.include_usage) {}
+
+OrderedJson AnswerWriter::frame(const std::string& object, OrderedJson choices) const {
+  return {{"id", id_}, {"object", object}, {"created", created_}, {"model", model_}, {"choices", std::move(choices)}};
+}
+
+std::string AnswerWriter::whole(const serve::Completion& completion) const {
+  OrderedJson choices = OrderedJson::array();
+  for (const serve::Choice& each : completion.choices) choices.push_back(choice(each));
+  OrderedJson body = frame(names_.whole, std::move(choices));
   body["usage"] = usage_json(completion.usage);
   return json_text(body);
 }
 
-std::string CompletionWriter::chunk(const serve::Delta& delta) const {
-  OrderedJson body = frame();
-  body["choices"] = OrderedJson::array({choice_json(delta, logprobs_)});
+std::string AnswerWriter::chunk_of(const OrderedJson& choice) const {
+  OrderedJson body = frame(names_.chunk, OrderedJson::array({choice}));
   if (include_usage_) body["usage"] = nullptr;
   return event(json_text(body));
 }
 
-std::string CompletionWriter::last_chunk(const serve::Usage& usage) const {
+std::string AnswerWriter::last_chunk(const serve::Usage& usage) const {
   if (!include_usage_) return "";
-  OrderedJson body = frame();
-  body["choices"] = OrderedJson::array();
+  OrderedJson body = frame(names_.chunk, OrderedJson::array());
   body["usage"] = usage_json(usage);
   return event(json_text(body));
+}
+
+CompletionWriter::CompletionWriter(const CompletionForm& form)
+    : AnswerWriter({"cmpl-", "text_completion", "text_completion"}, form) {}
+
+OrderedJson CompletionWriter::choice(const serve::Choice& choice) const {
+  return choice_json(choice, logprobs().has_value());
+}
+
+std::string CompletionWriter::chunk(const serve::Delta& delta) const {
+  return chunk_of(choice_json(delta, logprobs().has_value()));
+}
+
+ChatCompletionWriter::ChatCompletionWriter(const CompletionForm& form)
+    : AnswerWriter({"chatcmpl-", "chat.completion", "chat.completion.chunk"}, form) {}
+
+OrderedJson ChatCompletionWriter::choice(const serve::Choice& choice) const {
+  return chat_choice_json(choice, "message", {{"role", "assistant"}, {"content", choice.text}}, logprobs());
+}
+
+std::string ChatCompletionWriter::chunk(const serve::Delta& delta) const {
+  std::string chunks;
+  serve::Delta role;
+  role.index = delta.index;
+  if (delta.first) chunks = chunk_of(chat_choice_json(role, "delta", {{"role", "assistant"}, {"content", ""}}, std::nullopt));
+  OrderedJson said = OrderedJson::object();
+  if (!delta.text.empty()) said["content"] = delta.text;
+  return chunks + chunk_of(chat_choice_json(delta, "delta", said, logprobs()));
 }
 
 OrderedJson usage_json(const serve::Usage& usage) {

@@ -1,6 +1,8 @@
-// POST /v1/completions in OpenAI's form: from a body to the engine's request, and from its answers to bodies.
+// POST /v1/completions and /v1/chat/completions in OpenAI's form: from a body to the engine's request, and from its answers to
+// bodies.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,23 +19,56 @@ struct CompletionForm {
 
 /// Throws ApiError 400.
 CompletionForm read_completion(std::string_view body);
+CompletionForm read_chat(std::string_view body);
 
 /// The bodies of one answer: they share id, time and model.
-class CompletionWriter {
+class AnswerWriter {
  public:
-  CompletionWriter(std::string model, bool logprobs, bool include_usage);
+  virtual ~AnswerWriter() = default;
 
   std::string whole(const serve::Completion& completion) const;
-  /// A chunk of a stream, "data: .." with its empty line.
-  std::string chunk(const serve::Delta& delta) const;
+  /// What a delta is in a stream, "data: .." with its empty line.
+  virtual std::string chunk(const serve::Delta& delta) const = 0;
   std::string last_chunk(const serve::Usage& usage) const;
 
- private:
-  OrderedJson frame() const;
+ protected:
+  struct Names {
+    std::string id, whole, chunk;  ///< what the id begins with; the values of "object"
+  };
+  AnswerWriter(Names names, const CompletionForm& form);
 
+  virtual OrderedJson choice(const serve::Choice& choice) const = 0;
+  std::string chunk_of(const OrderedJson& choice) const;
+  /// Absent: no log-probabilities are asked for.
+  const std::optional<int64_t>& logprobs() const { return logprobs_; }
+
+ private:
+  OrderedJson frame(const std::string& object, OrderedJson choices) const;
+
+  Names names_;
   std::string id_, model_;
   int64_t created_;
-  bool logprobs_, include_usage_;
+  std::optional<int64_t> logprobs_;
+  bool include_usage_;
+};
+
+class CompletionWriter final : public AnswerWriter {
+ public:
+  explicit CompletionWriter(const CompletionForm& form);
+  std::string chunk(const serve::Delta& delta) const override;
+
+ private:
+  OrderedJson choice(const serve::Choice& choice) const override;
+};
+
+/// A choice's first chunk says the role.
+class ChatCompletionWriter final : public AnswerWriter {
+ public:
+  explicit ChatCompletionWriter(const CompletionForm& form);
+  std::string chunk(const serve::Delta& delta) const override;
+
+ private:
+  OrderedJson choice(const serve::Choice& choice) const override;
 };
 
 /// {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"}

@@ -98,7 +98,7 @@ std::shared_ptr<Inbox<Item>> watched_inbox(Exchange& exchange) {
 using CompletionNews = std::variant<serve::Delta, serve::Completion, Error>;
 
 // The pieces of an answer as they come; what is there already goes out in one write.
-Awaitable<> send_events(Exchange& exchange, Inbox<CompletionNews>& inbox, const CompletionWriter& writer) {
+Awaitable<> send_events(Exchange& exchange, Inbox<CompletionNews>& inbox, const AnswerWriter& writer) {
   bool begun = false;
   for (bool ended = false; !ended;) {
     std::string bytes;
@@ -336,7 +336,20 @@ Awaitable<> Service::unload_adapter(Exchange& exchange) {
 
 Awaitable<> Service::complete(Exchange& exchange) {
   CompletionForm form = read_completion(exchange.request().body);
-  const CompletionWriter writer(form.request.model, form.request.logprobs.has_value(), form.include_usage);
+  const CompletionWriter writer(form);
+  co_await write(exchange, form, writer);
+}
+
+Awaitable<> Service::chat(Exchange& exchange) {
+  Fields fields(exchange.request().body);
+  const std::string model = fields.text("model");
+  if (!engine_.load()->model(model)) throw unknown_model(model, "model");
+  CompletionForm form = read_chat(exchange.request().body);
+  const ChatCompletionWriter writer(form);
+  co_await write(exchange, form, writer);
+}
+
+Awaitable<> Service::write(Exchange& exchange, CompletionForm& form, const AnswerWriter& writer) {
   const auto inbox = watched_inbox<CompletionNews>(exchange);
   serve::CompletionHandlers handlers;
   if (form.stream) handlers.on_delta = [inbox](const serve::Delta& delta) { inbox->put(delta); };
@@ -348,14 +361,6 @@ Awaitable<> Service::complete(Exchange& exchange) {
   if (const auto* error = std::get_if<Error>(&news)) throw api_error(*error);
   const Response response{200, writer.whole(std::get<serve::Completion>(news))};
   co_await exchange.respond(response);
-}
-
-Awaitable<> Service::chat(Exchange& exchange) {
-  Fields fields(exchange.request().body);
-  const std::string model = fields.text("model");
-  if (!engine_.load()->model(model)) throw unknown_model(model, "model");
-  throw ApiError(400, str("[messages] expected a model whose chat template can be run, received ", quote(model)), "messages");
-  co_return;
 }
 
 Awaitable<> Service::classify(Exchange& exchange) {

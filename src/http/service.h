@@ -20,6 +20,9 @@
 
 namespace dept::http {
 
+struct CompletionForm;
+class AnswerWriter;
+
 class Service {
  public:
   explicit Service(const ServerOptions& options);
@@ -62,6 +65,7 @@ class Service {
   Awaitable<> unload_adapter(Exchange& exchange);
   Awaitable<> complete(Exchange& exchange);
   Awaitable<> chat(Exchange& exchange);
+  Awaitable<> write(Exchange& exchange, CompletionForm& form, const AnswerWriter& writer);
   Awaitable<> classify(Exchange& exchange);
   Awaitable<> in_job(Exchange& exchange, std::function<void()> job);
   static Awaitable<> respond_json(Exchange& exchange, const OrderedJson& body);

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "dept/base/text.h"
+#include "dept/text/chat.h"
 #include "dept/text/text_stream.h"
 #include "serve/job.h"
 #include "serve/token_text.h"
@@ -29,7 +30,7 @@ void check_draw(const CompletionRequest& request) {
 
 void check_request(const CompletionRequest& request, const ModelInfo& info, int64_t max_running) {
   const int64_t least = request.echo ? 0 : 1, beams = std::min(most_beams, max_running);
-  require(!request.prompts.empty(), "prompt", "at least one", "none");
+  require(request.prompts.empty() != request.messages.empty(), "prompt", "at least one, or messages", "none or both");
   require(request.max_tokens >= least && request.max_tokens <= most_tokens, "max_tokens",
           str(least, " to ", most_tokens, request.echo ? "" : " (0 only with echo)"), request.max_tokens);
   require(request.num_beams >= 1 && request.num_beams <= beams, "num_beams", str("1 to ", beams), request.num_beams);
@@ -44,6 +45,13 @@ void check_request(const CompletionRequest& request, const ModelInfo& info, int6
   check_draw(request);
 }
 
+const ChatForm& chat_form(const Base& base) {
+  if (base.chat == nullptr)
+    refuse(Refusal::invalid, "messages", "a model with a chat template of a form that is known",
+           str(base.name, ": ", base.no_chat));
+  return *base.chat;
+}
+
 GenerationOptions options_of(const Base& base, const CompletionRequest& request) {
   GenerationOptions options = request.num_beams > 1 ? base.by_beams : base.one_by_one;
   options.max_new_tokens = request.max_tokens;
@@ -52,6 +60,7 @@ GenerationOptions options_of(const Base& base, const CompletionRequest& request)
   if (options.do_sample) options.temperature = request.temperature;
   options.top_p = request.top_p;
   options.top_k = request.top_k;
+  if (!request.messages.empty()) end_at_turn(options, *base.tokenizer, chat_form(base));
   if (request.repetition_penalty) options.repetition_penalty = *request.repetition_penalty;
   if (request.seed) {
     options.seed = *request.seed;
@@ -75,7 +84,8 @@ struct Writing {
   Choice choice;
   TextStream stream;
   TokenTexts tokens;
-  bool begun = false;
+  bool begun = false;  // a token has come
+  bool told = false;   // a delta has gone
 };
 
 class CompletionJob final : public Job {
@@ -92,6 +102,7 @@ class CompletionJob final : public Job {
         split_(request_.num_beams == 1 && !options_.do_sample) {
     options_.num_return_sequences = split_ ? 1 : request_.n;
     for (const auto& given : request_.prompts) prompts_.push_back(prompt_of(given));
+    if (!request_.messages.empty()) prompts_.push_back(prompt_of(conversation_ids()));
     for (size_t i = 0; i < prompts_.size() * static_cast<size_t>(request_.n); ++i) {
       writing_.emplace_back(tokenizer_, request_.stop);
       writing_.back().choice.index = static_cast<int64_t>(i);
@@ -150,6 +161,16 @@ class CompletionJob final : public Job {
   size_t prompt_index(size_t part) const { return split_ ? part / static_cast<size_t>(request_.n) : part; }
   bool streams() const { return handlers_.on_delta != nullptr; }
 
+  Ids conversation_ids() const {
+    try {
+      return chat_prompt(tokenizer_, chat_form(base_), request_.messages, "messages");
+    } catch (const RequestError&) {
+      throw;
+    } catch (const Error& error) {
+      throw RequestError(Refusal::invalid, "messages", error.what());
+    }
+  }
+
   Prompt prompt_of(const std::variant<std::string, Ids>& given) const {
     Prompt prompt;
     const auto* text = std::get_if<std::string>(&given);
@@ -174,6 +195,7 @@ class CompletionJob final : public Job {
     choice.logprobs.insert(choice.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
     choice.finish_reason = delta.finish_reason;
     if (!streams() || cancelled || (delta.text.empty() && delta.logprobs.empty() && delta.finish_reason.empty())) return;
+    delta.first = !std::exchange(writing.told, true);
     handlers_.on_delta(delta);
   }
 

@@ -73,6 +73,16 @@ class Engine::Impl {
     models_.emplace(name, Served{std::move(model)});
   }
 
+  void replace_adapter(const std::string& name, const fs::path& folder) {
+    {
+      const std::lock_guard lock(mutex_);
+      adapter(name);
+    }
+    auto model = std::make_shared<ServedModel>(base_, name, folder);
+    const std::lock_guard lock(mutex_);
+    adapter(name).model = std::move(model);
+  }
+
   bool remove_adapter(const std::string& name) {
     std::unique_lock lock(mutex_);
     const auto found = models_.find(name);
@@ -135,7 +145,7 @@ class Engine::Impl {
 
   struct Served {
     std::shared_ptr<const ServedModel> model;
-    int64_t users = 0;  // requests that have not left
+    int64_t users = 0;  // requests of the name that have not left, also those with a model that was replaced
     bool leaving = false;
   };
 
@@ -143,6 +153,13 @@ class Engine::Impl {
 
   void require_free(const std::string& name) const {
     if (models_.contains(name)) fail(Code::usage, "adapter", "a name that is not taken", quote(name));
+  }
+
+  Served& adapter(const std::string& name) {
+    const auto found = models_.find(name);
+    if (found == models_.end() || found->second.leaving || name == base_.name)
+      fail(Code::usage, "adapter", "the name of an adapter", quote(name));
+    return found->second;
   }
 
   [[noreturn]] static void refuse_unknown(const std::string& name) {
@@ -173,8 +190,7 @@ class Engine::Impl {
       const std::lock_guard lock(mutex_);
       if (draining_ || stopping_) refuse(Refusal::draining, "", "requests before the server ends", "one behind");
       const auto served = models_.find(job->model().entry().id);
-      if (served == models_.end() || served->second.leaving || served->second.model.get() != &job->model())
-        refuse_unknown(job->model().entry().id);
+      if (served == models_.end() || served->second.leaving) refuse_unknown(job->model().entry().id);
       if (const int64_t waiting = waiting_with(*job); waiting > options_.max_queue)
         refuse(Refusal::queue_full, "", str("at most ", options_.max_queue, " waiting requests"), str(waiting));
       ++served->second.users;
@@ -384,6 +400,9 @@ const std::string& Engine::base() const {
 }
 void Engine::add_adapter(const std::string& name, const fs::path& folder) {
   impl_->add_adapter(name, folder);
+}
+void Engine::replace_adapter(const std::string& name, const fs::path& folder) {
+  impl_->replace_adapter(name, folder);
 }
 bool Engine::remove_adapter(const std::string& name) {
   return impl_->remove_adapter(name);

@@ -35,8 +35,18 @@ GenerationOptions writing_options(const Base& base, int64_t beams) {
   asked.top_k = 0;
   GenerationOptions options = generation_options(base.options.path(), base.info(), asked);
   // A model that names no end token at all has its tokenizer's.
-  if (options.eos_ids.empty() && base.tokenizer->eos_id) options.eos_ids = {*base.tokenizer->eos_id};
+  if (base.info().eos_ids.empty() && options.eos_ids.empty() && base.tokenizer->eos_id)
+    options.eos_ids = {*base.tokenizer->eos_id};
   return options;
+}
+
+void find_chat(Base& base) {
+  try {
+    base.chat = load_model_chat_form(base.options, *base.tokenizer, base.info().architecture);
+  } catch (const Error& error) {
+    if (error.code() == Code::bug) throw;
+    base.no_chat = error.what();
+  }
 }
 
 }  // namespace
@@ -60,6 +70,7 @@ Base load_base(ModelOptions options) {
   base.options = std::move(options);
   base.one_by_one = writing_options(base, 1);
   base.by_beams = writing_options(base, 2);
+  find_chat(base);
   return base;
 }
 

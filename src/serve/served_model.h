@@ -25,6 +25,8 @@ struct Base {
   std::shared_ptr<const Backbone> backbone;
   std::shared_ptr<const Tokenizer> tokenizer;
   GenerationOptions one_by_one, by_beams;  ///< what the model's files say of either search
+  std::shared_ptr<const ChatForm> chat;    ///< null: none that is known, for the reason in no_chat
+  std::string no_chat;
 
   const TextModel& text_model() const { return as_text_model(*backbone); }
   const ModelInfo& info() const { return backbone->info(); }

@@ -41,6 +41,20 @@ def with_openai(server, key):
     print("openai: ok")
 
 
+def chat_with_openai(server):
+    import openai
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="none", max_retries=0)
+    fields = {"model": "talker", "messages": [{"role": "user", "content": TEXT}], "max_tokens": 6, "temperature": 0}
+    whole = client.chat.completions.create(**fields, logprobs=True, top_logprobs=2)
+    choice = whole.choices[0]
+    assert choice.message.role == "assistant" and len(choice.logprobs.content) == whole.usage.completion_tokens
+    chunks = list(client.chat.completions.create(**fields, stream=True, stream_options={"include_usage": True}))
+    deltas = [each.delta for chunk in chunks for each in chunk.choices]
+    assert deltas[0].role == "assistant" and "".join(delta.content or "" for delta in deltas) == choice.message.content
+    assert chunks[-1].usage == whole.usage
+    print("openai, chat: ok")
+
+
 def with_schemathesis(server, key):
     program = shutil.which("schemathesis", path=str(pathlib.Path(sys.executable).parent))
     subprocess.run([program, "run", f"http://127.0.0.1:{server.port}/openapi.json", "--header", f"Authorization: Bearer {key}",
@@ -57,6 +71,9 @@ def main():
     flags = ["--adapter", f"reviews={WORK}/reviews", "--api_key_file", WORK / "key"]
     with Server("llama", *flags, key=key) as server:
         with_openai(server, key)
+        server.end()
+    with Server("talker") as server:
+        chat_with_openai(server)
         server.end()
     if importlib.util.find_spec("schemathesis") is None:
         print("no schemathesis here: left out")

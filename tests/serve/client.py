@@ -18,6 +18,8 @@ TESTS = HERE.parent
 WORK = pathlib.Path(tempfile.mkdtemp())
 ENV = os.environ | {"HF_HUB_OFFLINE": "1"}
 LABELS = ["no", "yes"]
+CHATML = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+          "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
 
 
 def dept(words, code=0, text=None):
@@ -27,13 +29,16 @@ def dept(words, code=0, text=None):
 
 
 def make_models():
-    """llama: 128 positions and an end token. endless: 65,536 positions and none. t5."""
-    for name, folder in [("llama-gqa-tied", "llama"), ("llama-gqa-tied", "endless"), ("t5-v1.0", "t5")]:
+    """llama: 128 positions and an end token. endless: 65,536 positions and none. talker: as endless, with a chat template. t5."""
+    for name, folder in [("llama-gqa-tied", "llama"), ("llama-gqa-tied", "endless"), ("llama-gqa-tied", "talker"), ("t5-v1.0", "t5")]:
         shutil.copytree(TESTS / "parity/data/models" / name, WORK / folder)
         for file in (TESTS / "recipe/tiny").glob("tokenizer*.json"):
             shutil.copy(file, WORK / folder)
     config = json.loads((WORK / "endless/config.json").read_text())
-    (WORK / "endless/config.json").write_text(json.dumps(config | {"max_position_embeddings": 65536, "eos_token_id": None}))
+    for folder in ("endless", "talker"):
+        (WORK / folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 65536}))
+        (WORK / folder / "generation_config.json").write_text(json.dumps({"eos_token_id": None}))
+    (WORK / "talker/chat_template.jinja").write_text(CHATML)
 
 
 def train(model, folder, *flags):
@@ -148,9 +153,9 @@ class Server:
         assert answer.status == 200, answer.body
         return answer.json["choices"]
 
-    def stream(self, **fields):
+    def stream(self, path="/v1/completions", **fields):
         """The chunks, the last of which was [DONE]."""
-        answer = self.complete(stream=True, **fields)
+        answer = self.post(path, {"model": "llama", "prompt": "A warm score.", "stream": True} | fields)
         assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/event-stream"), (answer.status, answer.body)
         parts = answer.body.decode().split("\n\n")
         assert parts[-2:] == ["data: [DONE]", ""], parts[-2:]

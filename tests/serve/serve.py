@@ -105,8 +105,9 @@ def completions():
         assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] + len(told["ids"])
         assert sum(c["text"] != d["text"] for c, d in zip(s.choices(temperature=1, n=8), s.choices(temperature=1, n=8))) > 0, "the same draws"
 
-        adapted = s.complete(model="plain", prompt=TEXTS[:2], max_tokens=5, temperature=0).json
-        alone = generate(TEXTS[:2], "--max_new_tokens", "5", "--peft_model_id", WORK / "plain")
+        short = [TEXTS[0], "A dull film."]  # plain has 20 rows
+        adapted = s.complete(model="plain", prompt=short, max_tokens=5, temperature=0).json
+        alone = generate(short, "--max_new_tokens", "5", "--peft_model_id", WORK / "plain")
         assert [c["text"] for c in adapted["choices"]] == [line["text"] for line in alone]
         assert adapted["usage"]["prompt_tokens_details"]["soft_prompt"] == 2 * 3
 
@@ -185,6 +186,35 @@ def streams():
         body = json.dumps({"model": "llama", "prompt": "A", "max_tokens": 3, "stream": True}).encode()
         old = s.raw(b"POST /v1/completions HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         assert b"chunked" not in old.lower() and old.endswith(b"data: [DONE]\n\n"), old
+        s.end()
+
+
+def chat():
+    talk = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXTS[0]}]
+    path, fields = "/v1/chat/completions", {"model": "talker", "messages": talk, "max_tokens": 7, "temperature": 0}
+    with Server("talker", "--adapter", f"plain={WORK}/plain") as s:
+        for model, flags in [("talker", []), ("plain", ["--peft_model_id", WORK / "plain"])]:
+            told = generate([{"messages": talk}], "--max_new_tokens", "7", *flags, model="talker")[0]
+            answer = s.post(path, fields | {"model": model}).json
+            choice, usage = answer["choices"][0], answer["usage"]
+            assert answer["object"] == "chat.completion" and answer["model"] == model
+            assert choice["message"] == {"role": "assistant", "content": told["text"]} and choice["finish_reason"] == told["finish_reason"], (choice, told)
+            assert usage["completion_tokens"] == len(told["ids"]) and usage["prompt_tokens_details"]["soft_prompt"] == (3 if flags else 0)
+        drawn = fields | {"n": 2, "seed": 3, "temperature": 0.8, "logprobs": True, "top_logprobs": 2}
+        whole = s.post(path, drawn).json
+        for choice in whole["choices"]:
+            for token in choice["logprobs"]["content"]:
+                assert token["logprob"] <= 0 and len(token["top_logprobs"]) == 2 and bytes(token["bytes"]).decode() == token["token"], token
+        chunks = s.stream(path, **drawn, stream_options={"include_usage": True})
+        assert chunks[-1]["choices"] == [] and chunks[-1]["usage"] == whole["usage"]
+        assert all(chunk["object"] == "chat.completion.chunk" for chunk in chunks)
+        for choice in whole["choices"]:
+            mine = [c for chunk in chunks for c in chunk["choices"] if c["index"] == choice["index"]]
+            assert mine[0]["delta"] == {"role": "assistant", "content": ""} and not any("role" in c["delta"] for c in mine[1:])
+            assert "".join(c["delta"].get("content", "") for c in mine) == choice["message"]["content"]
+            assert [c["finish_reason"] for c in mine if c["finish_reason"]] == [choice["finish_reason"]]
+        for field, value in [("messages", []), ("messages", [{"role": "robot", "content": "a"}]), ("messages", None), ("top_logprobs", 1), ("max_tokens", 0)]:
+            assert field in s.post(path, fields | {field: value}).error(400, field)
         s.end()
 
 
@@ -349,8 +379,21 @@ def adapters_come_and_go():
         assert scores("first") == scores("reviews")
         copy_adapter("short", folder / "second")
         wait_for(lambda: "second" in s.models(), 15)
+        answers, going = [], threading.Event()
+
+        def keep_asking():
+            while not going.is_set():
+                answers.append(scores("first"))
+        asker = threading.Thread(target=keep_asking)
+        asker.start()
         copy_adapter("short", folder / "first")
         wait_for(lambda: scores("first") == scores("second"), 15)
+        going.set()
+        asker.join()
+        assert set(answers) <= {scores("reviews"), scores("second")}, "no request fails while a folder is replaced"
+        (folder / "first/adapter_model.safetensors").write_bytes(b"none")
+        wait_for(lambda: "first] is left out" in s.text(), 15)
+        assert scores("first") == scores("second"), "what is broken does not take the place of what is there"
         shutil.rmtree(folder / "first")
         wait_for(lambda: "first" not in s.models(), 15)
 
@@ -432,7 +475,7 @@ def drains():
         c.close()
 
 
-CASES = [refused_starts, models_and_errors, wrong_fields, completions, logprobs, t5, streams, classify, keys, wire, slow_clients, idle_connections,
+CASES = [refused_starts, models_and_errors, wrong_fields, completions, logprobs, t5, streams, chat, classify, keys, wire, slow_clients, idle_connections,
          clients_that_leave, queue, adapters_come_and_go, figures, drains]
 
 

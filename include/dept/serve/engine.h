@@ -13,6 +13,7 @@
 
 #include "dept/adapted_model.h"
 #include "dept/base/file.h"
+#include "dept/chat.h"
 #include "dept/error.h"
 #include "dept/options.h"
 #include "dept/tokenizer.h"
@@ -53,12 +54,14 @@ class RequestError : public Error {
   std::string param_;
 };
 
-/// POST /v1/completions, with its names and defaults.
+/// POST /v1/completions and /v1/chat/completions, with their names and defaults.
 struct CompletionRequest {
   std::string model;                                    ///< the base's name or an adapter's
   std::vector<std::variant<std::string, Ids>> prompts;  ///< ids get no special tokens; a text gets the tokenizer's
-  int64_t max_tokens = 16;                              ///< 0 only with echo
-  double temperature = 1;                               ///< 0: the likeliest token
+  /// In the place of prompts: a conversation in the model's chat form, whose mark ends an answer
+  std::vector<ChatMessage> messages;
+  int64_t max_tokens = 16;  ///< 0 only with echo
+  double temperature = 1;   ///< 0: the likeliest token
   double top_p = 1;
   int64_t top_k = 0;                         ///< 0: off
   std::optional<double> repetition_penalty;  ///< absent: as the model's generation_config.json has it, else 1
@@ -92,6 +95,7 @@ struct Delta {
   std::string text;   ///< whole characters, nothing that a stop text may begin with; with echo the first one has the prompt
   std::vector<TokenLogprob> logprobs;  ///< of the new tokens, where they are asked for
   std::string finish_reason;           ///< "stop" or "length" in a choice's last one, else ""
+  bool first = false;                  ///< of its choice
 };
 
 struct Choice {
@@ -195,6 +199,9 @@ class Engine {
   /// Reads and folds an adapter, while requests go on, and gives it a name. Throws io or bad_input naming the folder and what is
   /// wrong, usage for a name that is taken or empty.
   void add_adapter(const std::string& name, const fs::path& folder);
+  /// The same for a name that an adapter has: requests from now on get the new one, those that are there keep theirs, and none
+  /// fails in between. Throws usage for a name without an adapter; the adapter stays where the folder is refused.
+  void replace_adapter(const std::string& name, const fs::path& folder);
   /// No request finds the name from now on; returns when those that have are through. False for a name that no adapter has.
   bool remove_adapter(const std::string& name);
   /// The base, then the adapters by name.

@@ -110,6 +110,14 @@ TEST(CompletionForm, BoundsTheSequencesOfARequest) {
   EXPECT_EQ(wrong_field(body.dump()), "prompt");
 }
 
+CompletionForm asked(std::optional<int64_t> logprobs, bool include_usage) {
+  CompletionForm form;
+  form.request.model = "m";
+  form.request.logprobs = logprobs;
+  form.include_usage = include_usage;
+  return form;
+}
+
 TEST(CompletionWriter, WritesAWholeAnswer) {
   serve::Completion completion;
   serve::Choice choice;
@@ -118,7 +126,7 @@ TEST(CompletionWriter, WritesAWholeAnswer) {
   choice.logprobs = {{1, "a", 0, std::nullopt, {}}, {2, "b", 1, -0.1, {{2, "b", -0.1}, {3, "b", -2.5}, {4, "c", -3}}}};
   completion.choices = {choice};
   completion.usage = {5, 3, 2};
-  const Json body = Json::parse(CompletionWriter("m", true, false).whole(completion));
+  const Json body = Json::parse(CompletionWriter(asked(2, false)).whole(completion));
   EXPECT_EQ(body.at("object"), "text_completion");
   EXPECT_EQ(body.at("model"), "m");
   EXPECT_EQ(
@@ -133,7 +141,7 @@ TEST(CompletionWriter, WritesAWholeAnswer) {
 }
 
 TEST(CompletionWriter, StreamsUsageOnlyWhereItIsAskedFor) {
-  const CompletionWriter plain("m", false, false), counting("m", false, true);
+  const CompletionWriter plain(asked({}, false)), counting(asked({}, true));
   const std::string chunk = plain.chunk({1, "a", {}, ""});
   EXPECT_EQ(chunk.substr(0, 6), "data: ");
   EXPECT_EQ(chunk.substr(chunk.size() - 2), "\n\n");
@@ -145,6 +153,76 @@ TEST(CompletionWriter, StreamsUsageOnlyWhereItIsAskedFor) {
   EXPECT_TRUE(last.at("choices").empty());
   EXPECT_EQ(last.at("usage").at("total_tokens"), 7);
   EXPECT_TRUE(Json::parse(counting.chunk({}).substr(6)).at("usage").is_null());
+}
+
+std::string wrong_chat_field(const std::string& field, const std::string& value) {
+  Json body = {{"model", "m"}, {"messages", {{{"role", "user"}, {"content", "Hello"}}}}};
+  body[field] = Json::parse(value);
+  try {
+    read_chat(body.dump());
+    return "";
+  } catch (const ApiError& error) {
+    EXPECT_EQ(error.status(), 400);
+    return Json::parse(error.json()).at("error").at("param").get<std::string>();
+  }
+}
+
+TEST(ChatForm, ReadsMessagesAndWhatCompletionsHave) {
+  const CompletionForm form =
+      read_chat(R"({"model": "m", "messages": [{"role": "system", "content": ""}, {"role": "user", "content": "Hi"}],
+      "max_tokens": 3, "max_completion_tokens": 5, "logprobs": true, "top_logprobs": 2, "n": 2, "stop": "a", "seed": 4, "stream": true})");
+  const serve::CompletionRequest& request = form.request;
+  EXPECT_THAT(request.messages, ElementsAre(ChatMessage{"system", ""}, ChatMessage{"user", "Hi"}));
+  EXPECT_TRUE(request.prompts.empty() && !request.echo && form.stream);
+  EXPECT_EQ(request.max_tokens, 5);
+  EXPECT_EQ(request.logprobs, 2);
+  EXPECT_EQ(request.n, 2);
+  EXPECT_EQ(request.seed, 4);
+}
+
+TEST(ChatForm, RefusesWrongTypesByName) {
+  for (const auto& [field, values] : std::initializer_list<std::pair<const char*, std::vector<const char*>>>{
+           {"messages", {"null", "[]", "\"Hi\"", "[1]", "[{\"role\": \"user\"}]", "[{\"role\": \"user\", \"content\": 1}]"}},
+           {"max_tokens", {"0", "\"1\""}},
+           {"max_completion_tokens", {"0", "1.5"}},
+           {"logprobs", {"1", "\"true\""}},
+           {"top_logprobs", {"1", "-1", "21"}},
+           {"stream", {"1"}}})
+    for (const char* value : values) EXPECT_EQ(wrong_chat_field(field, value), field) << field << " " << value;
+  EXPECT_EQ(wrong_chat_field("logprobs", "false"), "");
+}
+
+TEST(ChatCompletionWriter, WritesAWholeAnswer) {
+  serve::Completion completion;
+  serve::Choice choice;
+  choice.text = "Hi";
+  choice.finish_reason = "stop";
+  choice.logprobs = {{2, "Hi", 0, -0.5, {{3, "b", -0.25}, {2, "Hi", -0.5}}}};
+  completion.choices = {choice};
+  const Json body = Json::parse(ChatCompletionWriter(asked(1, false)).whole(completion));
+  EXPECT_EQ(body.at("object"), "chat.completion");
+  EXPECT_EQ(body.at("id").get<std::string>().substr(0, 9), "chatcmpl-");
+  EXPECT_EQ(body.at("choices").at(0), Json::parse(R"({"index": 0, "message": {"role": "assistant", "content": "Hi"},
+      "logprobs": {"content": [{"token": "Hi", "logprob": -0.5, "bytes": [72, 105], "top_logprobs": [
+        {"token": "b", "logprob": -0.25, "bytes": [98]}]}]}, "finish_reason": "stop"})"));
+  EXPECT_TRUE(body.contains("usage"));
+}
+
+TEST(ChatCompletionWriter, SaysTheRoleInAChoicesFirstChunk) {
+  const ChatCompletionWriter writer(asked({}, false));
+  const std::string first = writer.chunk({1, "Hi", {}, "", true}), last = writer.chunk({1, "", {}, "length"});
+  const size_t middle = first.find("\n\n") + 2;
+  const auto choice = [](const std::string& chunk) {
+    const Json body = Json::parse(chunk.substr(6));
+    EXPECT_EQ(body.at("object"), "chat.completion.chunk");
+    return body.at("choices").at(0);
+  };
+  EXPECT_EQ(
+      choice(first.substr(0, middle)),
+      Json::parse(R"({"index": 1, "delta": {"role": "assistant", "content": ""}, "logprobs": null, "finish_reason": null})"));
+  EXPECT_EQ(choice(first.substr(middle)),
+            Json::parse(R"({"index": 1, "delta": {"content": "Hi"}, "logprobs": null, "finish_reason": null})"));
+  EXPECT_EQ(choice(last), Json::parse(R"({"index": 1, "delta": {}, "logprobs": null, "finish_reason": "length"})"));
 }
 
 }  // namespace

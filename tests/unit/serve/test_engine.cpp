@@ -173,6 +173,41 @@ TEST_F(EngineTest, AnAdapterThatLeavesWaitsForItsRequests) {
   ask(engine, greedy("one", "a")).get();
 }
 
+TEST_F(EngineTest, AReplacedAdapterIsThatOfLaterRequestsAlone) {
+  AdapterOptions adapter;
+  adapter.prefix_length = 5;
+  adapter.r = 1;
+  model_.adapter("other", adapter, data_);
+  Engine engine(model_.options);
+  engine.add_adapter("one", model_.folder() / "one");
+  engine.add_adapter("other", model_.folder() / "other");
+  CompletionRequest request = film("one", 5);
+  request.logprobs = 0;
+  const auto scores = [](const Answer<Completion>& answer) {
+    std::vector<double> scores;
+    for (const TokenLogprob& token : answer.get().choices.front().logprobs) scores.push_back(*token.logprob);
+    return scores;
+  };
+  const std::vector<double> before = scores(ask(engine, request));
+  Gate gate;
+  const Answer<Completion> running = ask(engine, request, gate.hold());
+  gate.wait();
+  engine.replace_adapter("one", model_.folder() / "other");
+  const Answer<Completion> later = ask(engine, request);
+  request.model = "other";
+  const Answer<Completion> other = ask(engine, request);
+  gate.open();
+  EXPECT_EQ(running.get().usage.soft_prompt, 3);
+  EXPECT_THAT(scores(running), testing::Pointwise(testing::DoubleNear(1e-5), before));
+  EXPECT_EQ(later.get().usage.soft_prompt, 5);
+  EXPECT_THAT(scores(later), testing::Pointwise(testing::DoubleNear(1e-5), scores(other)));
+  EXPECT_EQ(engine.model("one")->soft_prompt, 5);
+  error_of(Code::io, [&] { engine.replace_adapter("one", model_.folder() / "nowhere"); });
+  EXPECT_EQ(engine.model("one")->soft_prompt, 5);
+  for (const char* none : {"two", "model"}) error_of(Code::usage, [&] { engine.replace_adapter(none, model_.folder() / "one"); });
+  EXPECT_TRUE(engine.remove_adapter("one"));
+}
+
 TEST_F(EngineTest, RefusesBrokenAdaptersByName) {
   Engine engine(model_.options);
   const auto refused = [&](Code code, const fs::path& folder) {
