@@ -12,7 +12,7 @@
 namespace dept::serve {
 namespace {
 
-constexpr int64_t most_choices = 128, most_beams = 32, most_alternatives = 20, most_tokens = 1 << 20;
+constexpr int64_t most_choices = 128, most_beams = 64, most_alternatives = 20, most_tokens = 1 << 20;
 
 template <class T>
 void require(bool good, std::string_view param, std::string_view expected, const T& received) {

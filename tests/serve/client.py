@@ -49,10 +49,12 @@ def train(model, folder, *flags):
 
 
 def make_adapters():
-    """reviews and short classify on llama, plain is without labels; t5s is for the T5. All differ in m and r."""
+    """reviews and short classify on llama, plain is without labels; t5s is for the T5. All differ in m and r. free is a prompt alone, which
+    takes texts of any length."""
     train("llama", "reviews", "--prefix_length", "4", "--r", "2")
     train("llama", "short", "--prefix_length", "2", "--r", "3", "--seed", "7")
     train("t5", "t5s", "--prefix_length", "3", "--r", "2")
+    train("talker", "free", "--prefix_length", "3", "--peft_type", "PROMPT_TUNING")
     shutil.copytree(TESTS / "parity/data/cli/adapter-llama-gqa-tied", WORK / "plain")
 
 

@@ -120,7 +120,7 @@ def completions():
         lines = generate(TEXTS[:1], "--max_new_tokens", "5", "--num_beams", "3", "--num_return_sequences", "2")
         assert [c["text"] for c in beams] == [c["text"] for c in lines[0]["choices"]]
 
-        ids = [json.loads(line)["ids"] for line in dept(["tokenize", "--model_name_or_path", WORK / "llama"], text=json.dumps(TEXTS[0]) + "\n").stdout.splitlines()]
+        ids = [json.loads(line) for line in dept(["tokenize", "--model_name_or_path", WORK / "llama"], text=json.dumps(TEXTS[0]) + "\n").stdout.splitlines()]
         assert s.choices(prompt=ids[0], max_tokens=6, temperature=0)[0]["text"] == told["text"]
         assert s.choices(prompt=ids * 2, max_tokens=6, temperature=0)[1]["text"] == told["text"]
         whole = s.choices(max_tokens=12, temperature=0)[0]["text"]
@@ -192,8 +192,8 @@ def streams():
 def chat():
     talk = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXTS[0]}]
     path, fields = "/v1/chat/completions", {"model": "talker", "messages": talk, "max_tokens": 7, "temperature": 0}
-    with Server("talker", "--adapter", f"plain={WORK}/plain") as s:
-        for model, flags in [("talker", []), ("plain", ["--peft_model_id", WORK / "plain"])]:
+    with Server("talker", "--adapter", f"free={WORK}/free") as s:
+        for model, flags in [("talker", []), ("free", ["--peft_model_id", WORK / "free"])]:
             told = generate([{"messages": talk}], "--max_new_tokens", "7", *flags, model="talker")[0]
             answer = s.post(path, fields | {"model": model}).json
             choice, usage = answer["choices"][0], answer["usage"]
@@ -387,13 +387,15 @@ def adapters_come_and_go():
         asker = threading.Thread(target=keep_asking)
         asker.start()
         copy_adapter("short", folder / "first")
-        wait_for(lambda: scores("first") == scores("second"), 15)
+        wait_for(lambda: math.isclose(scores("first"), scores("second"), abs_tol=1e-5), 15)
         going.set()
         asker.join()
-        assert set(answers) <= {scores("reviews"), scores("second")}, "no request fails while a folder is replaced"
+        assert None not in answers, "no request fails while a folder is replaced"
+        either = scores("reviews"), scores("second")
+        assert all(min(abs(answer - value) for value in either) < 1e-5 for answer in answers), (either, set(answers))
         (folder / "first/adapter_model.safetensors").write_bytes(b"none")
         wait_for(lambda: "first] is left out" in s.text(), 15)
-        assert scores("first") == scores("second"), "what is broken does not take the place of what is there"
+        assert math.isclose(scores("first"), scores("second"), abs_tol=1e-5), "what is broken does not take the place of what is there"
         shutil.rmtree(folder / "first")
         wait_for(lambda: "first" not in s.models(), 15)
 
