@@ -8,7 +8,8 @@
 namespace dept {
 namespace {
 
-constexpr double largest = 1e150;  // spans of such values are finite
+constexpr double largest = 1e150;          // spans of such values are finite
+constexpr double least_difference = 1e-9;  // of values that are not the same, to the largest of them
 
 // 1, 2 or 5 times a power of ten, the nearest above.
 double round_step(double step) {
@@ -28,8 +29,9 @@ Scale::Scale(const std::vector<double>& values, double log_from) {
   const auto [low, high] = std::minmax_element(finite.begin(), finite.end());
   low_ = *low, high_ = *high;
   log_ = low_ > 0 && high_ > low_ * log_from;
-  if (high_ > low_) return;
-  const double room = low_ == 0 ? 1 : std::abs(low_) * 0.1;
+  const double size = std::max(std::abs(low_), std::abs(high_));
+  if (high_ - low_ > size * least_difference) return;  // of less, as rounding leaves, marks would have no end
+  const double room = size == 0 ? 1 : size * 0.1;
   low_ -= room, high_ += room;
 }
 

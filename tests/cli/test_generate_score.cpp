@@ -259,8 +259,8 @@ TEST(Generate, RefusesBadLinesByNumber) {
   EXPECT_THAT(refused(llama, "\n"), HasSubstr("line 1"));
   EXPECT_THAT(refused(llama, "\"a\xff\"\n"), HasSubstr("line 1"));
   EXPECT_THAT(refused(llama, "{\"prompt\": 3}\n"), HasSubstr("prompt"));
-  EXPECT_THAT(refused(llama, "{}\n"), HasSubstr("prompt or input_ids"));
-  EXPECT_THAT(refused(llama, "{\"prompt\": \"a\", \"input_ids\": [4]}\n"), HasSubstr("prompt or input_ids"));
+  EXPECT_THAT(refused(llama, "{}\n"), HasSubstr("prompt, messages or input_ids"));
+  EXPECT_THAT(refused(llama, "{\"prompt\": \"a\", \"input_ids\": [4]}\n"), HasSubstr("prompt, messages or input_ids"));
   EXPECT_THAT(refused(llama, "{\"input_ids\": [4, 96]}\n"), HasSubstr("received 96"));
   EXPECT_THAT(refused(llama, "{\"input_ids\": [-100]}\n"), HasSubstr("received -100"));
   EXPECT_THAT(refused(llama, "{\"input_ids\": []}\n"), HasSubstr("at least one token"));
