@@ -25,17 +25,18 @@ def curl_lines():
     if not shutil.which("curl"):
         print("no curl here: left out")
         return
-    with Server("llama", "--adapter", f"reviews={WORK}/reviews") as s:
+    with Server("llama", "--adapter", f"reviews={WORK}/reviews") as s, Server("talker", "--adapter", f"tickets={WORK}/free") as talker:
         lines = blocks("sh")
-        assert len(lines) == 5
+        assert len(lines) == 6
         for line in lines:
-            done = subprocess.run(line.replace("localhost:8000", f"127.0.0.1:{s.port}"), shell=True, capture_output=True, text=True, timeout=60)
+            done = subprocess.run(line.replace("localhost:8000", f"127.0.0.1:{(talker if '/chat/' in line else s).port}"), shell=True, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, done.stderr
             if "stream" in line:
                 assert done.stdout.endswith("data: [DONE]\n\n"), done.stdout
             else:
                 answer = json.loads(done.stdout)
                 assert "error" not in answer and (answer.get("choices") or answer.get("data")), answer
+        talker.end()
         s.end()
 
 
