@@ -32,7 +32,7 @@ import threading
 import time
 import urllib.parse
 
-LARGE = (".safetensors", ".bin", ".parquet")
+LARGE = (".safetensors", ".bin", ".gguf", ".parquet")
 
 
 def commit_of(name, revision):
