@@ -123,7 +123,7 @@ INSTANTIATE_TEST_SUITE_P(
         RefusedFile{"Empty", "", "expected a safetensors file, received 0 bytes"},
         RefusedFile{"SevenBytes", "1234567", "received 7 bytes"},
         RefusedFile{"HugeHeader", raw(uint64_t{1} << 60) + "{}",
-                "expected a header of at most 2 bytes, received 1152921504606846976"},
+                    "expected a header of at most 2 bytes, received 1152921504606846976"},
         RefusedFile{"LargestHeader", raw(~uint64_t{0}) + "{}", "expected a header of at most 2 bytes"},
         RefusedFile{"LongerThanTheFile", raw(uint64_t{3}) + "{}", "expected a header of at most 2 bytes, received 3"},
         header("NoHeader", "", "", "begins with {"), header("ByteOrderMark", "\xEF\xBB\xBF{}", "", "begins with {"),
