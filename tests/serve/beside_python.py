@@ -58,7 +58,7 @@ def chat_with_openai(server):
 def with_schemathesis(server, key):
     program = shutil.which("schemathesis", path=str(pathlib.Path(sys.executable).parent))
     subprocess.run([program, "run", f"http://127.0.0.1:{server.port}/openapi.json", "--header", f"Authorization: Bearer {key}",
-                    "--checks", "not_a_server_error", "--max-examples", "60", "--seed", "1"], check=True, timeout=900)
+                    "--checks", "not_a_server_error", "--max-examples", "60", "--seed", "1"], check=True, timeout=900, cwd=WORK)
     assert server.get("/ready").status == 200
     print("schemathesis: ok")
 

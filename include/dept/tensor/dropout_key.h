@@ -46,7 +46,7 @@ struct DropoutStream {
 
 /// An element is dropped when its number is below this; p is realised in steps of 2^-16.
 constexpr uint32_t dropout_threshold(double p) {
-  return static_cast<uint32_t>(p * 65536.0 + 0.5);
+  return (static_cast<uint32_t>(p * 131072.0) + 1) / 2;  // rounded
 }
 /// What kept elements are multiplied with: 1 / (1 - realised p).
 constexpr double dropout_scale(double p) {
