@@ -21,6 +21,7 @@
 #include "dept/train/label_run.h"
 #include "dept/train/mixed_head.h"
 #include "dept/train/model_parts.h"
+#include "train/filler.h"
 
 namespace dept {
 namespace {
@@ -67,31 +68,10 @@ at::Tensor predicting_tokens(const PromptLayout& layout, const Batch& batch, con
   return upload(tokens, device);
 }
 
-// Products of fewer rows MKL takes by other kernels, which add up in another order. A training batch of one of several ranks may
-// have so few where one process has more; it gets rows of zeros.
-constexpr int64_t fewest_rows = 4;
-
+// At least as many as fewest_rows, of zeros.
 at::Tensor with_rows(const at::Tensor& x) {
   const int64_t more = x.is_cpu() ? fewest_rows - x.size(0) : 0;
   return more <= 0 ? x : at::cat({x, at::zeros({more, x.size(1)}, x.options())});
-}
-
-void append_filler(Ragged& tokens, at::Tensor& ids, int64_t length) {
-  tokens.append(length, tokens.example.back(), tokens.config.back());
-  tokens.position = at::cat({tokens.position, at::arange(length, at::kLong)});
-  tokens.row = at::cat({tokens.row, at::full({length}, -1, at::kLong)});
-  ids = at::cat({ids, at::zeros({length}, at::kLong)});
-}
-
-// An example without labels behind a rank's few, for the same reason: a decoder's products have too few rows otherwise.
-Batch with_filler(Batch batch) {
-  append_filler(batch.target, batch.target_ids, fewest_rows - batch.target.tokens());
-  append_filler(batch.source, batch.source_ids, 1);
-  return batch;
-}
-
-bool needs_filler(const Call& call, const Batch& batch) {
-  return call.group != nullptr && batch.target.tokens() > 0 && batch.target.tokens() < fewest_rows;
 }
 
 /// The loss that hidden states give, and their gradient where it is asked for.
@@ -353,7 +333,6 @@ AdaptedBatch AdaptedModel::adapt(const Call& call, const Batch& batch) const {
 }
 
 BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gradients) const {
-  if (gradients && needs_filler(call, batch)) return loss(call, with_filler(batch), gradients);
   const AdaptedBatch inputs = adapt(call, batch);
   std::unique_ptr<Saved> saved;
   const at::Tensor hidden = backbone().forward(backbone_call(*parts_, call), inputs.source.stream,

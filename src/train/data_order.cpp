@@ -32,9 +32,21 @@ const std::vector<int64_t>& DataOrder::order() {
   return order_;
 }
 
-std::span<const Example> DataOrder::next(TrainState& state) {
+// Of the next micro-batch in that order.
+std::pair<int64_t, int64_t> DataOrder::bounds(const TrainState& state) const {
   const int64_t count = static_cast<int64_t>(in_.train.examples.size()), size = examples_per_batch(in_);
-  const int64_t begin = state.batch * size, end = std::min(begin + size, count);
+  return {state.batch * size, std::min((state.batch + 1) * size, count)};
+}
+
+int64_t DataOrder::longest_target(const TrainState& state) {
+  const auto [begin, end] = bounds(state);
+  size_t longest = 0;
+  for (int64_t i = begin; i < end; ++i) longest = std::max(longest, in_.train.examples[order()[i]].target.size());
+  return static_cast<int64_t>(longest);
+}
+
+std::span<const Example> DataOrder::next(TrainState& state) {
+  const auto [begin, end] = bounds(state);
   std::vector<int64_t> tokens;
   for (int64_t i = begin; i < end; ++i) {
     tokens.push_back(input_tokens(in_, in_.train.examples[order()[i]]));

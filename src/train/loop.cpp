@@ -71,7 +71,8 @@ void TrainingLoop::begin_step() {
 }
 
 StepPart TrainingLoop::next_part() {
-  return {&step_, order_.next(state_)};
+  const int64_t longest = order_.longest_target(state_);
+  return {&step_, order_.next(state_), longest};
 }
 
 // Micro-batches are counted over epochs' ends; an epoch shorter than a step ends in a step of its own (docs/parity.md, row 7).

@@ -56,7 +56,7 @@ void Pass::judge(std::vector<TrainingLoop*> loops) {
     for (TrainingLoop* loop : loops) (loop->judged_as(*loops.front()) ? alike : others).push_back(loop);
     loops = std::move(others);
     if (alike.size() == 1) continue;
-    for (TrainingLoop* loop : alike) parts.push_back({&loop->step(), {}});
+    for (TrainingLoop* loop : alike) parts.push_back({&loop->step(), {}, 0});
     const auto start = Clock::now();
     std::vector<Evaluation> found = alike.front()->evaluate(stack_.joined(parts));
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(alike.size());

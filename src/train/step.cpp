@@ -13,6 +13,7 @@
 #include "dept/adapter/stack.h"
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "train/filler.h"
 
 namespace dept {
 namespace {
@@ -107,16 +108,21 @@ Step::Step(const Call& call, AdaptedModel& model, const AdamOptions& adam, doubl
       share_(1.0 / static_cast<double>(accumulation)),
       loss_(no_loss(model.weights())) {}
 
-at::Tensor Step::accumulate(std::span<const Example> examples) {
+at::Tensor Step::accumulate(std::span<const Example> examples, int64_t longest_target) {
   MicroBatch micro;
   if (examples.empty())
     micro = nothing(model_.weights());
   else
-    micro.loss = model_.loss(call_, collate(model_.rules(), examples, Purpose::training), &micro.gradients);
+    micro.loss =
+        model_.loss(call_, own_part(collate(model_.rules(), examples, Purpose::training), longest_target), &micro.gradients);
   agreed_ = sum_over_ranks(call_.group, micro, wish_);
   average(micro, at::tensor(share_, at::kDouble));
   add(micro.loss.nll, micro.gradients);
   return micro.loss.tokens;
+}
+
+Batch Step::own_part(Batch batch, int64_t longest_target) const {
+  return call_.group == nullptr ? batch : with_filler(std::move(batch), longest_target);
 }
 
 void Step::add(const at::Tensor& loss, const Gradients& gradients) {
@@ -201,14 +207,14 @@ const AdaptedModel& StepStack::joined(std::span<const StepPart> parts) {
 }
 
 std::vector<at::Tensor> StepStack::accumulate(std::span<const StepPart> parts) {
-  if (parts.size() == 1) return {parts.front().step->accumulate(parts.front().examples)};
+  if (parts.size() == 1) return {parts.front().step->accumulate(parts.front().examples, parts.front().longest_target)};
   const AdaptedModel& model = joined(parts);
   Call call = parts.front().step->call_;
   call.seeds.clear();
   std::vector<double> shares;
-  for (const auto& [step, examples] : parts) {
-    call.seeds.push_back(step->call_.seeds.front());
-    shares.push_back(step->share_);
+  for (const StepPart& part : parts) {
+    call.seeds.push_back(part.step->call_.seeds.front());
+    shares.push_back(part.step->share_);
   }
   MicroBatch micro;
   micro.loss = model.loss(call, collate_parts(model.rules(), parts), &micro.gradients);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dept/data/sampler.h"
@@ -19,6 +20,8 @@ class DataOrder {
   /// This rank's part of the next micro-batch in the epoch's order, valid until the next call. Moves the state's place in the
   /// data and its count of floating point operations.
   std::span<const Example> next(TrainState& state);
+  /// Of that micro-batch, over all ranks, before it is taken: the longest target's tokens.
+  int64_t longest_target(const TrainState& state);
 
   int64_t batches_per_epoch() const { return batches_per_epoch_; }
   /// Epochs done, with the share of the one at hand.
@@ -30,6 +33,7 @@ class DataOrder {
 
  private:
   const std::vector<int64_t>& order();
+  std::pair<int64_t, int64_t> bounds(const TrainState& state) const;
 
   const LoopInputs& in_;
   EpochSampler sampler_;

@@ -30,9 +30,9 @@ class Step {
 
   /// Forward and backward of this rank's part of a micro-batch; over all ranks together the gradients of the mean loss over label
   /// tokens are added up (the mean of the micro-batches' means). An empty part is fine as long as some rank has tokens.
-  /// Keys its dropout with the count of micro-batches so far. Returns how many label tokens (examples, of a head) of each
-  /// configuration it had over all ranks, fp64 [K].
-  at::Tensor accumulate(std::span<const Example> examples);
+  /// `longest_target`: in tokens, over all ranks. Keys its dropout with the count of micro-batches so far. Returns how many label
+  /// tokens (examples, of a head) of each configuration it had over all ranks, fp64 [K].
+  at::Tensor accumulate(std::span<const Example> examples, int64_t longest_target = 0);
 
   /// Of several ranks all leave behind the same step: whether any of them had `wish` true when the last sums were taken. What
   /// this rank says now goes with the next ones.
@@ -64,6 +64,7 @@ class Step {
 
  private:
   friend class StepStack;
+  Batch own_part(Batch batch, int64_t longest_target) const;
   void add(const at::Tensor& loss, const Gradients& gradients);
 
   Call call_;
@@ -81,6 +82,7 @@ class Step {
 struct StepPart {
   Step* step = nullptr;
   std::span<const Example> examples;
+  int64_t longest_target = 0;  ///< in tokens, over the parts of all ranks
 };
 
 /// Steps of several runs (of one configuration and one rank each), of which each stacks with the others: their micro-batches pass

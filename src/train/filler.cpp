@@ -1,0 +1,32 @@
+#include "train/filler.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+
+namespace dept {
+namespace {
+
+void append_sequence(Ragged& tokens, at::Tensor& ids, int64_t length) {
+  tokens.append(length, tokens.example.back(), tokens.config.back());
+  tokens.position = at::cat({tokens.position, at::arange(length, at::kLong)});
+  tokens.row = at::cat({tokens.row, at::full({length}, -1, at::kLong)});
+  ids = at::cat({ids, at::zeros({length}, at::kLong)});
+}
+
+}  // namespace
+
+Batch with_filler(Batch batch, int64_t longest) {
+  if (batch.target.tokens() == 0) return batch;
+  const int64_t missing = fewest_rows - batch.target.tokens();
+  const int64_t length = std::max(missing, batch.target.max_length() < longest ? longest : 0);
+  if (length <= 0) return batch;
+  append_sequence(batch.target, batch.target_ids, length);
+  append_sequence(batch.source, batch.source_ids, 1);
+  return batch;
+}
+
+}  // namespace dept

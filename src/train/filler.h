@@ -1,0 +1,19 @@
+// What a rank's part of a micro-batch lacks to be computed as the whole is in one process.
+#pragma once
+
+#include <cstdint>
+
+#include "dept/data/batch.h"
+
+namespace dept {
+
+/// Products of fewer rows MKL takes by other kernels, which add up in another order. A part may have so few where the whole has
+/// more.
+inline constexpr int64_t fewest_rows = 4;
+
+/// An encoder-decoder's batch with an example without labels behind the others, where their targets have too few tokens together
+/// or where none is as long as `longest`, by which T5 chooses how it reads the encoder's output. What stands in front of it is
+/// computed as without it. Other batches are given back as they are.
+Batch with_filler(Batch batch, int64_t longest);
+
+}  // namespace dept
