@@ -19,7 +19,7 @@ struct TextExample {
   int64_t index = 0;  ///< row in its file, or of all files of its split together
   std::string source;
   std::string target;                          ///< the answer's text (a label's word for classification); "" when unlabelled
-  std::string group{};                         ///< of a named task: the question that this answer is judged with; "" none
+  std::string group{};                         ///< of a named task: the question that this answer is evaluated with; "" none
   std::shared_ptr<const TextOrigin> origin{};  ///< null: in no file
   int64_t number = 0;                          ///< its line or row there, as in RowPlace
   std::vector<ChatMessage> messages{};         ///< the conversation that the target answers; empty: `source` is a text
@@ -51,7 +51,7 @@ struct TaskData {
   std::vector<std::string> label_words;  ///< same length as labels
   std::vector<std::string> metrics;
   bool chat = false;       ///< the rows are conversations
-  bool cleans_up = false;  ///< answers, and free-text targets as their ids say them, are judged after clean_up_spaces
+  bool cleans_up = false;  ///< answers, and free-text targets as their ids say them, are evaluated after clean_up_spaces
   bool free_text() const { return labels.empty(); }
   /// Answers are numbers, labels only those that are expected most.
   bool numeric() const { return !metrics.empty() && metrics.front() == "pearson"; }

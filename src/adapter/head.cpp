@@ -35,7 +35,7 @@ at::ScalarType wide_type(const Tensor& x) {
   return x.is_cpu() ? at::kDouble : x.scalar_type();
 }
 
-// The rows of x that each configuration judges, int64 on `device`.
+// The rows of x that each configuration evaluates, int64 on `device`.
 Tensor rows_of(const Ragged& text, int64_t k, at::Device device) {
   std::vector<int64_t> rows;
   for (int64_t b = 0; b < text.batch(); ++b)

@@ -211,26 +211,26 @@ std::vector<std::string> targets_of(const Json& line, const std::string& where) 
   return answers;
 }
 
-struct Judged {
+struct Evaluated {
   std::vector<std::string> predictions, targets;
   MetricExtras extras;
 };
 
-Judged read_judged(const std::string& path) {
+Evaluated read_evaluated(const std::string& path) {
   LineReader reader(path);
-  Judged judged;
+  Evaluated evaluated;
   while (const auto line = reader.next_json()) {
     const std::string where = reader.where();
-    judged.predictions.push_back(require<std::string>(*line, "prediction", where));
-    judged.extras.answers.push_back(targets_of(*line, where));
-    judged.targets.push_back(judged.extras.answers.back().front());
+    evaluated.predictions.push_back(require<std::string>(*line, "prediction", where));
+    evaluated.extras.answers.push_back(targets_of(*line, where));
+    evaluated.targets.push_back(evaluated.extras.answers.back().front());
     const auto group = line->find("group");
-    if (group != line->end()) judged.extras.groups.push_back(group->is_string() ? group->get<std::string>() : group->dump());
-    if (!judged.extras.groups.empty() && judged.extras.groups.size() != judged.predictions.size())
+    if (group != line->end()) evaluated.extras.groups.push_back(group->is_string() ? group->get<std::string>() : group->dump());
+    if (!evaluated.extras.groups.empty() && evaluated.extras.groups.size() != evaluated.predictions.size())
       fail(Code::bad_input, where, "a group in every line or in none", "some");
   }
-  if (judged.predictions.empty()) fail(Code::bad_input, reader.where(), "at least one line", "none");
-  return judged;
+  if (evaluated.predictions.empty()) fail(Code::bad_input, reader.where(), "at least one line", "none");
+  return evaluated;
 }
 
 int score(const std::vector<std::string>& arguments) {
@@ -244,11 +244,11 @@ int score(const std::vector<std::string>& arguments) {
       set, arguments, {data_score_usage, false, 1, "  dept data score rte --input runs/rte/generated_predictions.jsonl\n"});
   if (!names) return 0;
   const TaskDescription task = find_task(names->empty() ? "" : names->front(), o.task.task_file, o.task.quirks());
-  const Judged judged = read_judged(o.input);
+  const Evaluated evaluated = read_evaluated(o.input);
   OrderedJson metrics = OrderedJson::object();
   for (const std::string& name : task.metrics)
-    if (name != "em" || task.labels.empty() || !judged.extras.groups.empty())
-      metrics[name] = compute_metric(name, judged.predictions, judged.targets, task.labels, judged.extras);
+    if (name != "em" || task.labels.empty() || !evaluated.extras.groups.empty())
+      metrics[name] = compute_metric(name, evaluated.predictions, evaluated.targets, task.labels, evaluated.extras);
   LineWriter writer(o.output);
   writer.write(metrics);
   writer.commit();

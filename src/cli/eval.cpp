@@ -83,7 +83,7 @@ void describe(EvalOptions& o, OptionSet& set) {
   set.add("output", o.output, "write the metrics to this file too, and evaluation.json beside it");
 }
 
-// What was given and changes nothing: an answer's length where a head answers, the rows of splits that are not judged.
+// What was given and changes nothing: an answer's length where a head answers, the rows of splits that are not evaluated.
 void warn_of_idle_options(const EvalOptions& o, const OptionSet& set, SplitName split, bool head) {
   warn_of_idle_sources(o.all.model, o.all.data, set);
   warn_of_idle_generation(o.all.evaluation, set, head);
@@ -127,7 +127,7 @@ OrderedJson metrics_json(const Evaluation& evaluation) {
 }
 
 // All that follows the checks of the command line.
-int judge(EvalOptions& o, const OptionSet& set, SplitName split, RankGroup* group) {
+int run_eval(EvalOptions& o, const OptionSet& set, SplitName split, RankGroup* group) {
   TrainOptions& options = o.all;
   const AdapterConfig config = adopt_adapter(options.model, options.data, options.evaluation, set);
   const SplitName loaded = options.data.named() ? split : SplitName::test;
@@ -157,7 +157,7 @@ int judge(EvalOptions& o, const OptionSet& set, SplitName split, RankGroup* grou
   const std::vector<TextExample>& rows = rows_of(task, loaded);
   Cuts cuts;
   const std::vector<Example> examples = encode_examples(*parts.tokenizer, text_rules, rows, context.threads, &cuts);
-  log::info("judged is " + what_is_judged(options.model));
+  log::info("judged is " + what_is_evaluated(options.model));
   warn_of_idle_options(o, set, split, parts.has_head());
   const SplitReport report =
       report_split("data", task, rows, examples, cuts, text_rules, options.evaluation.generation_max_length);
@@ -170,7 +170,7 @@ int judge(EvalOptions& o, const OptionSet& set, SplitName split, RankGroup* grou
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
   const Evaluation evaluation = evaluate(model, rules, task, rows, examples, "evaluate");
   if (!is_first(group)) return 0;
-  write_detail(evaluation_detail(to_string(split), judged_answers(evaluation, rules, task, rows)), detail_path(o.output));
+  write_detail(evaluation_detail(to_string(split), evaluated_answers(evaluation, rules, task, rows)), detail_path(o.output));
   const std::string line = metrics_json(evaluation).dump() + "\n";
   if (!o.output.empty() && o.output != "-") write_atomic(o.output, line);
   write_stdout(line);
@@ -194,7 +194,8 @@ int run_eval(const std::vector<std::string>& arguments) {
     problems.attempt([&] { require_readable_file(file, str(to_string(split), "_file")); });
   problems.attempt([&] { check_outputs(o.output); });
   problems.raise();
-  return run_in_ranks(o.ranks, options.model, "eval", arguments, [&](RankGroup* group) { return judge(o, set, split, group); });
+  return run_in_ranks(o.ranks, options.model, "eval", arguments,
+                      [&](RankGroup* group) { return run_eval(o, set, split, group); });
 }
 
 }  // namespace dept

@@ -173,7 +173,7 @@ int predict(PredictOptions& options, const OptionSet& set, RankGroup* group) {
   PredictRules rules = predict_rules(options.evaluation, task, model, context.threads);
   rules.group = group;
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
-  log::info("answering is " + what_is_judged(options.model));
+  log::info("answering is " + what_is_evaluated(options.model));
   warn_of_idle_options(options, set, model.has_head());
   AnswerWatch watch;
   EncodeRules text_rules = model.rules();

@@ -147,7 +147,7 @@ Batch collate_original_training(std::span<const Example> examples, int64_t max_l
   });
 }
 
-Batch collate_original_judging(std::span<const Example> examples, int64_t max_length, int64_t pad_id) {
+Batch collate_original_evaluating(std::span<const Example> examples, int64_t max_length, int64_t pad_id) {
   return lay_decoder_only(examples, [&](Side& source, Labels& labels, int64_t, const Example& example) {
     const Ids text = cut(example.source, max_length);
     const Ids target = cut(example.target, std::min(max_length, std::max<int64_t>(0, size_of(example.target) - 1)));

@@ -12,7 +12,7 @@ namespace dept {
 /// The style sheet: light, dark and paper; wide and narrow.
 std::string_view page_style();
 
-/// "test accuracy 86.5, f1 85.5": of the data judged last the metrics, else the loss; "" before the end of a run.
+/// "test accuracy 86.5, f1 85.5": of the data evaluated last the metrics, else the loss; "" before the end of a run.
 std::string headline(const Figures& results);
 
 /// A run's figures, with the paper's beside them where it has one of the task.

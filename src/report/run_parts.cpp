@@ -102,10 +102,10 @@ std::string curves(const std::vector<const ReportedRun*>& runs, const ReportedRu
     if (!series.empty()) charts += line_chart({label + of, "step", y, std::move(series)});
   };
   if (runs.size() == 1) {
-    std::vector<Series> losses = series_of(runs, nullptr, "loss"), judged = series_of(runs, nullptr, "eval_loss");
+    std::vector<Series> losses = series_of(runs, nullptr, "loss"), evaluated = series_of(runs, nullptr, "eval_loss");
     for (Series& one : losses) one.name = "training";
-    for (Series& one : judged) one.name = "validation";
-    losses.insert(losses.end(), judged.begin(), judged.end());
+    for (Series& one : evaluated) one.name = "validation";
+    losses.insert(losses.end(), evaluated.begin(), evaluated.end());
     add("loss over steps", "loss", std::move(losses));
   } else {
     add("training loss over steps", "loss", series_of(runs, best, "loss"));

@@ -307,18 +307,18 @@ class Engine::Impl {
     const int64_t together = work_.batch.sequences() + heads;
     for (const JobPointer& job : active_) job->figures.batch_size = std::max(job->figures.batch_size, together);
     if (!work_.batch.empty()) work_.batch.step();
-    if (heads > 0) judge_by_heads();
+    if (heads > 0) run_heads();
   }
 
   // The texts of each adapter are a batch, and all of these are one.
-  void judge_by_heads() {
+  void run_heads() {
     std::map<const ServedModel*, std::vector<HeadText>> by_model;
     for (HeadText& text : std::exchange(work_.heads, {})) by_model[text.model].push_back(std::move(text));
     std::vector<HeadBatch> batches;
     for (const auto& [model, texts] : by_model) {
       std::vector<Example> examples;
       for (const HeadText& text : texts) examples.push_back(text.example);
-      batches.push_back({&model->judging(), collate(model->judging().rules(), examples, Purpose::answering)});
+      batches.push_back({&model->scorer(), collate(model->scorer().rules(), examples, Purpose::answering)});
     }
     const std::vector<at::Tensor> logits = head_logits(batches);
     size_t batch = 0;

@@ -55,7 +55,7 @@ class ClassifyJob final : public Job {
     }
     LabelTask task;
     task.source = model().source(examples_[part]);
-    for (const Ids& label : model().rules().label_ids) task.labels.push_back(label_run(model().judging().rules(), label));
+    for (const Ids& label : model().rules().label_ids) task.labels.push_back(label_run(model().scorer().rules(), label));
     task.on_done = [this, part](std::vector<double> nll) {
       const LabelNll scored{std::move(nll), {}};
       keep(part, score_predictions(model().rules(), std::span(&scored, 1)).front());

@@ -111,10 +111,10 @@ ServedModel::ServedModel(const Base& base, const std::string& name, const fs::pa
   task.labels = data.task.labels;
   task.label_words = data.task.label_words.empty() ? task.labels : data.task.label_words;
   evaluation.predict_by = "score";
-  judging_.emplace(std::move(parts));
-  rules_ = predict_rules(evaluation, task, *judging_, base.backbone->context().threads);
+  scorer_.emplace(std::move(parts));
+  rules_ = predict_rules(evaluation, task, *scorer_, base.backbone->context().threads);
   entry_.labels = rules_.labels;
-  if (!writing_) keep_prompt(*judging_);
+  if (!writing_) keep_prompt(*scorer_);
 }
 
 // As `dept generate` takes ids: whole, all of them source.
@@ -185,7 +185,7 @@ std::vector<Example> ServedModel::examples(const std::vector<std::string>& texts
       row.source = fill_template(source_template_, texts[i], str("input ", i), "an adapter whose template has {text} alone");
       rows.push_back(std::move(row));
     }
-    std::vector<Example> examples = encode_examples(*tokenizer_, judging_->rules(), rows, 1);
+    std::vector<Example> examples = encode_examples(*tokenizer_, scorer_->rules(), rows, 1);
     for (Example& example : examples) example.target = {0};  // its input is what stands before it: the source alone
     return examples;
   } catch (const Error& error) {

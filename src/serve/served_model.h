@@ -55,10 +55,10 @@ class ServedModel {
 
   /// Texts as `dept predict` takes them. Throws RequestError.
   std::vector<Example> examples(const std::vector<std::string>& texts) const;
-  ContinuousSource source(const Example& example) const { return source_of(*judging_, example); }
+  ContinuousSource source(const Example& example) const { return source_of(*scorer_, example); }
   bool by_head() const { return rules_.by == PredictBy::head; }
   const PredictRules& rules() const { return rules_; }
-  const AdaptedModel& judging() const { return *judging_; }
+  const AdaptedModel& scorer() const { return *scorer_; }
 
  private:
   ContinuousSource source_of(const AdaptedModel& model, const Example& example) const;
@@ -68,7 +68,7 @@ class ServedModel {
   std::shared_ptr<const Tokenizer> tokenizer_;
   ModelEntry entry_;
   std::optional<AdaptedModel> writing_;  ///< absent with a head
-  std::optional<AdaptedModel> judging_;  ///< of an adapter with labels
+  std::optional<AdaptedModel> scorer_;   ///< of an adapter with labels
   PredictRules rules_;
   std::string source_template_;
   std::shared_ptr<const SoftPrompt> prompt_;  ///< a decoder's; null: none, or it stands in each source

@@ -33,7 +33,7 @@ int64_t steps_in(const OrderedJson& state, const fs::path& folder) {
 }
 
 // The newest evaluation of the log.
-Judged newest(const OrderedJson& state, const fs::path& folder) {
+Evaluated newest(const OrderedJson& state, const fs::path& folder) {
   const OrderedJson log = state.value("log_history", OrderedJson::array());
   for (auto entry = log.rbegin(); entry != log.rend(); ++entry)
     if (entry->contains("eval_loss")) return {entry->value("step", int64_t{0}), metrics_in(*entry, "eval_")};

@@ -11,11 +11,11 @@
 namespace dept {
 namespace {
 
-OrderedJson judged_json(const Judged& judged) {
-  return {{"step", judged.step}, {"metrics", judged.metrics}};
+OrderedJson evaluated_json(const Evaluated& evaluated) {
+  return {{"step", evaluated.step}, {"metrics", evaluated.metrics}};
 }
 
-Judged judged_of(const OrderedJson& json) {
+Evaluated evaluated_of(const OrderedJson& json) {
   return {json.at("step").get<int64_t>(), json.at("metrics")};
 }
 
@@ -37,7 +37,7 @@ std::optional<double> mean_merit(const Row& row, const std::function<std::option
 }
 
 // The evaluation at a rung; of a run that was over before, its last.
-const Judged* judged_at(const RunRecord& run, size_t rung) {
+const Evaluated* evaluated_at(const RunRecord& run, size_t rung) {
   if (rung < run.rungs.size()) return &run.rungs[rung];
   return run.finished() && run.last ? &*run.last : nullptr;
 }
@@ -53,8 +53,8 @@ const OrderedJson& RunRecord::validation() const {
 OrderedJson record_json(const RunRecord& run) {
   OrderedJson json = {{"name", run.name}, {"axes", run.axes}, {"steps", run.steps}, {"end", run.end}};
   json["rungs"] = OrderedJson::array();
-  for (const Judged& judged : run.rungs) json["rungs"].push_back(judged_json(judged));
-  if (run.last) json["last"] = judged_json(*run.last);
+  for (const Evaluated& evaluated : run.rungs) json["rungs"].push_back(evaluated_json(evaluated));
+  if (run.last) json["last"] = evaluated_json(*run.last);
   json["test"] = run.test;
   json["stack"] = run.stack;
   json["best"] = run.best;
@@ -67,8 +67,8 @@ void restore_record(RunRecord& run, const OrderedJson& json, const std::string& 
     run.steps = json.at("steps").get<int64_t>();
     run.end = json.at("end").get<std::string>();
     run.rungs.clear();
-    for (const OrderedJson& judged : json.at("rungs")) run.rungs.push_back(judged_of(judged));
-    if (json.contains("last")) run.last = judged_of(json["last"]);
+    for (const OrderedJson& evaluated : json.at("rungs")) run.rungs.push_back(evaluated_of(evaluated));
+    if (json.contains("last")) run.last = evaluated_of(json["last"]);
     run.test = json.at("test");
     run.stack = json.value("stack", int64_t{1});
     run.best = json.at("best").get<bool>();
@@ -107,8 +107,8 @@ std::vector<Row> survivors(const std::vector<RunRecord>& runs, const std::vector
                            const Ranking& ranking) {
   const auto merit = [&](const Row& row) {
     return mean_merit(row, [&](size_t place) -> std::optional<double> {
-      const Judged* judged = judged_at(runs[place], rung);
-      return judged == nullptr ? std::nullopt : ranking.merit(judged->metrics);
+      const Evaluated* evaluated = evaluated_at(runs[place], rung);
+      return evaluated == nullptr ? std::nullopt : ranking.merit(evaluated->metrics);
     });
   };
   std::vector<std::pair<double, const Row*>> ranked;

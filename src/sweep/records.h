@@ -12,7 +12,7 @@
 namespace dept {
 
 /// An evaluation on the validation data: metrics as evaluation_json names them, without times and counts.
-struct Judged {
+struct Evaluated {
   int64_t step = 0;
   OrderedJson metrics = OrderedJson::object();
 };
@@ -21,9 +21,9 @@ struct RunRecord {
   std::string name, task, row;
   OrderedJson axes = OrderedJson::object();  ///< option: value
   int64_t steps = 0;
-  std::string end;             ///< "finished", "rung 2", "budget", "failed: WHY"; "" while it may go on
-  std::vector<Judged> rungs;   ///< one a rung that it came to
-  std::optional<Judged> last;  ///< of a finished run
+  std::string end;                ///< "finished", "rung 2", "budget", "failed: WHY"; "" while it may go on
+  std::vector<Evaluated> rungs;   ///< one a rung that it came to
+  std::optional<Evaluated> last;  ///< of a finished run
   OrderedJson test = OrderedJson::object();
   int64_t stack = 1;  ///< the most runs that shared a pass with it, itself included
   bool best = false;

@@ -34,57 +34,57 @@ class LabelPlaces {
   std::unordered_map<std::string_view, size_t> places_;
 };
 
-void add_classes(OrderedJson& json, const JudgedAnswers& judged, const LabelPlaces& places) {
-  const size_t labels = judged.labels.size();
+void add_classes(OrderedJson& json, const EvaluatedAnswers& evaluated, const LabelPlaces& places) {
+  const size_t labels = evaluated.labels.size();
   std::vector<int64_t> targets(labels), predictions(labels), both(labels);
   int64_t equal = 0, no_label = 0;
-  for (size_t i = 0; i < judged.targets.size(); ++i) {
-    const size_t target = places.of(judged.targets[i]), prediction = places.of(judged.predictions[i]);
-    equal += judged.targets[i] == judged.predictions[i];
+  for (size_t i = 0; i < evaluated.targets.size(); ++i) {
+    const size_t target = places.of(evaluated.targets[i]), prediction = places.of(evaluated.predictions[i]);
+    equal += evaluated.targets[i] == evaluated.predictions[i];
     no_label += prediction == LabelPlaces::none;
     if (target != LabelPlaces::none) ++targets[target];
     if (prediction != LabelPlaces::none) ++predictions[prediction];
     if (target == prediction && target != LabelPlaces::none) ++both[target];
   }
-  json["labels"] = judged.labels;
-  json["accuracy"] = ratio(static_cast<double>(equal), static_cast<double>(judged.targets.size()));
+  json["labels"] = evaluated.labels;
+  json["accuracy"] = ratio(static_cast<double>(equal), static_cast<double>(evaluated.targets.size()));
   OrderedJson& classes = json["classes"] = OrderedJson::object();
   for (size_t i = 0; i < labels; ++i) {
     const double hits = static_cast<double>(both[i]), said = static_cast<double>(predictions[i]);
     const double expected = static_cast<double>(targets[i]);
-    classes[judged.labels[i]] = {{"precision", ratio(hits, said)},
-                                 {"recall", ratio(hits, expected)},
-                                 {"f1", ratio(2 * hits, said + expected)},
-                                 {"support", targets[i]}};
+    classes[evaluated.labels[i]] = {{"precision", ratio(hits, said)},
+                                    {"recall", ratio(hits, expected)},
+                                    {"f1", ratio(2 * hits, said + expected)},
+                                    {"support", targets[i]}};
   }
   json["no_label"] = no_label;
 }
 
-std::vector<std::vector<int64_t>> confusion_matrix(const JudgedAnswers& judged, const LabelPlaces& places) {
-  std::vector<std::vector<int64_t>> matrix(judged.labels.size(), std::vector<int64_t>(judged.labels.size()));
-  for (size_t i = 0; i < judged.targets.size(); ++i) {
-    const size_t target = places.of(judged.targets[i]), prediction = places.of(judged.predictions[i]);
+std::vector<std::vector<int64_t>> confusion_matrix(const EvaluatedAnswers& evaluated, const LabelPlaces& places) {
+  std::vector<std::vector<int64_t>> matrix(evaluated.labels.size(), std::vector<int64_t>(evaluated.labels.size()));
+  for (size_t i = 0; i < evaluated.targets.size(); ++i) {
+    const size_t target = places.of(evaluated.targets[i]), prediction = places.of(evaluated.predictions[i]);
     if (target != LabelPlaces::none && prediction != LabelPlaces::none) ++matrix[target][prediction];
   }
   return matrix;
 }
 
-OrderedJson calibration(const JudgedAnswers& judged) {
+OrderedJson calibration(const EvaluatedAnswers& evaluated) {
   struct Bin {
     int64_t examples = 0;
     double confidence = 0, right = 0;
   };
   std::array<Bin, calibration_bins> bins;
   const auto edge = [](size_t i) { return static_cast<double>(i) / calibration_bins; };
-  for (size_t i = 0; i < judged.scores.size(); ++i) {
-    const std::vector<double>& scores = judged.scores[i];
+  for (size_t i = 0; i < evaluated.scores.size(); ++i) {
+    const std::vector<double>& scores = evaluated.scores[i];
     const auto best = std::max_element(scores.begin(), scores.end());
     if (best == scores.end() || !(*best > 0)) continue;
     size_t at = 0;
     while (at + 1 < calibration_bins && *best > edge(at + 1)) ++at;
     ++bins[at].examples;
     bins[at].confidence += *best;
-    bins[at].right += judged.labels[static_cast<size_t>(best - scores.begin())] == judged.targets[i];
+    bins[at].right += evaluated.labels[static_cast<size_t>(best - scores.begin())] == evaluated.targets[i];
   }
   double error = 0;
   OrderedJson list = OrderedJson::array();
@@ -98,7 +98,7 @@ OrderedJson calibration(const JudgedAnswers& judged) {
                     {"confidence", confidence},
                     {"accuracy", accuracy}});
   }
-  return {{"ece", ratio(error, static_cast<double>(judged.scores.size()))}, {"bins", list}};
+  return {{"ece", ratio(error, static_cast<double>(evaluated.scores.size()))}, {"bins", list}};
 }
 
 // The smallest power of two that is not below.
@@ -108,15 +108,15 @@ int64_t power_above(int64_t count) {
   return count == 0 ? 0 : power;
 }
 
-OrderedJson by_length(const JudgedAnswers& judged) {
+OrderedJson by_length(const EvaluatedAnswers& evaluated) {
   struct Group {
     std::vector<std::string> predictions, targets;
   };
   std::map<int64_t, Group> groups;  // by the most words
-  for (size_t i = 0; i < judged.targets.size(); ++i) {
-    Group& group = groups[power_above(std::ssize(split_words(judged.targets[i])))];
-    group.predictions.push_back(judged.predictions[i]);
-    group.targets.push_back(judged.targets[i]);
+  for (size_t i = 0; i < evaluated.targets.size(); ++i) {
+    Group& group = groups[power_above(std::ssize(split_words(evaluated.targets[i])))];
+    group.predictions.push_back(evaluated.predictions[i]);
+    group.targets.push_back(evaluated.targets[i]);
   }
   OrderedJson list = OrderedJson::array();
   for (const auto& [most, group] : groups) {
@@ -141,38 +141,38 @@ double number_in(const std::string& text) {
 }
 
 // How good an answer is, to be sorted by; nothing for one that is not among the worst.
-std::optional<double> goodness(const JudgedAnswers& judged, const LabelPlaces& places, size_t i) {
-  const std::string &prediction = judged.predictions[i], &target = judged.targets[i];
+std::optional<double> goodness(const EvaluatedAnswers& evaluated, const LabelPlaces& places, size_t i) {
+  const std::string &prediction = evaluated.predictions[i], &target = evaluated.targets[i];
   constexpr double worst = -std::numeric_limits<double>::infinity();
-  if (!judged.scores.empty()) {
+  if (!evaluated.scores.empty()) {
     const size_t place = places.of(target);
-    const double score = place == LabelPlaces::none ? 0 : judged.scores[i][place];
+    const double score = place == LabelPlaces::none ? 0 : evaluated.scores[i][place];
     return std::isnan(score) ? worst : score;
   }
-  if (judged.numeric) {
+  if (evaluated.numeric) {
     const double distance = std::abs(number_in(prediction) - number_in(target));
     if (distance == 0) return std::nullopt;
     return std::isnan(distance) ? worst : -distance;
   }
-  if (!judged.labels.empty()) return prediction == target ? std::nullopt : std::optional(0.0);
+  if (!evaluated.labels.empty()) return prediction == target ? std::nullopt : std::optional(0.0);
   const auto metric = [&](const char* name) {
-    return compute_metric(name, judged.predictions.subspan(i, 1), judged.targets.subspan(i, 1), {});
+    return compute_metric(name, evaluated.predictions.subspan(i, 1), evaluated.targets.subspan(i, 1), {});
   };
   return metric("em") > 0 ? std::nullopt : std::optional(metric("f1"));
 }
 
-OrderedJson worst(const JudgedAnswers& judged, const LabelPlaces& places) {
+OrderedJson worst(const EvaluatedAnswers& evaluated, const LabelPlaces& places) {
   std::vector<std::pair<double, size_t>> ranked;
-  for (size_t i = 0; i < judged.targets.size(); ++i)
-    if (const std::optional<double> good = goodness(judged, places, i)) ranked.emplace_back(*good, i);
+  for (size_t i = 0; i < evaluated.targets.size(); ++i)
+    if (const std::optional<double> good = goodness(evaluated, places, i)) ranked.emplace_back(*good, i);
   std::sort(ranked.begin(), ranked.end());
   if (ranked.size() > most_worst) ranked.resize(most_worst);
   OrderedJson list = OrderedJson::array();
   for (const auto& [good, i] : ranked)
     list.push_back({{"index", i},
-                    {"source", cut_to(judged.texts[i].source, shown_source)},
-                    {"target", judged.targets[i]},
-                    {"prediction", judged.predictions[i]}});
+                    {"source", cut_to(evaluated.texts[i].source, shown_source)},
+                    {"target", evaluated.targets[i]},
+                    {"prediction", evaluated.predictions[i]}});
   return list;
 }
 
@@ -200,18 +200,18 @@ std::string cut_to(std::string_view text, size_t limit) {
   return std::string(text.substr(0, end));
 }
 
-OrderedJson evaluation_detail(std::string_view split, const JudgedAnswers& judged) {
-  OrderedJson json = {{"split", split}, {"examples", judged.targets.size()}};
-  if (judged.predictions.empty()) return json;
-  const LabelPlaces places(judged.labels);
-  if (!judged.labels.empty()) {
-    add_classes(json, judged, places);
-    if (judged.labels.size() <= most_matrix_labels) json["confusion_matrix"] = confusion_matrix(judged, places);
-    if (!judged.scores.empty()) json["calibration"] = calibration(judged);
-  } else if (!judged.numeric) {
-    json["by_length"] = by_length(judged);
+OrderedJson evaluation_detail(std::string_view split, const EvaluatedAnswers& evaluated) {
+  OrderedJson json = {{"split", split}, {"examples", evaluated.targets.size()}};
+  if (evaluated.predictions.empty()) return json;
+  const LabelPlaces places(evaluated.labels);
+  if (!evaluated.labels.empty()) {
+    add_classes(json, evaluated, places);
+    if (evaluated.labels.size() <= most_matrix_labels) json["confusion_matrix"] = confusion_matrix(evaluated, places);
+    if (!evaluated.scores.empty()) json["calibration"] = calibration(evaluated);
+  } else if (!evaluated.numeric) {
+    json["by_length"] = by_length(evaluated);
   }
-  json["worst"] = worst(judged, places);
+  json["worst"] = worst(evaluated, places);
   return json;
 }
 

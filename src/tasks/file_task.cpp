@@ -164,11 +164,11 @@ void check_template(const FileTaskOptions& options) {
 }
 
 bool answers_are_free(const FileTaskOptions& options, const std::string& column) {
-  const auto judges_free_text = [](const std::string& metric) {
+  const auto evaluates_free_text = [](const std::string& metric) {
     return metric == "exact_match" || metric == "pearson" || metric == "spearmanr";
   };
   const bool only_such =
-      !options.metrics.empty() && std::all_of(options.metrics.begin(), options.metrics.end(), judges_free_text);
+      !options.metrics.empty() && std::all_of(options.metrics.begin(), options.metrics.end(), evaluates_free_text);
   return options.labels.empty() && options.label_words.empty() && (column == "target" || only_such);
 }
 

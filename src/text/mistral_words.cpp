@@ -49,7 +49,7 @@ bool is_mistral(const std::string& model_type) {
   return std::find(std::begin(mistral_models), std::end(mistral_models), model_type) != std::end(mistral_models);
 }
 
-// As transformers judges a model by its config.json: without a version it may be one of Mistral's, whatever its type.
+// As transformers evaluates a model by its config.json: without a version it may be one of Mistral's, whatever its type.
 bool may_split_wrongly(const TokenizerSource& source, const std::string& model_type) {
   if (source.model.is_null()) return false;
   const auto version = value_or<std::string>(source.model, "transformers_version", "", source.where_model);

@@ -154,7 +154,7 @@ double AdaptedModel::loss(std::span<const TextExample> rows) const {
   double nll = 0, tokens = 0;
   const std::vector<Example> examples = encode_examples(tokenizer(), rules(), rows, threads_of(*this));
   in_batches(examples, [&](std::span<const Example> batch) {
-    const BatchLoss found = loss({}, collate(rules(), batch, Purpose::judging));
+    const BatchLoss found = loss({}, collate(rules(), batch, Purpose::evaluating));
     nll += found.nll.sum().item<double>();
     tokens += found.tokens.sum().item<double>();
   });

@@ -72,14 +72,14 @@ void find_idle_schedule(const TrainOptions& o, const IdleOptions& idle) {
 
 void find_idle_evaluation(const TrainOptions& o, const IdleOptions& idle) {
   const EvaluationOptions& e = o.evaluation;
-  const bool never = e.eval_strategy == "no", judges = o.output.do_eval || o.output.do_predict;
+  const bool never = e.eval_strategy == "no", evaluates = o.output.do_eval || o.output.do_predict;
   const std::string strategy = "--eval_strategy is " + e.eval_strategy;
   idle.when(e.eval_strategy != "steps", strategy, {"eval_steps"});
   idle.when(never, strategy, {"eval_delay"});
   idle.when(never && !e.eval_on_start, "no evaluation is compared while training: " + strategy,
             {"metric_for_best_model", "greater_is_better"});
   idle.when(!e.early_stopping_patience, "there is no --early_stopping_patience", {"early_stopping_threshold"});
-  idle.when(!judges, "nothing is evaluated", {"per_device_eval_batch_size", "predict_by", "predict_with_generate"});
+  idle.when(!evaluates, "nothing is evaluated", {"per_device_eval_batch_size", "predict_by", "predict_with_generate"});
   idle.when(!o.output.do_eval, "there is no --do_eval", {"validation_file", "max_eval_samples"});
   idle.when(!o.output.do_predict, "there is no --do_predict", {"test_file", "max_predict_samples"});
 }
@@ -94,7 +94,7 @@ void find_idle_output(const TrainOptions& o, const IdleOptions& idle) {
   idle.when(!out.reports_to_tensorboard(), "--report_to names no tensorboard", {"logging_dir"});
 }
 
-// Of a run that only judges: a recipe may hold them, so flags alone are named.
+// Of a run that only evaluates: a recipe may hold them, so flags alone are named.
 void find_idle_training(const OptionSet& set) {
   std::vector<std::string> names;
   for (const Option& option : set.options())
@@ -119,7 +119,7 @@ std::string form_of(const AdapterConfig& config) {
 std::string what_is_trained(const TrainOptions& o, const AdapterConfig& adapter) {
   const std::string& model = o.model.model_name_or_path;
   const bool starts = o.model.peft_model_id.empty();
-  if (!o.output.do_train && !starts) return "judged is " + what_is_judged(o.model);
+  if (!o.output.do_train && !starts) return "judged is " + what_is_evaluated(o.model);
   if (!o.output.do_train) return str("judged is a new adapter that has learned nothing (", form_of(adapter), ") on ", model);
   return str("trained, then judged: ", starts ? "a new adapter" : "the adapter " + o.model.peft_model_id, " (", form_of(adapter),
              ") on ", model);
@@ -169,7 +169,7 @@ void warn_of_idle_generation(const EvaluationOptions& o, const OptionSet& set, b
   idle.when(!why.empty(), why, {"generation_num_beams", "max_new_tokens"});
 }
 
-std::string what_is_judged(const ModelOptions& options) {
+std::string what_is_evaluated(const ModelOptions& options) {
   if (options.peft_model_id.empty()) return "the untrained model " + options.model_name_or_path;
   return str("the adapter ", options.peft_model_id, " (", form_of(read_adapter_config(options.peft_model_id)), ") on ",
              options.model_name_or_path);

@@ -221,8 +221,8 @@ Batch collate_one(const EncodeRules& rules, std::span<const Example> examples, P
   if (rules.encoder_decoder()) return collate_encoder_decoder(examples, rules.decoder_start_id);
   if (rules.quirks.takes_places_as_positions() && purpose == Purpose::training)
     return collate_original_training(examples, rules.max_source);
-  if (rules.quirks.judges_source_without_answer() && purpose == Purpose::judging)
-    return collate_original_judging(examples, rules.max_source, rules.end_id.value_or(0));
+  if (rules.quirks.evaluates_source_without_answer() && purpose == Purpose::evaluating)
+    return collate_original_evaluating(examples, rules.max_source, rules.end_id.value_or(0));
   return collate_decoder_only(examples, alignment, rules.max_source, purpose == Purpose::answering);
 }
 

@@ -47,7 +47,7 @@ size_t label_index(const PredictRules& rules, const std::string& name) {
 }
 
 // The label that an answer names, or the answer.
-std::string judged_text(const AdaptedModel& model, const TaskData& task, const std::string& answer) {
+std::string shown_answer(const AdaptedModel& model, const TaskData& task, const std::string& answer) {
   if (!task.cleans_up) return task.label_of(answer);
   return task.label_of(strip_unicode(model.tokenizer().cleans_up ? clean_up_spaces(answer) : answer));
 }
@@ -55,14 +55,14 @@ std::string judged_text(const AdaptedModel& model, const TaskData& task, const s
 // Targets as predictions are to be compared with them; free text of a named task is what its ids
 // say.
 std::string target_text(const AdaptedModel& model, const TaskData& task, const TextExample& text, const Example& example) {
-  const bool free = task.free_text() || task.numeric() || model.rules().quirks.judges_targets_by_their_ids();
-  return task.cleans_up && !model.has_head() && free ? judged_text(model, task, model.tokenizer().decode(example.target))
+  const bool free = task.free_text() || task.numeric() || model.rules().quirks.evaluates_targets_by_their_ids();
+  return task.cleans_up && !model.has_head() && free ? shown_answer(model, task, model.tokenizer().decode(example.target))
                                                      : task.label_of(text.target);
 }
 
 // The original's f1 counts every answer of a head as the second label, and the metrics behind it see its copy of them.
-double judged_metric(const std::string& name, const AdaptedModel& model, const Evaluation& result, const TaskData& task,
-                     const MetricExtras& extras) {
+double metric_of(const std::string& name, const AdaptedModel& model, const Evaluation& result, const TaskData& task,
+                 const MetricExtras& extras) {
   const bool blind = model.has_head() && model.rules().quirks.counts_every_answer_as_positive() && task.labels.size() == 2 &&
                      std::find(task.metrics.begin(), task.metrics.end(), "f1") != task.metrics.end();
   if (!blind) return compute_metric(name, result.predictions, result.targets, task.labels, extras);
@@ -82,7 +82,7 @@ std::vector<Prediction> generate_batch(const AdaptedModel& model, const PredictR
                                        std::span<const Example> batch) {
   std::vector<Prediction> predictions;
   for (const std::string& answer : model.answers(batch, rules.generation))
-    predictions.push_back({judged_text(model, task, answer), {}});
+    predictions.push_back({shown_answer(model, task, answer), {}});
   return predictions;
 }
 
@@ -107,7 +107,7 @@ std::vector<Example> for_each_adapter(const AdaptedModel& model, std::span<const
 // Of each stacked adapter.
 std::vector<double> mean_batch_losses(const AdaptedModel& model, std::span<const Example> examples) {
   const int64_t configs = model.weights().configs();
-  const BatchLoss loss = model.loss({}, collate(model.rules(), for_each_adapter(model, examples), Purpose::judging, configs));
+  const BatchLoss loss = model.loss({}, collate(model.rules(), for_each_adapter(model, examples), Purpose::evaluating, configs));
   std::vector<double> means;
   for (int64_t k = 0; k < configs; ++k) means.push_back(loss.nll[k].item<double>() / loss.tokens[k].item<double>());
   return means;
@@ -128,7 +128,7 @@ void warn_of_unreachable_labels(const PredictRules& rules, const AdaptedModel& m
     const auto end = std::find_first_of(ids.begin(), ids.end(), ends.begin(), ends.end());
     const auto written = std::min<size_t>(end - ids.begin(), static_cast<size_t>(rules.generation.max_new_tokens));
     const std::string answer = model.tokenizer().decode_written(std::span(ids).first(written));
-    if (judged_text(model, task, answer) == rules.labels[i]) continue;
+    if (shown_answer(model, task, answer) == rules.labels[i]) continue;
     unreachable.push_back(ids.begin() + written < end
                               ? str(shown(rules.labels[i]), " (", ids.size(), " tokens, an answer has at most ", written, ")")
                               : str(shown(rules.labels[i]), " (its tokens are read back as ", shown(answer), ")"));
@@ -141,33 +141,34 @@ void warn_of_unreachable_labels(const PredictRules& rules, const AdaptedModel& m
 }
 
 // What is found of some examples at once, by each stacked adapter in turn; empty what the rules do not ask for.
-struct Judged {
+struct Evaluated {
   std::vector<Prediction> predictions;
   std::vector<LabelNll> scored;
   at::Tensor head_losses, head_weights;  // [examples] both
 };
 
-Judged judge(const AdaptedModel& model, const PredictRules& rules, const TaskData& task, std::span<const Example> once) {
-  Judged judged;
+Evaluated evaluate_examples(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
+                            std::span<const Example> once) {
+  Evaluated evaluated;
   const std::vector<Example> examples = for_each_adapter(model, once);
   if (rules.by == PredictBy::head) {
-    const Batch batch = collate(model.rules(), examples, Purpose::judging, model.weights().configs());
+    const Batch batch = collate(model.rules(), examples, Purpose::evaluating, model.weights().configs());
     const at::Tensor logits = model.head_logits(batch);
-    judged.head_losses = head_loss(logits, batch.values, nullptr, model.parts().label_smoothing, model.parts().class_weights,
-                                   model.backbone().context().kernels);
-    judged.head_weights = example_weights(batch.values, model.parts().class_weights);
-    judged.predictions = head_predictions(rules, logits);
+    evaluated.head_losses = head_loss(logits, batch.values, nullptr, model.parts().label_smoothing, model.parts().class_weights,
+                                      model.backbone().context().kernels);
+    evaluated.head_weights = example_weights(batch.values, model.parts().class_weights);
+    evaluated.predictions = head_predictions(rules, logits);
   } else if (rules.by == PredictBy::score) {
-    judged.scored = model.label_nll(examples, rules.label_ids);
-    judged.predictions = score_predictions(rules, judged.scored);
+    evaluated.scored = model.label_nll(examples, rules.label_ids);
+    evaluated.predictions = score_predictions(rules, evaluated.scored);
   } else if (rules.by == PredictBy::generate) {
-    judged.predictions = generate_batch(model, rules, task, examples);
+    evaluated.predictions = generate_batch(model, rules, task, examples);
   }
-  return judged;
+  return evaluated;
 }
 
 // The mean loss of `count` of these examples by each stacked adapter.
-std::vector<double> batch_losses(const AdaptedModel& model, const PredictRules& rules, const Judged& judged,
+std::vector<double> batch_losses(const AdaptedModel& model, const PredictRules& rules, const Evaluated& evaluated,
                                  std::span<const Example> examples, std::span<const std::string> targets, size_t begin,
                                  size_t count) {
   const bool scored = rules.by == PredictBy::score && model.parts().label_smoothing == 0;
@@ -176,12 +177,12 @@ std::vector<double> batch_losses(const AdaptedModel& model, const PredictRules& 
   for (int64_t k = 0; k < model.weights().configs(); ++k) {
     const size_t first = static_cast<size_t>(k) * examples.size() + begin;
     if (scored) {
-      losses.push_back(mean_gold_loss(rules, std::span(judged.scored).subspan(first, count), targets.subspan(begin, count)));
+      losses.push_back(mean_gold_loss(rules, std::span(evaluated.scored).subspan(first, count), targets.subspan(begin, count)));
       continue;
     }
     const auto sum = [&](const at::Tensor& x) { return x.slice(0, first, first + count).sum().item<double>(); };
-    const double weight = sum(judged.head_weights);
-    losses.push_back(weight > 0 ? sum(judged.head_losses) / weight : 0);
+    const double weight = sum(evaluated.head_weights);
+    losses.push_back(weight > 0 ? sum(evaluated.head_losses) / weight : 0);
   }
   return losses;
 }
@@ -221,7 +222,7 @@ void in_joined_batches(std::span<const Example> examples, const PredictRules& ru
   });
 }
 
-// The examples that this rank judges, whole batches of them, so that the loss is that of one rank.
+// The examples that this rank evaluates, whole batches of them, so that the loss is that of one rank.
 ItemRange share_of_batches(const PredictRules& rules, std::span<const Example> examples) {
   const size_t size = static_cast<size_t>(rules.batch_size);
   const int64_t written = written_tokens(rules);
@@ -266,27 +267,27 @@ Found gathered(Collective* group, const Found& mine) {
 }
 
 // This rank's part, by each stacked adapter. Of several ranks an interrupt ends the part alone, as the others wait for it.
-std::vector<Found> judge_share(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
-                               std::span<const Example> examples, std::span<const std::string> all_targets,
-                               std::string_view title, const Interrupt& interrupt) {
+std::vector<Found> evaluate_share(const AdaptedModel& model, const PredictRules& rules, const TaskData& task,
+                                  std::span<const Example> examples, std::span<const std::string> all_targets,
+                                  std::string_view title, const Interrupt& interrupt) {
   const ItemRange mine = share_of_batches(rules, examples);
   std::vector<Found> found(static_cast<size_t>(model.weights().configs()));
-  const auto judge_batch = [&](size_t first, std::span<const Example> joined) {
+  const auto run_batch = [&](size_t first, std::span<const Example> joined) {
     const std::span<const std::string> targets = all_targets.subspan(mine.begin + first, joined.size());
-    Judged judged = judge(model, rules, task, joined);
+    Evaluated evaluated = evaluate_examples(model, rules, task, joined);
     in_batches(joined.size(), rules.batch_size, [&](size_t begin, size_t count) {
-      const std::vector<double> losses = batch_losses(model, rules, judged, joined, targets, begin, count);
+      const std::vector<double> losses = batch_losses(model, rules, evaluated, joined, targets, begin, count);
       for (size_t k = 0; k < found.size(); ++k) found[k].losses.push_back(losses[k] * static_cast<double>(count));
     });
-    for (size_t i = 0; i < judged.predictions.size(); ++i) {
+    for (size_t i = 0; i < evaluated.predictions.size(); ++i) {
       Found& its = found[i / joined.size()];
-      its.predictions.push_back(std::move(judged.predictions[i].text));
-      if (!judged.predictions[i].scores.empty()) its.scores.push_back(std::move(judged.predictions[i].scores));
+      its.predictions.push_back(std::move(evaluated.predictions[i].text));
+      if (!evaluated.predictions[i].scores.empty()) its.scores.push_back(std::move(evaluated.predictions[i].scores));
     }
     if (interrupt && interrupt()) throw Interrupted();
   };
   try {
-    in_joined_batches(examples.subspan(mine.begin, mine.size()), rules, title, model.weights().configs(), judge_batch);
+    in_joined_batches(examples.subspan(mine.begin, mine.size()), rules, title, model.weights().configs(), run_batch);
   } catch (const Interrupted&) {
     if (rules.group == nullptr) throw;
     for (Found& its : found) its.interrupted = true;
@@ -413,7 +414,7 @@ std::vector<Evaluation> evaluate_stack(const AdaptedModel& model, const PredictR
   std::vector<std::string> targets;
   for (size_t i = 0; i < texts.size(); ++i) targets.push_back(target_text(model, task, texts[i], examples[i]));
   std::vector<Evaluation> results;
-  for (const Found& mine : judge_share(model, rules, task, examples, targets, title, interrupt)) {
+  for (const Found& mine : evaluate_share(model, rules, task, examples, targets, title, interrupt)) {
     Found found = gathered(rules.group, mine);
     if (found.interrupted) throw Interrupted();
     Evaluation& result = results.emplace_back();
@@ -424,16 +425,16 @@ std::vector<Evaluation> evaluate_stack(const AdaptedModel& model, const PredictR
     result.loss = examples.empty() ? 0 : loss_times_examples / static_cast<double>(examples.size());
     if (rules.by != PredictBy::nothing)
       for (const std::string& name : task.metrics)
-        result.metrics.emplace_back(name, judged_metric(name, model, result, task, extras_of(texts)));
+        result.metrics.emplace_back(name, metric_of(name, model, result, task, extras_of(texts)));
   }
   return results;
 }
 
-JudgedAnswers judged_answers(const Evaluation& evaluation, const PredictRules& rules, const TaskData& task,
-                             std::span<const TextExample> texts) {
-  JudgedAnswers judged{texts, evaluation.predictions, evaluation.targets, evaluation.scores, {}, task.numeric()};
-  if (!task.free_text() && !task.numeric()) judged.labels = rules.labels;
-  return judged;
+EvaluatedAnswers evaluated_answers(const Evaluation& evaluation, const PredictRules& rules, const TaskData& task,
+                                   std::span<const TextExample> texts) {
+  EvaluatedAnswers evaluated{texts, evaluation.predictions, evaluation.targets, evaluation.scores, {}, task.numeric()};
+  if (!task.free_text() && !task.numeric()) evaluated.labels = rules.labels;
+  return evaluated;
 }
 
 OrderedJson evaluation_json(const Evaluation& evaluation, const std::string& prefix, double seconds, int64_t batch_size) {

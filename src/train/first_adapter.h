@@ -13,7 +13,7 @@ int64_t hidden_units(const TrainOptions& options, const ModelInfo& model);
 /// How this run makes input of text and answers, for those who use the adapter.
 AdapterTask adapter_task(const TrainOptions& options, const TaskData& data);
 
-/// The model that a run trains or judges. Its adapter is read from `saved`, else it is the one of --peft_model_id, else drawn
+/// The model that a run trains or evaluates. Its adapter is read from `saved`, else it is the one of --peft_model_id, else drawn
 /// with the run's seed; it has a head where the task type is SEQ_CLS. Throws io or bad_input.
 AdaptedModel run_model(const TrainOptions& options, const RunData& data, std::shared_ptr<const Backbone> backbone,
                        const fs::path& saved = {});

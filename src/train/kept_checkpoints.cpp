@@ -10,9 +10,9 @@
 
 namespace dept {
 
-void KeptCheckpoints::save(const Step& step, std::optional<double> judged) {
-  if (judged && (!state_.best_metric || better(*judged, *state_.best_metric))) {
-    state_.best_metric = judged;
+void KeptCheckpoints::save(const Step& step, std::optional<double> evaluated) {
+  if (evaluated && (!state_.best_metric || better(*evaluated, *state_.best_metric))) {
+    state_.best_metric = evaluated;
     state_.best_checkpoint = checkpoint_name(state_.step);
   }
   newest_ = state_.step;
@@ -48,21 +48,21 @@ void KeptCheckpoints::take_over_best(const fs::path& run) {
   const fs::path best = run / state_.best_checkpoint;
   const fs::path output_dir = in_.options.output.output_dir;
   const bool same_data = same_contents(output_dir, run, "validation_file") && same_contents(output_dir, run, "validation");
-  if (judged_alike() && same_data && fs::exists(best / "training_state.json")) {
+  if (same_metric() && same_data && fs::exists(best / "training_state.json")) {
     if (is_first(in_.call.group)) copy_checkpoint(best, output_dir);
     return;
   }
-  const std::string why = !judged_alike() ? str("none by ", judging_metric(in_))
-                          : same_data     ? "not there"
-                                          : "of other validation data";
+  const std::string why = !same_metric() ? str("none by ", metric_for_best(in_))
+                          : same_data    ? "not there"
+                                         : "of other validation data";
   log::warn(str("the best checkpoint so far, ", best.string(), ", is ", why, ": the best is chosen of what follows"));
   state_.best_metric.reset();
   state_.best_checkpoint.clear();
 }
 
 // Whether the best so far was chosen by what chooses now: the log has its value under that name.
-bool KeptCheckpoints::judged_alike() const {
-  const std::string name = "eval_" + judging_metric(in_);
+bool KeptCheckpoints::same_metric() const {
+  const std::string name = "eval_" + metric_for_best(in_);
   return std::any_of(state_.log.begin(), state_.log.end(), [&](const OrderedJson& entry) {
     return checkpoint_name(entry.value("step", int64_t{0})) == state_.best_checkpoint && entry.contains(name) &&
            entry[name].is_number() && entry[name].get<double>() == *state_.best_metric;

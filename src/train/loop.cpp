@@ -67,7 +67,7 @@ bool TrainingLoop::goes_on() const {
 void TrainingLoop::begin_step() {
   within_step_ = true;
   state_.epoch_ended = false;
-  judged_.reset();
+  evaluated_.reset();
 }
 
 StepPart TrainingLoop::next_part() {
@@ -133,14 +133,14 @@ void TrainingLoop::pause() {
   read_pending_loss();
   const bool evaluated = log_.has_evaluation();
   if (!evaluated) evaluate_now();
-  judged_.reset();
+  evaluated_.reset();
   if (!evaluated || checkpoints_.newest() != state_.step) save();
 }
 
 // A step's first evaluation and one in the midst of a step (of the original's) have nothing that could be saved with them: a run
 // that goes on does that part again.
 LoopEnd TrainingLoop::leave() {
-  judged_.reset();  // what is saved out of turn is never the best
+  evaluated_.reset();  // what is saved out of turn is never the best
   if (state_.step > 0 && !within_step_ && (checkpoints_.newest() != state_.step || !state_.owed.empty())) save();
   if (checkpoints_.newest() == 0)
     log::info("interrupted before the first checkpoint: nothing to save");
@@ -154,7 +154,7 @@ void TrainingLoop::save_end() {
   const bool best_is_here = in_.options.evaluation.load_best_model_at_end;  // in the place of the last weights
   if (checkpoints_.newest() == state_.step || best_is_here) return;
   state_.log.erase(state_.log.size() - 1);  // the summary, which is made again
-  judged_.reset();
+  evaluated_.reset();
   save();
 }
 
@@ -182,7 +182,7 @@ bool TrainingLoop::evaluation_due() const {
 
 bool TrainingLoop::save_due() const {
   if (!times_.saves_best) return is_due(times_.saves, times_.save_steps);
-  return judged_ && (!state_.best_metric || checkpoints_.better(*judged_, *state_.best_metric));
+  return evaluated_ && (!state_.best_metric || checkpoints_.better(*evaluated_, *state_.best_metric));
 }
 
 void TrainingLoop::resume(const fs::path& folder) {
@@ -229,7 +229,7 @@ bool TrainingLoop::end_evaluates() const {
   return !failure && state_.step < total_steps_ && !stopped_early() && !log_.has_evaluation();
 }
 
-bool TrainingLoop::judged_as(const TrainingLoop& other) const {
+bool TrainingLoop::evaluated_as(const TrainingLoop& other) const {
   const auto rules = [](const EvaluationOptions& o) {
     return std::tie(o.per_device_eval_batch_size, o.predict_by, o.predict_with_generate, o.generation_max_length,
                     o.generation_num_beams, o.max_new_tokens);
@@ -263,8 +263,8 @@ Evaluation TrainingLoop::evaluate_now() {
 
 void TrainingLoop::evaluate_and_follow() {
   const Evaluation evaluation = evaluate_now();
-  judged_ = metric_value(evaluation, judging_metric(in_));
-  state_.stale_evaluations = stale_evaluations(state_.stale_evaluations, state_.best_metric, *judged_, greater_is_better(in_),
+  evaluated_ = metric_value(evaluation, metric_for_best(in_));
+  state_.stale_evaluations = stale_evaluations(state_.stale_evaluations, state_.best_metric, *evaluated_, greater_is_better(in_),
                                                in_.options.evaluation.early_stopping_threshold);
   if (metric_schedule_ && state_.step > 0) follow(metric_value(evaluation, scheduling_metric(in_)));
 }
@@ -286,7 +286,7 @@ void TrainingLoop::save() {
   state_.micro_steps = step_.micro_steps();
   state_.generator = order_.generator();
   if (metric_schedule_) state_.schedule = metric_schedule_->state();
-  checkpoints_.save(step_, judged_);
+  checkpoints_.save(step_, evaluated_);
 }
 
 }  // namespace dept

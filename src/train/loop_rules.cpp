@@ -53,14 +53,14 @@ AdamOptions adam_options(const OptimizerOptions& o) {
   return {parse_optim(o.optim), o.adam_beta1, o.adam_beta2, o.adam_epsilon, o.apply_weight_decay ? o.weight_decay : 0};
 }
 
-std::string judging_metric(const LoopInputs& in) {
+std::string metric_for_best(const LoopInputs& in) {
   const std::string& name = in.options.evaluation.metric_for_best_model;
   if (!name.empty()) return name.rfind("eval_", 0) == 0 ? name.substr(5) : name;
   return in.rules.by == PredictBy::nothing || in.task.metrics.empty() ? "loss" : in.task.metrics.front();
 }
 
 bool greater_is_better(const LoopInputs& in) {
-  return in.options.evaluation.greater_is_better.value_or(judging_metric(in) != "loss");
+  return in.options.evaluation.greater_is_better.value_or(metric_for_best(in) != "loss");
 }
 
 bool groups_by_length(const ScheduleOptions& schedule) {
@@ -82,7 +82,7 @@ int64_t counted_parameters(const LoopInputs& in) {
 }
 
 std::string scheduling_metric(const LoopInputs& in) {
-  return in.options.evaluation.metric_for_best_model.empty() ? "loss" : judging_metric(in);
+  return in.options.evaluation.metric_for_best_model.empty() ? "loss" : metric_for_best(in);
 }
 
 std::optional<MetricSchedule> metric_schedule(const LoopInputs& in) {

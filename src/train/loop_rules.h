@@ -1,5 +1,5 @@
 // What the training loop takes from its options and data before it starts: counts, seeds, rates, schedules, the metric that
-// judges.
+// evaluates.
 #pragma once
 
 #include <optional>
@@ -23,7 +23,7 @@ Rates base_rates(const OptimizerOptions& o);
 AdamOptions adam_options(const OptimizerOptions& o);
 
 /// What chooses the best checkpoint: "loss" or a metric of the task, by default its first one.
-std::string judging_metric(const LoopInputs& in);
+std::string metric_for_best(const LoopInputs& in);
 
 bool greater_is_better(const LoopInputs& in);
 

@@ -97,16 +97,16 @@ void Outputs::results(const std::string& name, const OrderedJson& results) {
   all_.update(results);
 }
 
-void Outputs::predictions(const JudgedAnswers& judged) const {
+void Outputs::predictions(const EvaluatedAnswers& evaluated) const {
   std::string lines;
-  for (size_t i = 0; i < judged.predictions.size(); ++i) {
+  for (size_t i = 0; i < evaluated.predictions.size(); ++i) {
     OrderedJson line = {{"index", i},
-                        {"source", cut_to(judged.texts[i].source, shown_source)},
-                        {"prediction", judged.predictions[i]},
-                        {"target", judged.targets[i]}};
-    if (!judged.scores.empty())
-      for (size_t label = 0; label < judged.labels.size(); ++label)
-        line["scores"][judged.labels[label]] = judged.scores[i][label];
+                        {"source", cut_to(evaluated.texts[i].source, shown_source)},
+                        {"prediction", evaluated.predictions[i]},
+                        {"target", evaluated.targets[i]}};
+    if (!evaluated.scores.empty())
+      for (size_t label = 0; label < evaluated.labels.size(); ++label)
+        line["scores"][evaluated.labels[label]] = evaluated.scores[i][label];
     lines += line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
   }
   write("generated_predictions.jsonl", lines);

@@ -43,17 +43,17 @@ PassCost Pass::step(std::span<TrainingLoop* const> loops) {
   std::vector<TrainingLoop*> due;
   std::copy_if(loops.begin(), loops.end(), std::back_inserter(due),
                [](const TrainingLoop* loop) { return loop->end_step_evaluates(); });
-  judge(std::move(due));
+  evaluate(std::move(due));
   for (TrainingLoop* loop : loops) attempt(*loop, [&] { loop->end_step(); });
   return cost;
 }
 
-void Pass::judge(std::vector<TrainingLoop*> loops) {
+void Pass::evaluate(std::vector<TrainingLoop*> loops) {
   using Clock = std::chrono::steady_clock;
   while (loops.size() > 1) {
     std::vector<StepPart> parts;
     std::vector<TrainingLoop*> alike, others;
-    for (TrainingLoop* loop : loops) (loop->judged_as(*loops.front()) ? alike : others).push_back(loop);
+    for (TrainingLoop* loop : loops) (loop->evaluated_as(*loops.front()) ? alike : others).push_back(loop);
     loops = std::move(others);
     if (alike.size() == 1) continue;
     for (TrainingLoop* loop : alike) parts.push_back({&loop->step(), {}, 0});

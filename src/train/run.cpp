@@ -148,7 +148,8 @@ class Events {
 };
 
 // Evaluation on one split, its results under `name`; `trained` is what stands before it.
-Evaluation judge(const LoopInputs& in, const std::string& name, const Split& split, Outputs& outputs, const TrainState* trained) {
+Evaluation evaluate_split(const LoopInputs& in, const std::string& name, const Split& split, Outputs& outputs,
+                          const TrainState* trained) {
   const auto start = Clock::now();
   Evaluation evaluation = evaluate(in.model, in.rules, in.task, split.texts, split.examples, name, in.interrupted);
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
@@ -166,18 +167,18 @@ Evaluation judge(const LoopInputs& in, const std::string& name, const Split& spl
 }
 
 // evaluation.json, and the table by class.
-void show_detail(std::string_view split, const JudgedAnswers& judged, const Outputs& outputs) {
-  const OrderedJson detail = evaluation_detail(split, judged);
+void show_detail(std::string_view split, const EvaluatedAnswers& evaluated, const Outputs& outputs) {
+  const OrderedJson detail = evaluation_detail(split, evaluated);
   outputs.detail(detail);
   for (const std::string& line : class_table(detail)) log::info(line);
 }
 
 // The test data, with predictions and detail.
-void judge_test(const LoopInputs& in, const RunData& data, Outputs& outputs, const TrainState* trained) {
-  const Evaluation evaluation = judge(in, "test", data.test, outputs, trained);
-  const JudgedAnswers judged = judged_answers(evaluation, in.rules, in.task, data.test.texts);
-  outputs.predictions(judged);
-  show_detail("test", judged, outputs);
+void evaluate_test(const LoopInputs& in, const RunData& data, Outputs& outputs, const TrainState* trained) {
+  const Evaluation evaluation = evaluate_split(in, "test", data.test, outputs, trained);
+  const EvaluatedAnswers evaluated = evaluated_answers(evaluation, in.rules, in.task, data.test.texts);
+  outputs.predictions(evaluated);
+  show_detail("test", evaluated, outputs);
 }
 
 void leave_trained(const TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
@@ -188,16 +189,16 @@ void leave_trained(const TrainingLoop& loop, const LoopInputs& in, Outputs& outp
 }
 
 // What follows the training, or is all that is asked for. False: interrupted.
-bool judge_all(const LoopInputs& in, const RunData& data, Outputs& outputs, TrainingLoop* loop) {
+bool evaluate_all(const LoopInputs& in, const RunData& data, Outputs& outputs, TrainingLoop* loop) {
   const TrainState* trained = loop == nullptr ? nullptr : &loop->state();
   try {
     const OutputOptions& output = in.options.output;
     if (output.do_eval) {
-      const Evaluation evaluation = judge(in, "eval", data.validation, outputs, trained);
+      const Evaluation evaluation = evaluate_split(in, "eval", data.validation, outputs, trained);
       if (!output.do_predict)
-        show_detail("validation", judged_answers(evaluation, in.rules, in.task, data.validation.texts), outputs);
+        show_detail("validation", evaluated_answers(evaluation, in.rules, in.task, data.validation.texts), outputs);
     }
-    if (output.do_predict) judge_test(in, data, outputs, trained);
+    if (output.do_predict) evaluate_test(in, data, outputs, trained);
   } catch (const Interrupted&) {
     if (loop != nullptr) loop->save_end();
     log::info(str("interrupted in an evaluation", loop == nullptr ? "" : ", the training is done: the same command goes on"));
@@ -399,7 +400,7 @@ bool TrainingRun::Parts::too_long() const {
 }
 
 RunEnd TrainingRun::Parts::evaluate_and_mark() {
-  if (!judge_all(*in, *data, *outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
+  if (!evaluate_all(*in, *data, *outputs, loop ? &*loop : nullptr)) return RunEnd::interrupted;
   events->end();
   if (loop) outputs->model_card(prepared->model.parts().config, data->task, o, loop->state().log);
   if (writes && o.output.report && is_claimed(o.output.output_dir)) write_report(o.output.output_dir);
@@ -497,7 +498,7 @@ bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& i
   const LoopInputs in = inputs_of(call, o, prepared, interrupted, events);
   Outputs outputs(folder, true);
   try {
-    judge_test(in, *data, outputs, &trained);
+    evaluate_test(in, *data, outputs, &trained);
   } catch (const Interrupted&) {
     return false;
   }

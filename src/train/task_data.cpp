@@ -51,7 +51,7 @@ TaskData load_own_files(const DataOptions& data, int64_t seed, bool head) {
   return task;
 }
 
-// Rows whose label the hub hides have nothing that a head could learn or be judged by.
+// Rows whose label the hub hides have nothing that a head could learn or be evaluated by.
 void drop_hidden_labels(TaskData& task) {
   for (std::vector<TextExample>* rows : {&task.train, &task.validation, &task.test}) {
     const size_t dropped = std::erase_if(*rows, [](const TextExample& row) { return row.target == hidden_label; });

@@ -95,7 +95,7 @@ class Together {
     PassCost cost;
     behind->run->in_training([&](TrainingLoop&) { cost = pass_.step(loops); });
     width_.measured(loops.size(), cost);
-    judge_pauses(loops);
+    evaluate_pauses(loops);
     for (size_t i = 0; i < members_.size();)
       if (is_over(members_[i]))
         end(i);
@@ -104,9 +104,9 @@ class Together {
   }
 
   // At a rung all come to their end together.
-  void judge_pauses(std::vector<TrainingLoop*> loops) {
+  void evaluate_pauses(std::vector<TrainingLoop*> loops) {
     std::erase_if(loops, [](const TrainingLoop* loop) { return loop->failure || loop->goes_on() || !loop->end_evaluates(); });
-    pass_.judge(std::move(loops));
+    pass_.evaluate(std::move(loops));
   }
 
   static bool is_over(const Member& member) { return member.run->loop()->failure || !member.run->loop()->goes_on(); }

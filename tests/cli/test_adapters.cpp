@@ -67,15 +67,15 @@ INSTANTIATE_TEST_SUITE_P(All, PeftWriters, testing::Values("causal", "seq2seq"),
 
 class PeftHeads : public OfPeft {};
 
-TEST_P(PeftHeads, JudgeAsThere) {
+TEST_P(PeftHeads, EvaluateAsThere) {
   Json texts = Json::array();
   for (const Json& row : golden_["rows"]) texts.push_back(row["text"]);
-  const auto judged = lines_of({"predict", "--peft_model_id", adapter_, "--tokenizer_name", tokenizer, "--scores"}, texts);
-  ASSERT_EQ(judged.size(), texts.size());
+  const auto evaluated = lines_of({"predict", "--peft_model_id", adapter_, "--tokenizer_name", tokenizer, "--scores"}, texts);
+  ASSERT_EQ(evaluated.size(), texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
-    EXPECT_EQ(judged[i]["prediction"], golden_["rows"][i]["prediction"]) << texts[i];
+    EXPECT_EQ(evaluated[i]["prediction"], golden_["rows"][i]["prediction"]) << texts[i];
     for (size_t c = 0; c < golden_["labels"].size(); ++c)
-      EXPECT_NEAR(judged[i]["scores"][golden_["labels"][c].get<std::string>()].get<double>(),
+      EXPECT_NEAR(evaluated[i]["scores"][golden_["labels"][c].get<std::string>()].get<double>(),
                   golden_["rows"][i]["shares"][c].get<double>(), 1e-4)
           << texts[i];
   }
@@ -304,14 +304,14 @@ TEST(OwnHead, KeepsItsMeaning) {
     ASSERT_EQ(trained.code, 0) << trained.err;
     Json texts = Json::array();
     for (const Json& row : golden["rows"]) texts.push_back(row["text"]);
-    const auto judged = lines_of({"predict", "--peft_model_id", out.string(), "--scores"}, texts);
-    ASSERT_EQ(judged.size(), texts.size());
+    const auto evaluated = lines_of({"predict", "--peft_model_id", out.string(), "--scores"}, texts);
+    ASSERT_EQ(evaluated.size(), texts.size());
     const auto same = [](const std::string& a, const std::string& b) { return std::tolower(a[0]) == std::tolower(b[0]); };
-    for (size_t i = 0; i < judged.size(); ++i)
+    for (size_t i = 0; i < evaluated.size(); ++i)
       for (const auto& [name, share] : golden["rows"][i]["shares"].items())
         for (const std::string& label : order)
           if (same(name, label)) {
-            EXPECT_NEAR(judged[i]["scores"][label].get<double>(), share.get<double>(), 0.05) << "but for one vector";
+            EXPECT_NEAR(evaluated[i]["scores"][label].get<double>(), share.get<double>(), 0.05) << "but for one vector";
           }
   }
   EXPECT_THAT(train_under(names, "a,b,c").err, HasSubstr("tells apart Third, first, SECOND; the data a, b, c"));

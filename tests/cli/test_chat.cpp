@@ -1,4 +1,4 @@
-// Conversations: training, judging, predictions and continuations in a model's chat form.
+// Conversations: training, evaluation, predictions and continuations in a model's chat form.
 #include <gmock/gmock.h>
 
 #include "cli/lines_of.h"
@@ -70,9 +70,9 @@ TEST_F(Chat, TheLossIsThatOfAllAnswersAlone) {
   const Outcome scored = run_dept({"score", "--model_name_or_path", model(), "--threads", "1"},
                                   Json{{"input_ids", whole}, {"labels", labels}}.dump() + "\n");
   ASSERT_EQ(scored.code, 0) << scored.err;
-  const Outcome judged = eval(two_turns);
-  ASSERT_EQ(judged.code, 0) << judged.err;
-  const Json found = Json::parse(judged.out);
+  const Outcome evaluated = eval(two_turns);
+  ASSERT_EQ(evaluated.code, 0) << evaluated.err;
+  const Json found = Json::parse(evaluated.out);
   EXPECT_EQ(found["examples"], 2);
   EXPECT_TRUE(found.contains("exact_match"));
   EXPECT_NEAR(found["loss"].get<double>(), Json::parse(scored.out)["loss"].get<double>(), 1e-5);

@@ -213,10 +213,10 @@ TEST_F(Hub, AnAdapterMayLieThereToo) {
   ASSERT_EQ(run_dept(training("source")).code, 0);
   for (const char* file : {"adapter_config.json", "adapter_model.safetensors"})
     hub_.put(str("models/team/adapter/", file), read_file(scratch_ / "source" / file));
-  const auto judged = [&](const std::string& adapter) {
+  const auto evaluated = [&](const std::string& adapter) {
     return run_dept({"eval", "--peft_model_id", adapter, "--task_name", "cola", "--threads", "1"}).out;
   };
-  EXPECT_EQ(judged("team/adapter"), judged((scratch_ / "source").string()));
+  EXPECT_EQ(evaluated("team/adapter"), evaluated((scratch_ / "source").string()));
   const auto going_on = [&](const std::string& adapter, const std::string& out) {
     std::vector<std::string> flags = training(out);
     flags.insert(flags.end(), {"--peft_model_id", adapter});

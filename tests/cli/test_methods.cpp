@@ -1,4 +1,4 @@
-// The methods beside DePT through the program: trained, judged, used, exported; what does not fit is named.
+// The methods beside DePT through the program: trained, evaluated, used, exported; what does not fit is named.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -70,20 +70,20 @@ class Method : public testing::TestWithParam<const char*> {
       scratch_.write("rows.csv", "text,label\na fine film,yes\na dull film,no\na good film,yes\na bad film,no\n").string();
 };
 
-TEST_P(Method, TrainsJudgesAnswersAndIsExported) {
+TEST_P(Method, TrainsEvaluatesAnswersAndIsExported) {
   const std::string type = GetParam();
   const Outcome trained = train(type, out_);
   ASSERT_EQ(trained.code, 0) << trained.err;
   EXPECT_EQ(read_json(out_ / "adapter_config.json")["peft_type"], type);
-  const std::string judged = read_json(out_ / "eval_results.json")["eval_loss"].dump();
+  const std::string evaluated = read_json(out_ / "eval_results.json")["eval_loss"].dump();
 
   const Words adapter{"--peft_model_id", out_.string(), "--threads", "1"};
   Words eval{"eval", "--test_file", rows_};
   eval.insert(eval.end(), adapter.begin(), adapter.end());
   const Outcome again = run_dept(eval);
   ASSERT_EQ(again.code, 0) << again.err;
-  EXPECT_NEAR(Json::parse(again.out)["loss"].get<double>(), std::stod(judged), 1e-5)
-      << "what is kept of the adapter judges as the adapter in training did";
+  EXPECT_NEAR(Json::parse(again.out)["loss"].get<double>(), std::stod(evaluated), 1e-5)
+      << "what is kept of the adapter evaluates as the adapter in training did";
 
   const fs::path file = scratch_ / "texts.safetensors", folder = scratch_ / "exported";
   Words embeds{"export", "--to", "prompt_embeds", "--output", file.string()};

@@ -115,10 +115,10 @@ TEST_F(NamedTask, EvalAndPredictReadTheSameRows) {
     return run_dept(command);
   };
   const std::string test = (scratch_ / "test.csv").string();
-  const Outcome judged = with({"eval"}, {"--test_file", test});
-  ASSERT_EQ(judged.code, 0) << judged.err;
-  EXPECT_EQ(Json::parse(judged.out)["accuracy"], results["test_accuracy"]);
-  EXPECT_NEAR(Json::parse(judged.out)["loss"].get<double>(), results["test_loss"].get<double>(), 1e-6);
+  const Outcome evaluated = with({"eval"}, {"--test_file", test});
+  ASSERT_EQ(evaluated.code, 0) << evaluated.err;
+  EXPECT_EQ(Json::parse(evaluated.out)["accuracy"], results["test_accuracy"]);
+  EXPECT_NEAR(Json::parse(evaluated.out)["loss"].get<double>(), results["test_loss"].get<double>(), 1e-6);
   const Outcome validated =
       with({"eval", "--split", "validation"}, {"--validation_file", (scratch_ / "validation.csv").string()});
   EXPECT_EQ(Json::parse(validated.out)["examples"], 6);

@@ -140,7 +140,7 @@ TEST_F(PredictForms, OptionsWithoutEffectAreNamed) {
   EXPECT_THAT(outcome.err, HasSubstr("--revision has no effect"));
 }
 
-TEST_F(PredictForms, EvalSaysWhatIsJudgedAndWhatChangesNothing) {
+TEST_F(PredictForms, EvalSaysWhatIsEvaluatedAndWhatChangesNothing) {
   const std::string rows = file("t.csv", "text,label\na fine film,yes\nthe dull score,no\n");
   const Words flags = {"eval",
                        "--model_name_or_path",

@@ -117,20 +117,20 @@ TEST_F(TrainingRun, SaysHowItDidByClass) {
   EXPECT_EQ(first.at("source"), "A warm score.");
   EXPECT_NEAR(first.at("scores").at("no").get<double>() + first.at("scores").at("yes").get<double>(), 1, 1e-9);
 
-  const std::string output = (scratch_ / "judged/metrics.json").string();
-  fs::create_directory(scratch_ / "judged");
+  const std::string output = (scratch_ / "evaluated/metrics.json").string();
+  fs::create_directory(scratch_ / "evaluated");
   const Words eval = {
       "eval", "--peft_model_id", out_.string(), "--test_file", (data_ / "recipe/tiny/test.csv").string(), "--threads",
       "1",    "--output"};
-  const auto judged = [&](const std::string& path) {
+  const auto evaluated = [&](const std::string& path) {
     Words words = eval;
     words.push_back(path);
     return run_dept(words);
   };
-  ASSERT_EQ(judged(output).code, 0);
-  EXPECT_EQ(read_json(scratch_ / "judged/evaluation.json"), detail);
-  EXPECT_THAT(expect_one_line(judged((scratch_ / "judged/evaluation.json").string()), 2), HasSubstr("another name"));
-  EXPECT_EQ(judged("/dev/null").code, 0);
+  ASSERT_EQ(evaluated(output).code, 0);
+  EXPECT_EQ(read_json(scratch_ / "evaluated/evaluation.json"), detail);
+  EXPECT_THAT(expect_one_line(evaluated((scratch_ / "evaluated/evaluation.json").string()), 2), HasSubstr("another name"));
+  EXPECT_EQ(evaluated("/dev/null").code, 0);
   EXPECT_FALSE(fs::exists("/dev/evaluation.json"));
 }
 

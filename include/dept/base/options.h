@@ -57,10 +57,10 @@ struct Option {
     allowed = std::move(values);
     return *this;
   }
-  /// A text of this form, which `rule` judges.
-  Option& rule(std::string shown, std::function<std::string(const std::string&)> judge) {
+  /// A text of this form, which `rule` evaluates.
+  Option& rule(std::string shown, std::function<std::string(const std::string&)> check) {
     form = std::move(shown);
-    expected = std::move(judge);
+    expected = std::move(check);
     return *this;
   }
   Option& min(double value) {

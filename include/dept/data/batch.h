@@ -47,10 +47,10 @@ Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment ali
 /// the right, so that a long source may lose its target. Every token has its place as position and as row.
 Batch collate_original_training(std::span<const Example> examples, int64_t max_length);
 
-/// What its evaluation loss is of: the source alone at the right end of those places, judged by the target (without its end
+/// What its evaluation loss is of: the source alone at the right end of those places, evaluated by the target (without its end
 /// token) at the same end. Where a target is longer than its source, pads in front of this predict: each is a sequence of its own
 /// that sees the prompt alone. What the prompt's last token predicts has label_token -1.
-Batch collate_original_judging(std::span<const Example> examples, int64_t max_length, int64_t pad_id);
+Batch collate_original_evaluating(std::span<const Example> examples, int64_t max_length, int64_t pad_id);
 
 /// For a classification head: sources alone, with rows by `alignment` within `max_length`, and the examples' values.
 /// Throws bad_input when a source is empty or longer than max_length.

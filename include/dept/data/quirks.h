@@ -63,8 +63,8 @@ class Quirks {
   bool cuts_source_suffix_and_label_together() const { return model_; }  ///< 19
   bool ignores_position_limit() const { return model_; }                 ///< 19: rows are cut, not refused
   bool takes_places_as_positions() const { return model_; }              ///< 20
-  bool judges_source_without_answer() const { return model_; }           ///< 21
-  bool judges_targets_by_their_ids() const { return model_; }            ///< 22
+  bool evaluates_source_without_answer() const { return model_; }        ///< 21
+  bool evaluates_targets_by_their_ids() const { return model_; }         ///< 22
   bool ends_and_ranks_as_transformers_4() const { return model_; }       ///< 22
   bool counts_every_answer_as_positive() const { return model_; }        ///< 23
 

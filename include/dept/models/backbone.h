@@ -55,7 +55,7 @@ struct ModelInfo {
   int64_t embedding_parameters = 0;  ///< of them: tables in which numbers are looked up
   bool tied = false;
   std::optional<int64_t> bos_id, pad_id;
-  std::optional<int64_t> decoder_start_id;  ///< encoder-decoder: in front of the labels that a loss judges
+  std::optional<int64_t> decoder_start_id;  ///< encoder-decoder: in front of the labels that a loss evaluates
   std::optional<int64_t> answer_start_id;   ///< in front of what generation writes; generation_config.json may tell them apart
   std::vector<int64_t> eos_ids;
   std::string storage;  ///< how matrices are held: "fp32", "fp16", "bf16", "gguf"

@@ -1,5 +1,5 @@
-// What a named task is: where its rows are, how a row becomes source and target text, how answers are judged. The built-in ones
-// are those of configs/tasks.yaml (facts: arXiv 2309.05173's code), which is part of the library.
+// What a named task is: where its rows are, how a row becomes source and target text, how answers are evaluated. The built-in
+// ones are those of configs/tasks.yaml (facts: arXiv 2309.05173's code), which is part of the library.
 #pragma once
 
 #include <array>

@@ -12,7 +12,7 @@
 namespace dept {
 
 /// What was asked, answered and expected, one entry an example each.
-struct JudgedAnswers {
+struct EvaluatedAnswers {
   std::span<const TextExample> texts;
   std::span<const std::string> predictions;  ///< empty when only the loss was asked for
   std::span<const std::string> targets;
@@ -31,7 +31,7 @@ struct JudgedAnswers {
 ///   worst, at most 50 examples {index, source, target, prediction}: by the smallest score of the target; without scores the
 ///   wrong
 ///     answers, of free text by F1, of numbers by their distance. Equally bad ones stay in the data's order.
-OrderedJson evaluation_detail(std::string_view split, const JudgedAnswers& judged);
+OrderedJson evaluation_detail(std::string_view split, const EvaluatedAnswers& evaluated);
 
 /// Lines of a table by class in per cent, for people; none without labels.
 std::vector<std::string> class_table(const OrderedJson& detail);

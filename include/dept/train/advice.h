@@ -7,8 +7,8 @@
 
 namespace dept {
 
-/// Logs what is trained and judged, a warning for the options that were given and that this run does not use, with the reason,
-/// and one for the default learning rate. `adapter` is the one that is trained or judged.
+/// Logs what is trained and evaluated, a warning for the options that were given and that this run does not use, with the reason,
+/// and one for the default learning rate. `adapter` is the one that is trained or evaluated.
 void advise(const TrainOptions& options, const OptionSet& set, const ModelInfo& model, const AdapterConfig& adapter);
 
 /// Logs a warning where the run of `steps` ends before its warm-up does.
@@ -20,6 +20,6 @@ void warn_of_idle_sources(const ModelOptions& model, const DataOptions& data, co
 void warn_of_idle_generation(const EvaluationOptions& options, const OptionSet& set, bool head);
 
 /// "the adapter runs/sst2 (decomposed prompt of 10 tokens, rank 8) on t5-base", "the untrained model t5-base", for the log.
-std::string what_is_judged(const ModelOptions& options);
+std::string what_is_evaluated(const ModelOptions& options);
 
 }  // namespace dept

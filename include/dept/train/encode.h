@@ -18,7 +18,7 @@ namespace dept {
 
 struct EncodeRules {
   Architecture architecture = Architecture::decoder;
-  bool head = false;                     ///< a classification head judges the source
+  bool head = false;                     ///< a classification head evaluates the source
   std::vector<std::string> label_words;  ///< with a head: the targets, in the order of its logits; empty: targets are numbers
   int64_t max_source = 256;              ///< longest source in tokens, suffix and special tokens included
   int64_t max_target = 0;                ///< encoder-decoder: longest target in tokens, 0 no limit
@@ -64,11 +64,11 @@ void check_ids(const Tokenizer& tokenizer, std::span<const int64_t> ids, int64_t
 std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const std::string> targets,
                                 int threads);
 
-/// What a batch is for. Only the original's quirks tell training and judging apart, in decoder-only models.
+/// What a batch is for. Only the original's quirks tell training and evaluation apart, in decoder-only models.
 enum class Purpose {
   training,
-  judging,    ///< the loss on validation or test data
-  answering,  ///< what follows the source, or the shared prompt where that is empty
+  evaluating,  ///< the loss on validation or test data
+  answering,   ///< what follows the source, or the shared prompt where that is empty
 };
 
 /// The batch of encoded examples by family. K stacked adapters (`configs`) have an equal run of the examples each; throws bug

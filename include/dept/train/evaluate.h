@@ -85,8 +85,8 @@ std::vector<Evaluation> evaluate_stack(const AdaptedModel& model, const PredictR
                                        std::string_view title, const Interrupt& interrupt = {});
 
 /// The same for evaluation_detail; `texts` are those that were evaluated. The result refers to all of them.
-JudgedAnswers judged_answers(const Evaluation& evaluation, const PredictRules& rules, const TaskData& task,
-                             std::span<const TextExample> texts);
+EvaluatedAnswers evaluated_answers(const Evaluation& evaluation, const PredictRules& rules, const TaskData& task,
+                                   std::span<const TextExample> texts);
 
 /// Under transformers' keys: PREFIX_loss, PREFIX_<metric>, PREFIX_runtime, PREFIX_samples_per_second, PREFIX_steps_per_second.
 OrderedJson evaluation_json(const Evaluation& evaluation, const std::string& prefix, double seconds, int64_t batch_size);

@@ -18,8 +18,8 @@ class KeptCheckpoints {
   /// The step of the newest one; 0 means none.
   int64_t newest() const { return newest_; }
 
-  /// Saves state, weights and optimiser. `judged` is the evaluation that chooses the best, where one belongs to this step.
-  void save(const Step& step, std::optional<double> judged);
+  /// Saves state, weights and optimiser. `evaluated` is the evaluation that chooses the best, where one belongs to this step.
+  void save(const Step& step, std::optional<double> evaluated);
 
   /// Takes state and weights from the folder, and the best checkpoint of the run that wrote it.
   Checkpoint resume(const fs::path& folder);
@@ -34,7 +34,7 @@ class KeptCheckpoints {
 
  private:
   void take_over_best(const fs::path& run);
-  bool judged_alike() const;
+  bool same_metric() const;
   void take_weights(const AdapterWeights& weights) const;
 
   const LoopInputs& in_;

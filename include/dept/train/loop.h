@@ -71,9 +71,9 @@ class TrainingLoop {
   /// Whether end_step, or end, begins with an evaluation of the weights as they are.
   bool end_step_evaluates() const;
   bool end_evaluates() const;
-  /// Whether both are judged by the same rules on the same data.
-  bool judged_as(const TrainingLoop& other) const;
-  /// For what is judged in one pass by a stack of such loops.
+  /// Whether both are evaluated by the same rules on the same data.
+  bool evaluated_as(const TrainingLoop& other) const;
+  /// For what is evaluated in one pass by a stack of such loops.
   std::vector<Evaluation> evaluate(const AdaptedModel& stack) const;
   Step& step() { return step_; }
   /// The result of that for this loop, which the next evaluation takes in place of one of its own.
@@ -123,7 +123,7 @@ class TrainingLoop {
   double last_loss_ = 0;
   bool within_step_ = false;
   std::optional<std::pair<Evaluation, double>> given_;  // with its seconds
-  std::optional<double> judged_;                        // of the evaluation just done: what chooses the best
+  std::optional<double> evaluated_;                     // of the evaluation just done: what chooses the best
   int64_t first_step_ = 0;                              // of this process
   Clock::time_point start_;
   std::optional<Progress> progress_;

@@ -22,7 +22,7 @@ class Outputs {
   void results(const std::string& name, const OrderedJson& results);
   /// generated_predictions.jsonl: {"index", "source", "prediction", "target"} in the data's order, the source cut at 500 code
   /// points; where they are known also "scores": {label: share}.
-  void predictions(const JudgedAnswers& judged) const;
+  void predictions(const EvaluatedAnswers& evaluated) const;
   /// report.json: what the report shows beside what the other files hold.
   void findings(const OrderedJson& findings) const;
   /// evaluation.json.

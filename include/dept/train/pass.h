@@ -20,9 +20,9 @@ class Pass {
   /// all loops are to leave then.
   PassCost step(std::span<TrainingLoop* const> loops);
 
-  /// Of loops that have come through the last pass and evaluate next, those that are judged alike are judged in one pass. Throws
+  /// Of loops that have come through the last pass and evaluate next, those that are evaluated alike share a pass. Throws
   /// Interrupted.
-  void judge(std::vector<TrainingLoop*> loops);
+  void evaluate(std::vector<TrainingLoop*> loops);
 
  private:
   double accumulate(std::vector<TrainingLoop*> loops);

@@ -1,4 +1,4 @@
-// How the answers of all 34 tasks are read and judged, against the original's post-processor and metrics, and how long their
+// How the answers of all 34 tasks are read and evaluated, against the original's post-processor and metrics, and how long their
 // targets may be (tests/parity/make/original_runs.py).
 #include <gtest/gtest.h>
 
@@ -21,9 +21,9 @@ Strings read_answers(const Tokenizer& tokenizer, const Json& lines) {
   return texts;
 }
 
-class Judgements : public ::testing::TestWithParam<const char*> {};
+class OriginalEvaluations : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(Judgements, EqualTheOriginals) {
+TEST_P(OriginalEvaluations, EqualTheOriginals) {
   const fs::path data = fs::path(DEPT_TEST_DATA) / "parity/data/original_runs";
   const Json golden = read_json(data / "judgements.json");
   const auto tokenizer = load_tokenizer(data / "models" / GetParam());
@@ -44,7 +44,7 @@ TEST_P(Judgements, EqualTheOriginals) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tokenizers, Judgements, ::testing::Values("t5", "llama"));
+INSTANTIATE_TEST_SUITE_P(Tokenizers, OriginalEvaluations, ::testing::Values("t5", "llama"));
 
 }  // namespace
 }  // namespace dept

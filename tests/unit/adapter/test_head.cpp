@@ -73,7 +73,7 @@ at::Tensor units_of(HeadForm form, const at::Tensor& x) {
   return form == HeadForm::pre_classifier ? x.relu() : at::gelu(x);
 }
 
-TEST_P(HeadOf, EachTextIsJudgedByItsConfiguration) {
+TEST_P(HeadOf, EachTextIsEvaluatedByItsConfiguration) {
   const HeadWeights head = random_head(GetParam());
   const at::Tensor x = draw({4, D}, 9), logits = head_forward({}, head, four_texts(), rules_of(GetParam(), 0.5), x, nullptr);
   for (const auto& [b, k] : {std::pair{0, 1}, {1, 0}, {2, 0}, {3, 1}}) {

@@ -41,10 +41,10 @@ TEST(Stack, PartsBecomeViewsOfIt) {
 }
 
 TEST(Stack, OtherFormsDoNotStack) {
-  const AdapterWeights one = filled(1), wider = filled(1, 3), judged = filled(1, 2, true), *parts[] = {&one, &wider};
+  const AdapterWeights one = filled(1), wider = filled(1, 3), evaluated = filled(1, 2, true), *parts[] = {&one, &wider};
   EXPECT_TRUE(alike(one, filled(2)));
   EXPECT_FALSE(alike(one, wider));
-  EXPECT_FALSE(alike(one, judged));
+  EXPECT_FALSE(alike(one, evaluated));
   EXPECT_FALSE(alike(one, {dept_adapter(dept_weights(one), 4), {}, {}})) << "another alpha";
   EXPECT_THROW(stack_weights(parts), Error);
 }

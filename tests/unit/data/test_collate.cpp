@@ -70,8 +70,8 @@ TEST(Collate, OriginalTrainingPlacesSourceAndTargetAtTheRight) {
   EXPECT_EQ(collate_original_training(placed, 3).labels.numel(), 0) << "the answer goes first";
 }
 
-TEST(Collate, OriginalJudgingHoldsTheTargetAgainstTheSourcesEnd) {
-  const Batch batch = collate_original_judging(examples, 4, 9);
+TEST(Collate, OriginalEvaluationHoldsTheTargetAgainstTheSourcesEnd) {
+  const Batch batch = collate_original_evaluating(examples, 4, 9);
   batch.source.check();
   EXPECT_EQ(values(batch.source_ids), (Vector{11, 12, 13, 14, 9, 15, 16})) << "a pad predicts the last one's first label";
   EXPECT_EQ(values(batch.source.position), (Vector{1, 2, 3, 3, 1, 2, 3}));
@@ -81,7 +81,7 @@ TEST(Collate, OriginalJudgingHoldsTheTargetAgainstTheSourcesEnd) {
   EXPECT_EQ(values(batch.labels), (Vector{21, 24, 25}));
   EXPECT_EQ(batch.label_sequence, (Vector{0, 2, 3}));
   const std::vector<Example> full{{0, {1, 2}, {3, 4, 5}}};
-  EXPECT_EQ(values(collate_original_judging(full, 2, 9).label_token), (Vector{-1, 0})) << "the prompt predicts the first";
+  EXPECT_EQ(values(collate_original_evaluating(full, 2, 9).label_token), (Vector{-1, 0})) << "the prompt predicts the first";
 }
 
 TEST(Collate, WithoutTargetsThereAreNoLabels) {
@@ -110,20 +110,20 @@ TEST(Collate, RefusesSourcesThatDoNotFit) {
 }
 
 TEST(Collate, ClassifiedHoldsSourcesAndValues) {
-  std::vector<Example> judged = examples;
-  judged[1].value = 2;
-  judged[2].value = 0.5;
-  const Batch batch = collate_classified(judged, DeltaAlignment::end, 4);
+  std::vector<Example> evaluated = examples;
+  evaluated[1].value = 2;
+  evaluated[2].value = 0.5;
+  const Batch batch = collate_classified(evaluated, DeltaAlignment::end, 4);
   batch.source.check();
   EXPECT_EQ(batch.source.offsets, (Vector{0, 3, 4, 6}));
   EXPECT_EQ(values(batch.source_ids), (Vector{11, 12, 13, 14, 15, 16}));
   EXPECT_EQ(values(batch.source.position), (Vector{0, 1, 2, 0, 0, 1}));
   EXPECT_EQ(values(batch.source.row), (Vector{1, 2, 3, 3, 2, 3}));
-  EXPECT_EQ(values(collate_classified(judged, DeltaAlignment::start, 4).source.row), (Vector{0, 1, 2, 0, 0, 1}));
+  EXPECT_EQ(values(collate_classified(evaluated, DeltaAlignment::start, 4).source.row), (Vector{0, 1, 2, 0, 0, 1}));
   EXPECT_TRUE(batch.values.equal(at::tensor({0.0, 2.0, 0.5}, at::kDouble)));
-  EXPECT_THROW(collate_classified(judged, DeltaAlignment::start, 2), Error);
-  judged[0].source.clear();
-  EXPECT_THROW(collate_classified(judged, DeltaAlignment::start, 4), Error);
+  EXPECT_THROW(collate_classified(evaluated, DeltaAlignment::start, 2), Error);
+  evaluated[0].source.clear();
+  EXPECT_THROW(collate_classified(evaluated, DeltaAlignment::start, 4), Error);
 }
 
 }  // namespace

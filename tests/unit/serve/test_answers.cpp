@@ -202,7 +202,7 @@ class Heads : public testing::Test {
   TinyModel model_;
 };
 
-TEST_F(Heads, OfSeveralAdaptersJudgeAsAlone) {
+TEST_F(Heads, OfSeveralAdaptersEvaluateAsAlone) {
   Engine engine(model_.options);
   std::vector<Answer<Classification>> answers;
   for (const auto& [name, length] : lengths_) {

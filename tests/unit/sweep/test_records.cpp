@@ -13,7 +13,7 @@ using ::testing::ElementsAre;
 
 const Ranking by_accuracy{"accuracy", std::nullopt};
 
-Judged judged(int64_t step, double accuracy) {
+Evaluated evaluated(int64_t step, double accuracy) {
   return {step, {{"eval_loss", 1 - accuracy / 100}, {"eval_accuracy", accuracy}}};
 }
 
@@ -21,7 +21,7 @@ RunRecord run(const std::string& name, const std::string& row, std::vector<doubl
   RunRecord record;
   record.name = name;
   record.row = row;
-  for (size_t i = 0; i < rungs.size(); ++i) record.rungs.push_back(judged(static_cast<int64_t>(i + 1) * 10, rungs[i]));
+  for (size_t i = 0; i < rungs.size(); ++i) record.rungs.push_back(evaluated(static_cast<int64_t>(i + 1) * 10, rungs[i]));
   return record;
 }
 
@@ -29,7 +29,7 @@ RunRecord finished(const std::string& name, const std::string& row, double accur
   RunRecord record = run(name, row, {});
   record.end = "finished";
   record.steps = 30;
-  record.last = judged(30, accuracy);
+  record.last = evaluated(30, accuracy);
   return record;
 }
 
@@ -44,7 +44,7 @@ TEST(Records, AThirdRoundedUpGoesOnAndTiesGoToTheEarlier) {
   for (const double accuracy : {50, 70, 60, 70, 70, 10, 20})
     runs.push_back(run(str("run", runs.size()), str(runs.size()), {accuracy}));
   EXPECT_THAT(survivors(runs, all_rows(runs), 0, 3, by_accuracy), ElementsAre(Row{1}, Row{3}, Row{4})) << "ceil(7 / 3)";
-  runs[4].rungs[0] = judged(10, 70.5);
+  runs[4].rungs[0] = evaluated(10, 70.5);
   EXPECT_THAT(survivors(runs, all_rows(runs), 0, 4, by_accuracy), ElementsAre(Row{1}, Row{4})) << "in the list's order";
   EXPECT_THAT(survivors(runs, all_rows(runs), 0, 3, {"loss", std::nullopt}), ElementsAre(Row{1}, Row{3}, Row{4}));
   EXPECT_THAT(survivors(runs, all_rows(runs), 0, 7, {"loss", true}), ElementsAre(Row{5})) << "its goal turned round";
@@ -67,7 +67,7 @@ TEST(Records, TheBestRowHasTheBestMean) {
   std::vector<RunRecord> runs = {finished("a1", "a", 80), finished("a2", "a", 60), finished("b1", "b", 71),
                                  finished("b2", "b", 71)};
   EXPECT_THAT(best_row(runs, all_rows(runs), by_accuracy), ElementsAre(2, 3)) << "71 beats 70; the earlier of equal runs first";
-  runs[3].last = judged(30, 69);
+  runs[3].last = evaluated(30, 69);
   EXPECT_THAT(best_row(runs, all_rows(runs), by_accuracy), ElementsAre(0, 1)) << "ties go to the earlier row";
   runs[1].end = "failed: no finite loss";
   EXPECT_THAT(best_row(runs, all_rows(runs), by_accuracy), ElementsAre(2, 3)) << "a row that is not whole is behind";

@@ -169,7 +169,7 @@ TEST_P(AdaptedModelOf, GradientsPointWhereTheLossGrows) {
   }
 }
 
-TEST(Classifier, CountsExamplesAndJudgesEachAsAlone) {
+TEST(Classifier, CountsExamplesAndEvaluatesEachAsAlone) {
   const AdaptedModel model(tiny_classifier("llama-gqa-tied", 3, Pooling::last));
   const std::vector<Example> examples = random_examples(5, 7);
   const Batch batch = collate(model.rules(), examples);

@@ -64,7 +64,7 @@ AdapterWeights some_weights(const Method& method, const ModelInfo& info, at::Sca
   return {make_adapter(method, shape, values), {}, {}};
 }
 
-void judge_by_head(ModelParts& parts, Pooling pooling, int64_t labels = 3) {
+void add_head(ModelParts& parts, Pooling pooling, int64_t labels = 3) {
   const ModelInfo& info = parts.backbone->info();
   parts.rules.head = true;
   parts.pooling = pooling;
@@ -85,7 +85,7 @@ ModelParts parts_on(const ModelContext& where, const char* name, const Method& m
   parts.rules.end_id = 1;
   parts.rules.decoder_start_id = info.decoder_start_id.value_or(0);
   parts.weights = some_weights(method, info, where.compute);
-  if (info.architecture == Architecture::encoder) judge_by_head(parts, Pooling::mean);
+  if (info.architecture == Architecture::encoder) add_head(parts, Pooling::mean);
   return parts;
 }
 
@@ -164,13 +164,13 @@ TEST_P(DevicesOfDept, TrainAlikeInFp32AndTwiceTheSame) {
   for (size_t i = 0; i < there.size(); ++i) EXPECT_TRUE(again[i].cpu().equal(there[i].cpu())) << i;
 }
 
-TEST_P(DevicesOfDept, JudgeAndAnswerAsTheCpuDoes) {
+TEST_P(DevicesOfDept, EvaluateAndAnswerAsTheCpuDoes) {
   if (on(at::kCPU, at::kDouble).has_head()) {
     for (const Pooling pooling : {Pooling::first, Pooling::cls, Pooling::mean}) {
       std::vector<at::Tensor> logits;
       for (const c10::Device device : {c10::Device(at::kCPU), other_device()}) {
         ModelParts parts = on(device, at::kDouble);
-        judge_by_head(parts, pooling);
+        add_head(parts, pooling);
         const AdaptedModel model(std::move(parts));
         logits.push_back(model.head_logits(collate(model.rules(), examples_of(model, 5))));
       }
@@ -220,7 +220,7 @@ TEST(DeviceHead, ClassWeightsSmoothingAndNumbers) {
     std::vector<Gradients> found;
     for (const c10::Device device : {c10::Device(at::kCPU), other_device()}) {
       ModelParts parts = parts_on(context(device, at::kDouble), "llama-gqa-tied", dept_method());
-      judge_by_head(parts, Pooling::last, labels);
+      add_head(parts, Pooling::last, labels);
       parts.label_smoothing = labels == 1 ? 0 : 0.1;
       if (labels > 1) parts.class_weights = at::tensor({0.5, 1.0, 2.0}, at::kDouble);
       const AdaptedModel model(std::move(parts));

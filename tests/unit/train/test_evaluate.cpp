@@ -10,7 +10,7 @@ namespace dept {
 namespace {
 
 double loss_of(const TinyRun& run, std::span<const Example> batch) {
-  const BatchLoss loss = run.model.loss({}, collate(run.model.rules(), batch, Purpose::judging));
+  const BatchLoss loss = run.model.loss({}, collate(run.model.rules(), batch, Purpose::evaluating));
   return loss.nll.sum().item<double>() / loss.tokens.sum().item<double>();
 }
 

@@ -141,8 +141,8 @@ TEST(LoopOptions, APauseChangesNothingButTheLog) {
     TrainingLoop loop(inputs);
     ASSERT_EQ(loop.run(), LoopEnd::paused);
     EXPECT_EQ(loop.state().step, at);
-    const auto judged_there = [&](const OrderedJson& entry) { return entry.contains("eval_loss") && entry["step"] == at; };
-    EXPECT_EQ(std::count_if(loop.state().log.begin(), loop.state().log.end(), judged_there), 1);
+    const auto evaluated_there = [&](const OrderedJson& entry) { return entry.contains("eval_loss") && entry["step"] == at; };
+    EXPECT_EQ(std::count_if(loop.state().log.begin(), loop.state().log.end(), evaluated_there), 1);
     EXPECT_EQ(list_checkpoints(folder).back().filename(), checkpoint_name(at));
 
     LoopInputs twice = again.inputs();  // as after a kill between the pause and what was to follow
@@ -152,7 +152,7 @@ TEST(LoopOptions, APauseChangesNothingButTheLog) {
     EXPECT_EQ(timeless(same.state().log), timeless(loop.state().log));
 
     TrainState resumed = run_whole(on);
-    if (at % 2 != 0) std::erase_if(resumed.log.get_ref<OrderedJson::array_t&>(), judged_there);
+    if (at % 2 != 0) std::erase_if(resumed.log.get_ref<OrderedJson::array_t&>(), evaluated_there);
     EXPECT_EQ(timeless(resumed.log), timeless(unbroken.log));
     EXPECT_EQ(resumed.best_metric, unbroken.best_metric);
     EXPECT_EQ(resumed.stale_evaluations, unbroken.stale_evaluations);

@@ -173,7 +173,7 @@ TEST(Pass, ARunThatStopsEarlyLeavesTheOthersToGoOn) {
   EXPECT_EQ(three.loops[2]->state().step, 8);
 }
 
-TEST(Pass, RunsThatEvaluateAtTheSameStepAreJudgedInOnePass) {
+TEST(Pass, RunsThatEvaluateAtTheSameStepAreEvaluatedInOnePass) {
   const Scratch scratch;
   Three three(scratch / "three");
   std::array<int, 3> asked{};  // each pass over the data, once
@@ -192,7 +192,7 @@ TEST(Pass, RunsThatEvaluateAtTheSameStepAreJudgedInOnePass) {
                         run.interrupted, run.logged};
     loops.push_back(three.loops.emplace_back(std::make_unique<TrainingLoop>(in)).get());
   }
-  ASSERT_TRUE(loops[1]->judged_as(*loops[0]));
+  ASSERT_TRUE(loops[1]->evaluated_as(*loops[0]));
   train(loops);
   EXPECT_EQ(asked, (std::array{3, 0, 1})) << "at steps 2, 4 and 6 together, at step 8 the last by itself";
   for (int k = 0; k < 3; ++k) {

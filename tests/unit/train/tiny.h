@@ -33,7 +33,7 @@ inline ModelParts tiny_parts(const std::string& name, int64_t M = 3, int64_t S =
   return parts;
 }
 
-/// Its labels judged by a random head instead.
+/// Its labels evaluated by a random head instead.
 inline ModelParts tiny_classifier(const std::string& name, int64_t labels, Pooling pooling) {
   ModelParts parts = tiny_parts(name);
   const ModelInfo& info = parts.backbone->info();
