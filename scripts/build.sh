@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the program and the tests: scripts/build.sh [debug|release|asan|readers|cuda|kernels] [cmake --build flag...].
+# Builds the program and the tests: scripts/build.sh [debug|release|asan|readers|threads|cuda|kernels] [cmake --build flag...].
 # The program is build/<preset>/bin/dept. readers: asan for the folders that read files, with the release build's kernels.
-# kernels: cuda for src/kernels, with the release build's other libraries.
+# threads: the server under the thread sanitizer, kernels: cuda for src/kernels, both with the release build's other libraries.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh

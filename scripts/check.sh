@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 . scripts/versions.env
-readonly all_sections=(format scripts asan tidy cuda tokenizers written hub python report tensorboard ranks serve long)
+readonly all_sections=(format scripts asan tidy cuda tokenizers written hub python report tensorboard ranks serve threads long)
 
 check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror; }
 
@@ -103,6 +103,13 @@ check_serve() {
   scripts/build.sh release --target dept_program
   python3 tests/serve/browser.py build/release/bin/dept
   ctest --test-dir build/release --output-on-failure --no-tests=error -R '^serve_soak$'
+}
+
+# The server and its engine under the thread sanitizer, which does not look into LibTorch, in a short soak.
+check_threads() {
+  scripts/build.sh release --target dept_program
+  scripts/build.sh threads --target dept_program
+  TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 python3 tests/serve/soak.py build/threads/bin/dept
 }
 
 check_long() {

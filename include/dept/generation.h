@@ -12,11 +12,13 @@ enum class EarlyStopping { no, yes, never };
 
 /// The names and defaults are transformers'.
 struct GenerationOptions {
-  int64_t max_new_tokens = 20;       ///< a model's positions may end an answer before
-  int64_t min_new_tokens = 0;        ///< no eos before
-  std::vector<int64_t> eos_ids;      ///< any of them ends a row; empty: rows go on to max_new_tokens
-  double repetition_penalty = 1.0;   ///< > 0; 1 is none (Keskar et al., arXiv 1909.05858, section 4.1)
-  int64_t no_repeat_ngram_size = 0;  ///< no n-gram twice; 0: off
+  int64_t max_new_tokens = 20;           ///< a model's positions may end an answer before
+  int64_t min_new_tokens = 0;            ///< no eos before
+  std::vector<int64_t> eos_ids;          ///< any of them ends a row; empty: rows go on to max_new_tokens
+  double repetition_penalty = 1.0;       ///< > 0; 1 is none (Keskar et al., arXiv 1909.05858, section 4.1)
+  int64_t no_repeat_ngram_size = 0;      ///< no n-gram twice; 0: off
+  std::optional<int64_t> forced_bos_id;  ///< the first new token, whatever the model says
+  std::vector<int64_t> forced_eos_ids;   ///< one of them is the last of max_new_tokens; empty: off
 
   int64_t num_beams = 1;        ///< 1: no beam search
   double length_penalty = 1.0;  ///< beams are ranked by the sum of log p over length^length_penalty

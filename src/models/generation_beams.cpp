@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -36,7 +37,8 @@ void BeamSearch::advance(const std::vector<Candidate>& candidates, const Stops& 
     Beam beam{running_[candidate.beam].ids, candidate.score, candidate.beam};
     beam.ids.push_back(candidate.id);
     const bool stopped = (stops && stops(beam.ids)) || is_eos(candidate.id);
-    if ((stopped || last) && static_cast<int64_t>(i) < options_.num_beams) keep(beam, stopped);
+    const bool possible = candidate.score > -std::numeric_limits<float>::infinity();
+    if ((stopped || last) && possible && static_cast<int64_t>(i) < options_.num_beams) keep(beam, stopped);
     (stopped || last ? ended : going).push_back(std::move(beam));
   }
   // Drawn candidates are in no order.

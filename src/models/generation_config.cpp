@@ -28,8 +28,6 @@ const std::vector<Neutral>& unsupported() {
                                               {"force_words_ids", nullptr},
                                               {"constraints", nullptr},
                                               {"sequence_bias", nullptr},
-                                              {"forced_bos_token_id", nullptr},
-                                              {"forced_eos_token_id", nullptr},
                                               {"suppress_tokens", nullptr},
                                               {"begin_suppress_tokens", nullptr},
                                               {"exponential_decay_length_penalty", nullptr},
@@ -108,6 +106,18 @@ class Resolver {
     file_.names.insert("eos_token_id");
   }
 
+  /// forced_bos_token_id and forced_eos_token_id: an id or a list of ids, of the model's vocabulary.
+  std::vector<int64_t> forced(const char* name, int64_t vocab) const {
+    const Json& value = said_.at(name);
+    std::vector<int64_t> ids;
+    for (const Json& id : value.is_array() || value.is_null() ? value : Json::array({value})) {
+      if (!id.is_number_integer() || id < 0 || id >= vocab)
+        fail(Code::bad_input, str(said_.where, ": ", name), str("ids from 0 to ", vocab - 1), quote(value.dump()));
+      ids.push_back(id.get<int64_t>());
+    }
+    return ids;
+  }
+
   const FileOptions& file() const { return file_; }
 
  private:
@@ -126,6 +136,14 @@ void take_lengths(Resolver& resolver, const AskedGeneration& asked, bool encoder
   }
   resolver.take("max_new_tokens", asked.max_new_tokens, o.max_new_tokens);
   resolver.take("min_new_tokens", asked.min_new_tokens, o.min_new_tokens);
+}
+
+// The first token is counted without a decoder-only model's prompt, of which transformers asks that it be a single token.
+void take_forced(const Resolver& resolver, const ModelInfo& info, GenerationOptions& o) {
+  o.forced_eos_ids = resolver.forced("forced_eos_token_id", info.vocab);
+  if (!info.encoder_decoder()) return;
+  const std::vector<int64_t> first = resolver.forced("forced_bos_token_id", info.vocab);
+  if (!first.empty()) o.forced_bos_id = first.front();
 }
 
 void take_draw(Resolver& resolver, const AskedGeneration& asked, GenerationOptions& o) {
@@ -156,7 +174,10 @@ void warn_of(const Said& said, const std::vector<Neutral>& fields) {
 void warn_of_unsupported(const Said& said, const AskedGeneration& asked, bool draws, bool encoder_decoder) {
   std::vector<Neutral> fields = unsupported();
   if (draws) fields.insert(fields.end(), unsupported_of_draws().begin(), unsupported_of_draws().end());
-  if (!encoder_decoder) add_whole_lengths(said, asked, fields);
+  if (!encoder_decoder) {
+    fields.push_back({"forced_bos_token_id", nullptr});
+    add_whole_lengths(said, asked, fields);
+  }
   warn_of(said, fields);
 }
 
@@ -172,8 +193,9 @@ void end_as_transformers(const Said& said, GenerationOptions& o) {
 
 /// What `dept generate` reads and an evaluation does not.
 const std::vector<Neutral>& read_for_generation_alone() {
-  static const std::vector<Neutral> fields = {{"do_sample", false}, {"repetition_penalty", 1.0}, {"no_repeat_ngram_size", 0},
-                                              {"num_beams", 1},     {"min_new_tokens", 0},       {"min_length", 0}};
+  static const std::vector<Neutral> fields = {
+      {"do_sample", false},  {"repetition_penalty", 1.0}, {"no_repeat_ngram_size", 0},      {"num_beams", 1},
+      {"min_new_tokens", 0}, {"min_length", 0},           {"forced_bos_token_id", nullptr}, {"forced_eos_token_id", nullptr}};
   return fields;
 }
 
@@ -198,6 +220,7 @@ GenerationOptions generation_options(const fs::path& model, const ModelInfo& inf
     resolver.take("early_stopping", asked.early_stopping, o.early_stopping);
   }
   resolver.take("num_return_sequences", asked.num_return_sequences, o.num_return_sequences);
+  take_forced(resolver, info, o);
   take_draw(resolver, asked, o);
   resolver.take_ends(asked.eos_ids, info, o.eos_ids);
   check_options(o, info, resolver.file());

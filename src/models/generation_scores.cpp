@@ -55,18 +55,30 @@ void keep_top_p(std::span<float> scores, double p, int64_t least) {
   }
 }
 
+// The ids of which one has to come next; empty where any may. The end outweighs the beginning.
+std::vector<int64_t> forced_ids(const GenerationOptions& options, int64_t new_tokens) {
+  if (!options.forced_eos_ids.empty() && new_tokens + 1 == options.max_new_tokens) return options.forced_eos_ids;
+  if (options.forced_bos_id && new_tokens == 0) return {*options.forced_bos_id};
+  return {};
+}
+
 }  // namespace
 
 bool has_processors(const GenerationOptions& options, int64_t new_tokens) {
-  return options.repetition_penalty != 1.0 || options.no_repeat_ngram_size > 0 || new_tokens < options.min_new_tokens;
+  return options.repetition_penalty != 1.0 || options.no_repeat_ngram_size > 0 || new_tokens < options.min_new_tokens ||
+         !forced_ids(options, new_tokens).empty();
 }
 
 void process_scores(std::span<float> scores, std::span<const int64_t> history, int64_t new_tokens,
                     const GenerationOptions& options) {
   if (options.repetition_penalty != 1.0) penalise_repetition(scores, history, static_cast<float>(options.repetition_penalty));
   if (options.no_repeat_ngram_size > 0) ban_ngrams(scores, history, options.no_repeat_ngram_size);
-  if (new_tokens >= options.min_new_tokens) return;
-  for (const int64_t id : options.eos_ids) scores[id] = never;
+  if (new_tokens < options.min_new_tokens)
+    for (const int64_t id : options.eos_ids) scores[id] = never;
+  const std::vector<int64_t> forced = forced_ids(options, new_tokens);
+  if (forced.empty()) return;
+  std::fill(scores.begin(), scores.end(), never);
+  for (const int64_t id : forced) scores[id] = 0;
 }
 
 void warp_scores(std::span<float> scores, const GenerationOptions& options, int64_t least) {

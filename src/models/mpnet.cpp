@@ -25,7 +25,7 @@ ModelInfo mpnet_info(const Json& config, const std::string& where) {
   const BertConfig c = read_mpnet_config(config, where);
   ModelInfo info = encoder_info(c, config, where);
   info.head = HeadForm::dense;
-  info.head_rules = {.dropout = c.hidden_dropout, .input_dropout = c.hidden_dropout};
+  info.head_rules = {.dropout = c.hidden_dropout, .input_dropout = c.hidden_dropout, .unit = {}};
   info.parameters = c.hidden * (c.vocab + c.positions + 2) + c.layers * block_parameters(c) + buckets * c.heads;
   info.embedding_parameters += buckets * c.heads;
   info.max_positions -= first_mpnet_position;

@@ -93,14 +93,14 @@ TEST(GenerationConfig, KeysWithoutEffectAreNamed) {
   const std::string model = changed(scratch, "t5-v1.0", Json::object(),
                                     {{"eos_token_id", 1},
                                      {"decoder_start_token_id", 0},
-                                     {"forced_bos_token_id", 5},
+                                     {"sequence_bias", 5},
                                      {"suppress_tokens", {7}},
                                      {"begin_suppress_tokens", Json::array()},
                                      {"bad_words_ids", {{8}}},
                                      {"typical_p", 0.5},
                                      {"max_length", 30}});
   EXPECT_THAT(run_dept({"generate", "--model_name_or_path", model}, "\"the\"\n").err,
-              HasSubstr("no effect here: bad_words_ids, forced_bos_token_id, suppress_tokens\n"));
+              HasSubstr("no effect here: bad_words_ids, sequence_bias, suppress_tokens\n"));
 }
 
 /// 128 positions.

@@ -16,7 +16,7 @@ import time
 from client import PROGRAM, WORK, Server, copy_adapter, make_adapters, make_models, wait_for
 
 SECONDS = float(os.environ.get("DEPT_SOAK_SECONDS", "20"))
-LONG = 300  # seconds from which on memory is evaluated: what a server keeps has to be there first
+LONG = 300  # seconds from which on memory is checked: what a server keeps has to be there first
 NAMES = ["reviews", "short", "llama"]
 
 

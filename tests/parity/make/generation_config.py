@@ -32,6 +32,8 @@ CASES = {
         {"generation": {"eos_token_id": None}},
         {"generation": None, "config": {"eos_token_id": ENDS, "repetition_penalty": 1.4, "no_repeat_ngram_size": 2}},
         {"generation": None, "config": {"eos_token_id": 31, "num_beams": 3, "temperature": 0.0, "task_specific_params": {"x": {"num_beams": 9}}}},
+        {"generation": {"eos_token_id": 57, "forced_eos_token_id": [31, 57], "max_new_tokens": 5, "min_new_tokens": 5}},
+        {"generation": {"eos_token_id": 57, "forced_eos_token_id": 30, "max_new_tokens": 4, "num_beams": 3}},
     ],
     "t5-v1.0": [
         {"generation": {"eos_token_id": 30, "decoder_start_token_id": 0}, "config": {"decoder_start_token_id": 3}},
@@ -41,6 +43,9 @@ CASES = {
         {"generation": None, "config": {"eos_token_id": ENDS, "decoder_start_token_id": None, "bos_token_id": 17}, "loss": False},
         {"generation": {"eos_token_id": ENDS, "decoder_start_token_id": 0, "max_length": 7, "min_length": 4}},
         {"generation": {"eos_token_id": ENDS, "decoder_start_token_id": 0, "max_length": 20}},
+        {"generation": {"eos_token_id": 30, "decoder_start_token_id": 0, "forced_bos_token_id": 44, "forced_eos_token_id": 30, "max_length": 8}},
+        {"generation": {"eos_token_id": 30, "decoder_start_token_id": 0, "forced_bos_token_id": 44, "forced_eos_token_id": 30, "max_length": 8,
+                        "num_beams": 4, "early_stopping": True, "no_repeat_ngram_size": 3, "length_penalty": 2.0, "min_length": 5}},
         {"generation": None, "config": {"eos_token_id": ENDS, "num_beams": 3, "max_length": 9, "length_penalty": 0.5}},
     ],
 }
