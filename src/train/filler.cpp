@@ -21,11 +21,11 @@ void append_sequence(Ragged& tokens, at::Tensor& ids, int64_t length) {
 
 Batch with_filler(Batch batch, int64_t longest) {
   if (batch.target.tokens() == 0) return batch;
-  const int64_t missing = fewest_rows - batch.target.tokens();
-  const int64_t length = std::max(missing, batch.target.max_length() < longest ? longest : 0);
-  if (length <= 0) return batch;
-  append_sequence(batch.target, batch.target_ids, length);
-  append_sequence(batch.source, batch.source_ids, 1);
+  const int64_t length = std::max(longest, batch.target.max_length());
+  while (batch.target.tokens() < fewest_rows || batch.target.max_length() < longest) {
+    append_sequence(batch.target, batch.target_ids, length);
+    append_sequence(batch.source, batch.source_ids, 1);
+  }
   return batch;
 }
 
