@@ -14,6 +14,7 @@ DataOrder::DataOrder(const LoopInputs& inputs)
                groups_by_length(in_.options.schedule) ? 1 : 2),
       batches_per_epoch_(count_batches(in_)),
       counted_parameters_(counted_parameters(in_)) {
+  for (const Ids& label : in_.rules.label_ids) longest_label_ = std::max(longest_label_, label.size());
   if (!groups_by_length(in_.options.schedule)) return;
   for (const Example& example : in_.train.examples) lengths_.push_back(input_tokens(in_, example));
 }
@@ -40,7 +41,7 @@ std::pair<int64_t, int64_t> DataOrder::bounds(const TrainState& state) const {
 
 int64_t DataOrder::longest_target(const TrainState& state) {
   const auto [begin, end] = bounds(state);
-  size_t longest = 0;
+  size_t longest = longest_label_;
   for (int64_t i = begin; i < end; ++i) longest = std::max(longest, in_.train.examples[order()[i]].target.size());
   return static_cast<int64_t>(longest);
 }

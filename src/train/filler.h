@@ -1,4 +1,4 @@
-// What a rank's part of a micro-batch lacks to be computed as the whole is in one process.
+// What a small batch lacks to be computed as in a larger one: in a stack of runs, or as the whole batch of all ranks.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace dept {
 
-/// Products of fewer rows MKL takes by other kernels, which add up in another order (measured: fewer than 4 rows with AVX2, than 16
-/// with AVX-512). A part may have so few where the whole has more.
+/// Products of fewer rows MKL takes by other kernels, which add up in another order (measured: fewer than 4 rows with AVX2, than
+/// 16 with AVX-512). A run alone or a rank's part may have so few where a stack of runs or the whole batch has more.
 inline constexpr int64_t fewest_rows = 16;
 
 /// An encoder-decoder's batch with examples without labels behind the others, where their targets have too few tokens together

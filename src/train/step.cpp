@@ -97,6 +97,11 @@ bool holds(const AdapterWeights& stack, const AdapterWeights& part, int64_t k) {
   return true;
 }
 
+// A batch adds up alike whether it stands alone, in a stack of runs or is a rank's part: exactly so with labels as targets.
+Batch own_part(const AdaptedModel& model, Batch batch, int64_t longest_target) {
+  return model.backbone().context().device.is_cpu() ? with_filler(std::move(batch), longest_target) : batch;
+}
+
 }  // namespace
 
 Step::Step(const Call& call, AdaptedModel& model, const AdamOptions& adam, double max_grad_norm, int64_t accumulation)
@@ -113,16 +118,12 @@ at::Tensor Step::accumulate(std::span<const Example> examples, int64_t longest_t
   if (examples.empty())
     micro = nothing(model_.weights());
   else
-    micro.loss =
-        model_.loss(call_, own_part(collate(model_.rules(), examples, Purpose::training), longest_target), &micro.gradients);
+    micro.loss = model_.loss(call_, own_part(model_, collate(model_.rules(), examples, Purpose::training), longest_target),
+                             &micro.gradients);
   agreed_ = sum_over_ranks(call_.group, micro, wish_);
   average(micro, at::tensor(share_, at::kDouble));
   add(micro.loss.nll, micro.gradients);
   return micro.loss.tokens;
-}
-
-Batch Step::own_part(Batch batch, int64_t longest_target) const {
-  return call_.group == nullptr ? batch : with_filler(std::move(batch), longest_target);
 }
 
 void Step::add(const at::Tensor& loss, const Gradients& gradients) {
@@ -217,7 +218,9 @@ std::vector<at::Tensor> StepStack::accumulate(std::span<const StepPart> parts) {
     shares.push_back(part.step->share_);
   }
   MicroBatch micro;
-  micro.loss = model.loss(call, collate_parts(model.rules(), parts), &micro.gradients);
+  int64_t longest = 0;
+  for (const StepPart& part : parts) longest = std::max(longest, part.longest_target);
+  micro.loss = model.loss(call, own_part(model, collate_parts(model.rules(), parts), longest), &micro.gradients);
   average(micro, at::tensor(shares, at::kDouble));
   std::vector<at::Tensor> counted;
   for (size_t k = 0; k < parts.size(); ++k) {

@@ -64,7 +64,6 @@ class Step {
 
  private:
   friend class StepStack;
-  Batch own_part(Batch batch, int64_t longest_target) const;
   void add(const at::Tensor& loss, const Gradients& gradients);
 
   Call call_;
