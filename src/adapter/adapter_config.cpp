@@ -69,9 +69,11 @@ AdapterTask task_from_json(const Json& json, const std::string& where) {
                                    {"text_pair_column", &task.text_pair_column},
                                    {"label_column", &task.label_column},
                                    {"causal_suffix", &task.causal_suffix},
+                                   {"target_end", &task.target_end},
                                    {"predict_by", &task.predict_by},
                                    {"dtype", &task.dtype}})
     *field = value_or<std::string>(json, key, *field, where);
+  check_choice(task.target_end, {"pad", "eos", "none"}, where + ": target_end");
   check_choice(task.predict_by, {"generate", "score"}, where + ": predict_by");
   check_choice(task.dtype, {"fp32", "bf16", "auto", "int8"}, where + ": dtype");
   task.truncate_head = value_or<bool>(json, "truncate_head", task.truncate_head, where);
@@ -256,6 +258,7 @@ OrderedJson task_json(const AdapterTask& task) {
   tell("text_column", task.text_column, standard.text_column);
   tell("text_pair_column", task.text_pair_column, standard.text_pair_column);
   tell("label_column", task.label_column, standard.label_column);
+  tell("target_end", task.target_end, standard.target_end);
   tell("truncate_head", task.truncate_head, standard.truncate_head);
   tell("chat", task.chat, standard.chat);
   tell("predict_by", task.predict_by, standard.predict_by);

@@ -55,7 +55,8 @@ void find_idle_adapter(const TrainOptions& o, const IdleOptions& idle, const Mod
   idle.when(model.encoder_decoder() && adapter.decomposed(), str(model.model_type, " aligns A·B with the text's start"),
             {"delta_alignment"});
   idle.when(!head, "there is no classification head", {"head_learning_rate"});
-  idle.when(model.architecture != Architecture::decoder, str(model.model_type, " is no decoder-only model"), {"causal_suffix"});
+  idle.when(model.architecture != Architecture::decoder, str(model.model_type, " is no decoder-only model"),
+            {"causal_suffix", "target_end"});
 }
 
 void find_idle_schedule(const TrainOptions& o, const IdleOptions& idle) {

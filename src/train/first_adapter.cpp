@@ -144,6 +144,7 @@ AdapterTask adapter_task(const TrainOptions& o, const TaskData& data) {
   task.text_pair_column = o.data.task.text_pair_column;
   task.label_column = o.data.task.label_column;
   task.causal_suffix = o.data.causal_suffix;
+  task.target_end = o.data.target_end;
   task.truncate_head = o.data.truncate_head;
   task.chat = data.chat;
   task.labels = data.labels;

@@ -160,6 +160,9 @@ void describe(DataOptions& o, OptionSet& set) {
   set.add("source_template", &o.task.source_template, "the input's text, columns in braces");
   set.add("metrics", &o.task.metrics, "metrics; the first one chooses the best model");
   set.add("causal_suffix", &o.causal_suffix, "text between source and answer for decoder-only models");
+  set.add("target_end", &o.target_end,
+          "token behind a decoder-only model's target: the tokenizer's pad token (its end token where it has none), eos or none")
+      .choices({"pad", "eos", "none"});
   set.add("max_seq_length", &o.max_seq_length, "longest source in tokens: s, the rows of A").min(1).max(1 << 20);
   set.add("truncate_head", &o.truncate_head, "cut too long sources at their head instead of their tail");
   set.add("max_train_samples", &o.max_train_samples, "use the first so many rows for training").min(1);

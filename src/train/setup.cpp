@@ -61,6 +61,7 @@ void adopt_task(const AdapterConfig& config, DataOptions& data, EvaluationOption
   adopt("text_pair_column", data.task.text_pair_column, task.text_pair_column);
   adopt("label_column", data.task.label_column, task.label_column);
   adopt("causal_suffix", data.causal_suffix, task.causal_suffix);
+  adopt("target_end", data.target_end, task.target_end);
   adopt("truncate_head", data.truncate_head, task.truncate_head);
   data.task.chat = task.chat;
   adopt("predict_by", evaluation.predict_by, task.predict_by);
@@ -215,6 +216,17 @@ Quirks quirks_for(const ModelOptions& model, const DataOptions& data, bool train
   return Quirks::of_adapter(config.runs_as_peft() ? Semantics::dept : config.semantics);
 }
 
+namespace {
+
+std::optional<int64_t> target_end_id(const ModelInfo& model, const Tokenizer& tokenizer, const std::string& end) {
+  if (end == "none") return std::nullopt;
+  if (end == "pad" && tokenizer.pad_id) return tokenizer.pad_id;
+  if (tokenizer.eos_id || model.eos_ids.empty()) return tokenizer.eos_id;
+  return model.eos_ids.front();
+}
+
+}  // namespace
+
 EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, const DataOptions& data, DeltaAlignment alignment,
                          Quirks quirks) {
   EncodeRules rules;
@@ -223,8 +235,7 @@ EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, con
   rules.vocab = model.vocab;
   rules.causal_suffix = data.causal_suffix;
   rules.truncate_head = data.truncate_head;
-  rules.end_id = tokenizer.pad_id ? tokenizer.pad_id : tokenizer.eos_id;
-  if (!rules.end_id && !model.eos_ids.empty()) rules.end_id = model.eos_ids.front();
+  rules.end_id = target_end_id(model, tokenizer, data.target_end);
   rules.decoder_start_id = model.decoder_start_id.value_or(0);
   rules.alignment = alignment;
   rules.quirks = quirks;

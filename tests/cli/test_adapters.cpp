@@ -192,23 +192,29 @@ class OwnAdapter : public testing::Test {
 
 TEST_F(OwnAdapter, KeepsHowItAnswers) {
   train({"--text_column", "sentence", "--label_column", "verdict", "--predict_by", "score", "--source_template", "Review: {text}",
-         "--causal_suffix", " Verdict:", "--truncate_head", "--dtype", "bf16", "--generation_max_length", "9"});
+         "--causal_suffix", " Verdict:", "--target_end", "none", "--truncate_head", "--dtype", "bf16", "--generation_max_length",
+         "9"});
   const Json task = config()["task"];
   EXPECT_EQ(task["predict_by"], "score");
   EXPECT_EQ(task["dtype"], "bf16");
   EXPECT_EQ(task["truncate_head"], true);
+  EXPECT_EQ(task["target_end"], "none");
   EXPECT_EQ(task["generation_max_length"], 9);
 
   const Words by_itself{"eval", "--peft_model_id", out_.string(), "--test_file", rows_};
   Words told = by_itself;
-  told.insert(told.end(), {"--text_column", "sentence", "--label_column", "verdict", "--predict_by", "score", "--source_template",
-                           "Review: {text}", "--causal_suffix", " Verdict:", "--truncate_head", "--dtype", "bf16"});
+  told.insert(told.end(),
+              {"--text_column", "sentence", "--label_column", "verdict", "--predict_by", "score", "--source_template",
+               "Review: {text}", "--causal_suffix", " Verdict:", "--target_end", "none", "--truncate_head", "--dtype", "bf16"});
   const Outcome kept = run_dept(by_itself);
   ASSERT_EQ(kept.code, 0) << kept.err;
   EXPECT_EQ(kept.out, run_dept(told).out);
   Words other = by_itself;
   other.insert(other.end(), {"--dtype", "fp32"});
   EXPECT_NE(run_dept(other).out, kept.out) << "a flag wins";
+  other.back() = "bf16";
+  other.insert(other.end(), {"--target_end", "eos"});
+  EXPECT_NE(run_dept(other).out, kept.out) << "the end token counts";
 
   const Outcome predicted = run_dept({"predict", "--peft_model_id", out_.string(), "--input", rows_, "--scores"});
   ASSERT_EQ(predicted.code, 0) << predicted.err;

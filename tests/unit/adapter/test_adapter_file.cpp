@@ -88,6 +88,7 @@ TEST_F(AdapterFile, ComesBackAsItWasSaved) {
 TEST_F(AdapterFile, HowItAnswersComesBack) {
   AdapterTask& task = config_.task;
   task.text_column = "sentence";
+  task.target_end = "eos";
   task.text_pair_column = "more";
   task.label_column = "verdict";
   task.truncate_head = true;
@@ -100,6 +101,7 @@ TEST_F(AdapterFile, HowItAnswersComesBack) {
   save_adapter(folder_, config_, weights_);
   const AdapterConfig config = read_adapter_config(folder_);
   EXPECT_EQ(config.task.text_column, "sentence");
+  EXPECT_EQ(config.task.target_end, "eos");
   EXPECT_EQ(config.task.text_pair_column, "more");
   EXPECT_EQ(config.task.label_column, "verdict");
   EXPECT_TRUE(config.task.truncate_head);
@@ -113,8 +115,10 @@ TEST_F(AdapterFile, HowItAnswersComesBack) {
 
 TEST_F(AdapterFile, RefusesAnAnswerThatNobodyCanGive) {
   save_adapter(folder_, config_, weights_);
-  for (const auto& [name, value] :
-       {std::pair<const char*, Json>{"predict_by", "guess"}, {"dtype", "fp8"}, {"generation_max_length", 0}}) {
+  for (const auto& [name, value] : {std::pair<const char*, Json>{"predict_by", "guess"},
+                                    {"target_end", "stop"},
+                                    {"dtype", "fp8"},
+                                    {"generation_max_length", 0}}) {
     Json task = read_json(folder_ / "adapter_config.json")["task"];
     task[name] = value;
     edit("task", task);
