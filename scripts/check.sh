@@ -28,7 +28,7 @@ check_tidy() {
   local omp
   omp=$(dirname "$("${CXX:-g++}" -print-file-name=include/omp.h)")  # OpenMP's header is the compiler's own
   cmake --preset debug >/dev/null
-  git ls-files -z 'src/base/*.cpp' 'src/tensorio/*.cpp' 'src/hub/*.cpp' 'src/text/*.cpp' 'src/data/delimited.cpp' 'src/adapter/dept.cpp' |
+  git ls-files -z 'src/base/*.cpp' 'src/tensorio/*.cpp' 'src/hub/*.cpp' 'src/text/*.cpp' 'src/data/delimited.cpp' 'src/vision/jpeg.cpp' 'src/vision/png.cpp' 'src/adapter/dept.cpp' |
     xargs -0 -n 1 -P "$(nproc)" .deps/clang-tidy/bin/clang-tidy --quiet -p build/debug --extra-arg="-idirafter$omp"
 }
 
