@@ -15,7 +15,7 @@ check_scripts() { git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x; }
 # The folders that read what others wrote, and the CUDA kernels on the CPU, under the address and undefined-behaviour sanitizers. Other
 # kernels and modules, which read no file, are the release build's.
 check_asan() {
-  local pattern='(unit_(base|tensorio|hub|text|data)|fuzz_[a-z_]+|cuda_on_cpu)' targets
+  local pattern='(unit_(base|tensorio|hub|text|vision|data)|fuzz_[a-z_]+|cuda_on_cpu)' targets
   scripts/build.sh release --target dept_kernels dept_nn
   scripts/build.sh readers --target dept_base
   mapfile -t targets < <(ninja -C build/asan -t targets all | sed -nE "s/^$pattern: phony.*/\1/p")
@@ -28,7 +28,7 @@ check_tidy() {
   local omp
   omp=$(dirname "$("${CXX:-g++}" -print-file-name=include/omp.h)")  # OpenMP's header is the compiler's own
   cmake --preset debug >/dev/null
-  git ls-files -z 'src/base/*.cpp' 'src/tensorio/*.cpp' 'src/hub/*.cpp' 'src/text/*.cpp' 'src/data/delimited.cpp' 'src/adapter/dept.cpp' |
+  git ls-files -z 'src/base/*.cpp' 'src/tensorio/*.cpp' 'src/hub/*.cpp' 'src/text/*.cpp' 'src/data/delimited.cpp' 'src/vision/jpeg.cpp' 'src/vision/png.cpp' 'src/adapter/dept.cpp' |
     xargs -0 -n 1 -P "$(nproc)" .deps/clang-tidy/bin/clang-tidy --quiet -p build/debug --extra-arg="-idirafter$omp"
 }
 

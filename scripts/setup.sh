@@ -13,7 +13,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/versions.env
 
 build_packages=(ca-certificates g++ cmake ninja-build ccache pkg-config unzip python3-pip nlohmann-json3-dev libspdlog-dev libcli11-dev
-  libyaml-cpp-dev libpcre2-dev libicu-dev libssl-dev libcurl4-openssl-dev zlib1g-dev libgloo-dev prometheus-cpp-dev libgtest-dev libgmock-dev)
+  libyaml-cpp-dev libpcre2-dev libicu-dev libssl-dev libcurl4-openssl-dev zlib1g-dev libjpeg-dev libpng-dev libgloo-dev prometheus-cpp-dev
+  libgtest-dev libgmock-dev)
 # Debian 12 has a second Boost, newer than its default.
 if grep -q '^VERSION_CODENAME=bookworm' /etc/os-release 2>/dev/null; then build_packages+=(libboost1.81-dev); else build_packages+=(libboost-dev); fi
 check_packages=(clang-format shellcheck python3-venv openmpi-bin curl nginx-light)
