@@ -3,6 +3,7 @@
 #   scripts/quickstart.sh           SmolLM2-135M, which answers in words
 #   scripts/quickstart.sh gemma3    Gemma 3 270M, another one (Gemma Terms of Use)
 #   scripts/quickstart.sh minilm    all-MiniLM-L6-v2, a sentence encoder with a classification head
+#   scripts/quickstart.sh vqa       SmolLM2-135M with images in front of its questions
 # What is there already is skipped; `rm -r runs/quickstart*` trains again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,7 +23,8 @@ case ${1:-smollm2} in
     model=minilm config=configs/film_reviews_minilm.yaml run=runs/quickstart-minilm untrained=
     short=300 predict=() words=()
     ;;
-  *) die "[quickstart.sh] expected nothing, gemma3 or minilm, received $1" ;;
+  vqa) exec scripts/quickstart_vqa.sh ;;
+  *) die "[quickstart.sh] expected nothing, gemma3, minilm or vqa, received $1" ;;
 esac
 
 timed "set-up" scripts/setup.sh build "$model" reviews

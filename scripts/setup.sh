@@ -7,6 +7,7 @@
 #   scripts/setup.sh gemma3     the second decoder, of quickstart.sh gemma3 (.deps/models/gemma3-270m)
 #   scripts/setup.sh minilm     the encoder of quickstart.sh minilm (.deps/models/minilm-l6)
 #   scripts/setup.sh reviews    the quickstart's data (.deps/reviews)
+#   scripts/setup.sh easy-vqa   the images and questions of quickstart.sh vqa (.deps/easy-vqa)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
@@ -164,6 +165,12 @@ make_reviews() {
     '*/amazonReviewSnippets_GroundTruth.txt'
 }
 
+make_easy_vqa() {
+  fetch_wheel "$1" easy-vqa "$EASY_VQA_VERSION" "$EASY_VQA_SHA256"
+  unzip -q "$1"/easy_vqa-*.whl 'easy_vqa/data/*' '*/LICENSE' -d "$1"
+  mv "$1"/easy_vqa/data/train "$1"/easy_vqa/data/test "$1"/easy_vqa-*.dist-info/LICENSE "$2"
+}
+
 torch_stamp() {
   local libraries=
   [ "$1" = cpu ] || libraries=" libraries $(printf '%s\n' "${cuda_wheels[@]}" | sha256sum | cut -c1-16)"
@@ -192,7 +199,8 @@ setup() {
     gemma3) in_place .deps/models/gemma3-270m "gemma3 $GEMMA3_FILE_SHA256" make_gemma3 ;;
     minilm) in_place .deps/models/minilm-l6 "minilm $MINILM_SHA256" make_minilm ;;
     reviews) in_place .deps/reviews "vader films products $VADER_SHA256" make_reviews ;;
-    *) die "[setup.sh] expected build, cuda, check, model, gemma3, minilm or reviews, received $1" ;;
+    easy-vqa) in_place .deps/easy-vqa "easy-vqa $EASY_VQA_SHA256" make_easy_vqa ;;
+    *) die "[setup.sh] expected build, cuda, check, model, gemma3, minilm, reviews or easy-vqa, received $1" ;;
   esac
 }
 

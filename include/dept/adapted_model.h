@@ -30,6 +30,7 @@ struct EncodeRules;
 struct Example;
 struct ModelParts;
 struct Ragged;
+struct VisualTokens;
 
 /// Sums over the label tokens of a batch (with a head: over its examples), for each of K configurations; fp64 [K] both.
 struct BatchLoss {
@@ -65,6 +66,8 @@ class AdaptedModel {
 
   /// By the head, by the likelihood of each label (with labels), or free text.
   std::vector<Prediction> predict(std::span<const std::string> texts) const;
+  /// The same of rows, whose sources are taken as they are and whose images an adapter that sees images is shown.
+  std::vector<Prediction> predict(std::span<const TextExample> rows) const;
   /// How likely each answer is behind each text.
   std::vector<LabelNll> score(std::span<const std::string> texts, std::span<const std::string> answers) const;
   /// The likeliest answer to each text. Without eos_ids an answer ends with the model's own or the one that it was trained with.
@@ -107,8 +110,10 @@ class AdaptedModel {
 
   /// The batch's sources as the backbone takes them and, for an encoder-decoder, the decoder's input.
   AdaptedBatch adapt(const Call& call, const Batch& batch) const;
-  /// Sources alone, int64 ids [N].
-  AdaptedBatch adapt_source(const Call& call, const Ragged& tokens, const at::Tensor& ids) const;
+  /// Sources alone, int64 ids [N]; `visual`: those of them that are of images (null: none).
+  AdaptedBatch adapt_source(const Call& call, const Ragged& tokens, const at::Tensor& ids,
+                            const VisualTokens* visual = nullptr) const;
+  AdaptedBatch adapt_source(const Call& call, const Batch& batch) const;
 
   /// What the head says of each source, fp64 [B, C].
   at::Tensor head_logits(const Batch& batch) const;

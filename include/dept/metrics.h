@@ -28,6 +28,8 @@ const std::vector<std::string>& metric_names();
 ///   em, f1 without labels SQuAD's: equality, and overlap of words, of normal forms, the best over the accepted answers
 ///   em with labels        share of the groups (MultiRC: questions) with no wrong answer
 ///   matthews_correlation  over the same classes
+///   vqa_accuracy          VQA's, against the answers of several people (dept/tasks/vqa_metric.h)
+///   cider_d, bleu_4       of captions, against all those of the image (dept/tasks/caption_metrics.h)
 ///   pearson, spearmanr    of the strings as numbers; what is none counts as -1; 0 where either side is constant
 /// Throws usage for an unknown name or labels and groups that a metric cannot do with, bad_input for no predictions, bug for
 /// unequal counts.

@@ -16,6 +16,13 @@ struct HubFlags {
   std::string cache_dir;  ///< "": what the environment says
 };
 
+/// Images beside texts.
+struct ImageOptions {
+  std::string visual;        ///< where their visual tokens come from, as --visual says; "": texts alone
+  std::string visual_path;   ///< on disk, of a name on the hub; set by place_model
+  std::string image_folder;  ///< of paths that are not absolute; "": the folder of the file that names them
+};
+
 struct ModelOptions {
   std::string model_name_or_path;  ///< as given: a path, or a name on the hub
   HubFlags hub;
@@ -29,6 +36,7 @@ struct ModelOptions {
   std::string device = "cpu";
   std::string kernels = "own";
   int64_t threads = 0;  ///< 0: the physical cores
+  ImageOptions images;
 
   const std::string& path() const { return model_path.empty() ? model_name_or_path : model_path; }
 };
@@ -66,16 +74,18 @@ struct AdapterOptions {
   std::optional<bool> text_init;  ///< the original's name: false is prompt_tuning_init RANDOM
   std::string prompt_tuning_init_text = "Classify this text is postive or not:";
   std::string delta_alignment = "end";
-  std::optional<std::string> task_type;  ///< absent: what the model is for; an encoder's is SEQ_CLS
-  std::optional<std::string> pooling;    ///< absent: first for encoders, last for decoder-only models
+  std::optional<std::string> task_type;         ///< absent: what the model is for; an encoder's is SEQ_CLS
+  std::optional<std::string> pooling;           ///< absent: first for encoders, last for decoder-only models
+  std::optional<std::string> visual_embedding;  ///< absent: clip_t5 for encoder-decoders, linear for decoder-only models
   bool save_lora_embeddings = true;
   std::optional<bool> load_lora_embeddings, load_lora_embedding_B;  ///< absent: as the adapter's file says, else true
 };
 
 struct OptimizerOptions {
   double learning_rate = 5e-5;
-  std::optional<double> lora_embedding_lr;   ///< absent: A and B train at learning_rate
-  std::optional<double> head_learning_rate;  ///< absent: a classification head trains at learning_rate
+  std::optional<double> lora_embedding_lr;     ///< absent: A and B train at learning_rate
+  std::optional<double> head_learning_rate;    ///< absent: a classification head trains at learning_rate
+  std::optional<double> visual_learning_rate;  ///< absent: a visual embedding trains at learning_rate
   std::string optim = "adamw_hf";
   double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-6;
   double weight_decay = 0;

@@ -15,6 +15,12 @@ namespace dept {
 
 struct TextOrigin;
 
+/// One of several answers to learn from.
+struct ScoredAnswer {
+  std::string text;
+  double score = 1;
+};
+
 struct TextExample {
   int64_t index = 0;  ///< row in its file, or of all files of its split together
   std::string source;
@@ -23,6 +29,9 @@ struct TextExample {
   std::shared_ptr<const TextOrigin> origin{};  ///< null: in no file
   int64_t number = 0;                          ///< its line or row there, as in RowPlace
   std::vector<ChatMessage> messages{};         ///< the conversation that the target answers; empty: `source` is a text
+  std::string image{};                         ///< as its row names it: a path, or a name in a file of features; "" none
+  std::vector<std::string> answers{};          ///< of several people, for metrics that compare with all; empty: the target alone
+  std::vector<ScoredAnswer> scored{};          ///< what training draws the target from, by score; empty: the target alone
 
   /// "FILE:3: text" and "FILE:3: label", for messages about this example.
   std::string where_source() const;
@@ -37,6 +46,7 @@ struct FileTaskOptions {
   std::string text_column = "text";        ///< falls back to "source" when the file has that and not "text"
   std::string text_pair_column;            ///< joined to the text with a blank
   std::string label_column = "label";      ///< falls back to "target"
+  std::string image_column;                ///< of each row's image; "" rows have none
   std::vector<std::string> labels;         ///< empty: the class names of the first file, or what it holds, sorted
   std::vector<std::string> label_words;    ///< what the model says for each label (default: the labels)
   std::string source_template = "{text}";  ///< {text} is the text (and pair), {name} the column name; {{ and }} are braces

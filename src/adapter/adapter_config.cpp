@@ -68,6 +68,7 @@ AdapterTask task_from_json(const Json& json, const std::string& where) {
                                    {"text_column", &task.text_column},
                                    {"text_pair_column", &task.text_pair_column},
                                    {"label_column", &task.label_column},
+                                   {"image_column", &task.image_column},
                                    {"causal_suffix", &task.causal_suffix},
                                    {"target_end", &task.target_end},
                                    {"predict_by", &task.predict_by},
@@ -87,6 +88,16 @@ AdapterTask task_from_json(const Json& json, const std::string& where) {
     fail(Code::bad_input, str(where, ": label_words"), str(task.labels.size(), " words, one a label"),
          str(task.label_words.size()));
   return task;
+}
+
+VisualConfig visual_from_json(const Json& json, const std::string& where) {
+  if (!json.is_object()) fail(Code::bad_input, where, "an object", json.type_name());
+  VisualConfig visual;
+  visual.source = require<std::string>(json, "source", where);
+  visual.form = name_field(parse_visual_form, json, "embedding", where);
+  visual.tokens = size_field(json, "tokens", 1, where);
+  visual.channels = size_field(json, "channels", 1, where);
+  return visual;
 }
 
 // What PEFT and the original's fork of it write that is read here, or tells how the adapter was made and changes no answer.
@@ -126,7 +137,8 @@ constexpr std::string_view known_fields[] = {"adapter_dropout",
                                              "task_type",
                                              "token_dim",
                                              "tokenizer_kwargs",
-                                             "tokenizer_name_or_path"};
+                                             "tokenizer_name_or_path",
+                                             "visual"};
 
 std::vector<std::string> unknown_fields(const Json& json) {
   std::vector<std::string> names;
@@ -206,6 +218,7 @@ AdapterConfig config_from_json(const Json& json, const std::string& where) {
   if (config.decomposed()) config.delta_alignment = name_field(parse_delta_alignment, json, "delta_alignment", where);
   if (config.classifies()) config.pooling = name_field(parse_pooling, json, "pooling", where);
   if (json.contains("task")) config.task = task_from_json(json["task"], where + ": task");
+  if (json.contains("visual") && !json["visual"].is_null()) config.visual = visual_from_json(json["visual"], where + ": visual");
   return config;
 }
 
@@ -258,6 +271,7 @@ OrderedJson task_json(const AdapterTask& task) {
   tell("text_column", task.text_column, standard.text_column);
   tell("text_pair_column", task.text_pair_column, standard.text_pair_column);
   tell("label_column", task.label_column, standard.label_column);
+  tell("image_column", task.image_column, standard.image_column);
   tell("target_end", task.target_end, standard.target_end);
   tell("truncate_head", task.truncate_head, standard.truncate_head);
   tell("chat", task.chat, standard.chat);
@@ -298,6 +312,11 @@ OrderedJson to_json(const AdapterConfig& config) {
   if (config.pooling) json["pooling"] = to_string(*config.pooling);
   json["semantics"] = our_semantics;
   json["task"] = task_json(config.task);
+  if (config.visual)
+    json["visual"] = {{"source", config.visual->source},
+                      {"embedding", to_string(config.visual->form)},
+                      {"tokens", config.visual->tokens},
+                      {"channels", config.visual->channels}};
   return json;
 }
 

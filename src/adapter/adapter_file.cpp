@@ -22,14 +22,20 @@ HeadForm head_form(const TensorSource& file) {
   return head_form_of([&](const char* name) { return file.find(name) != nullptr; });
 }
 
-void check_names(const TensorSource& file, const std::vector<AdapterTensor>& tensors, HeadForm head) {
+VisualForm visual_form(const AdapterConfig& config) {
+  return config.visual ? config.visual->form : VisualForm::none;
+}
+
+void check_names(const TensorSource& file, const std::vector<AdapterTensor>& tensors, HeadForm head, VisualForm visual) {
   std::vector<std::string> known;
   for (const AdapterTensor& tensor : tensors) known.push_back(tensor.name);
   const std::string own = join(known, ", ");
   for (const HeadTensor& tensor : head_tensors(head, 0, 0)) known.emplace_back(tensor.name);
+  for (const VisualTensor& tensor : visual_tensors(visual, {})) known.emplace_back(tensor.name);
+  const std::string_view also = visual == VisualForm::none ? " and one head alone" : ", one head and a visual embedding alone";
   for (const TensorInfo& tensor : file.tensors())
     if (std::find(known.begin(), known.end(), tensor.name) == known.end())
-      fail(Code::bad_input, file.path().string(), str(own, " and one head alone"), quote(tensor.name));
+      fail(Code::bad_input, file.path().string(), str(own, also), quote(tensor.name));
 }
 
 // Labels and width of a head, from its last matrix; as many labels as the config names, 1 (regression) when it names none.
@@ -55,6 +61,15 @@ HeadWeights read_head(const TensorSource& file, HeadForm form, const std::vector
   const auto [labels, width] = head_size(file, form, label_names);
   for (const auto& [name, tensor, shape] : head_tensors(form, labels, width)) head.*tensor = read_tensor(file, name, shape);
   return head;
+}
+
+VisualWeights read_visual(const TensorSource& file, const AdapterConfig& config) {
+  VisualWeights visual;
+  visual.form = visual_form(config);
+  if (!config.visual) return visual;
+  const VisualShape sizes{config.visual->tokens, config.visual->channels, config.token_dim};
+  for (const auto& [name, tensor, shape] : visual_tensors(visual.form, sizes)) visual.*tensor = read_tensor(file, name, shape);
+  return visual;
 }
 
 // P [1, rows, D]; of an original's prompt for two submodules the second half goes to `idle`.
@@ -137,7 +152,7 @@ Adapter load_adapter(const fs::path& folder, int64_t hidden, const AdapterLoad& 
   const HeadForm head = head_form(*file);
   // What stands in that file: of a method that keeps its prompt alone, the prompt.
   const Method& stored = config.method->keeps_prompt_alone ? prompt_tuning_method() : *config.method;
-  check_names(*file, stored.tensors(shape_of(config)), head);
+  check_names(*file, stored.tensors(shape_of(config)), head, visual_form(config));
   if (config.classifies() != (head != HeadForm::none))
     fail(Code::bad_input, file->path().string(), "a classification head exactly when task_type is SEQ_CLS",
          quote(config.task_type));
@@ -148,6 +163,7 @@ Adapter load_adapter(const fs::path& folder, int64_t hidden, const AdapterLoad& 
       make_adapter(method, shape_of(config), read_values(network ? *network : *file, config, method, load, weights.idle));
   config.load_lora_embeddings = config.load_lora_embedding_B = true;  // whatever is trained from here on is to be kept
   if (config.classifies()) weights.head = read_head(*file, head, config.task.labels);
+  weights.visual = read_visual(*file, config);
   return {config, weights};
 }
 
@@ -176,6 +192,8 @@ void save_adapter(const fs::path& folder, const AdapterConfig& config, const Ada
   NamedTensors tensors = input_tensors(config, weights, k, form.delta);
   for (const Parameter& parameter : head_parameters(weights.head))
     tensors.emplace_back(parameter.name, stored(parameter.value, k));
+  for (const Parameter& parameter : visual_parameters(weights.visual))
+    tensors.emplace_back(parameter.name, stored(parameter.value, 0));
   if (form.safetensors)
     save_safetensors(folder / tensors_name, tensors, {{"format", "pt"}});
   else

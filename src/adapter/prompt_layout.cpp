@@ -61,6 +61,10 @@ Ragged with_prompt(const Ragged& text, const PromptLayout& layout) {
     out.outside.assign(prefix ? K : 0, false);
     out.outside.insert(out.outside.end(), text.outside.begin(), text.outside.end());
   }
+  if (!text.unbiased.empty()) {
+    out.unbiased.assign(prefix ? K : 0, 0);
+    out.unbiased.insert(out.unbiased.end(), text.unbiased.begin(), text.unbiased.end());
+  }
   const Tensor none = at::full({K * M}, -1, at::kLong);
   const Tensor row = text.row.defined() ? text.row : at::full({text.tokens()}, -1, at::kLong);
   out.position = at::cat({at::arange(M, at::kLong).repeat({K}), text.position + M}).index_select(0, layout.source);

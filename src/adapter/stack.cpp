@@ -21,6 +21,7 @@ bool alike(const AdapterWeights& a, const AdapterWeights& b) {
   const InputAdapter &of_a = *a.input, &of_b = *b.input;
   if (&of_a.method() != &of_b.method() || numbers_of(of_a.shape()) != numbers_of(of_b.shape()) || a.head.form != b.head.form)
     return false;
+  if (a.has_visual() || b.has_visual()) return false;
   const std::vector<Parameter> own = a.parameters(), other = b.parameters();
   return std::equal(own.begin(), own.end(), other.begin(), other.end(), [](const Parameter& x, const Parameter& y) {
     return x.value.sizes() == y.value.sizes() && x.value.scalar_type() == y.value.scalar_type();

@@ -9,6 +9,7 @@ namespace dept {
 std::vector<Parameter> AdapterWeights::parameters() const {
   std::vector<Parameter> all = input->parameters();
   for (Parameter& parameter : head_parameters(head)) all.push_back(std::move(parameter));
+  for (Parameter& parameter : visual_parameters(visual)) all.push_back(std::move(parameter));
   return all;
 }
 
@@ -17,6 +18,10 @@ AdapterWeights placed(const AdapterWeights& weights, at::Device device) {
   there.input = placed(weights.input, device);
   for (const HeadTensor& tensor : head_tensors(weights.head.form, 0, 0)) {
     at::Tensor& value = there.head.*tensor.tensor;
+    value = value.to(device);
+  }
+  for (const VisualTensor& tensor : visual_tensors(weights.visual.form, {})) {
+    at::Tensor& value = there.visual.*tensor.tensor;
     value = value.to(device);
   }
   if (there.idle.defined()) there.idle = there.idle.to(device);

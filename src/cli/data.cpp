@@ -86,6 +86,7 @@ std::string dumped(const OrderedJson& json) {
 }
 
 std::string_view rule(const TaskDescription& task) {
+  if (task.sees_images()) return "files of its own";
   switch (task.divide) {
     case Divide::validation:
       return "validation in halves";
@@ -111,6 +112,12 @@ std::string padded(std::string text, size_t width) {
   return text;
 }
 
+std::vector<TaskDescription> all_tasks(Quirks quirks) {
+  std::vector<TaskDescription> tasks = built_in_tasks(quirks);
+  for (TaskDescription& task : image_tasks()) tasks.push_back(std::move(task));
+  return tasks;
+}
+
 int list(const std::vector<std::string>& arguments) {
   DataCommand o;
   OptionSet set;
@@ -121,7 +128,7 @@ int list(const std::vector<std::string>& arguments) {
     return 0;
   std::string out;
   for (const TaskDescription& task :
-       o.task.task_file ? read_task_file(*o.task.task_file, o.task.quirks()) : built_in_tasks(o.task.quirks()))
+       o.task.task_file ? read_task_file(*o.task.task_file, o.task.quirks()) : all_tasks(o.task.quirks()))
     out += o.json ? dumped(task_json(task))
                   : str(padded(task.name, 21), padded(str(task.repository, " ", task.config), 46),
                         padded(join(task.metrics, ", "), 28), rule(task), "\n");
@@ -176,6 +183,18 @@ SplitName split_name(const std::string& name) {
   return name == "train" ? SplitName::train : name == "validation" ? SplitName::validation : SplitName::test;
 }
 
+std::string shown_text(const TextExample& example) {
+  const std::string image = example.image.empty() ? "" : str("  image   ", quote(example.image, SIZE_MAX), "\n");
+  return str(example.index, "\n  source  ", quote(example.source, SIZE_MAX), "\n  target  ", quote(example.target, SIZE_MAX),
+             "\n", image);
+}
+
+OrderedJson shown_json(const TextExample& example) {
+  OrderedJson json = {{"index", example.index}, {"source", example.source}, {"target", example.target}};
+  if (!example.image.empty()) json["image"] = example.image;
+  return json;
+}
+
 int show(const std::vector<std::string>& arguments) {
   DataCommand o;
   OptionSet set;
@@ -195,10 +214,7 @@ int show(const std::vector<std::string>& arguments) {
   std::vector<TextExample> examples = load_named_split(o.task, split);
   if (o.limit && *o.limit < static_cast<int64_t>(examples.size())) examples.resize(static_cast<size_t>(*o.limit));
   const bool as_text = !o.json && ::isatty(STDOUT_FILENO) == 1;
-  for (const TextExample& example : examples)
-    write_stdout(as_text ? str(example.index, "\n  source  ", quote(example.source, SIZE_MAX), "\n  target  ",
-                               quote(example.target, SIZE_MAX), "\n")
-                         : dumped({{"index", example.index}, {"source", example.source}, {"target", example.target}}));
+  for (const TextExample& example : examples) write_stdout(as_text ? shown_text(example) : dumped(shown_json(example)));
   return 0;
 }
 

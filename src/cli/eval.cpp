@@ -157,7 +157,9 @@ int run_eval(EvalOptions& o, const OptionSet& set, SplitName split, RankGroup* g
   const std::vector<TextExample>& rows = rows_of(task, loaded);
   Cuts cuts;
   const std::vector<Example> examples = encode_examples(*parts.tokenizer, text_rules, rows, context.threads, &cuts);
+  if (text_rules.visual) text_rules.visual->check(examples);
   log::info("judged is " + what_is_evaluated(options.model));
+  if (!parts.config.visual) set.warn_idle("visual", "what is evaluated sees texts alone");
   warn_of_idle_options(o, set, split, parts.has_head());
   const SplitReport report =
       report_split("data", task, rows, examples, cuts, text_rules, options.evaluation.generation_max_length);

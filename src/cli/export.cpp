@@ -46,6 +46,12 @@ void check(const ExportOptions& o, const OptionSet& set) {
     for (const char* name : {"input", "raw", "truncate"}) set.warn_idle(name, "--to prompt_tuning reads no texts");
 }
 
+// Other programs have no place for what an adapter sees of images.
+void refuse_images(const ExportOptions& o) {
+  if (!is_on_hub(o.model.peft_model_id) && read_adapter_config(o.model.peft_model_id).visual)
+    fail(Code::usage, "--peft_model_id", "an adapter that sees texts alone", "one that sees images");
+}
+
 // The prompt alone is the whole adapter only where the word embeddings stay as they are.
 void export_prompt(const ExportOptions& o, const LoadedModel& model) {
   AdapterConfig config = read_adapter_config(o.model.peft_model_id);
@@ -105,6 +111,7 @@ int run_export(const std::vector<std::string>& arguments) {
   describe(options, set);
   if (!read_command_line(set, arguments, export_usage)) return 0;
   check(options, set);
+  refuse_images(options);
   if (options.to == "prompt_tuning") {
     export_prompt(options, load_model(options.model, set));
     return 0;

@@ -26,7 +26,7 @@ constexpr Usage generate_usage{
     "one prompt's "
     "answer is "
     "shown\n"
-    "on a terminal as it comes.\n",
+    "on a terminal as it comes. For an adapter that sees images each line is an object with its image.\n",
     false, 0,
     "  echo '\"The capital of France is\"' | dept generate --model_name_or_path MODEL --max_new_tokens 8\n"
     "  dept generate --model_name_or_path MODEL --input prompts.jsonl --num_beams 4 --num_return_sequences 2\n"
@@ -48,6 +48,7 @@ struct GenerateOptions {
 
 void describe(GenerateOptions& o, OptionSet& set) {
   describe(o.model, set);
+  describe(o.model.images, set);
   set.section("Generation (defaults: the model's generation_config.json, then transformers')");
   set.add("max_new_tokens", o.asked.max_new_tokens, "longest answer [20]").min(0).max(1 << 20);
   set.add("min_new_tokens", o.asked.min_new_tokens, "no end before so many tokens [0]").min(0);
@@ -137,7 +138,7 @@ class Generator {
   /// Returns the tokens that the line brings, with those that its answers may have.
   int64_t add(const Json& line, const std::string& where) {
     const Ids ids = input_ids(line, where);
-    batch_.add(ids, {}, least_, where);
+    batch_.add(ids, {}, least_, where, image_of(model_, line, where));
     counted_.push_back(model_.encoder_decoder() ? Ids() : ids);
     return tokens_of_lines_.emplace_back(static_cast<int64_t>(ids.size()) + written_tokens(options_));
   }

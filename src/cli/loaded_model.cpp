@@ -56,6 +56,7 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set, RankGroup* gr
   const int64_t rows = parts.weights.input->max_text();
   parts.rules.max_source = rows > 0 ? rows : std::numeric_limits<int64_t>::max();
   if (rows == 0) parts.rules.alignment = DeltaAlignment::start;
+  parts.rules.visual = visual_of(parts, options);
   if (!options.tokenizer_name.empty() || has_tokenizer(options.path())) parts.tokenizer = load_model_tokenizer(options, Quirks());
   AdaptedModel model = load_adapted_model(std::move(parts), options, context);
   return {std::move(options), std::move(model), group};
@@ -63,7 +64,9 @@ LoadedModel load_model(ModelOptions options, const OptionSet& set, RankGroup* gr
 
 int64_t LoadedModel::room(int64_t behind) const {
   const int64_t positions = backbone().info().max_positions;
-  return positions > 0 ? positions - adapter().prompt_tokens() - behind : std::numeric_limits<int64_t>::max();
+  const auto& visual = model.rules().visual;
+  const int64_t in_front = adapter().prompt_tokens() + (visual ? visual->tokens() : 0);
+  return positions > 0 ? positions - in_front - behind : std::numeric_limits<int64_t>::max();
 }
 
 Ids Texts::source(const AdapterTask& task, const std::string& text, int64_t behind, const std::string& where) {
@@ -128,7 +131,13 @@ Ids require_ids(const LoadedModel& model, const Json& value, const std::string& 
   return ids;
 }
 
-void InputBatch::add(Ids source, Ids target, int64_t behind, const std::string& where) {
+std::string image_of(const LoadedModel& model, const Json& line, const std::string& where) {
+  if (model.model.rules().visual == nullptr || !line.is_object()) return "";
+  const std::string& column = model.task().image_column;
+  return value_or<std::string>(line, column.empty() ? "image" : column, "", where);
+}
+
+void InputBatch::add(Ids source, Ids target, int64_t behind, const std::string& where, const std::string& image) {
   const int64_t S = model_->adapter().max_text(), room = model_->room(behind), sources = static_cast<int64_t>(source.size());
   // Of an encoder-decoder the target is the decoder's, whose positions have no limit.
   const int64_t length = sources + (model_->encoder_decoder() ? 0 : static_cast<int64_t>(target.size()));
@@ -136,7 +145,11 @@ void InputBatch::add(Ids source, Ids target, int64_t behind, const std::string& 
   if (S > 0 && sources > S)
     fail(Code::bad_input, where, str("at most ", S, " source tokens (the adapter's max_length)"), str(sources));
   if (length > room) fail(Code::bad_input, where, str("at most ", room, " tokens (", model_->limits(), ")"), str(length));
-  examples_.push_back({next_example_++, std::move(source), std::move(target)});
+  Example& example = examples_.emplace_back(Example{next_example_++, std::move(source), std::move(target)});
+  const VisualInput* visual = model_->model.rules().visual.get();
+  if (visual == nullptr) return;
+  example.image = visual->name_of(image, "", where + ": image");
+  example.visual = visual->tokens();
 }
 
 void InputBatch::keep(const ItemRange& lines) {

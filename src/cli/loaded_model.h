@@ -65,6 +65,10 @@ class Texts {
 Ids require_ids(const LoadedModel& model, const Json& value, const std::string& key, const std::string& where,
                 bool ignored = false);
 
+/// The image that a line's object names in the column that the adapter was trained with; "" where it sees texts alone, or there
+/// is none. Throws bad_input naming `where` for what is no text.
+std::string image_of(const LoadedModel& model, const Json& line, const std::string& where);
+
 /// Lines of a batch as examples.
 class InputBatch {
  public:
@@ -73,13 +77,14 @@ class InputBatch {
   /// The source gets its rows of A·B, the target stands behind it; both are whole, without an end of their own. Throws bad_input
   /// naming `where` for a source longer than A has rows, for more tokens than the model has positions, `behind` further ones
   /// counted, and for nothing at all to start from.
-  void add(Ids source, Ids target, int64_t behind, const std::string& where);
+  /// An adapter that sees images is shown that of the path or name `image`: throws also as VisualInput::name_of.
+  void add(Ids source, Ids target, int64_t behind, const std::string& where, const std::string& image = "");
   /// Drops all lines but these.
   void keep(const ItemRange& lines);
   /// Text tokens with their labels.
   Batch collated() const { return collate(model_->model.rules(), examples_, Purpose::answering); }
   /// The sources as the backbone takes them.
-  AdaptedText adapted(const Batch& batch) const { return model_->model.adapt_source({}, batch.source, batch.source_ids).source; }
+  AdaptedText adapted(const Batch& batch) const { return model_->model.adapt_source({}, batch).source; }
   /// Makes room for the next batch; examples are counted on.
   void clear() { examples_.clear(); }
 

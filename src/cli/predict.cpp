@@ -27,12 +27,13 @@ constexpr Usage predict_usage{
     "columns of\n"
     "--source_template), a JSON array of them, plain lines of text, csv, tsv or parquet. Out: lines of JSON, or a csv, tsv or\n"
     "parquet file of the input's columns and the predictions. With --task_name rows in the task's columns, without --input its\n"
-    "test data.\n",
+    "test data. An adapter that sees images finds each row's in the column that it was trained with.\n",
     false, 0,
     "  echo 'A quiet, generous film.' | dept predict --peft_model_id runs/quickstart\n"
     "  dept predict --peft_model_id runs/quickstart --predict_by score --scores --input reviews.csv --output answers.csv\n"
     "  dept predict --peft_model_id runs/quickstart --input reviews.txt > answers.jsonl\n"
-    "  dept predict --peft_model_id runs/sst2 --task_name sst2 --output answers.parquet\n"};
+    "  dept predict --peft_model_id runs/sst2 --task_name sst2 --output answers.parquet\n"
+    "  echo '{\"text\": \"what shape is it?\", \"image\": \"a.png\"}' | dept predict --peft_model_id runs/quickstart-vqa\n"};
 
 struct PredictOptions {
   ModelOptions model;
@@ -49,6 +50,7 @@ struct PredictOptions {
 
 void describe(PredictOptions& o, OptionSet& set) {
   describe(o.model, set);
+  describe(o.model.images, set);
   describe(o.data, set);
   describe(o.evaluation, set);
   set.leave_out({"Evaluation while training", "predict_with_generate", "prediction_loss_only", "k_shot_examples", "train_file",
@@ -174,6 +176,7 @@ int predict(PredictOptions& options, const OptionSet& set, RankGroup* group) {
   rules.group = group;
   if (rules.by == PredictBy::generate) warn_of_unused_generation(options.model.path());
   log::info("answering is " + what_is_evaluated(options.model));
+  if (!model.parts().config.visual) set.warn_idle("visual", "what answers sees texts alone");
   warn_of_idle_options(options, set, model.has_head());
   AnswerWatch watch;
   EncodeRules text_rules = model.rules();

@@ -115,6 +115,8 @@ TextExample example_of(int64_t index, const OrderedJson& value, const FileTaskOp
   std::vector<ChatMessage> messages = value.is_object() ? chat_of_object(value, where) : std::vector<ChatMessage>();
   TextExample example{index, messages.empty() ? source_of(value, task, where) : chat_text(messages), ""};
   example.messages = std::move(messages);
+  if (!task.image_column.empty() && value.is_object() && value.contains(task.image_column))
+    example.image = cell_text(value[task.image_column], str(where, ": ", task.image_column));
   const size_t number = where.find_last_not_of("0123456789") + 1;
   const std::string column = !example.messages.empty()                                ? "messages"
                              : value.is_object() && !value.contains(task.text_column) ? "source"

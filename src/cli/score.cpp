@@ -20,7 +20,7 @@ constexpr Usage score_usage{
     "Usage: dept score --model_name_or_path DIR [--peft_model_id DIR] [--flags] < LINES\n"
     "How likely the model finds given text: JSON lines in ({\"source\": .., \"target\": ..}, {\"text\": ..} or {\"input_ids\": "
     "[..],\n"
-    "\"labels\": [..]}), JSON lines out.\n",
+    "\"labels\": [..]}, for an adapter that sees images each with its image), JSON lines out.\n",
     false, 0,
     "  echo '{\"source\": \"The capital of France is\", \"target\": \" Paris\"}' | dept score --model_name_or_path MODEL\n"
     "  dept score --model_name_or_path MODEL --peft_model_id runs/mine --input pairs.jsonl --output losses.jsonl\n"};
@@ -35,6 +35,7 @@ struct ScoreOptions {
 
 void describe(ScoreOptions& o, OptionSet& set) {
   describe(o.model, set);
+  describe(o.model.images, set);
   describe(o.ranks, set);
   set.section("Input and output");
   set.add("input", o.input, "file of JSON lines (default: standard input)");
@@ -73,7 +74,7 @@ class Scorer {
     Line line = read_line(json, where);
     if (model_.encoder_decoder()) hide_ignored(line.target);
     const auto tokens = static_cast<int64_t>(line.source.size() + line.target.size());
-    batch_.add(std::move(line.source), std::move(line.target), 0, where);
+    batch_.add(std::move(line.source), std::move(line.target), 0, where, image_of(model_, json, where));
     labels_.push_back(std::move(line.labels));
     return tokens_of_lines_.emplace_back(tokens);
   }

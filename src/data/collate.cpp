@@ -20,6 +20,7 @@ at::Tensor to_tensor(const std::vector<int64_t>& values) {
 struct Side {
   Ragged tokens;
   std::vector<int64_t> ids, position, row;
+  std::vector<int64_t> visual_token, visual_place;
 
   void begin(int64_t length, int64_t example, int64_t first_position = 0) {
     tokens.append(length, example);
@@ -36,6 +37,24 @@ struct Side {
     ids.push_back(id);
     position.push_back(at++);
     row.push_back(its_row);
+  }
+  void add_visual(int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+      visual_token.push_back(static_cast<int64_t>(ids.size()));
+      visual_place.push_back(i);
+      add(0, -1);
+    }
+  }
+  // Those of the sequence at hand stand at its end.
+  void leave_out_of_bias(int64_t count) {
+    if (count == 0 && tokens.unbiased.empty()) return;
+    tokens.unbiased.resize(tokens.batch());
+    tokens.unbiased.back() = count;
+  }
+  void finish(VisualTokens& visual) const {
+    if (visual_token.empty()) return;
+    visual.token = to_tensor(visual_token);
+    visual.place = to_tensor(visual_place);
   }
   void finish(Ragged& out, at::Tensor& out_ids) {
     if (!tokens.outside.empty()) tokens.outside.resize(tokens.batch());
@@ -72,6 +91,17 @@ Ids cut(const Ids& ids, int64_t length) {
   return {ids.begin(), ids.begin() + std::min(length, size_of(ids))};
 }
 
+// Of examples whose targets were drawn by their scores, these scores.
+void keep_scores(std::span<const Example> examples, Batch& batch) {
+  std::vector<double> scores;
+  bool drawn = false;
+  for (const Example& example : examples) {
+    drawn |= example.score.has_value();
+    scores.push_back(example.score.value_or(1));
+  }
+  if (drawn) batch.score = at::tensor(scores, at::kDouble);
+}
+
 // A sequence at the right end of `max_length` places.
 void place(Side& side, const Ids& ids, int64_t example, int64_t first) {
   side.begin(size_of(ids), example, first);
@@ -85,9 +115,11 @@ Batch lay_decoder_only(std::span<const Example> examples, Add add) {
   Labels labels;
   for (size_t b = 0; b < examples.size(); ++b) add(source, labels, static_cast<int64_t>(b), examples[b]);
   Batch batch;
+  source.finish(batch.visual);
   source.finish(batch.source, batch.source_ids);
   Side().finish(batch.target, batch.target_ids);
   labels.finish(batch);
+  keep_scores(examples, batch);
   return batch;
 }
 
@@ -106,8 +138,10 @@ Batch collate_encoder_decoder(std::span<const Example> examples, int64_t decoder
   Labels labels;
   for (size_t b = 0; b < examples.size(); ++b) {
     const Example& example = examples[b];
-    source.begin(size_of(example.source), example.index);
+    source.begin(example.read_tokens(), example.index);
     for (int64_t i = 0; i < size_of(example.source); ++i) source.add(example.source[i], i);
+    source.add_visual(example.visual);
+    source.leave_out_of_bias(example.visual);
     target.begin(size_of(example.target), example.index);
     for (int64_t i = 0; i < size_of(example.target); ++i) {
       labels.add(static_cast<int64_t>(target.ids.size()), example.target[i], static_cast<int64_t>(b));
@@ -115,9 +149,11 @@ Batch collate_encoder_decoder(std::span<const Example> examples, int64_t decoder
     }
   }
   Batch batch;
+  source.finish(batch.visual);
   source.finish(batch.source, batch.source_ids);
   target.finish(batch.target, batch.target_ids);
   labels.finish(batch);
+  keep_scores(examples, batch);
   return batch;
 }
 
@@ -126,11 +162,12 @@ Batch collate_decoder_only(std::span<const Example> examples, DeltaAlignment ali
   return lay_decoder_only(examples, [&](Side& source, Labels& labels, int64_t b, const Example& example) {
     const int64_t length = size_of(example.source), answer = size_of(example.target);
     const int64_t row = first_row(example, alignment, max_length, answer == 0 || prompt_predicts ? 0 : 1);
-    source.begin(length + std::max<int64_t>(answer - 1, 0), example.index);
+    source.begin(example.read_tokens() + std::max<int64_t>(answer - 1, 0), example.index);
+    source.add_visual(example.visual);
     for (int64_t i = 0; i < length; ++i) source.add(example.source[i], row + i);
     for (int64_t i = 0; i < answer; ++i) {
       // the token just added predicts this one, or the prompt in front of an empty source
-      labels.add(length + i > 0 ? static_cast<int64_t>(source.ids.size()) - 1 : -1, example.target[i], b);
+      labels.add(example.read_tokens() + i > 0 ? static_cast<int64_t>(source.ids.size()) - 1 : -1, example.target[i], b);
       if (i + 1 < answer) source.add(example.target[i], -1);
     }
   });
@@ -169,11 +206,13 @@ Batch collate_classified(std::span<const Example> examples, DeltaAlignment align
   std::vector<double> values;
   for (const Example& example : examples) {
     const int64_t row = first_row(example, alignment, max_length, 1);
-    source.begin(size_of(example.source), example.index);
+    source.begin(example.read_tokens(), example.index);
+    source.add_visual(example.visual);
     for (int64_t i = 0; i < size_of(example.source); ++i) source.add(example.source[i], row + i);
     values.push_back(example.value);
   }
   Batch batch;
+  source.finish(batch.visual);
   source.finish(batch.source, batch.source_ids);
   batch.values = at::tensor(values, at::kDouble);
   return batch;

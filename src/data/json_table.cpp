@@ -1,5 +1,6 @@
 // json and jsonl by events, so that a large file never stands in memory as a tree.
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
 #include "data/readers.h"
@@ -15,7 +16,8 @@ constexpr int max_json_depth = 256;
 /// Receives the parser's events and adds each object among the rows to the table.
 class RowEvents : public nlohmann::json_sax<Json> {
  public:
-  RowEvents(Table& table, size_t max_rows) : table_(table), max_rows_(max_rows) {}
+  RowEvents(Table& table, size_t max_rows, std::vector<std::string> keys = {"data"})
+      : table_(table), max_rows_(max_rows), keys_(std::move(keys)) {}
 
   /// Next comes a text of many rows: an array of objects, or an object with such an array as "data".
   void expect_document() {
@@ -30,6 +32,9 @@ class RowEvents : public nlohmann::json_sax<Json> {
 
   bool full() const { return table_.rows.size() >= max_rows_; }
   bool saw_rows() const { return saw_rows_; }
+  /// The key whose array held the rows.
+  const std::string& rows_key() const { return rows_key_; }
+  const std::map<std::string, std::string>& beside() const { return beside_; }
 
   // After a failed parse: where, in bytes, and what.
   size_t error_at = 0;
@@ -66,6 +71,7 @@ class RowEvents : public nlohmann::json_sax<Json> {
     if (place_ == Place::outside && !saw_rows_ && (depth_ == 0 || (depth_ == 1 && data_follows_))) {
       place_ = Place::rows;
       saw_rows_ = true;
+      rows_key_ = key_;
       rows_depth_ = ++depth_;
       return true;
     }
@@ -79,8 +85,9 @@ class RowEvents : public nlohmann::json_sax<Json> {
       separate();
       nested_text_ += Json(name).dump() + ":";
     } else if (depth_ == 1) {
-      data_follows_ = name == "data";
-      if (data_follows_ && saw_rows_) refuse("\"data\" once", "it twice");
+      key_ = name;
+      data_follows_ = std::find(keys_.begin(), keys_.end(), name) != keys_.end();
+      if (name == rows_key_ && saw_rows_) refuse(str(quote(name), " once"), "it twice");
     }
     return true;
   }
@@ -163,6 +170,7 @@ class RowEvents : public nlohmann::json_sax<Json> {
   bool scalar(std::string value, std::string_view json) {
     if (place_ == Place::rows) refuse("an object", "a plain value");
     if (place_ == Place::row) return fill(std::move(value));
+    if (place_ == Place::outside && depth_ == 1) beside_[key_] = value;
     if (place_ == Place::cell) {
       separate();
       nested_text_ += json;
@@ -217,6 +225,9 @@ class RowEvents : public nlohmann::json_sax<Json> {
   int cell_depth_ = 0;  // of the row whose nested cell is open
   bool saw_rows_ = false;
   bool data_follows_ = false;
+  std::vector<std::string> keys_;  // of arrays of rows in an outermost object
+  std::string key_, rows_key_;     // the outermost object's at hand, and the one whose rows were read
+  std::map<std::string, std::string> beside_;
   std::unordered_map<std::string, size_t> index_;  // of a column
   std::vector<std::string> cells_;
   std::vector<bool> filled_;
@@ -249,6 +260,15 @@ void read_json_rows(Table& table, std::string_view text, size_t max_rows) {
   parse(text, events, table.path, 1);
   if (!events.saw_rows())
     fail(Code::bad_input, table.path.string(), "an array of objects or {\"data\": [...]}", "something else");
+}
+
+void read_member_rows(JsonMember& member, std::string_view text, const std::vector<std::string>& keys) {
+  require_no_nul(text, member.table.path, 1);
+  RowEvents events(member.table, all_rows, keys);
+  events.expect_document();
+  parse(text, events, member.table.path, 1);
+  member.key = events.rows_key();
+  member.beside = events.beside();
 }
 
 void read_json_lines(Table& table, std::string_view text, size_t max_rows) {

@@ -39,6 +39,8 @@ struct Dialect {
 
 void read_delimited(Table& table, std::string_view text, Dialect dialect, size_t max_rows);
 void read_json_rows(Table& table, std::string_view text, size_t max_rows);
+/// Of what read_json_member gives all but the table's path, which is set.
+void read_member_rows(JsonMember& member, std::string_view text, const std::vector<std::string>& keys);
 void read_json_lines(Table& table, std::string_view text, size_t max_rows);
 /// The rows of a file's bytes. Throws bad_input too when they would take far more memory than the file's size lets expect.
 void read_parquet(Table& table, std::span<const std::byte> bytes, size_t max_rows, bool class_names = false);

@@ -234,4 +234,15 @@ Table read_table_head(const fs::path& path, const TableFormat& format) {
   return read(path, format, 1);
 }
 
+JsonMember read_json_member(const fs::path& path, const std::vector<std::string>& keys) {
+  JsonMember member;
+  member.table.path = path;
+  member.table.parts = {{0, row_file(path)}};
+  const MappedFile file(path);
+  std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  read_member_rows(member, text, keys);
+  return member;
+}
+
 }  // namespace dept

@@ -103,9 +103,12 @@ std::string get_model(const GetFile& get, const Wanted& wanted) {
   if (!get(first_file(wanted))) return first_file(wanted);
   if (wanted.part == ModelPart::adapter)
     return get("adapter_model.safetensors") || get("adapter_model.bin") ? "" : "adapter_model.safetensors or adapter_model.bin";
+  if (wanted.part == ModelPart::vision && !get("preprocessor_config.json") && !get("processor_config.json"))
+    return "preprocessor_config.json or processor_config.json";
   bool tokenizer = false;
   for (const char* name : optional_files)
-    if (get(name)) tokenizer |= std::find(vocabularies.begin(), vocabularies.end(), name) != vocabularies.end();
+    if (wanted.part != ModelPart::vision && get(name))
+      tokenizer |= std::find(vocabularies.begin(), vocabularies.end(), name) != vocabularies.end();
   if (wanted.part == ModelPart::tokenizer) return tokenizer ? "" : "tokenizer.json or another vocabulary";
   for (const std::string weights : {"model.safetensors", "pytorch_model.bin"}) {
     if (get(weights)) return "";

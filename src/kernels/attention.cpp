@@ -1,5 +1,7 @@
 #include "dept/kernels/attention.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/attention_parts.h"
 #include "kernels/siblings.h"
 
@@ -19,6 +21,7 @@ std::vector<AttentionSpan> self_attention_spans(const Ragged& tokens) {
       span.k_length = std::exchange(span.prefix_length, 0);
       span.outside = true;
     }
+    if (!tokens.unbiased.empty()) span.unbiased = tokens.unbiased[b];
     if (span.q_length > 0) spans.push_back(span);
   }
   return spans;
@@ -37,10 +40,11 @@ std::vector<AttentionSpan> cross_attention_spans(const Ragged& queries, const Ra
 namespace {
 
 // What the kernel for tensor cores takes; all else on a GPU is plain.
-bool on_tensor_cores(const AttentionInputs& in, const AttentionOptions& options) {
+bool on_tensor_cores(const AttentionInputs& in, const std::vector<AttentionSpan>& spans, const AttentionOptions& options) {
   const int64_t K = in.q.size(2);
   if (in.q.scalar_type() != at::kBFloat16 || in.memory != nullptr || (K != 64 && K != 128)) return false;
   if (options.window > 0 || options.score_cap > 0) return false;
+  if (std::any_of(spans.begin(), spans.end(), [](const AttentionSpan& span) { return span.unbiased > 0; })) return false;
   constexpr int64_t at_once = 8;  // values of a 16-byte load
   for (const at::Tensor* x : {&in.q, &in.k, &in.v})
     if (x->stride(0) % at_once != 0 || x->storage_offset() % at_once != 0) return false;
@@ -108,7 +112,7 @@ at::Tensor attention(const AttentionInputs& in, const std::vector<AttentionSpan>
   constexpr std::string_view where = "attention";
   check_inputs(in, options, where);
   const at::Device device = common_device(where, in.q, in.k, in.v, options.relative_bias);
-  auto* const on_cuda = on_tensor_cores(in, options) ? DEPT_CUDA_KERNEL(attention) : plain::attention;
+  auto* const on_cuda = on_tensor_cores(in, spans, options) ? DEPT_CUDA_KERNEL(attention) : plain::attention;
   return choose(device, options.kernels, cpu::attention, plain::attention, on_cuda)(in, spans, options, lse);
 }
 
@@ -119,7 +123,7 @@ void attention_backward(const at::Tensor& d_out, const at::Tensor& lse, const At
   check_gradients(d_out, lse, in, to, where);
   const at::Device device =
       common_device(where, in.q, in.k, in.v, options.relative_bias, d_out, lse, to.q, to.k, to.v, to.memory);
-  auto* const on_cuda = on_tensor_cores(in, options) ? DEPT_CUDA_KERNEL(attention_backward) : plain::attention_backward;
+  auto* const on_cuda = on_tensor_cores(in, spans, options) ? DEPT_CUDA_KERNEL(attention_backward) : plain::attention_backward;
   choose(device, options.kernels, cpu::attention_backward, plain::attention_backward, on_cuda)(d_out, lse, in, spans, options,
                                                                                                to);
 }

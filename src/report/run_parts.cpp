@@ -131,6 +131,8 @@ std::string cost(const ReportedRun& run) {
   if (const std::optional<double> bytes = run.peak_memory()) add("peak memory", str(html::fixed(*bytes / 1e9, 2), " GB"));
   if (run.findings.contains("parameters") && run.findings["parameters"].is_number_integer())
     add("trained numbers", html::grouped(run.findings["parameters"].get<int64_t>()));
+  if (run.findings.contains("visual_parameters") && run.findings["visual_parameters"].is_number_integer())
+    add("of the visual embedding", html::grouped(run.findings["visual_parameters"].get<int64_t>()));
   return any ? html::section("Time and memory", table.text()) : "";
 }
 

@@ -92,6 +92,8 @@ ServedModel::ServedModel(const Base& base, const std::string& name, const fs::pa
   DataOptions data;
   EvaluationOptions evaluation;
   const AdapterConfig config = adopt_adapter(model, data, evaluation, OptionSet());
+  if (config.visual)
+    fail(Code::usage, folder.string(), "an adapter that sees texts alone (dept predict takes images)", "one that sees images");
   adopt_label_names(config, model, data);
   ModelParts parts = read_parts(model, data, ModelUse::answering, base.tokenizer);
   parts.backbone = base.backbone;

@@ -170,12 +170,32 @@ std::vector<TaskDescription> built_in_tasks(Quirks quirks) {
   return parse_tasks(built_in_yaml, "configs/tasks.yaml", quirks);
 }
 
+std::vector<TaskDescription> image_tasks() {
+  TaskDescription vqa;
+  vqa.name = vqa.prefix = "vqa";
+  vqa.source = "vqa: {question}";
+  vqa.target = "{answer}";
+  vqa.metrics = {"vqa_accuracy"};
+  vqa.splits = {"train", "validation", "test"};
+  vqa.form = RowForm::vqa;
+  TaskDescription captions;
+  captions.name = captions.prefix = "coco-caption";
+  captions.source = "caption: ";
+  captions.target = "{caption}";
+  captions.metrics = {"cider_d", "bleu_4"};
+  captions.splits = vqa.splits;
+  captions.form = RowForm::captions;
+  return {vqa, captions};
+}
+
 std::vector<TaskDescription> read_task_file(const fs::path& path, Quirks quirks) {
   return parse_tasks(read_file(path, max_file_bytes), path.string(), quirks);
 }
 
 TaskDescription find_task(const std::string& name, const std::optional<std::string>& task_file, Quirks quirks) {
-  const std::vector<TaskDescription> tasks = task_file ? read_task_file(*task_file, quirks) : built_in_tasks(quirks);
+  std::vector<TaskDescription> tasks = task_file ? read_task_file(*task_file, quirks) : built_in_tasks(quirks);
+  if (!task_file)
+    for (TaskDescription& task : image_tasks()) tasks.push_back(std::move(task));
   if (task_file && name.empty() && tasks.size() == 1) return tasks.front();
   std::vector<std::string> names;
   for (const TaskDescription& task : tasks) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "dept/base/error.h"
@@ -49,11 +50,22 @@ class RowReader {
       }
     }
     sources_ = join(used, ", ");
+    if (!options.image_column.empty()) image_ = column(options.image_column);
     if (labelled) answer_ = column(answer_column(options, table));
     if (missing.empty()) return;
     const std::string hint = table.delimiter_hint();
     fail(Code::bad_input, table.path.string(), str(missing.size() == 1 ? "a column " : "columns ", join(missing, ", ")),
          str("columns ", table.column_names(), hint.empty() ? flag_hint(options, table, labelled) : hint));
+  }
+
+  /// "" where rows have none. Throws bad_input with file and line for an empty cell.
+  std::string image(size_t row) const {
+    if (!image_) return "";
+    const std::string& name = table_.rows[row][*image_];
+    if (strip(name).empty())
+      fail(Code::bad_input, table_.where(row), str("an image in column ", quote(table_.columns[*image_])),
+           table_.is_null(row, *image_) ? "null" : "an empty cell");
+    return name;
   }
 
   std::string source(size_t row) const {
@@ -97,6 +109,7 @@ class RowReader {
     std::vector<std::string> flags;
     if (text) flags.emplace_back("--text_column");
     if (label) flags.emplace_back("--label_column");
+    if (!options.image_column.empty() && !table.has(options.image_column)) flags.emplace_back("--image_column");
     return flags.empty() ? "" : str(" (", join(flags, " and "), flags.size() == 1 ? " names another)" : " name others)");
   }
 
@@ -106,6 +119,7 @@ class RowReader {
   std::vector<Piece> pieces_;
   std::string sources_;
   size_t answer_ = 0;
+  std::optional<size_t> image_;
 };
 
 struct NamedFiles {
@@ -165,7 +179,8 @@ void check_template(const FileTaskOptions& options) {
 
 bool answers_are_free(const FileTaskOptions& options, const std::string& column) {
   const auto evaluates_free_text = [](const std::string& metric) {
-    return metric == "exact_match" || metric == "pearson" || metric == "spearmanr";
+    constexpr std::array free = {"exact_match", "pearson", "spearmanr", "vqa_accuracy", "cider_d", "bleu_4"};
+    return std::find(free.begin(), free.end(), metric) != free.end();
   };
   const bool only_such =
       !options.metrics.empty() && std::all_of(options.metrics.begin(), options.metrics.end(), evaluates_free_text);
@@ -194,6 +209,7 @@ std::vector<TextExample> read_examples(const Table& table, const RowReader& read
   for (size_t row = 0; row < table.rows.size(); ++row) {
     if (labelled && reader.is_hidden(row)) continue;
     TextExample example{static_cast<int64_t>(row), reader.source(row), ""};
+    example.image = reader.image(row);
     origins.mark(example, row);
     if (labelled) {
       const std::string_view answer = reader.answer(row);

@@ -9,6 +9,8 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/tasks/caption_metrics.h"
+#include "dept/tasks/vqa_metric.h"
 #include "tasks/answer_text.h"
 #include "tasks/ratio.h"
 
@@ -205,6 +207,34 @@ double spearman(const Pairs& pairs) {
   return constant(x) || constant(y) ? 0 : correlation(ranks(x), ranks(y));
 }
 
+// score(predictions, all answers of each), where an example without several has its target.
+template <class Score>
+double of_people(const Pairs& pairs, Score score) {
+  std::vector<std::vector<std::string>> answers = pairs.extras.answers;
+  answers.resize(pairs.size());
+  for (size_t i = 0; i < pairs.size(); ++i)
+    if (answers[i].empty()) answers[i] = {pairs.targets[i]};
+  return score(pairs.predictions, answers);
+}
+
+double mean_vqa_accuracy(Strings predictions, std::span<const std::vector<std::string>> answers) {
+  double sum = 0;
+  for (size_t i = 0; i < predictions.size(); ++i) sum += vqa_accuracy(predictions[i], answers[i]);
+  return sum / static_cast<double>(predictions.size());
+}
+
+double vqa(const Pairs& pairs) {
+  return of_people(pairs, mean_vqa_accuracy);
+}
+
+double cider(const Pairs& pairs) {
+  return of_people(pairs, cider_of_captions) / 100;
+}
+
+double bleu_4(const Pairs& pairs) {
+  return of_people(pairs, bleu_4_of_captions) / 100;
+}
+
 struct Metric {
   const char* name;
   double (*compute)(const Pairs&);
@@ -218,7 +248,10 @@ constexpr Metric metrics[] = {{"accuracy", accuracy},
                               {"f1_multiclass", f1_multiclass},
                               {"matthews_correlation", matthews},
                               {"pearson", pearson},
-                              {"spearmanr", spearman}};
+                              {"spearmanr", spearman},
+                              {"vqa_accuracy", vqa},
+                              {"cider_d", cider},
+                              {"bleu_4", bleu_4}};
 
 }  // namespace
 

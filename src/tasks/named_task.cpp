@@ -12,6 +12,7 @@
 #include "dept/tasks/number_text.h"
 #include "dept/tasks/validation_split.h"
 #include "tasks/hub_split.h"
+#include "tasks/image_rows.h"
 #include "tasks/row_text.h"
 
 namespace dept {
@@ -80,11 +81,11 @@ Table read_rows(const Origin& origin, const TaskDescription& task, const NamedTa
                               : read_tables(origin.files, format);
 }
 
-std::vector<int64_t> choose_rows(const Origin& origin, const Table& table, std::optional<int64_t> max_samples) {
-  const auto n = static_cast<int64_t>(table.rows.size());
+// `n` rows of `where`.
+std::vector<int64_t> choose_rows(const Origin& origin, int64_t n, const std::string& where, std::optional<int64_t> max_samples) {
   std::vector<int64_t> order;
   if (origin.part == Origin::Part::whole && !max_samples) {
-    order.resize(table.rows.size());
+    order.resize(static_cast<size_t>(n));
     std::iota(order.begin(), order.end(), int64_t{0});
     return order;
   }
@@ -95,8 +96,7 @@ std::vector<int64_t> choose_rows(const Origin& origin, const Table& table, std::
   if (origin.part == Origin::Part::second_half || origin.part == Origin::Part::all_but_thousand)
     order.erase(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(first));
   if (order.empty())
-    fail(Code::bad_input, table.path.string(),
-         halves ? "at least two rows, to be halved" : "more than the 1,000 rows that validate", str(n));
+    fail(Code::bad_input, where, halves ? "at least two rows, to be halved" : "more than the 1,000 rows that validate", str(n));
   if (max_samples && *max_samples < static_cast<int64_t>(order.size())) order.resize(static_cast<size_t>(*max_samples));
   return order;
 }
@@ -230,13 +230,31 @@ void keep_first_rows(const NamedTaskOptions& o, const TaskDescription& task, std
   if (examples.size() > most) examples.resize(most);
 }
 
+ImageRows image_rows(const NamedTaskOptions& o, const TaskDescription& task, const std::vector<std::string>& files,
+                     SplitName split, bool labelled) {
+  return {task, files, o.add_prefix ? task.prefix + " " : "", labelled, split};
+}
+
+// As rows of a table are chosen.
+std::vector<TextExample> load_images(const NamedTaskOptions& o, const TaskDescription& task, SplitName split,
+                                     std::optional<int64_t> max_samples) {
+  const Origin origin = find_origin(o, task, split);
+  std::vector<TextExample> all = read_image_rows(image_rows(o, task, origin.files, split, true)), chosen;
+  const auto rows = static_cast<int64_t>(all.size());
+  for (const int64_t row : choose_rows(origin, rows, origin.files.front(), max_samples))
+    chosen.push_back(std::move(all[static_cast<size_t>(row)]));
+  return chosen;
+}
+
 std::vector<TextExample> load_rows(const NamedTaskOptions& o, const TaskDescription& task, SplitName split,
                                    std::optional<int64_t> max_samples) {
+  if (task.sees_images()) return load_images(o, task, split, max_samples);
   const Origin origin = find_origin(o, task, split);
   const Table table = read_rows(origin, task, o);
   ExampleWriter writer(task, table, o.add_prefix);
   std::vector<TextExample> examples;
-  for (const int64_t row : choose_rows(origin, table, max_samples)) writer.write(row, examples);
+  const auto rows = static_cast<int64_t>(table.rows.size());
+  for (const int64_t row : choose_rows(origin, rows, table.path.string(), max_samples)) writer.write(row, examples);
   if (split == SplitName::train) keep_first_rows(o, task, examples);
   return examples;
 }
@@ -275,6 +293,7 @@ void load_divided(const NamedTaskOptions& o, const TaskDescription& description,
 
 void check_split(const NamedTaskOptions& o, const TaskDescription& task, SplitName split) {
   const Origin origin = find_origin(o, task, split);
+  if (task.sees_images()) return check_image_rows(image_rows(o, task, origin.files, split, true));
   if (origin.files.empty()) return check_hub_parquet(hub_options(o.cache_dir), on_hub(origin, task));
   for (const std::string& path : origin.files) {
     require_readable_file(path, str(to_string(split), "_file"));
@@ -309,11 +328,16 @@ std::vector<TextExample> load_named_split(const NamedTaskOptions& o, SplitName s
 void check_named_rows(const NamedTaskOptions& o, const fs::path& path) {
   const TaskDescription task = find_task(o.task_name, o.task_file, o.quirks());
   require_readable_file(path, "input");
+  if (task.sees_images()) return;
   ExampleWriter(task, read_table_head(path, format_of(o, task)), o.add_prefix, false);
 }
 
 std::vector<TextExample> load_named_rows(const NamedTaskOptions& o, const fs::path& path) {
   const TaskDescription task = find_task(o.task_name, o.task_file, o.quirks());
+  if (task.sees_images()) {
+    const std::vector<std::string> files = {path.string()};
+    return read_image_rows(image_rows(o, task, files, SplitName::test, false));
+  }
   const Table table = read_table(path, format_of(o, task));
   ExampleWriter writer(task, table, o.add_prefix, false);
   std::vector<TextExample> examples;

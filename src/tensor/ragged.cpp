@@ -30,6 +30,7 @@ void Ragged::check() const {
   require(config.size() == count && prefix.size() == count && example.size() == count, str(count, " entries a sequence vector"),
           str(config.size(), ", ", prefix.size(), ", ", example.size()));
   require(outside.empty() || outside.size() == count, str(count, " entries outside, or none"), str(outside.size()));
+  require(unbiased.empty() || unbiased.size() == count, str(count, " entries unbiased, or none"), str(unbiased.size()));
   for (size_t b = 0; b < count; ++b) require(prefix[b] < static_cast<int64_t>(b), "a prefix before its sequence", str(prefix[b]));
   for (const at::Tensor* tensor : {&position, &row}) {
     if (!tensor->defined() && tensor == &row) continue;

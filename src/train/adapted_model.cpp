@@ -80,6 +80,14 @@ struct HiddenLoss {
   at::Tensor d_hidden;
 };
 
+// What each label token counts in the loss where examples have scores, fp64 [n]: its part of its example's mean.
+at::Tensor label_shares_of(const Batch& batch) {
+  std::vector<double> length(static_cast<size_t>(batch.score.size(0))), shares;
+  for (const int64_t sequence : batch.label_sequence) ++length[static_cast<size_t>(sequence)];
+  for (const int64_t sequence : batch.label_sequence) shares.push_back(1 / length[static_cast<size_t>(sequence)]);
+  return at::tensor(shares, at::kDouble);
+}
+
 // By the language-model head, at the label tokens.
 HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const PromptLayout& layout, const at::Tensor& hidden,
                           bool with_gradient) {
@@ -89,12 +97,19 @@ HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const Pro
   at::Tensor d_logits;
   const at::Tensor all_logits = model.logits(with_rows(hidden.index_select(0, at_labels)));
   const at::Tensor logits = all_logits.narrow(0, 0, at_labels.size(0));
-  const at::Tensor nll = kernels::cross_entropy(logits, batch.labels, with_gradient ? &d_logits : nullptr, parts.label_smoothing,
-                                                model.context().kernels);
+  at::Tensor nll = kernels::cross_entropy(logits, batch.labels, with_gradient ? &d_logits : nullptr, parts.label_smoothing,
+                                          model.context().kernels);
   std::vector<int64_t> config;
   for (int64_t sequence : batch.label_sequence) config.push_back(predicting.config[sequence]);
-  const at::Tensor ones = at::ones({static_cast<int64_t>(config.size())}, at::kDouble);
-  HiddenLoss found{sum_by_config(nll, ones, config, parts.weights.configs()), {}};
+  at::Tensor counts = at::ones({static_cast<int64_t>(config.size())}, at::kDouble);
+  if (batch.score.defined()) {
+    counts = label_shares_of(batch);
+    const at::Tensor score = batch.score.index_select(0, at::tensor(batch.label_sequence));
+    const at::Tensor factor = upload((counts * score).to(nll.scalar_type()), nll.device());
+    nll = nll * factor;
+    if (with_gradient) d_logits.mul_(factor.to(d_logits.scalar_type()).unsqueeze(1));
+  }
+  HiddenLoss found{sum_by_config(nll, counts, config, parts.weights.configs()), {}};
   if (with_gradient) {
     const at::Tensor d_rows = model.logits_backward(with_rows(d_logits), all_logits).narrow(0, 0, at_labels.size(0));
     found.d_hidden = at::zeros(hidden.sizes(), d_rows.options()).index_copy_(0, at_labels, d_rows);
@@ -176,10 +191,36 @@ AdapterCall adapter_call(const ModelParts& parts, const Call& call) {
 }
 
 // A folded adapter changes the tokens of sources, which have a row, and leaves answers behind them.
-at::Tensor embed_source(const ModelParts& parts, const Ragged& tokens, const at::Tensor& ids) {
+at::Tensor embed_words(const ModelParts& parts, const Ragged& tokens, const at::Tensor& ids) {
   const at::Tensor E = parts.backbone->embed(ids).to(parts.weights.input->dtype()), &table = parts.word_embeddings;
   if (!table.defined()) return E;
   return at::where(upload(tokens.row.ge(0).unsqueeze(1), E.device()), table.index_select(0, upload(ids, E.device())), E);
+}
+
+// Of a batch's visual tokens. The words that VL-Adapter adds are the last ones of the vocabulary.
+VisualInputs visual_inputs(const ModelParts& parts, const VisualTokens& visual) {
+  const at::Tensor& weight = parts.weights.visual.linear;
+  if (!weight.defined()) fail(Code::bug, "AdaptedModel", "a visual embedding for a batch with images", "none");
+  VisualInputs in{upload(visual.features.to(weight.scalar_type()), weight.device()), visual.place, {}};
+  if (parts.weights.visual.form == VisualForm::clip_t5)
+    in.words = parts.backbone->embed(parts.backbone->info().vocab - 1 - visual.place).to(weight.scalar_type());
+  return in;
+}
+
+// Texts and images: each visual token in its place among the words.
+at::Tensor embed_source(const ModelParts& parts, const Ragged& tokens, const at::Tensor& ids, const VisualTokens* visual) {
+  const at::Tensor E = embed_words(parts, tokens, ids);
+  if (visual == nullptr || !visual->any()) return E;
+  const at::Tensor images = visual_forward(parts.weights.visual, visual_inputs(parts, *visual)).to(E.scalar_type());
+  return E.index_copy(0, upload(visual->token, E.device()), images);
+}
+
+// The gradients of a visual embedding from that of the stream that its tokens went into; zeros in a batch without images.
+Gradients visual_gradients(const ModelParts& parts, const Batch& batch, const PromptLayout& layout, const at::Tensor& d_stream) {
+  if (!batch.visual.any()) return no_gradients(visual_parameters(parts.weights.visual));
+  const at::Tensor places = layout.text.index_select(0, batch.visual.token);
+  const at::Tensor d = d_stream.index_select(0, upload(places, d_stream.device()));
+  return visual_backward(parts.weights.visual, visual_inputs(parts, batch.visual), d);
 }
 
 // Sources that have run, each in a slot of a cache, with labels to run behind them one after the other.
@@ -193,7 +234,7 @@ class LabelScorer {
         slots_(count_),
         held_(count_),
         position_(count_) {
-    const auto [source, layout] = std::move(model.adapt_source({}, batch_.source, batch_.source_ids).source);
+    const auto [source, layout] = std::move(model.adapt_source({}, batch_).source);
     const InputAdapter& adapter = model.adapter();
     const int64_t decoder_prompt = adapter.decoder_prompt_tokens();
     const int64_t prompts = rules_.encoder_decoder() ? 0 : source.tokens.batch() - count_;
@@ -321,15 +362,20 @@ bool AdaptedModel::has_head() const {
   return parts_->has_head();
 }
 
-AdaptedBatch AdaptedModel::adapt_source(const Call& call, const Ragged& tokens, const at::Tensor& ids) const {
-  return adapter().apply(adapter_call(*parts_, call), {tokens, embed_source(*parts_, tokens, ids)}, nullptr);
+AdaptedBatch AdaptedModel::adapt_source(const Call& call, const Ragged& tokens, const at::Tensor& ids,
+                                        const VisualTokens* visual) const {
+  return adapter().apply(adapter_call(*parts_, call), {tokens, embed_source(*parts_, tokens, ids, visual)}, nullptr);
+}
+
+AdaptedBatch AdaptedModel::adapt_source(const Call& call, const Batch& batch) const {
+  return adapt_source(call, batch.source, batch.source_ids, &batch.visual);
 }
 
 AdaptedBatch AdaptedModel::adapt(const Call& call, const Batch& batch) const {
-  if (!rules().encoder_decoder()) return adapt_source(call, batch.source, batch.source_ids);
+  if (!rules().encoder_decoder()) return adapt_source(call, batch);
   const Stream target{batch.target, backbone().embed(batch.target_ids).to(adapter().dtype())};
-  return adapter().apply(adapter_call(*parts_, call), {batch.source, embed_source(*parts_, batch.source, batch.source_ids)},
-                         &target);
+  const at::Tensor embeds = embed_source(*parts_, batch.source, batch.source_ids, &batch.visual);
+  return adapter().apply(adapter_call(*parts_, call), {batch.source, embeds}, &target);
 }
 
 BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gradients) const {
@@ -347,6 +393,8 @@ BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gr
     if (d.target.defined()) d.target = d.target.to(adapter().dtype());
     *gradients = adapter().backward(inputs, d);
     gradients->insert(gradients->end(), of_head.begin(), of_head.end());
+    for (at::Tensor& of_visual : visual_gradients(*parts_, batch, inputs.source.layout, d.source))
+      gradients->push_back(std::move(of_visual));
   }
   return found.loss;
 }
@@ -378,8 +426,7 @@ at::Tensor AdaptedModel::head_logits(const Batch& batch) const {
 std::vector<at::Tensor> head_logits(std::span<const HeadBatch> batches) {
   const Call call;
   std::vector<AdaptedText> sources;
-  for (const auto& [model, batch] : batches)
-    sources.push_back(std::move(model->adapt_source(call, batch.source, batch.source_ids).source));
+  for (const auto& [model, batch] : batches) sources.push_back(std::move(model->adapt_source(call, batch).source));
   const at::Tensor hidden = batches.front().model->backbone().forward(call, joined(sources), nullptr, nullptr);
   std::vector<at::Tensor> logits;
   int64_t first = 0;
@@ -414,7 +461,7 @@ std::vector<std::string> AdaptedModel::answers(std::span<const Example> sources,
   std::vector<std::string> texts;
   const at::Tensor decoder_prompt = adapter().decoder_prompt().to(backbone().context().residual());
   const Batch batch = source_batch(*this, sources);
-  const Stream source = adapt_source({}, batch.source, batch.source_ids).source.stream;
+  const Stream source = adapt_source({}, batch).source.stream;
   for (const auto& answers : dept::generate(text_model(), {source, {}, decoder_prompt}, options))
     texts.push_back(tokenizer().decode_written(answers.front().ids));
   return texts;

@@ -63,6 +63,7 @@ PredictRules rules_of(const AdaptedModel& model) {
 // A caller's words are kept beside the adapter, as the files of a trained one have them.
 void keep_answers(AdapterTask& task, const DataOptions& data, const EvaluationOptions& evaluation) {
   task.source_template = data.task.source_template;
+  task.image_column = data.task.image_column;
   task.chat = data.task.chat;
   task.labels = data.task.labels;
   task.label_words = data.task.label_words;
@@ -80,6 +81,7 @@ AdaptedModel AdaptedModel::load(ModelOptions model, DataOptions data, ModelUse u
   EvaluationOptions evaluation;
   OptionSet set;
   describe(asked_model, set);
+  describe(asked_model.images, set);
   describe(asked_data, set);
   asked_model = std::move(model);
   asked_data = std::move(data);
@@ -122,6 +124,11 @@ AdaptedModel AdaptedModel::create(ModelOptions model, AdapterOptions adapter, Da
 
 std::vector<Prediction> AdaptedModel::predict(std::span<const std::string> texts) const {
   return dept::predict(*this, rules_of(*this), task_of(*this), encode(*this, texts), false);
+}
+
+std::vector<Prediction> AdaptedModel::predict(std::span<const TextExample> rows) const {
+  const std::vector<Example> examples = encode_examples(tokenizer(), rules(), rows, threads_of(*this));
+  return dept::predict(*this, rules_of(*this), task_of(*this), examples, false);
 }
 
 std::vector<LabelNll> AdaptedModel::score(std::span<const std::string> texts, std::span<const std::string> answers) const {

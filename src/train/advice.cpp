@@ -48,6 +48,7 @@ void find_idle_adapter(const TrainOptions& o, const IdleOptions& idle, const Mod
             {"prefix_length", "r", "lora_alpha", "encoder_hidden_size", "adapter_dropout", "projection_seed",
              "num_transformer_submodules", "prompt_tuning_init", "prompt_tuning_init_text", "text_init", "pooling"});
   idle.when(!loads, "there is no --peft_model_id to load", {"load_lora_embeddings", "load_lora_embedding_B"});
+  idle.when(!adapter.visual, "there is no --visual", {"visual_embedding", "visual_learning_rate", "image_folder"});
   if (loads) return;
   if (!quirks_of(o.data).trains_two_methods_only()) find_idle_method(idle, adapter);
   idle.when(adapter.decomposed() && adapter.r == 0, "--r 0 leaves no A and B", {"lora_alpha", "lora_embedding_lr"});
@@ -114,6 +115,7 @@ std::string form_of(const AdapterConfig& config) {
   std::string form = str(config.decomposed() ? "decomposed " : "", "prompt of ", config.num_virtual_tokens, " tokens");
   if (config.method->fields.rank) form += str(", rank ", config.r);
   if (!config.decomposed() && config.method != &prompt_tuning_method()) form = str(config.method->peft_type, ", ", form);
+  if (config.visual) form += str(", ", config.visual->tokens, " visual tokens");
   return form + (config.classifies() ? ", classification head" : "");
 }
 

@@ -42,7 +42,11 @@ std::pair<int64_t, int64_t> DataOrder::bounds(const TrainState& state) const {
 int64_t DataOrder::longest_target(const TrainState& state) {
   const auto [begin, end] = bounds(state);
   size_t longest = longest_label_;
-  for (int64_t i = begin; i < end; ++i) longest = std::max(longest, in_.train.examples[order()[i]].target.size());
+  for (int64_t i = begin; i < end; ++i) {
+    const Example& example = in_.train.examples[order()[i]];
+    longest = std::max(longest, example.target.size());
+    for (const ScoredTarget& target : example.targets) longest = std::max(longest, target.ids.size());
+  }
   return static_cast<int64_t>(longest);
 }
 

@@ -7,6 +7,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/tensor/dropout_key.h"
 
 namespace dept {
 namespace {
@@ -142,6 +143,21 @@ double head_value(const EncodeRules& rules, const TextExample& text) {
   return value;
 }
 
+// The answers that each text may be trained on.
+std::vector<std::vector<ScoredTarget>> encode_scored(const Tokenizer& tokenizer, const EncodeRules& rules,
+                                                     std::span<const TextExample> texts, int threads, Cuts& cuts) {
+  std::vector<std::vector<ScoredTarget>> scored(texts.size());
+  std::vector<std::string> answers;
+  for (const TextExample& text : texts)
+    for (const ScoredAnswer& answer : text.scored) answers.push_back(answer.text);
+  if (answers.empty() || rules.head || rules.chat) return scored;
+  std::vector<Ids> ids = encode_targets(tokenizer, rules, answers, threads, cuts.targets);
+  size_t next = 0;
+  for (size_t i = 0; i < texts.size(); ++i)
+    for (const ScoredAnswer& answer : texts[i].scored) scored[i].push_back({std::move(ids[next++]), answer.score});
+  return scored;
+}
+
 // As check_ids; the row's place is put in words only when it is needed.
 void check_row(const Tokenizer& tokenizer, const EncodeRules& rules, const Ids& ids, const TextExample& text,
                std::string (TextExample::*where)() const) {
@@ -200,6 +216,7 @@ std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRul
     target_ids = encode_targets(tokenizer, rules, targets, threads, counted.targets);
   }
   std::vector<Example> examples(texts.size());
+  std::vector<std::vector<ScoredTarget>> scored = encode_scored(tokenizer, rules, texts, threads, counted);
   for (size_t i = 0; i < texts.size(); ++i) {
     if (source_ids[i].empty())
       fail(Code::bad_input, texts[i].where_source(), "a text of at least one token", quote(texts[i].source));
@@ -208,6 +225,10 @@ std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRul
     check_room(rules, texts[i], source_ids[i], target_ids[i]);
     examples[i] = {texts[i].index, std::move(source_ids[i]), std::move(target_ids[i]),
                    rules.head ? head_value(rules, texts[i]) : 0};
+    examples[i].targets = std::move(scored[i]);
+    if (rules.visual == nullptr) continue;
+    examples[i].image = rules.visual->name_of(texts[i]);
+    examples[i].visual = rules.visual->tokens();
   }
   if (cuts != nullptr) *cuts = counted;
   return examples;
@@ -226,10 +247,36 @@ Batch collate_one(const EncodeRules& rules, std::span<const Example> examples, P
   return collate_decoder_only(examples, alignment, rules.max_source, purpose == Purpose::answering);
 }
 
+// Which target a number of [0, 1) falls on, where each has its score's share.
+const ScoredTarget& target_at(const std::vector<ScoredTarget>& targets, double number) {
+  double sum = 0;
+  for (const ScoredTarget& target : targets) sum += target.score;
+  double left = number * sum;
+  for (const ScoredTarget& target : targets)
+    if ((left -= target.score) < 0) return target;
+  return targets.back();
+}
+
 }  // namespace
+
+std::span<const Example> draw_targets(std::span<const Example> examples, uint64_t seed, uint32_t micro_step,
+                                      std::vector<Example>& drawn) {
+  const auto has_several = [](const Example& example) { return !example.targets.empty(); };
+  if (std::none_of(examples.begin(), examples.end(), has_several)) return examples;
+  drawn.assign(examples.begin(), examples.end());
+  for (Example& example : drawn) {
+    if (example.targets.empty()) continue;
+    const DropoutStream stream(seed, micro_step, example.index, 0, Site::target);
+    const ScoredTarget& target = target_at(example.targets, stream.block(0)[0] * 0x1p-32);
+    example.target = target.ids;
+    example.score = target.score;
+  }
+  return drawn;
+}
 
 Batch collate(const EncodeRules& rules, std::span<const Example> examples, Purpose purpose, int64_t configs) {
   Batch batch = collate_one(rules, examples, purpose);
+  if (batch.visual.any()) batch.visual.features = rules.visual->read(examples);
   for (Ragged* tokens : {&batch.source, &batch.target}) {
     const int64_t each = tokens->batch() / configs;
     if (each * configs != tokens->batch())

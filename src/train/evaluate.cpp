@@ -75,6 +75,9 @@ MetricExtras extras_of(std::span<const TextExample> texts) {
   const bool grouped = std::all_of(texts.begin(), texts.end(), [](const TextExample& text) { return !text.group.empty(); });
   for (const TextExample& text : texts)
     if (grouped) extras.groups.push_back(text.group);
+  const bool people = std::any_of(texts.begin(), texts.end(), [](const TextExample& text) { return !text.answers.empty(); });
+  for (const TextExample& text : texts)
+    if (people) extras.answers.push_back(text.answers);
   return extras;
 }
 
@@ -211,8 +214,7 @@ void in_joined_batches(std::span<const Example> examples, const PredictRules& ru
   size_t first = 0;
   int64_t tokens = 0;
   in_batches(examples.size(), rules.batch_size, [&](size_t begin, size_t count) {
-    for (const Example& example : examples.subspan(begin, count))
-      tokens += adapters * (static_cast<int64_t>(example.source.size()) + written);
+    for (const Example& example : examples.subspan(begin, count)) tokens += adapters * (example.read_tokens() + written);
     const size_t end = begin + count;
     if (tokens < full_batch_tokens && end < examples.size()) return;
     body(first, examples.subspan(first, end - first));
@@ -229,7 +231,7 @@ ItemRange share_of_batches(const PredictRules& rules, std::span<const Example> e
   std::vector<int64_t> tokens;
   in_batches(examples.size(), size, [&](size_t begin, size_t count) {
     int64_t& sum = tokens.emplace_back(0);
-    for (const Example& example : examples.subspan(begin, count)) sum += static_cast<int64_t>(example.source.size()) + written;
+    for (const Example& example : examples.subspan(begin, count)) sum += example.read_tokens() + written;
   });
   const ItemRange batches = share_in_order(tokens, rules.group);
   return {std::min(batches.begin * size, examples.size()), std::min(batches.end * size, examples.size())};

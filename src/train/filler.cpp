@@ -12,6 +12,7 @@ namespace {
 
 void append_sequence(Ragged& tokens, at::Tensor& ids, int64_t length) {
   tokens.append(length, tokens.example.back(), tokens.config.back());
+  if (!tokens.unbiased.empty()) tokens.unbiased.push_back(0);
   tokens.position = at::cat({tokens.position, at::arange(length, at::kLong)});
   tokens.row = at::cat({tokens.row, at::full({length}, -1, at::kLong)});
   ids = at::cat({ids, at::zeros({length}, at::kLong)});

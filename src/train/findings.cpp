@@ -87,8 +87,10 @@ std::vector<double> row_norms(const at::Tensor& a, const at::Tensor& b, double s
 
 }  // namespace
 
-OrderedJson training_findings(const AdaptedModel& model, int64_t parameters) {
-  OrderedJson json = {{"parameters", parameters}, {"peak_memory_bytes", peak_memory()}};
+OrderedJson training_findings(const AdaptedModel& model, int64_t parameters, int64_t visual_parameters) {
+  OrderedJson json = {{"parameters", parameters}};
+  if (visual_parameters > 0) json["visual_parameters"] = visual_parameters;
+  json["peak_memory_bytes"] = peak_memory();
   const InputAdapter& adapter = *model.weights().input;
   if (adapter.prompt_tokens() > 0) json["prompt"] = prompt_words(model, adapter.whole_prompt()[0]);
   if (adapter.max_text() > 0) {  // DePT's A and B

@@ -135,6 +135,27 @@ Adapter fresh_adapter(const TrainOptions& o, const Backbone& backbone, const Tok
   return adapter;
 }
 
+// A visual embedding where the run sees images: the adapter's own, else a fresh one.
+void add_visual(Adapter& adapter, const TrainOptions& o, const ModelParts& parts, const at::Generator& generator) {
+  AdapterConfig& config = adapter.config;
+  const VisualInput* visual = parts.rules.visual.get();
+  if (visual == nullptr && !config.visual) return;
+  if (visual == nullptr) fail(Code::usage, "--visual", "what the adapter sees of images", o.model.images.visual);
+  if (config.visual) {
+    visual->check_fit(*config.visual);
+  } else {
+    const ModelInfo& info = parts.backbone->info();
+    const VisualForm usual = info.encoder_decoder() ? VisualForm::clip_t5 : VisualForm::linear;
+    config.visual.emplace();
+    config.visual->form = o.adapter.visual_embedding ? parse_visual_form(*o.adapter.visual_embedding) : usual;
+    config.visual->tokens = visual->tokens();
+    config.visual->channels = visual->channels();
+    adapter.weights.visual =
+        init_visual(config.visual->form, {visual->tokens(), visual->channels(), info.input_width()}, generator);
+  }
+  config.visual->source = lasting_visual(o.model.images.visual);
+}
+
 }  // namespace
 
 AdapterTask adapter_task(const TrainOptions& o, const TaskData& data) {
@@ -143,6 +164,7 @@ AdapterTask adapter_task(const TrainOptions& o, const TaskData& data) {
   task.text_column = o.data.task.text_column;
   task.text_pair_column = o.data.task.text_pair_column;
   task.label_column = o.data.task.label_column;
+  task.image_column = o.data.task.image_column;
   task.causal_suffix = o.data.causal_suffix;
   task.target_end = o.data.target_end;
   task.truncate_head = o.data.truncate_head;
@@ -163,8 +185,10 @@ namespace {
 Adapter first_adapter(const TrainOptions& o, const ModelParts& parts, const TaskData& task) {
   const at::Generator generator = at::detail::createCPUGenerator(static_cast<uint64_t>(o.schedule.seed));
   const Quirks quirks = parts.rules.quirks;
-  return o.model.peft_model_id.empty() ? fresh_adapter(o, *parts.backbone, *parts.tokenizer, task, quirks, generator)
-                                       : given_adapter(o, *parts.backbone, task, quirks, generator);
+  Adapter adapter = o.model.peft_model_id.empty() ? fresh_adapter(o, *parts.backbone, *parts.tokenizer, task, quirks, generator)
+                                                  : given_adapter(o, *parts.backbone, task, quirks, generator);
+  add_visual(adapter, o, parts, generator);
+  return adapter;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "dept/base/digest.h"
 #include "dept/base/text.h"
 #include "dept/train/class_weights.h"
+#include "dept/train/visual_input.h"
 
 namespace dept {
 namespace {
@@ -25,6 +26,9 @@ constexpr std::array undeciding = {"output_dir",
                                    "ranks",
                                    "rank_timeout",
                                    "device"};
+
+// A run of texts alone has none of these, as runs had none before there were images.
+constexpr std::array of_images = {"visual", "image_folder", "image_column", "visual_embedding", "visual_learning_rate"};
 
 // What a folder holds of a model, a tokenizer or an adapter besides weights.
 constexpr std::array side_files = {"config.json",    "generation_config.json",  "adapter_config.json", "tokenizer_config.json",
@@ -92,6 +96,8 @@ std::string digest_of(const std::vector<TextExample>& rows) {
     add(row.source);
     add(row.target);
     add(row.group);
+    if (!row.image.empty()) add(row.image);
+    for (const std::string& answer : row.answers) add(answer);
   }
   return digest.hex();
 }
@@ -101,6 +107,8 @@ std::string digest_of(const std::vector<TextExample>& rows) {
 OrderedJson deciding_options(const OptionSet& set) {
   OrderedJson options = set.dump_json();
   for (const char* name : undeciding) options.erase(name);
+  for (const char* name : of_images)
+    if (options.contains(name) && (options[name].is_null() || options[name] == "")) options.erase(name);
   return options;
 }
 
@@ -115,6 +123,8 @@ OrderedJson file_contents(const TrainOptions& o) {
   note_model(contents, "model_name_or_path", o.model.path());
   note_model(contents, "tokenizer_name", o.model.tokenizer_path.empty() ? o.model.tokenizer_name : o.model.tokenizer_path);
   note_model(contents, "peft_model_id", o.model.peft_model_id);
+  if (const ImageOptions& images = o.model.images; sees_images(images))
+    note_model(contents, "visual", images.visual_path.empty() ? images.visual : images.visual_path);
   return contents;
 }
 

@@ -46,7 +46,8 @@ uint64_t order_seed(const ScheduleOptions& schedule) {
 }
 
 Rates base_rates(const OptimizerOptions& o) {
-  return {o.learning_rate, o.lora_embedding_lr.value_or(o.learning_rate), o.head_learning_rate.value_or(o.learning_rate)};
+  return {o.learning_rate, o.lora_embedding_lr.value_or(o.learning_rate), o.head_learning_rate.value_or(o.learning_rate),
+          o.visual_learning_rate.value_or(o.learning_rate)};
 }
 
 AdamOptions adam_options(const OptimizerOptions& o) {
@@ -70,7 +71,7 @@ bool groups_by_length(const ScheduleOptions& schedule) {
 int64_t input_tokens(const LoopInputs& in, const Example& example) {
   const EncodeRules& rules = in.model.rules();
   if (rules.quirks.pads_to_max_length()) return rules.max_source;
-  return static_cast<int64_t>(example.source.size() + (rules.encoder_decoder() ? 0 : example.target.size()));
+  return example.read_tokens() + (rules.encoder_decoder() ? 0 : static_cast<int64_t>(example.target.size()));
 }
 
 int64_t counted_parameters(const LoopInputs& in) {

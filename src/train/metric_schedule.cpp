@@ -168,8 +168,17 @@ void MetricSchedule::begin_anew() {
   *this = MetricSchedule(arguments_, start_);
 }
 
+namespace {
+
+// A rate of the visual embedding that is the prompt's, as it is without one, is left out: it goes the same way.
+std::vector<double> written_rates(const Rates& rates) {
+  return {rates.begin(), rates.end() - (rates.back() == rates.front() ? 1 : 0)};
+}
+
+}  // namespace
+
 OrderedJson MetricSchedule::state() const {
-  return {{"rates", rates_},
+  return {{"rates", written_rates(rates_)},
           {"best", std::isfinite(best_) ? OrderedJson(best_) : OrderedJson(nullptr)},
           {"bad", bad_},
           {"good", good_},
@@ -182,8 +191,11 @@ OrderedJson MetricSchedule::state() const {
 
 void MetricSchedule::restore(const Json& state, const std::string& where) {
   const auto rates = require<std::vector<double>>(state, "rates", where);
-  if (rates.size() != rates_.size()) fail(Code::bad_input, where + ": rates", str(rates_.size(), " numbers"), str(rates.size()));
+  const bool whole = rates.size() == rates_.size();
+  if (!whole && rates.size() + 1 != rates_.size())
+    fail(Code::bad_input, where + ": rates", str(rates_.size(), " numbers"), str(rates.size()));
   std::copy(rates.begin(), rates.end(), rates_.begin());
+  if (!whole) rates_.back() = rates_.front();
   best_ = state.contains("best") && !state["best"].is_null() ? require<double>(state, "best", where) : worst(arguments_);
   for (const auto& [key, value] : {std::pair{"bad", &bad_},
                                    {"good", &good_},

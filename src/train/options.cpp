@@ -125,6 +125,15 @@ void describe(ModelOptions& o, OptionSet& set) {
       .max(4096);
 }
 
+void describe(ImageOptions& o, OptionSet& set) {
+  set.section("Images");
+  set.add(
+      "visual", &o.visual,
+      "what a model sees of images: patches:SIZE:SIDE (squares of SIZE pixels of an image of SIDE x SIDE, or SIDE as "
+      "HEIGHTxWIDTH), a CLIP vision model's folder or name on the hub, features in FILE.h5 or FILE.safetensors; none: nothing");
+  set.add("image_folder", &o.image_folder, "folder of the images' paths (default: that of the file which names them)");
+}
+
 void describe(DataOptions& o, OptionSet& set) {
   set.section("Task");
   set.add("task_name", &o.task_name, "a task by name (dept data list), its rows from the files below or the hub");
@@ -155,6 +164,8 @@ void describe(DataOptions& o, OptionSet& set) {
   set.add("text_column", &o.task.text_column, "column of the text (source when there is none called text)");
   set.add("text_pair_column", &o.task.text_pair_column, "column of a second text");
   set.add("label_column", &o.task.label_column, "column of the label or answer (target when there is none called label)");
+  set.add("image_column", &o.task.image_column,
+          "column of each row's image: a path, or a name in a file of features (default: image, with --visual)");
   set.add("labels", &o.task.labels, "the labels, by commas (default: those of the training file)");
   set.add("label_words", &o.task.label_words, "what the model says for each label (default: the labels)");
   set.add("source_template", &o.task.source_template, "the input's text, columns in braces");
@@ -218,6 +229,10 @@ void describe(AdapterOptions& o, OptionSet& set) {
           "what a head judges: the prompt's first vector (first), [CLS] (cls), the text's mean, or its last token "
           "(default: first for encoders, last for decoder-only models)")
       .choices({"first", "cls", "mean", "last"});
+  set.add("visual_embedding", &o.visual_embedding,
+          "how visual tokens become embeddings: VL-Adapter's (clip_t5) or a linear layer with a vector for each place (linear) "
+          "(default: clip_t5 for encoder-decoders, else linear)")
+      .choices({"clip_t5", "linear"});
   set.add("save_lora_embeddings", &o.save_lora_embeddings, "false: leave A and B out of the adapter's files");
   set.add("load_lora_embeddings", &o.load_lora_embeddings, "false: A and B of --peft_model_id start anew");
   set.add("load_lora_embedding_B", &o.load_lora_embedding_B, "false: B alone starts anew");
@@ -228,6 +243,7 @@ void describe(OptimizerOptions& o, OptionSet& set) {
   set.add("learning_rate", &o.learning_rate, "of the soft prompt").min(0);
   set.add("lora_embedding_lr", &o.lora_embedding_lr, "of A and B (default: learning_rate)").min(0);
   set.add("head_learning_rate", &o.head_learning_rate, "of a classification head (default: learning_rate)").min(0);
+  set.add("visual_learning_rate", &o.visual_learning_rate, "of the embedding of images (default: learning_rate)").min(0);
   set.add("optim", &o.optim, "AdamW with eps before (adamw_hf) or after (adamw_torch) bias correction");
   set.add("adam_beta1", &o.adam_beta1, "decay of the first moment").min(0).max(1);
   set.add("adam_beta2", &o.adam_beta2, "decay of the second moment").min(0).max(1);
@@ -320,6 +336,7 @@ void describe(OutputOptions& o, OptionSet& set) {
 
 void describe(TrainOptions& o, OptionSet& set) {
   describe(o.model, set);
+  describe(o.model.images, set);
   describe(o.data, set);
   describe(o.adapter, set);
   describe(o.optimizer, set);

@@ -25,6 +25,13 @@ std::string method_of(const AdapterConfig& config) {
   return str(plain ? "" : str(config.method->title, ": "), "a soft prompt of ", config.num_virtual_tokens, " tokens");
 }
 
+std::string visual_part(const AdapterConfig& config) {
+  if (!config.visual) return "";
+  const VisualConfig& visual = *config.visual;
+  return str(", and a visual embedding (", to_string(visual.form), ") of ", visual.tokens, " tokens of ", visual.channels,
+             " numbers an image");
+}
+
 std::string hyperparameters(const TrainOptions& o) {
   const ScheduleOptions& s = o.schedule;
   std::string text = "\n## Hyperparameters\n\n| name | value |\n|---|---|\n";
@@ -32,6 +39,7 @@ std::string hyperparameters(const TrainOptions& o) {
   row("learning_rate", o.optimizer.learning_rate);
   if (o.optimizer.lora_embedding_lr) row("lora_embedding_lr", *o.optimizer.lora_embedding_lr);
   if (o.optimizer.head_learning_rate) row("head_learning_rate", *o.optimizer.head_learning_rate);
+  if (o.optimizer.visual_learning_rate) row("visual_learning_rate", *o.optimizer.visual_learning_rate);
   row("per_device_train_batch_size", s.per_device_train_batch_size);
   row("gradient_accumulation_steps", s.gradient_accumulation_steps);
   row("optim", o.optimizer.optim);
@@ -123,7 +131,7 @@ void Outputs::detail(const OrderedJson& detail) const {
 void Outputs::model_card(const AdapterConfig& config, const TaskData& task, const TrainOptions& options,
                          const OrderedJson& log) const {
   std::string card = front_matter(config, task, options) + "For the frozen model `" + config.base_model_name_or_path +
-                     "`: " + method_of(config) + ".\n";
+                     "`: " + method_of(config) + visual_part(config) + ".\n";
   if (!task.labels.empty()) card += "\nLabels: " + join(task.labels, ", ") + ".\n";
   if (!all_.empty()) card += "\n| result | value |\n|---|---|\n";
   for (const auto& [name, value] : all_.items())

@@ -12,7 +12,7 @@ namespace {
 
 double tokens_of(std::span<const Example> examples) {
   size_t tokens = 0;
-  for (const Example& example : examples) tokens += example.source.size() + example.target.size();
+  for (const Example& example : examples) tokens += static_cast<size_t>(example.read_tokens()) + example.target.size();
   return static_cast<double>(tokens);
 }
 

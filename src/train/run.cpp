@@ -54,6 +54,24 @@ void check_room(const ModelInfo& info, const TrainOptions& o) {
   check_free_space(o.output.output_dir, state * checkpoints);
 }
 
+// Images are seen by models that write text.
+void check_images(const ModelInfo& info, const TrainOptions& o) {
+  const ImageOptions& images = o.model.images;
+  if (sees_images(images) && info.architecture == Architecture::encoder)
+    fail(Code::usage, "--visual", str("none for ", info.model_type, ", which only encodes"), images.visual);
+  if (sees_images(images) && o.data.original_quirks)
+    fail(Code::usage, "--visual", "none under --original_quirks, as the original has no images", images.visual);
+}
+
+// A named task of images says so before its rows are read.
+void check_task_images(const TrainOptions& o) {
+  if (!o.data.named() || !o.model.images.visual.empty()) return;
+  const TaskDescription task = find_task(o.data.task_name.value_or(""), o.data.task_file, quirks_of(o.data));
+  if (task.sees_images())
+    fail(Code::usage, "--visual", str("where the tokens of ", task.name, "'s images come from (none: its texts alone)"),
+         "nothing");
+}
+
 void check_head(const ModelInfo& info, const TrainOptions& o) {
   const bool head = task_type(o, info) == "SEQ_CLS";
   if (o.adapter.pooling && !head) fail(Code::usage, "pooling", "a task_type of SEQ_CLS with it", *o.adapter.pooling);
@@ -80,7 +98,7 @@ void check_fit(const TrainOptions& o) {
   const ModelInfo info = check_model(o.model);
   check_all({[&] { check_positions(info, o); }, [&] { check_head(info, o); }, [&] { check_room(info, o); },
              [&] { check_smoothing(info, o); }, [&] { check_weights(info, o); },
-             [&] { check_submodules(o.adapter.num_transformer_submodules, info); }});
+             [&] { check_submodules(o.adapter.num_transformer_submodules, info); }, [&] { check_images(info, o); }});
 }
 
 ClaimRules claim_rules(const OutputOptions& o) {
@@ -90,7 +108,10 @@ ClaimRules claim_rules(const OutputOptions& o) {
 
 // All that can be known before the model is loaded, all problems at once; `claim` checks what is in the folder.
 void check(const TrainOptions& o, const std::function<void()>& claim) {
-  check_all({[&] { check_task(o.data, o.schedule.seed, splits_of(o.output)); },
+  check_all({[&] {
+               check_task(o.data, o.schedule.seed, splits_of(o.output));
+               check_task_images(o);
+             },
              [&] {
                check_source(o.model);
                if (!is_on_hub(o.model)) check_fit(o);
@@ -184,7 +205,7 @@ void evaluate_test(const LoopInputs& in, const RunData& data, Outputs& outputs, 
 void leave_trained(const TrainingLoop& loop, const LoopInputs& in, Outputs& outputs) {
   outputs.adapter(in.config, in.model, {in.options.output.save_safetensors, in.options.adapter.save_lora_embeddings});
   outputs.trainer_state(loop.state(), loop.total_steps());
-  if (in.options.output.report) outputs.findings(training_findings(in.model, loop.parameters()));
+  if (in.options.output.report) outputs.findings(training_findings(in.model, loop.parameters(), loop.visual_parameters()));
   outputs.results("train", train_results(loop, in));
 }
 
@@ -208,6 +229,10 @@ bool evaluate_all(const LoopInputs& in, const RunData& data, Outputs& outputs, T
   return true;
 }
 
+std::string beside_images(int64_t visual_parameters) {
+  return visual_parameters > 0 ? str(", and ", visual_parameters, " of the visual embedding") : "";
+}
+
 void announce(const ModelInfo& info, const ModelContext& context) {
   log::info(str(info.model_type, " with ", info.parameters, " parameters, held as ", info.storage, ", computed in ",
                 dtype_name(context.compute), " on ", context.threads, context.threads == 1 ? " thread" : " threads"));
@@ -222,6 +247,7 @@ void adopt(TrainOptions& o, const OptionSet& set) {
     adopt_task(config, o.data, o.evaluation, set);
     adopt_dtype(config, o.model, set);
   }
+  if (config.visual && o.data.task.image_column.empty() && !o.data.named()) o.data.task.image_column = config.task.image_column;
   if (config.classifies() && !set.given("causal_suffix")) o.data.causal_suffix = config.task.causal_suffix;
   if (quirks_of(o.data).groups_rates_by_peft_type() && o.adapter.peft_type == "PROMPT_TUNING")
     o.optimizer.lora_embedding_lr.reset();
@@ -359,7 +385,7 @@ std::optional<RunEnd> TrainingRun::Parts::claim() {
   require_alike(group, identity);
   if (from_first(group, writes && done_before(o, identity, claim) ? "done" : "") == "done") return RunEnd::done_before;
   if (writes) lock->make_folder();
-  const bool fetched = is_on_hub(o.model);
+  const bool fetched = is_on_hub(o.model) || visual_is_on_hub(o.model.images);
   one_first(group, [&] { place_model(o.model); });
   if (fetched) {
     check_fit(o);
@@ -431,7 +457,7 @@ std::optional<RunEnd> TrainingRun::begin() {
     return RunEnd::too_long;
   }
   log::info(str(run.in->train.examples.size(), " examples, ", run.loop->total_steps(), " steps, ", run.loop->parameters(),
-                " trained numbers"));
+                " trained numbers", beside_images(run.loop->visual_parameters())));
   warn_of_long_warmup(run.o.schedule, run.loop->total_steps());
   return std::nullopt;
 }

@@ -30,6 +30,7 @@ Split make_split(std::string_view name, std::vector<TextExample>& texts, const T
   if (texts.empty()) return {};
   Cuts cuts;
   std::vector<Example> examples = encode_examples(*data.tokenizer, data.rules, texts, threads, &cuts);
+  if (data.rules.visual) data.rules.visual->check(examples);
   SplitReport report = report_split(name, data.task, texts, examples, cuts, data.rules, o.evaluation.generation_max_length);
   data.counts.push_back(std::move(report.counts));
   if (name == "train" && !report.cut.empty()) data.counts.push_back(std::move(report.cut));
@@ -69,6 +70,7 @@ EncodeRules run_rules(const TrainOptions& o, const ModelInfo& info, const Tokeni
     fail(Code::usage, "task_type", "CAUSAL_LM for conversations, which a head has no class for", "SEQ_CLS");
   if (task.chat) rules.chat = load_model_chat_form(o.model, tokenizer, info.architecture);
   rules.label_words = task.label_words;
+  if (sees_images(o.model.images)) rules.visual = std::make_shared<const VisualInput>(o.model.images, make_context(o.model));
   limit_to_positions(rules, info, tokenizer, prompt_length(o));
   rules.max_target = longest_target(task, o.evaluation, tokenizer, rules);
   if (!rules.head && !task.numeric()) check_label_ids(tokenizer, rules, task.labels, task.label_words);

@@ -11,6 +11,7 @@
 #include "dept/train/optimizer.h"
 #include "dept/train/options.h"
 #include "dept/train/schedule.h"
+#include "dept/train/visual_input.h"
 
 namespace dept {
 namespace {
@@ -178,14 +179,26 @@ void check_task_options(const DataOptions& o, const OptionSet& set) {
                "one word for each of --labels", str(task.label_words.size(), " for ", task.labels.size(), " labels"));
   if (!o.named()) found.unless(!o.add_prefix, "--add_prefix", "--task_name with it, as the prefix is the task's name", "none");
   if (o.named())
-    for (const char* name :
-         {"text_column", "text_pair_column", "label_column", "labels", "label_words", "source_template", "metrics"})
+    for (const char* name : {"text_column", "text_pair_column", "label_column", "image_column", "labels", "label_words",
+                             "source_template", "metrics"})
       found.unless(!set.given(name), str("--", name), "data without --task_name, as a named task has its own",
                    str("--", o.task_name ? "task_name " + *o.task_name : "task_file " + *o.task_file));
   found.raise();
 }
 
 namespace {
+
+// What VL-Adapter has for the named tasks of images, where nothing is given.
+void imply_image_task(TrainOptions& o, const OptionSet& set) {
+  const bool vqa = o.data.task_name == "vqa", captions = o.data.task_name == "coco-caption";
+  if (o.data.task_file || (!vqa && !captions)) return;
+  const auto settle_to = [&](const char* name, auto& value, auto standard) {
+    if (!set.given(name)) value = standard;
+  };
+  settle_to("max_seq_length", o.data.max_seq_length, int64_t{20});
+  settle_to("generation_max_length", o.evaluation.generation_max_length, int64_t{vqa ? 10 : 40});
+  if (captions) settle_to("generation_num_beams", o.evaluation.generation_num_beams, int64_t{5});
+}
 
 // Values that others of model, data and adapter imply.
 void imply_model(TrainOptions& o, const OptionSet& set) {
@@ -195,9 +208,18 @@ void imply_model(TrainOptions& o, const OptionSet& set) {
     o.adapter.prompt_tuning_init = *o.adapter.text_init ? "TEXT" : "RANDOM";
   if (o.adapter.task_type == "SEQ_CLS" && !set.given("causal_suffix")) o.data.causal_suffix.clear();
   o.data.cache_dir = o.model.hub.cache_dir;
+  if (sees_images(o.model.images) && !o.data.named() && !set.given("image_column")) o.data.task.image_column = "image";
+  imply_image_task(o, set);
+}
+
+void check_image_options(const TrainOptions& o, const OptionSet& set, Contradictions& found) {
+  const bool sees = set.given("visual") || !o.model.peft_model_id.empty();
+  found.unless(sees || !set.given("image_column"), "--image_column", "--visual with it, which says what is seen of the images",
+               "no --visual");
 }
 
 void check_model_options(const TrainOptions& o, const OptionSet& set, Contradictions& found) {
+  check_image_options(o, set, found);
   found.attempt([&] { check_task_options(o.data, set); });
   check_precision(o.model, set, found);
   check_method(o, found);

@@ -25,6 +25,7 @@ void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& 
     if (!config.original() && model.tokenizer_name.empty() && tokenizer != base)
       model.tokenizer_name = name_in_adapter(tokenizer, model.peft_model_id);
   }
+  if (config.visual && !set.given("visual")) model.images.visual = name_in_adapter(config.visual->source, model.peft_model_id);
   const bool given = set.given("max_seq_length");
   if (config.max_length == 0 || (given && !config.decomposed())) return;
   if (given && data.max_seq_length != config.max_length)
@@ -60,6 +61,7 @@ void adopt_task(const AdapterConfig& config, DataOptions& data, EvaluationOption
   adopt("text_column", data.task.text_column, task.text_column);
   adopt("text_pair_column", data.task.text_pair_column, task.text_pair_column);
   adopt("label_column", data.task.label_column, task.label_column);
+  adopt("image_column", data.task.image_column, task.image_column);
   adopt("causal_suffix", data.causal_suffix, task.causal_suffix);
   adopt("target_end", data.target_end, task.target_end);
   adopt("truncate_head", data.truncate_head, task.truncate_head);
@@ -156,13 +158,24 @@ bool is_on_hub(const ModelOptions& options) {
   return is_on_hub(options.path());
 }
 
+namespace {
+
+// Of what stands beside the model, whose branch --revision names.
+HubFlags main_branch(const ModelOptions& options) {
+  return {HubFlags().revision, options.hub.cache_dir};
+}
+
+}  // namespace
+
 void check_source(const ModelOptions& options) {
+  check_visual(options.images);
+  if (visual_is_on_hub(options.images)) check_on_hub(options.images.visual, main_branch(options));
   if (is_on_hub(options.tokenizer_name)) check_on_hub(options.tokenizer_name, options.hub);
   if (is_on_hub(options)) check_all({[&] { check_storage(options); }, [&] { check_on_hub(options.path(), options.hub); }});
 }
 
 void place_adapter(ModelOptions& options) {
-  options.peft_model_id = place_on_disk(options.peft_model_id, {HubFlags().revision, options.hub.cache_dir}, ModelPart::adapter);
+  options.peft_model_id = place_on_disk(options.peft_model_id, main_branch(options), ModelPart::adapter);
 }
 
 AdapterConfig adopt_adapter(ModelOptions& model, DataOptions& data, EvaluationOptions& evaluation, const OptionSet& set) {
@@ -179,6 +192,8 @@ void place_model(ModelOptions& options) {
   options.model_path = place_on_disk(options.path(), options.hub, ModelPart::all);
   if (!options.tokenizer_name.empty())
     options.tokenizer_path = place_on_disk(options.tokenizer_name, options.hub, ModelPart::tokenizer);
+  if (visual_is_on_hub(options.images))
+    options.images.visual_path = place_on_disk(options.images.visual, main_branch(options), ModelPart::vision);
 }
 
 void check_output_folder(const fs::path& folder) {
@@ -244,7 +259,7 @@ EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, con
 
 void limit_to_positions(EncodeRules& rules, const ModelInfo& model, const Tokenizer& tokenizer, int64_t prompt) {
   if (model.max_positions == 0 || rules.quirks.ignores_position_limit()) return;
-  rules.room = model.max_positions - prompt;
+  rules.room = model.max_positions - prompt - (rules.visual ? rules.visual->tokens() : 0);
   rules.answer = rules.head ? 0 : 1;
   if (rules.head) return;
   for (const Ids& label : encode_targets(tokenizer, rules, rules.label_words, 1))
@@ -292,6 +307,15 @@ void attach_adapter(ModelParts& parts, const Adapter& adapter, const ModelInfo& 
     fail(Code::bad_input, "labels", str(head.labels(), " names, in the order of the head's logits"), str(labels.size()));
 }
 
+std::shared_ptr<const VisualInput> visual_of(const ModelParts& parts, const ModelOptions& options) {
+  if (!parts.config.visual) return nullptr;
+  if (!sees_images(options.images))
+    fail(Code::usage, "--visual", "where the images' tokens come from, as the adapter sees images", "none");
+  auto visual = std::make_shared<const VisualInput>(options.images, make_context(options));
+  visual->check_fit(*parts.config.visual);
+  return visual;
+}
+
 ModelParts read_parts(const ModelOptions& options, const DataOptions& data, ModelUse use,
                       std::shared_ptr<const Tokenizer> tokenizer) {
   const ModelInfo info = check_model(options);
@@ -313,6 +337,7 @@ ModelParts read_parts(const ModelOptions& options, const DataOptions& data, Mode
   rules.label_words = data.task.label_words.empty() ? data.task.labels : data.task.label_words;
   rules.truncate = data.truncate;
   if (data.task.chat) rules.chat = load_model_chat_form(options, *parts.tokenizer, info.architecture);
+  rules.visual = visual_of(parts, options);
   limit_to_positions(rules, info, *parts.tokenizer, parts.weights.input->prompt_tokens());
   if (!parts.has_head()) check_label_ids(*parts.tokenizer, rules, data.task.labels, data.task.label_words);
   return parts;

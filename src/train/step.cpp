@@ -76,11 +76,13 @@ MicroBatch part_of(const MicroBatch& micro, int64_t k) {
 }
 
 // A batch of the parts' examples in turn, each with its part's configuration.
-Batch collate_parts(const EncodeRules& rules, std::span<const StepPart> parts) {
+Batch collate_parts(const EncodeRules& rules, const Call& call, std::span<const StepPart> parts) {
   std::vector<Example> examples;
   std::vector<int64_t> config;
   for (size_t k = 0; k < parts.size(); ++k) {
-    examples.insert(examples.end(), parts[k].examples.begin(), parts[k].examples.end());
+    std::vector<Example> drawn;
+    const std::span<const Example> mine = draw_targets(parts[k].examples, call.seeds.at(k), call.micro_step, drawn);
+    examples.insert(examples.end(), mine.begin(), mine.end());
     config.insert(config.end(), parts[k].examples.size(), static_cast<int64_t>(k));
   }
   Batch batch = collate(rules, examples, Purpose::training);
@@ -118,12 +120,16 @@ at::Tensor Step::accumulate(std::span<const Example> examples, int64_t longest_t
   if (examples.empty())
     micro = nothing(model_.weights());
   else
-    micro.loss = model_.loss(call_, own_part(model_, collate(model_.rules(), examples, Purpose::training), longest_target),
-                             &micro.gradients);
+    micro.loss = model_.loss(call_, own_part(model_, training_batch(examples), longest_target), &micro.gradients);
   agreed_ = sum_over_ranks(call_.group, micro, wish_);
   average(micro, at::tensor(share_, at::kDouble));
   add(micro.loss.nll, micro.gradients);
   return micro.loss.tokens;
+}
+
+Batch Step::training_batch(std::span<const Example> examples) const {
+  std::vector<Example> drawn;
+  return collate(model_.rules(), draw_targets(examples, call_.seeds.front(), call_.micro_step, drawn), Purpose::training);
 }
 
 void Step::add(const at::Tensor& loss, const Gradients& gradients) {
@@ -134,6 +140,7 @@ void Step::add(const at::Tensor& loss, const Gradients& gradients) {
 
 // What a batch's loss depends on but weights, seeds and examples. How texts become ids is behind the examples.
 bool Step::stacks_with(const Step& other) const {
+  if (this == &other) return true;
   const ModelParts &a = model_.parts(), &b = other.model_.parts();
   const bool same_weights = a.class_weights.defined() == b.class_weights.defined() &&
                             (!a.class_weights.defined() || at::equal(a.class_weights, b.class_weights));
@@ -220,7 +227,7 @@ std::vector<at::Tensor> StepStack::accumulate(std::span<const StepPart> parts) {
   MicroBatch micro;
   int64_t longest = 0;
   for (const StepPart& part : parts) longest = std::max(longest, part.longest_target);
-  micro.loss = model.loss(call, own_part(model, collate_parts(model.rules(), parts), longest), &micro.gradients);
+  micro.loss = model.loss(call, own_part(model, collate_parts(model.rules(), call, parts), longest), &micro.gradients);
   average(micro, at::tensor(shares, at::kDouble));
   std::vector<at::Tensor> counted;
   for (size_t k = 0; k < parts.size(); ++k) {

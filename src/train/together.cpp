@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "dept/train/pass.h"
+#include "dept/train/visual_input.h"
 
 namespace dept {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 constexpr std::array own_options = {"learning_rate",
                                     "lora_embedding_lr",
                                     "head_learning_rate",
+                                    "visual_learning_rate",
                                     "optim",
                                     "adam_beta1",
                                     "adam_beta2",
@@ -156,6 +158,7 @@ bool train_together(const RunQueue& queue, StackWidth& width) {
 
 std::string stack_key(const TrainOptions& o, const OptionSet& set) {
   if (quirks_of(o.data).acts_at_epoch_end_within_step()) return "";  // the others of a pass would wait for it
+  if (sees_images(o.model.images)) return "";                        // visual embeddings are not stacked
   OrderedJson key = set.dump_json();
   for (const Option& option : set.options())
     if (option.section == "Evaluation while training" || option.section == "Output") key.erase(option.name);

@@ -21,9 +21,10 @@ void zero_gradients(std::vector<Trainable>& trainables) {
   for (Trainable& trainable : trainables) trainable.grad.zero_();
 }
 
-int64_t parameter_count(const std::vector<Trainable>& trainables) {
+int64_t parameter_count(const std::vector<Trainable>& trainables, bool visual) {
   int64_t count = 0;
-  for (const Trainable& trainable : trainables) count += trainable.value.numel() / trainable.value.size(0);
+  for (const Trainable& trainable : trainables)
+    if ((trainable.group == Group::visual) == visual) count += trainable.value.numel() / trainable.value.size(0);
   return count;
 }
 

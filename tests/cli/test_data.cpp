@@ -15,9 +15,9 @@ size_t line_count(const std::string& text) {
 TEST(Data, ListsTheTasks) {
   const Outcome plain = run_dept({"data", "list"});
   EXPECT_EQ(plain.code, 0) << plain.err;
-  EXPECT_EQ(line_count(plain.out), 34u);
+  EXPECT_EQ(line_count(plain.out), 36u);
   const Outcome json = run_dept({"data", "list", "--json"});
-  EXPECT_EQ(line_count(json.out), 34u);
+  EXPECT_EQ(line_count(json.out), 36u);
   const Json first = Json::parse(json.out.substr(0, json.out.find('\n')));
   EXPECT_EQ(first["name"], "squad");
   EXPECT_EQ(first["repository"], "rajpurkar/squad");

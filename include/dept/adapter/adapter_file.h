@@ -26,7 +26,7 @@ std::string to_string(DeltaAlignment alignment);
 /// options of training are, with their defaults.
 struct AdapterTask {
   std::string source_template = "{text}";
-  std::string text_column = "text", text_pair_column, label_column = "label";
+  std::string text_column = "text", text_pair_column, label_column = "label", image_column;
   std::string causal_suffix;             ///< behind the source of decoder-only models
   std::string target_end = "pad";        ///< as DataOptions has it
   bool truncate_head = false;            ///< too long sources lose their head instead of their tail
@@ -37,6 +37,14 @@ struct AdapterTask {
   int64_t generation_max_length = 20, generation_num_beams = 1;
   std::optional<int64_t> max_new_tokens;
   std::string dtype = "fp32";
+};
+
+/// How an adapter sees images.
+struct VisualConfig {
+  std::string source;  ///< as --visual names it
+  VisualForm form = VisualForm::linear;
+  int64_t tokens = 0;    ///< T, of an image
+  int64_t channels = 0;  ///< C, numbers of each
 };
 
 /// adapter_config.json.
@@ -64,6 +72,7 @@ struct AdapterConfig {
   int64_t hidden_size = 768;                        ///< of the model; in files of the original always this one
   int64_t num_layers = 0, num_attention_heads = 0;  ///< of the model, in files of the original
   AdapterTask task;
+  std::optional<VisualConfig> visual;                              ///< absent: it sees texts alone
   std::vector<std::string> unknown_fields;                         ///< of the file: named when the adapter is loaded
   bool load_lora_embeddings = true, load_lora_embedding_B = true;  ///< false: A and B, or B alone, start anew when it is loaded
 
@@ -112,9 +121,10 @@ struct AdapterForm {
 };
 
 /// Reads both files and checks shapes against the config and the width against `hidden`, the backbone's D. A head is there
-/// exactly when the task type is SEQ_CLS. A file of DePT's prompt without A and B is logged as a warning, and these start as for
-/// a new adapter, as do those that `load` or the config leaves out. The second half of an original's prompt for two submodules is
-/// idle. Throws io or bad_input; an adapter of another model's width is one of these.
+/// exactly when the task type is SEQ_CLS, a visual embedding exactly when the config has one. A file of DePT's prompt without A
+/// and B is logged as a warning, and these start as for a new adapter, as do those that `load` or the config leaves out. The
+/// second half of an original's prompt for two submodules is idle. Throws io or bad_input; an adapter of another model's width is
+/// one of these.
 Adapter load_adapter(const fs::path& folder, int64_t hidden, const AdapterLoad& load = {});
 
 /// Writes configuration k of the stack `weights` into an existing folder, each file atomically. Throws io.

@@ -14,8 +14,9 @@ enum class Group : int64_t {
   prompt = 0,  ///< learning_rate
   delta = 1,   ///< lora_embedding_lr (learning_rate when that is not given)
   head = 2,    ///< head_learning_rate (learning_rate when that is not given)
+  visual = 3,  ///< visual_learning_rate (learning_rate when that is not given)
 };
-inline constexpr int64_t groups = 3;
+inline constexpr int64_t groups = 4;
 
 /// One tensor that trains.
 struct Parameter {

@@ -7,7 +7,8 @@
 
 namespace dept {
 
-/// Whether both are of one method and shape, with heads of one form and size.
+/// Whether both are of one method and shape, with heads of one form and size, and without a visual embedding, which is not
+/// stacked.
 bool alike(const AdapterWeights& a, const AdapterWeights& b);
 
 /// Adapters that are alike as one stack, whose K is the sum of theirs. Its memory is new, and the parts' own tensors become views

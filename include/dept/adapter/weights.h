@@ -1,4 +1,4 @@
-// All that trains beside a frozen model: an adapter of its inputs and, for classification, a head.
+// All that trains beside a frozen model: an adapter of its inputs, for classification a head, for images their embedding.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,6 +8,7 @@
 
 #include "dept/adapter/head.h"
 #include "dept/adapter/input_adapter.h"
+#include "dept/adapter/visual_embedding.h"
 
 namespace dept {
 
@@ -15,11 +16,13 @@ struct AdapterWeights {
   std::shared_ptr<const InputAdapter> input;
   HeadWeights head;
   at::Tensor idle;  ///< [K, M, D] rows behind P in files of the original that nothing uses or moves; else undefined
+  VisualWeights visual{};
 
   /// K.
   int64_t configs() const { return input->configs(); }
   bool has_head() const { return head.form != HeadForm::none; }
-  /// The adapter's, then the head's.
+  bool has_visual() const { return visual.form != VisualForm::none; }
+  /// The adapter's, then the head's, then those of the visual embedding.
   std::vector<Parameter> parameters() const;
 };
 

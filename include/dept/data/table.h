@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -88,6 +89,15 @@ Table read_tables(const std::vector<std::string>& paths, const TableFormat& form
 
 /// The first row only, with all of read_table's checks that need no more: cheap, for checks before a model is loaded.
 Table read_table_head(const fs::path& path, const TableFormat& format = {});
+
+/// The array of objects at one of some keys of a JSON file's outermost object, which other things may stand in too.
+struct JsonMember {
+  std::string key;                            ///< the first of them in the file; "" none is there, and the table has no rows
+  Table table;                                ///< its objects as rows
+  std::map<std::string, std::string> beside;  ///< plain values of the outermost object
+};
+/// Throws io, or bad_input for what read_table refuses in a .json file.
+JsonMember read_json_member(const fs::path& path, const std::vector<std::string>& keys);
 
 /// Adds the rows of another file, its columns in whatever order. Throws as read_tables.
 void append_rows(Table& table, Table&& more);

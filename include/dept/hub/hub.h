@@ -38,12 +38,12 @@ bool is_gguf_name(const std::string& name);
 /// Says within about a second whether fetch_model can begin: the cache has all of it, or the endpoint knows it. Throws io.
 void check_hub_model(const HubOptions& options, const std::string& name, const std::string& revision);
 
-enum class ModelPart { all, tokenizer, adapter };
+enum class ModelPart { all, tokenizer, adapter, vision };
 
 /// Config, tokenizer and, for `all`, weights (safetensors, else pytorch_model.bin) of the revision (a branch, tag or commit), of
-/// an adapter config and weights, from the cache or the endpoint. Returns their folder. Of ORG/REPO:FILE.gguf that file, with
-/// the other shards (-00001-of-00003) of its model, whatever the part; returns the file's path. Throws usage for an impossible
-/// name or revision, io.
+/// an adapter config and weights, of a vision model these and its image processor's config, from the cache or the endpoint.
+/// Returns their folder. Of ORG/REPO:FILE.gguf that file, with the other shards (-00001-of-00003) of its model, whatever the
+/// part; returns the file's path. Throws usage for an impossible name or revision, io.
 fs::path fetch_model(const HubOptions& options, const std::string& name, const std::string& revision,
                      ModelPart part = ModelPart::all);
 

@@ -21,6 +21,13 @@ std::string_view to_string(SplitName split);
 /// What a task without labelled test data does for one: nothing, halve its validation split, or validate on rows of train.
 enum class Divide { none, validation, train };
 
+/// How a task's rows stand in its files.
+enum class RowForm {
+  table,     ///< in columns
+  vqa,       ///< the questions and the annotations of VQA
+  captions,  ///< the captions of COCO, or Karpathy's split of them
+};
+
 struct TaskDescription {
   std::string name, prefix, repository, config;
   std::string source, target, each, group;                  ///< templates, and a path to a list for `each`
@@ -29,10 +36,13 @@ struct TaskDescription {
   std::array<std::string, 3> splits;                        ///< the hub's names by SplitName; "" there is none
   Divide divide = Divide::none;
   std::optional<int64_t> max_train_rows;
+  RowForm form = RowForm::table;
 
   const std::string& split(SplitName name) const { return splits[static_cast<size_t>(name)]; }
   /// Answers are numbers, labels only those that are expected most.
   bool regression() const { return !metrics.empty() && metrics.front() == "pearson"; }
+  /// Each row has an image.
+  bool sees_images() const { return form != RowForm::table; }
 };
 
 /// The tasks of a YAML text in the form of configs/tasks.yaml, in its order; an entry's `original` counts where the quirks say
@@ -41,6 +51,9 @@ std::vector<TaskDescription> parse_tasks(const std::string& yaml, std::string_vi
 
 /// The 34 tasks of the original.
 std::vector<TaskDescription> built_in_tasks(Quirks quirks);
+
+/// vqa and coco-caption, whose rows come from the data sets' own JSON files (tasks/image_rows.h).
+std::vector<TaskDescription> image_tasks();
 
 /// Those of a file. Throws io or bad_input.
 std::vector<TaskDescription> read_task_file(const fs::path& path, Quirks quirks);

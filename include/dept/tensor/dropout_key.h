@@ -21,6 +21,7 @@ enum class Site : uint32_t {
   head_input = 8,
   head_units = 9,
   adapter_offset = 10,
+  target = 11,  ///< no dropout: which of several answers is learnt
 };
 
 /// The stream of 16-bit numbers of one example at one site. Element e is number e % 8 of Philox block e / 8.

@@ -16,6 +16,7 @@ struct Ragged {
   std::vector<int64_t> prefix;      ///< [B] earlier sequence of this batch whose keys and values stand in front, -1 none
   std::vector<int64_t> example;     ///< [B] global index of the example (keys the dropout), -1 for a shared prompt
   std::vector<bool> outside;        ///< [B] whether it sees its prefix alone, not itself; empty means false for every sequence
+  std::vector<int64_t> unbiased;    ///< [B] tokens at its end that a relative bias leaves out; empty means 0 for every sequence
   at::Tensor position;              ///< int64 [N] what the backbone counts
   at::Tensor row;                   ///< int64 [N] row of A·B, -1 none
 

@@ -13,6 +13,7 @@
 #include "dept/tasks/task.h"
 #include "dept/text/chat.h"
 #include "dept/text/tokenizer.h"
+#include "dept/train/visual_input.h"
 
 namespace dept {
 
@@ -30,9 +31,10 @@ struct EncodeRules {
   int64_t decoder_start_id = 0;          ///< encoder-decoder
   DeltaAlignment alignment = DeltaAlignment::end;  ///< decoder-only
   Quirks quirks;
-  std::optional<int64_t> room;  ///< tokens that the model's positions leave to source and answer; absent: no limit
-  int64_t answer = 0;           ///< of them kept free for an answer
-  bool truncate = false;        ///< a source without room is cut; else it is refused
+  std::optional<int64_t> room;                ///< tokens that the model's positions leave to source and answer; absent: no limit
+  int64_t answer = 0;                         ///< of them kept free for an answer
+  bool truncate = false;                      ///< a source without room is cut; else it is refused
+  std::shared_ptr<const VisualInput> visual;  ///< every source has an image; null: none has
 
   /// Where a source is cut.
   int64_t longest_source() const {
@@ -53,7 +55,7 @@ struct Cuts {
 /// turns are left out, never a system message or the last turn. With a head a target becomes the example's value (an empty one 0)
 /// and no ids. Examples keep their index and order. `cuts` counts what is cut. Throws bad_input that names file, line and column
 /// for invalid UTF-8, a suffix longer than max_source, a source that leaves its answer no room, a source without any token, an id
-/// that the model does not have, or a value that is none.
+/// that the model does not have, or a value that is none; as VisualInput::name_of for a row's image.
 std::vector<Example> encode_examples(const Tokenizer& tokenizer, const EncodeRules& rules, std::span<const TextExample> texts,
                                      int threads, Cuts* cuts = nullptr);
 
@@ -71,8 +73,13 @@ enum class Purpose {
   answering,   ///< what follows the source, or the shared prompt where that is empty
 };
 
-/// The batch of encoded examples by family. K stacked adapters (`configs`) have an equal run of the examples each; throws bug
-/// where they cannot be divided so.
+/// The examples with the targets that a training step draws by their scores, from (seed, micro-step, example); without several
+/// targets to draw from they are given back as they are. `drawn` keeps what is drawn.
+std::span<const Example> draw_targets(std::span<const Example> examples, uint64_t seed, uint32_t micro_step,
+                                      std::vector<Example>& drawn);
+
+/// The batch of encoded examples by family, with what their images show. K stacked adapters (`configs`) have an equal run of the
+/// examples each; throws bug where they cannot be divided so.
 Batch collate(const EncodeRules& rules, std::span<const Example> examples, Purpose purpose = Purpose::training,
               int64_t configs = 1);
 

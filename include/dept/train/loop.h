@@ -51,6 +51,7 @@ class TrainingLoop {
   const TrainState& state() const { return state_; }
   int64_t total_steps() const { return total_steps_; }
   int64_t parameters() const { return step_.parameters(); }
+  int64_t visual_parameters() const { return step_.visual_parameters(); }
   const log::File* log_file() const { return in_.log_file; }
   bool stacks_with(const TrainingLoop& other) const { return step_.stacks_with(other.step_); }
 

@@ -15,6 +15,7 @@ inline Quirks quirks_of(const DataOptions& data) {
 
 /// Each group's options onto a set, under its own heading. The struct must outlive the set.
 void describe(ModelOptions& options, OptionSet& set);
+void describe(ImageOptions& options, OptionSet& set);
 void describe(DataOptions& options, OptionSet& set);
 void describe(AdapterOptions& options, OptionSet& set);
 void describe(OptimizerOptions& options, OptionSet& set);

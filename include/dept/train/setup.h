@@ -17,8 +17,8 @@ inline const std::vector<std::string> regression_metrics = {"pearson", "spearman
 /// Runs all checks and throws what they found as one error with the first one's code.
 void check_all(const std::vector<std::function<void()>>& checks);
 
-/// From an adapter's config: base model, its revision and its tokenizer when the options name none, and max_seq_length (which a
-/// flag changes only where no A has rows for it).
+/// From an adapter's config: base model, its revision and its tokenizer when the options name none, what it sees of images, and
+/// max_seq_length (which a flag changes only where no A has rows for it).
 void adopt_model(const AdapterConfig& config, ModelOptions& model, DataOptions& data, const OptionSet& set);
 
 /// From an adapter's config: the compute type that it was trained in, where `set` says that none was given.
@@ -47,14 +47,14 @@ ModelInfo check_model(const ModelOptions& options);
 /// Whether the model is yet to be fetched; one on disk is ready for check_model.
 bool is_on_hub(const ModelOptions& options);
 
-/// Throws io in about a second for a model or tokenizer on the hub that cannot be had.
+/// Throws io in about a second for a model, tokenizer or vision model on the hub that cannot be had; as check_visual.
 void check_source(const ModelOptions& options);
 
 /// Brings an adapter that peft_model_id names on the hub (its main branch) to the disk, where peft_model_id is from then on.
 /// Throws usage or io.
 void place_adapter(ModelOptions& options);
 
-/// Brings model and tokenizer to the disk; a model that is fetched is not checked. Throws usage or io.
+/// Brings model, tokenizer and vision model to the disk; a model that is fetched is not checked. Throws usage or io.
 void place_model(ModelOptions& options);
 
 /// Throws io unless the folder, or the nearest one above it that is there, can be written in. Makes nothing.
@@ -91,6 +91,9 @@ std::string task_type_for(const ModelInfo& model, const std::optional<std::strin
 /// Gives a model's parts the adapter's weights and settings, under the quirks of their rules; `info` is the model's. Throws
 /// bad_input for a head that is not this model's or does not fit `labels`.
 void attach_adapter(ModelParts& parts, const Adapter& adapter, const ModelInfo& info, const std::vector<std::string>& labels);
+
+/// The images of parts whose adapter sees them; null: it sees texts alone. Throws usage, io or bad_input.
+std::shared_ptr<const VisualInput> visual_of(const ModelParts& parts, const ModelOptions& options);
 
 /// All of an AdaptedModel but the frozen model: tokenizer, rules and adapter, by which rows are read before the model is.
 /// `tokenizer`: the model's, where it has been read. Throws bad_input for labels that have the same ids.

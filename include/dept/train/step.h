@@ -52,7 +52,9 @@ class Step {
   void require_finite_gradients() const;
 
   int64_t micro_steps() const { return call_.micro_step; }
-  int64_t parameters() const { return parameter_count(trainables_); }
+  /// Of one configuration, without those of a visual embedding; and these.
+  int64_t parameters() const { return parameter_count(trainables_, false); }
+  int64_t visual_parameters() const { return parameter_count(trainables_, true); }
 
   /// Whether the micro-batches of both may pass through the model as one (StepStack). Both are at the same micro-step, which keys
   /// their dropout.
@@ -64,6 +66,7 @@ class Step {
 
  private:
   friend class StepStack;
+  Batch training_batch(std::span<const Example> examples) const;
   void add(const at::Tensor& loss, const Gradients& gradients);
 
   Call call_;

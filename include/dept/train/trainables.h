@@ -26,7 +26,7 @@ std::vector<Trainable> list_trainables(const std::vector<Parameter>& parameters)
 void add_gradients(std::vector<Trainable>& trainables, const Gradients& gradients);
 void zero_gradients(std::vector<Trainable>& trainables);
 
-/// Trained numbers of one configuration.
-int64_t parameter_count(const std::vector<Trainable>& trainables);
+/// Trained numbers of one configuration: those of a visual embedding, or all others.
+int64_t parameter_count(const std::vector<Trainable>& trainables, bool visual = false);
 
 }  // namespace dept

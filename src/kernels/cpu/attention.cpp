@@ -206,11 +206,13 @@ class Tile {
     if (options_.score_cap > 0) cap_scores(slope);
     if (bias_reach_ < 0) return;
     const int64_t offset = keys_ - span_.q_length;  // queries are the last tokens of the keys in self-attention
+    const int64_t biased_queries = span_.q_length - span_.unbiased, biased_keys = keys_ - span_.unbiased;
     for (int64_t row = 0; row < rows_; ++row) {
+      if (row % span_.q_length >= biased_queries) continue;
       const int64_t position = (options_.causal ? offset : 0) + row % span_.q_length;
       const T* bias = options_.relative_bias.const_data_ptr<T>() + head(row) * (2 * bias_reach_ + 1) + bias_reach_ - position;
       T* s = scores.data() + row * keys_;
-      for (int64_t j = 0; j < keys_; ++j) s[j] += bias[j];
+      for (int64_t j = 0; j < biased_keys; ++j) s[j] += bias[j];
     }
   }
 

@@ -45,12 +45,14 @@ struct RowOptions {
   float cap;                ///< 0: none
   float* slope;             ///< with a cap: scratch for its derivative at each score
   const float* bias;        ///< null: none
+  int64_t biased;           ///< the keys before this one get it
   const uint16_t* numbers;  ///< null: no dropout
   uint32_t threshold;
   float kept_scale;
 
   int64_t begin() const { return first / lanes * lanes; }
   __mmask16 seen(int64_t j) const { return _kandn_mask16(first_lanes(first - j), first_lanes(visible - j)); }
+  __mmask16 with_bias(int64_t j) const { return _kandn_mask16(first_lanes(first - j), first_lanes(biased - j)); }
   __m512 score(const float* s, int64_t j) const {
     __m512 x = _mm512_mul_ps(_mm512_loadu_ps(s + j), _mm512_set1_ps(scale));
     if (cap > 0) {
@@ -58,7 +60,7 @@ struct RowOptions {
       _mm512_storeu_ps(slope + j, _mm512_fnmadd_ps(share, share, _mm512_set1_ps(1.0F)));
       x = _mm512_mul_ps(share, _mm512_set1_ps(cap));
     }
-    return bias != nullptr ? _mm512_mask_add_ps(x, seen(j), x, _mm512_maskz_loadu_ps(seen(j), bias + j)) : x;
+    return bias != nullptr ? _mm512_mask_add_ps(x, with_bias(j), x, _mm512_maskz_loadu_ps(with_bias(j), bias + j)) : x;
   }
   // What dropout multiplies with, 0 beyond the visible keys.
   __m512 factor(int64_t j) const {
@@ -246,7 +248,7 @@ class Tiles {
   RowOptions options_of(int64_t first, int64_t r, int64_t width) {
     const int64_t row = first + r;
     const float* bias = nullptr;
-    if (options_.relative_bias.defined()) {
+    if (options_.relative_bias.defined() && row % span_->q_length < span_->q_length - span_->unbiased) {
       const int64_t reach = options_.relative_bias.size(1) / 2;
       const int64_t position = (options_.causal ? keys_ - span_->q_length : 0) + row % span_->q_length;
       bias = options_.relative_bias.const_data_ptr<float>() + head(row) * (2 * reach + 1) + reach - position;
@@ -260,6 +262,7 @@ class Tiles {
             static_cast<float>(options_.score_cap),
             options_.score_cap > 0 ? room(slopes_, stride_) : nullptr,
             bias,
+            std::min(seen.end, keys_ - span_->unbiased),
             drops ? numbers_.data() + r * keys_ : nullptr,
             dropout_threshold(options_.dropout),
             static_cast<float>(drops ? dropout_scale(options_.dropout) : 1.0)};

@@ -78,7 +78,14 @@ class Products {
     const int64_t width = options_.relative_bias.size(1);
     const at::Tensor distance = range(padded_.keys) - padded_.position.unsqueeze(1) + width / 2;
     const at::Tensor chosen = options_.relative_bias.index_select(1, distance.clamp(0, width - 1).flatten());
-    return chosen.view({-1, padded_.spans, padded_.queries, padded_.keys}).transpose(0, 1);
+    const at::Tensor all = chosen.view({-1, padded_.spans, padded_.queries, padded_.keys}).transpose(0, 1);
+    return padded_.unbiased.defined() ? all.masked_fill(without_bias(), 0) : all;
+  }
+  // Whether a pair gets no bias, [S, 1, L, M].
+  at::Tensor without_bias() const {
+    const auto of_spans = [](const at::Tensor& x) { return x.view({-1, 1, 1, 1}); };
+    const at::Tensor query = range(padded_.queries).view({1, 1, -1, 1}).ge(of_spans(padded_.q_length - padded_.unbiased));
+    return query.logical_or(range(padded_.keys).ge(of_spans(padded_.k_length - padded_.unbiased)));
   }
 
   const AttentionInputs& in_;

@@ -50,11 +50,12 @@ std::vector<int64_t> rows_of_keys(const std::vector<AttentionSpan>& spans, int64
 
 Padded::Padded(const AttentionInputs& in, const std::vector<AttentionSpan>& list, const AttentionOptions& options)
     : spans(static_cast<int64_t>(list.size())) {
-  std::vector<int64_t> query_lengths, key_lengths;
+  std::vector<int64_t> query_lengths, key_lengths, unbiased_lengths;
   std::vector<DropoutStream> drawn;
   for (const AttentionSpan& span : list) {
     query_lengths.push_back(span.q_length);
     key_lengths.push_back(keys_of(span));
+    unbiased_lengths.push_back(span.unbiased);
     queries = std::max(queries, span.q_length);
     keys = std::max(keys, keys_of(span));
     if (options.dropout > 0) drawn.push_back(options.streams.at(span.sequence));
@@ -72,6 +73,8 @@ Padded::Padded(const AttentionInputs& in, const std::vector<AttentionSpan>& list
   upload.add(q.position, position);
   upload.add(query_lengths, q_length);
   upload.add(key_lengths, k_length);
+  if (std::any_of(unbiased_lengths.begin(), unbiased_lengths.end(), [](int64_t length) { return length > 0; }))
+    upload.add(unbiased_lengths, unbiased);
   streams.from(drawn, upload);
   upload.send(in.q.device());
 }

@@ -19,6 +19,7 @@ struct Padded {
   at::Tensor end_visible;         ///< [S * queries] one behind the last
   at::Tensor position;            ///< [S * queries] where the query stands among the keys, for the bias
   at::Tensor q_length, k_length;  ///< [S]
+  at::Tensor unbiased;            ///< [S] AttentionSpan::unbiased; undefined where it is 0 for all
   Streams streams;                ///< [S] of the dropout
 
   Padded(const AttentionInputs& in, const std::vector<AttentionSpan>& list, const AttentionOptions& options);

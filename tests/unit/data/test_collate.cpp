@@ -50,6 +50,45 @@ TEST(Collate, DecoderOnlyPredictsFromTheTokenBefore) {
   EXPECT_EQ(batch.label_sequence, (Vector{0, 0, 1, 2, 2, 2}));
 }
 
+// Two visual tokens of the first example and of the last: behind the text, out of the relative bias, without a row of A·B.
+TEST(Collate, EncoderDecoderReadsAnImageBehindTheText) {
+  std::vector<Example> seen = examples;
+  seen[0].visual = seen[2].visual = 2;
+  const Batch batch = collate_encoder_decoder(seen, 0);
+  batch.source.check();
+  EXPECT_EQ(batch.source.offsets, (Vector{0, 5, 6, 10}));
+  EXPECT_EQ(values(batch.source_ids), (Vector{11, 12, 13, 0, 0, 14, 15, 16, 0, 0}));
+  EXPECT_EQ(values(batch.source.row), (Vector{0, 1, 2, -1, -1, 0, 0, 1, -1, -1}));
+  EXPECT_EQ(batch.source.unbiased, (Vector{2, 0, 2}));
+  EXPECT_EQ(values(batch.visual.token), (Vector{3, 4, 8, 9}));
+  EXPECT_EQ(values(batch.visual.place), (Vector{0, 1, 0, 1}));
+  EXPECT_EQ(values(batch.target_ids), (Vector{0, 21, 0, 0, 24, 25}));
+  EXPECT_FALSE(batch.score.defined());
+}
+
+TEST(Collate, DecoderOnlyReadsAnImageInFrontOfTheText) {
+  std::vector<Example> seen = examples;
+  seen[1].visual = 3;
+  const Batch batch = collate_decoder_only(seen, DeltaAlignment::end, 4);
+  batch.source.check();
+  EXPECT_EQ(batch.source.offsets, (Vector{0, 4, 8, 12}));
+  EXPECT_EQ(values(batch.source_ids), (Vector{11, 12, 13, 21, 0, 0, 0, 14, 15, 16, 24, 25}));
+  EXPECT_EQ(values(batch.source.position), (Vector{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3}));
+  EXPECT_EQ(values(batch.source.row), (Vector{1, 2, 3, -1, -1, -1, -1, 3, 2, 3, -1, -1}));
+  EXPECT_TRUE(batch.source.unbiased.empty());
+  EXPECT_EQ(values(batch.visual.token), (Vector{4, 5, 6}));
+  EXPECT_EQ(values(batch.label_token), (Vector{2, 3, 7, 9, 10, 11}));
+}
+
+TEST(Collate, ScoresOfDrawnTargetsAreTheExamples) {
+  std::vector<Example> drawn = examples;
+  drawn[1].score = 0.3;
+  const Batch batch = collate_decoder_only(drawn, DeltaAlignment::end, 4);
+  ASSERT_EQ(batch.score.numel(), 3);
+  EXPECT_EQ(batch.score[0].item<double>(), 1);
+  EXPECT_EQ(batch.score[1].item<double>(), 0.3);
+}
+
 TEST(Collate, DecoderOnlyFromTheStart) {
   const Batch batch = collate_decoder_only(examples, DeltaAlignment::start, 4);
   EXPECT_EQ(values(batch.source.row), (Vector{0, 1, 2, -1, 0, 0, 1, -1, -1}));

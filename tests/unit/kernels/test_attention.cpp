@@ -40,7 +40,8 @@ at::Tensor reference_span(const at::Tensor& q, const at::Tensor& k, const at::Te
         const int64_t position = options.causal ? keys - span.q_length + i : i;
         if (options.causal && j > position) hidden[i][j] = -INFINITY;
         if (options.window > 0 && std::abs(j - position) >= options.window) hidden[i][j] = -INFINITY;
-        if (options.relative_bias.defined())
+        const bool biased = i < span.q_length - span.unbiased && j < keys - span.unbiased;
+        if (options.relative_bias.defined() && biased)
           hidden[i][j] += options.relative_bias[h][j - position + options.relative_bias.size(1) / 2];
         if (options.dropout > 0) {
           const uint32_t number =
@@ -113,6 +114,20 @@ TEST(Attention, RelativeBiasAndDropoutEqualAutograd) {
   expect_equal_to_reference({2, 2, 8, self_attention_spans(tokens), options, 10, 10});
   options.causal = true;
   expect_equal_to_reference({2, 2, 8, self_attention_spans(tokens), options, 10, 10});
+}
+
+// Tokens at the end of a sequence that a bias leaves out, in tiles and without.
+TEST(Attention, UnbiasedTokensEqualAutograd) {
+  at::manual_seed(12);
+  for (const int64_t k : {8, 32}) {
+    Ragged tokens = test::ragged({40, 3, 20});
+    tokens.unbiased = {17, 0, 20};
+    AttentionOptions options = scaled(0.3, false);
+    options.relative_bias = at::randn({2, 2 * 40 + 1}, at::TensorOptions(at::kDouble));
+    options.dropout = 0.2;
+    for (int64_t example : {7, 8, 9}) options.streams.emplace_back(42, 5, example, 2, Site::self_attention_probabilities);
+    expect_equal_to_reference({2, 2, k, self_attention_spans(tokens), options, 63, 63});
+  }
 }
 
 // Heads of 32 numbers and more, which bf16 does in tiles: rows and keys beyond one block, groups, a prefix, bias and dropout.

@@ -183,10 +183,13 @@ TEST_P(Plain, Attention) {
     double score_cap = 0;
   };
   const Ragged texts = test::ragged({33, 1, 70}), shared = test::ragged({7, 9, 0, 66, 3}, {-1, 0, 0, 0, -1});
-  for (const Case& c : {Case{texts, 4, 4, false, true, 0.2}, Case{texts, 4, 4, true, true, 0}, Case{shared, 6, 2, true, false, 0},
-                        Case{shared, 4, 4, true, false, 0.1}, Case{shared, 2, 1, false, true, 0.1},
-                        Case{shared, 4, 2, true, false, 0, 20}, Case{texts, 2, 2, false, false, 0.1, 17},
-                        Case{texts, 4, 2, true, false, 0.1, 1}, Case{shared, 4, 2, true, false, 0, 40, 1.5}})
+  Ragged images = texts;
+  images.unbiased = {16, 0, 5};
+  for (const Case& c :
+       {Case{texts, 4, 4, false, true, 0.2}, Case{texts, 4, 4, true, true, 0}, Case{images, 4, 4, false, true, 0.2},
+        Case{shared, 6, 2, true, false, 0}, Case{shared, 4, 4, true, false, 0.1}, Case{shared, 2, 1, false, true, 0.1},
+        Case{shared, 4, 2, true, false, 0, 20}, Case{texts, 2, 2, false, false, 0.1, 17}, Case{texts, 4, 2, true, false, 0.1, 1},
+        Case{shared, 4, 2, true, false, 0, 40, 1.5}})
     for (const int64_t k : {8, 32}) {
       const int64_t n = c.tokens.tokens(), all = c.heads + 2 * c.kv_heads;
       const at::Tensor fused = branches({n, all, k}), d = branches({n, c.heads * k}), bias = residuals({c.heads, 2 * 80 + 1});

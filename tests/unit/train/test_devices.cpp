@@ -75,6 +75,25 @@ void add_head(ModelParts& parts, Pooling pooling, int64_t labels = 3) {
   }
 }
 
+// Two tokens of three numbers, of which an image's name decides.
+class DrawnImages : public VisualSource {
+ public:
+  at::Tensor read(const std::string& image) const override { return noise({2, 3}, image.size()); }
+  int64_t channels() const override { return 3; }
+  int64_t tokens() const override { return 2; }
+};
+
+void add_images(ModelParts& parts) {
+  const ModelInfo& info = parts.backbone->info();
+  const VisualForm form = info.encoder_decoder() ? VisualForm::clip_t5 : VisualForm::linear;
+  parts.rules.visual = std::make_shared<const VisualInput>(std::make_unique<DrawnImages>(), false);
+  parts.weights.visual = init_visual(form, {2, 3, info.hidden}, at::detail::createCPUGenerator(6));
+  for (const VisualTensor& tensor : visual_tensors(form, {})) {
+    at::Tensor& value = parts.weights.visual.*tensor.tensor;
+    value = value.to(parts.backbone->context().compute);
+  }
+}
+
 // Weights are made on the CPU; an AdaptedModel moves them to its device.
 ModelParts parts_on(const ModelContext& where, const char* name, const Method& method) {
   ModelParts parts;
@@ -95,6 +114,8 @@ std::vector<Example> examples_of(const AdaptedModel& model, uint64_t seed) {
   for (Example& example : list)
     for (Ids* ids : {&example.source, &example.target})
       for (int64_t& id : *ids) id %= vocab;
+  if (model.rules().visual)
+    for (size_t i = 0; i < list.size(); ++i) list[i].image = std::string(i + 1, 'x'), list[i].visual = 2;
   return list;
 }
 
@@ -113,7 +134,7 @@ std::vector<at::Tensor> train(AdaptedModel model, AdamForm form = AdamForm::hf) 
       step.accumulate(examples);
       expect_reads(0, device);
     }
-    found.push_back(step.update({{0.02, 0.01, 0.01}}));
+    found.push_back(step.update({{0.02, 0.01, 0.01, 0.01}}));
     expect_reads(static_cast<int64_t>(i), device);  // the norms of the step before alone
   }
   for (const Parameter& parameter : model.weights().parameters()) {
@@ -151,6 +172,17 @@ INSTANTIATE_TEST_SUITE_P(Methods, Devices, testing::Combine(testing::ValuesIn(mo
 
 TEST_P(Devices, TrainAsTheCpuDoes) {
   expect_alike(train(AdaptedModel(on(at::kCPU, at::kDouble))), train(AdaptedModel(on(other_device(), at::kDouble))), exact);
+}
+
+TEST(DevicesOfImages, TrainAsTheCpuDoes) {
+  for (const char* name : {"t5-v1.0", "llama-gqa-tied"}) {
+    const auto trained = [&](c10::Device device) {
+      ModelParts parts = parts_on(context(device, at::kDouble), name, dept_method());
+      add_images(parts);
+      return train(AdaptedModel(std::move(parts)));
+    };
+    expect_alike(trained(at::kCPU), trained(other_device()), exact);
+  }
 }
 
 class DevicesOfDept : public Devices {};

@@ -1,8 +1,11 @@
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/train/encode.h"
+#include "unit/base/scratch.h"
 
 namespace dept {
 namespace {
@@ -137,6 +140,71 @@ TEST(Encode, CountsWhatIsCutAndCutsAsTheTokenizerDoes) {
       EXPECT_EQ(examples[i].target, tokenizer->encode(texts[i].target, {.max_length = 4}));
     }
   }
+}
+
+// One token of two numbers for every image.
+class Fixed : public VisualSource {
+ public:
+  at::Tensor read(const std::string& image) const override {
+    return at::full({1, 2}, static_cast<double>(image.size()), at::kFloat);
+  }
+  int64_t channels() const override { return 2; }
+  int64_t tokens() const override { return 1; }
+};
+
+TEST(Encode, AnImageIsReadForTheBatch) {
+  EncodeRules rules = causal(9, false);
+  rules.visual = std::make_shared<const VisualInput>(std::make_unique<Fixed>(), false);
+  std::vector<TextExample> texts{{0, "xy", "no"}, {1, "z", "no"}};
+  texts[0].image = "first.jpg";
+  const auto refusal = [&] { return error_of(Code::bad_input, [&] { encode_examples(Bytes(false), rules, texts, 1); }); };
+  EXPECT_EQ(refusal(), "[row 1: image] expected an image, as the adapter sees images, received none");
+  texts[1].image = "b";
+  const std::vector<Example> examples = encode_examples(Bytes(false), rules, texts, 1);
+  EXPECT_EQ(examples[0].image, "first") << "a picture's name in a file of features";
+  EXPECT_EQ(examples[0].read_tokens(), 5);
+  const Batch batch = collate(rules, examples);
+  EXPECT_TRUE(batch.visual.features.equal(at::tensor({5.0F, 5.0F, 1.0F, 1.0F}).view({2, 2})));
+
+  const Scratch scratch;
+  const fs::path data = scratch / "data";
+  fs::create_directories(data);
+  scratch.write("a.png", "");
+  texts.resize(1);
+  texts[0].image = "some/where/a.png";
+  texts[0].origin = std::make_shared<const TextOrigin>(
+      TextOrigin{std::make_shared<const RowFile>(RowFile{(data / "rows.csv").string(), ":"}), "text", "label"});
+  texts[0].number = 7;
+  rules.visual = std::make_shared<const VisualInput>(std::make_unique<Fixed>(), true, scratch.path().string());
+  EXPECT_EQ(encode_examples(Bytes(false), rules, texts, 1)[0].image, (scratch / "a.png").string()) << "in the folder itself";
+  rules.visual = std::make_shared<const VisualInput>(std::make_unique<Fixed>(), true);
+  const std::string missing = error_of(Code::io, [&] { encode_examples(Bytes(false), rules, texts, 1); });
+  EXPECT_NE(missing.find("rows.csv:7: image"), std::string::npos) << missing;
+}
+
+// A target is drawn by its score, for each step and example by itself, and is the same when it is drawn again.
+TEST(Encode, TargetsAreDrawnByTheirScores) {
+  std::vector<TextExample> texts{{0, "xy", "a"}};
+  texts[0].scored = {{"a", 0.9}, {"b", 0.3}};
+  const std::vector<Example> encoded = encode_examples(Bytes(false), causal(9, false), texts, 1);
+  EXPECT_EQ(encoded[0].target, (Ids{'a', end}));
+  ASSERT_EQ(encoded[0].targets.size(), 2u);
+  std::vector<Example> many(4000, encoded[0]), drawn, again;
+  for (size_t i = 0; i < many.size(); ++i) many[i].index = static_cast<int64_t>(i);
+  int64_t seconds = 0, others = 0;
+  for (const Example& example : draw_targets(many, 42, 3, drawn)) {
+    const bool second = example.target == Ids{'b', end};
+    seconds += second;
+    EXPECT_EQ(example.score, second ? 0.3 : 0.9);
+  }
+  EXPECT_NEAR(static_cast<double>(seconds) / 4000, 0.25, 0.03);
+  draw_targets(many, 42, 3, again);
+  for (size_t i = 0; i < many.size(); ++i) EXPECT_EQ(again[i].target, drawn[i].target);
+  draw_targets(many, 42, 4, again);
+  for (size_t i = 0; i < many.size(); ++i) others += again[i].target != drawn[i].target;
+  EXPECT_GT(others, 1000);
+  const std::vector<Example> plain(2);
+  EXPECT_EQ(draw_targets(plain, 42, 3, drawn).data(), plain.data()) << "nothing to draw from";
 }
 
 TEST(Encode, RowsAreNamedByTheirOrigin) {
