@@ -11,8 +11,8 @@ namespace dept {
 /// Whether process_scores would change anything in a row with `new_tokens` new tokens.
 bool has_processors(const GenerationOptions& options, int64_t new_tokens);
 
-/// Repetition penalty, n-gram bans, the least number of new tokens and forced tokens, on the scores [V] of one row. `history` holds the ids
-/// that count, in order; what is forbidden becomes -inf.
+/// Repetition penalty, n-gram bans, the least number of new tokens and forced tokens, on the scores [V] of one row. `history`
+/// holds the ids that count, in order; what is forbidden becomes -inf.
 void process_scores(std::span<float> scores, std::span<const int64_t> history, int64_t new_tokens,
                     const GenerationOptions& options);
 
