@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # Measures dept beside its peers in Python, in turns (A B A B): each run's JSON line, then the medians and their ratio.
-#   bench/compare.sh train TASK PEER_MODE [REPEATS [STEPS]]   a training step of T5 beside DePT on transformers
+#   bench/compare.sh train TASK PEER_MODE [REPEATS [STEPS]]   a training step beside DePT on transformers, by SHAPE: T5, bert-base, gpt2
 #   bench/compare.sh eval TASK [REPEATS [EXAMPLES]]           encode and write a label beside transformers' generate with SDPA
 #   bench/compare.sh reviews [REPEATS]                        the quickstart's training step beside the same in PyTorch
 # PEER_PYTHON is a Python with torch, transformers and tokenizers; PEERS the folder of peer_train.py (its modes: ref, longest, tuned,
-# tuned16) and peer_smol.py, whose neighbours data/ and tokenizers/ hold the texts. Where they are not, dept is measured alone.
-# TASK: sst2, mrpc, or lenN, all inputs of N tokens. SHAPE, BATCH (of eval the peer's alone), M, R, DTYPE (bf16 beside tuned16 and in
-# eval, else fp32) and THREADS may be set, as may OUR_STEPS (20: with batches of 32 a list of 640 examples);
-# ALLOW_BUSY=1 measures on a machine that is not idle.
+# tuned16), peer_bert.py, peer_gpt2.py (tuned, tuned16) and peer_smol.py, whose neighbours data/ and tokenizers/ hold the texts.
+# Where they are not, dept is measured alone.
+# TASK: sst2, mrpc, or lenN, all inputs of N tokens, as T5 counts them. SHAPE (t5-base), BATCH (of eval the peer's alone), M and R (40
+# and 45; of other families 20 and 8), DTYPE (bf16 beside tuned16 and in eval, else fp32) and THREADS may be set, as may OUR_STEPS
+# (20: with batches of 32 a list of 640 examples); ALLOW_BUSY=1 measures on a machine that is not idle.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 dept=build/release/bin/dept
 [ -x "$dept" ] || scripts/build.sh release --target dept_program
-threads=${THREADS:-$(nproc)} batch=${BATCH:-32} shape=${SHAPE:-t5-base} m=${M:-40} r=${R:-45} peers=${PEERS:-../shared/peers}
+threads=${THREADS:-$(nproc)} batch=${BATCH:-32} shape=${SHAPE:-t5-base} peers=${PEERS:-../shared/peers}
+m=${M:-20} r=${R:-8}
+[[ $shape != t5-* ]] || m=${M:-40} r=${R:-45}
 busy=()
 [ -z "${ALLOW_BUSY:-}" ] || busy=(--allow_busy)
 work=$(mktemp -d)
@@ -77,6 +80,17 @@ summary() { # KEY...
   done
 }
 
+# The peer of a shape, which is given the lengths' files or the task by name.
+train_peer() { # TASK PEER_MODE STEPS LONGEST
+  local options=(--mode "$2" --steps "$3" --max_len "$4" --batch "$batch" --m "$m" --r "$r" --threads "$threads")
+  case $shape in
+    t5-*) theirs "$PEER_PYTHON" "$peers/peer_train.py" "${options[@]}" --shape "$shape" --task "$1" --data "$work/data" ;;
+    bert-* | minilm) theirs "$PEER_PYTHON" "$peers/peer_bert.py" "${options[@]}" --shape "$shape" --lengths "$work/lengths" ;;
+    gpt2) theirs "$PEER_PYTHON" "$peers/peer_gpt2.py" "${options[@]}" --lengths "$work/lengths" --target 2 ;;
+    *) echo "compare.sh: no peer for SHAPE=$shape" >&2 && exit 2 ;;
+  esac
+}
+
 compare_train() { # TASK PEER_MODE [REPEATS [STEPS]]
   local task=$1 mode=$2 repeats=${3:-5} steps=${4:-5} run
   local dtype=fp32
@@ -85,14 +99,14 @@ compare_train() { # TASK PEER_MODE [REPEATS [STEPS]]
   local longest=256  # what the original pads to
   [ "$task" != len512 ] || longest=512
   lengths "$task"
+  [[ $shape == t5-* ]] || echo 2 >"$work/targets"
   mkdir "$work/data"
   ln -s "$(realpath "$peers/../data")"/*.tsv "$work/data/"
   ln -s "$(realpath "$peers/../tokenizers/t5/tokenizer.json")" "$work/data/t5_tokenizer.json"
   for ((run = 0; run < repeats; ++run)); do
     ours "$dept" bench train --shape "$shape" --lengths "$work/lengths" --target_length "$work/targets" --max_seq_length "$longest" \
       --batch "$batch" --m "$m" --r "$r" --dtype "$dtype" --threads "$threads" --steps "${OUR_STEPS:-20}" --warmup 2 --json "${busy[@]}"
-    [ -z "${PEER_PYTHON:-}" ] || theirs "$PEER_PYTHON" "$peers/peer_train.py" --mode "$mode" --shape "$shape" --task "$task" --batch "$batch" \
-      --m "$m" --r "$r" --threads "$threads" --steps "$steps" --max_len "$longest" --data "$work/data"
+    [ -z "${PEER_PYTHON:-}" ] || train_peer "$task" "$mode" "$steps" "$longest"
   done
   summary examples_per_s peak_rss_gb
 }

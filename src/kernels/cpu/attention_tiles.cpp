@@ -219,17 +219,18 @@ class Tiles {
     return to;
   }
 
-  // A block of rows, contiguous, padded with zeros to a multiple of 16.
-  BFloat16* gather(Heads<const BFloat16> x, int64_t first, int64_t count, std::vector<BFloat16>& scratch) const {
-    const int64_t k = shape_.k;
-    BFloat16* to = room(scratch, block_rows * k);
+  // A block of rows up to a multiple of 16, those beyond `count` anything. They are read where they lie, unless several heads are
+  // taken at once, or there are no rows behind.
+  Rows gather(Heads<const BFloat16> x, int64_t first, int64_t count, std::vector<BFloat16>& scratch) const {
+    const int64_t k = shape_.k, padded = round_up(count, lanes);
     const auto row = rows_of(x, first);
-    for (int64_t r = 0; r < count; ++r) {
-      std::copy_n(row(r), k, to + r * k);
+    for (int64_t r = 0; r < count; ++r)
       for (int64_t c = 0; c < k; c += 32) next_head(row(r) + c, k);
-    }
-    std::fill(to + count * k, to + round_up(count, lanes) * k, BFloat16(0));
-    return to;
+    if (shape_.group() == 1 && query_row(first) + padded <= shape_.queries) return {row(0), padded, x.stride};
+    BFloat16* to = room(scratch, block_rows * k);
+    for (int64_t r = 0; r < count; ++r) std::copy_n(row(r), k, to + r * k);
+    std::fill(to + count * k, to + padded * k, BFloat16(0));
+    return {to, padded, k};
   }
 
   // The dropout's numbers of rows first .. first + count - 1, those of a head in one go.
@@ -302,10 +303,10 @@ class ForwardTiles : public Tiles {
     const BFloat16* values = pack(value(), values_);
     for (int64_t first = 0; first < rows_; first += block_rows) {
       const int64_t count = std::min(block_rows, rows_ - first), padded = round_up(count, lanes), seen = width(first, count);
-      const BFloat16* q = gather(q_, first, count, queries_);
+      const Rows q = gather(q_, first, count, queries_);
       float* s = room(scores_, block_rows * stride_);
       BFloat16* p = room(probabilities_, block_rows * stride_);
-      product({q, padded, k}, k, keys_transposed_, seen, {s, stride_});
+      product(q, k, keys_transposed_, seen, {s, stride_});
       draw(first, count);
       for (int64_t r = 0; r < count; ++r)
         lse[head(first + r) * shape_.queries + query_row(first + r)] =
@@ -375,12 +376,12 @@ class BackwardTiles : public Tiles {
   // scores_ = dropout(p), dp_ = d loss / d (q k), ds_ the same in bf16, each [padded, stride_] with zeros beyond rows and keys.
   void score_gradients(const Block& block, Heads<const BFloat16> d_out, const float* lse, const BFloat16* values_transposed) {
     const auto [first, count, padded, depth] = block;
-    const int64_t k = shape_.k, tall = round_up(count, lanes), seen = width(first, count);
+    const int64_t k = shape_.k, seen = width(first, count);
     float *s = room(scores_, block_rows * stride_), *dp = room(dp_, block_rows * stride_);
     BFloat16* ds = room(ds_, block_rows * stride_);
-    const BFloat16 *q = gather(q_, first, count, queries_), *d = gather(d_out, first, count, d_rows_);
-    product({q, tall, k}, k, keys_transposed_, seen, {s, stride_});
-    product({d, tall, k}, k, values_transposed, seen, {dp, stride_});
+    const Rows q = gather(q_, first, count, queries_), d = gather(d_out, first, count, d_rows_);
+    product(q, k, keys_transposed_, seen, {s, stride_});
+    product(d, k, values_transposed, seen, {dp, stride_});
     draw(first, count);
     for (int64_t r = 0; r < count; ++r)
       gradient_row(s + r * stride_, dp + r * stride_, lse[head(first + r) * shape_.queries + query_row(first + r)],

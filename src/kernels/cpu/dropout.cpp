@@ -56,58 +56,61 @@ DEPT_CLONES void philox_blocks(const Run& from, uint16_t* out) {
 
 DEPT_AVX512_BEGIN
 
-// The same with AVX-512, two runs at once: a round waits for its products, and the other run fills that time.
-struct Philox16 {
-  __m512i a, b, c, d, k0, k1;
+// Eight blocks with AVX-512: each word in the low half of 64 bits, which a product of 32 bits reads, whatever the high half
+// holds.
+struct Philox8 {
+  __m512i a, b, c, d;
 
-  explicit Philox16(const Run& from)
-      : a(_mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(from.low())),
-                           // lane 4j + t holds block 4t + j, which the final unpacking brings into order
-                           _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15))),
-        b(_mm512_set1_epi32(static_cast<int>(from.stream.example))),
-        c(_mm512_set1_epi32(static_cast<int>(from.stream.micro_step))),
-        d(_mm512_set1_epi32(static_cast<int>(from.high()))),
-        k0(_mm512_set1_epi32(static_cast<int>(from.stream.seed))),
-        k1(_mm512_set1_epi32(static_cast<int>(from.stream.seed >> 32))) {}
+  Philox8(const Run& from, int first)
+      : a(_mm512_add_epi64(_mm512_set1_epi64(from.low() + first),
+                           // lane 2j + t holds block 4t + j, which the final unpacking brings into order
+                           _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7))),
+        b(_mm512_set1_epi64(from.stream.example)),
+        c(_mm512_set1_epi64(from.stream.micro_step)),
+        d(_mm512_set1_epi64(from.high())) {}
 
-  struct Product {
-    __m512i high, low;
-  };
-  static Product product(__m512i x, uint32_t factor) {
-    constexpr __mmask16 odd = 0xAAAA;
-    const __m512i f = _mm512_set1_epi64(factor);
-    const __m512i even = _mm512_mul_epu32(x, f), uneven = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), f);
-    return {_mm512_mask_blend_epi32(odd, _mm512_srli_epi64(even, 32), uneven),
-            _mm512_mask_blend_epi32(odd, even, _mm512_slli_epi64(uneven, 32))};
-  }
-  void round() {
+  static __m512i high_words(__m512i x) { return _mm512_shuffle_epi32(x, _MM_PERM_DDBB); }
+  void round(__m512i k0, __m512i k1) {
     constexpr int exclusive_or = 0x96;
-    const Product x = product(a, 0xD2511F53), y = product(c, 0xCD9E8D57);
-    a = _mm512_ternarylogic_epi32(y.high, b, k0, exclusive_or);
-    b = y.low;
-    c = _mm512_ternarylogic_epi32(x.high, d, k1, exclusive_or);
-    d = x.low;
-    k0 = _mm512_add_epi32(k0, _mm512_set1_epi32(static_cast<int>(0x9E3779B9)));
-    k1 = _mm512_add_epi32(k1, _mm512_set1_epi32(static_cast<int>(0xBB67AE85)));
+    const __m512i x = _mm512_mul_epu32(a, _mm512_set1_epi64(0xD2511F53)), y = _mm512_mul_epu32(c, _mm512_set1_epi64(0xCD9E8D57));
+    a = _mm512_ternarylogic_epi32(high_words(y), b, k0, exclusive_or);
+    b = y;
+    c = _mm512_ternarylogic_epi32(high_words(x), d, k1, exclusive_or);
+    d = x;
+  }
+  static __m512i pairs(__m512i low, __m512i high) {
+    constexpr __mmask16 odd = 0xAAAA;
+    return _mm512_mask_shuffle_epi32(low, odd, high, _MM_PERM_CCAA);
   }
   void write(uint16_t* out) const {
-    const __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
-    const __m512i cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
-    _mm512_storeu_si512(out, _mm512_unpacklo_epi64(ab_low, cd_low));
-    _mm512_storeu_si512(out + 32, _mm512_unpackhi_epi64(ab_low, cd_low));
-    _mm512_storeu_si512(out + 64, _mm512_unpacklo_epi64(ab_high, cd_high));
-    _mm512_storeu_si512(out + 96, _mm512_unpackhi_epi64(ab_high, cd_high));
+    const __m512i ab = pairs(a, b), cd = pairs(c, d);
+    _mm512_storeu_si512(out, _mm512_unpacklo_epi64(ab, cd));
+    _mm512_storeu_si512(out + 32, _mm512_unpackhi_epi64(ab, cd));
   }
 };
 
-void two_runs_avx512(const Run& first, const Run& second, uint16_t* out) {
-  Philox16 x(first), y(second);
-  for (int i = 0; i < 10; ++i) {
-    x.round();
-    y.round();
+// The keys of a stream's rounds, one after the other.
+struct RoundKeys {
+  __m512i low, high;
+
+  explicit RoundKeys(uint64_t seed)
+      : low(_mm512_set1_epi32(static_cast<int>(seed))), high(_mm512_set1_epi32(static_cast<int>(seed >> 32))) {}
+  void next() {
+    low = _mm512_add_epi32(low, _mm512_set1_epi32(static_cast<int>(0x9E3779B9)));
+    high = _mm512_add_epi32(high, _mm512_set1_epi32(static_cast<int>(0xBB67AE85)));
   }
-  x.write(out);
-  y.write(out + run);
+};
+
+// Two runs at once: a round waits for its products, and the others fill that time.
+void two_runs_avx512(const Run& first, const Run& second, uint16_t* out) {
+  constexpr int half = lanes / 2;
+  Philox8 blocks[4] = {{first, 0}, {first, half}, {second, 0}, {second, half}};
+  RoundKeys keys[2] = {RoundKeys(first.stream.seed), RoundKeys(second.stream.seed)};
+  for (int i = 0; i < 10; ++i) {
+    for (int b = 0; b < 4; ++b) blocks[b].round(keys[b / 2].low, keys[b / 2].high);
+    for (RoundKeys& key : keys) key.next();
+  }
+  for (int b = 0; b < 4; ++b) blocks[b].write(out + b * half * numbers_per_block);
 }
 
 DEPT_AVX512_END
