@@ -21,10 +21,9 @@ class Images : public ::testing::Test {
  protected:
   Images() { put_tiny_model(model_); }
 
-  Words command(const fs::path& out, const Words& more = {}) const {
+  Words command(const fs::path& out, const Words& more = {}, const std::string& train = images / "train.csv") const {
     Words flags = {"train",
                    "--do_train",
-                   "--do_predict",
                    "--predict_by",
                    "score",
                    "--labels",
@@ -40,23 +39,21 @@ class Images : public ::testing::Test {
                    "--max_seq_length",
                    "48",
                    "--learning_rate",
-                   "0.02",
-                   "--visual_learning_rate",
                    "0.05",
+                   "--visual_learning_rate",
+                   "0.3",
                    "--per_device_train_batch_size",
                    "12",
                    "--max_steps",
-                   "40",
+                   "120",
                    "--save_steps",
-                   "20",
+                   "60",
                    "--threads",
                    "1",
                    "--visual",
                    "patches:4:8",
                    "--train_file",
-                   images / "train.csv",
-                   "--test_file",
-                   images / "test.csv",
+                   train,
                    "--model_name_or_path",
                    model_,
                    "--output_dir",
@@ -77,8 +74,8 @@ class Images : public ::testing::Test {
     const size_t at = text.find(from);
     return scratch_.write(name, text.replace(at, from.size(), to)).string();
   }
-  std::string refused(int code, const Words& more) const {
-    return expect_one_line(run_dept(command(scratch_ / "refused", more)), code);
+  std::string refused(int code, const Words& more, const std::string& train = images / "train.csv") const {
+    return expect_one_line(run_dept(command(scratch_ / "refused", more, train)), code);
   }
 
   Scratch scratch_;
@@ -87,7 +84,8 @@ class Images : public ::testing::Test {
 
 TEST_F(Images, TrainEvaluatePredictAndGoOn) {
   const fs::path run = scratch_ / "run", again = scratch_ / "again", blind = scratch_ / "blind";
-  const Outcome trained = run_dept(command(run));
+  const Words tests = {"--do_predict", "--test_file", images / "test.csv"};
+  const Outcome trained = run_dept(command(run, tests));
   ASSERT_EQ(trained.code, 0) << trained.err;
   EXPECT_THAT(trained.err, HasSubstr("of the visual embedding"));
   const Json config = read_json(run / "adapter_config.json");
@@ -98,21 +96,21 @@ TEST_F(Images, TrainEvaluatePredictAndGoOn) {
   EXPECT_EQ(config["task"]["image_column"], "image");
   EXPECT_EQ(read_json(run / "report.json")["visual_parameters"], 48 * 32 + 32 + 4 * 32);
   EXPECT_EQ(results(run)["test_accuracy"], 100) << "the colours cannot be missed";
-  ASSERT_EQ(run_dept(command(blind, {"--visual", "none"})).code, 0);
+  ASSERT_EQ(run_dept(command(blind, {"--do_predict", "--test_file", images / "test.csv", "--visual", "none"})).code, 0);
   EXPECT_LT(results(blind)["test_accuracy"].get<double>(), 80) << "the questions do not tell the colour";
 
   // Half of the run, then the rest from its checkpoint: the same bytes.
-  ASSERT_EQ(run_dept(command(again)).code, 0);
+  ASSERT_EQ(run_dept(command(again, tests)).code, 0);
   EXPECT_EQ(read_file(run / "adapter_model.safetensors"), read_file(again / "adapter_model.safetensors"));
-  fs::remove_all(again / "checkpoint-40");
+  fs::remove_all(again / "checkpoint-120");
   for (const auto& entry : fs::directory_iterator(again))
     if (entry.is_regular_file() && entry.path().filename() != "run.json") fs::remove(entry.path());
   Json marker = read_json(again / "run.json");
   marker["finished"] = false;
   write_atomic(again / "run.json", marker.dump());
-  const Outcome resumed = run_dept(command(again));
+  const Outcome resumed = run_dept(command(again, tests));
   ASSERT_EQ(resumed.code, 0) << resumed.err;
-  EXPECT_THAT(resumed.err, HasSubstr("checkpoint-20"));
+  EXPECT_THAT(resumed.err, HasSubstr("checkpoint-60"));
   EXPECT_EQ(read_file(run / "adapter_model.safetensors"), read_file(again / "adapter_model.safetensors"));
 
   const Outcome judged = run_dept({"eval", "--peft_model_id", run, "--test_file", images / "test.csv"});
@@ -136,8 +134,9 @@ TEST_F(Images, TrainEvaluatePredictAndGoOn) {
   EXPECT_LT(Json::parse(scored.out)["loss"].get<double>(), 1);
 
   const auto without_image = [&](const char* name, const char* input) {
-    const std::string error = expect_one_line(run_dept({name, "--peft_model_id", run}, input), 3);
-    EXPECT_THAT(error, HasSubstr("an image"));
+    const Outcome outcome = run_dept({name, "--peft_model_id", run}, input);
+    EXPECT_EQ(outcome.code, 3) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("expected an image"));
   };
   without_image("predict", "\"what color is it?\"\n");
   without_image("generate", "\"what color is it? :\"\n");
@@ -155,9 +154,8 @@ TEST_F(Images, TrainEvaluatePredictAndGoOn) {
 
 TEST_F(Images, WhatCannotBeIsOneLine) {
   EXPECT_THAT(refused(3, {"--image_column", "picture"}), HasSubstr("--image_column names another"));
-  EXPECT_THAT(refused(4, {"--train_file", rows("missing.csv", "red.png", "rot.png")}), HasSubstr("missing.csv:"));
-  EXPECT_THAT(refused(3, {"--train_file", rows("empty.csv", (images / "red.png").string(), "")}),
-              HasSubstr("an image in column"));
+  EXPECT_THAT(refused(4, {}, rows("missing.csv", "red.png", "rot.png")), HasSubstr("missing.csv:"));
+  EXPECT_THAT(refused(3, {}, rows("empty.csv", (images / "red.png").string(), "")), HasSubstr("an image in column"));
   EXPECT_THAT(refused(2, {"--visual", "patches"}), HasSubstr("patches:SIZE:SIDE"));
   EXPECT_THAT(refused(2, {"--visual", "patches:0:8"}), HasSubstr("patches:SIZE:SIDE"));
   EXPECT_THAT(refused(2, {"--visual", "patches:3:8"}), HasSubstr("received"));
@@ -165,12 +163,41 @@ TEST_F(Images, WhatCannotBeIsOneLine) {
   EXPECT_THAT(refused(4, {"--visual", "/nowhere/features.h5"}), HasSubstr("--visual"));
   EXPECT_THAT(refused(2, {"--original_quirks"}), HasSubstr("--visual"));
   const fs::path not_an_image = scratch_.write("not.png", "no image");
-  EXPECT_THAT(refused(3, {"--train_file", rows("broken.csv", (images / "red.png").string(), not_an_image.string())}),
-              HasSubstr("not.png"));
+  EXPECT_THAT(refused(3, {}, rows("broken.csv", (images / "red.png").string(), not_an_image.string())), HasSubstr("not.png"));
   Words blind = command(scratch_ / "refused");
   blind.erase(std::find(blind.begin(), blind.end(), "--visual"), std::find(blind.begin(), blind.end(), "--train_file"));
   blind.insert(blind.end(), {"--image_column", "image"});
   EXPECT_THAT(expect_one_line(run_dept(blind), 2), HasSubstr("--image_column"));
+}
+
+// A frozen CLIP and a file of features in front of other models: T5 has VL-Adapter's embedding.
+TEST_F(Images, ClipAndFeaturesAreSeenToo) {
+  const fs::path data = fs::path(DEPT_TEST_DATA) / "parity/data", run = scratch_ / "clip", t5 = scratch_ / "t5";
+  const Outcome clip = run_dept(command(run, {"--visual", data / "vision/clip", "--max_steps", "2"}));
+  ASSERT_EQ(clip.code, 0) << clip.err;
+  EXPECT_EQ(read_json(run / "adapter_config.json")["visual"]["source"], (data / "vision/clip").string());
+
+  const std::string rows =
+      "text,image,label\nwhat is it?,COCO_000000000000.jpg,red\nwhat is it?,COCO_000000000004,blue\nit "
+      "is,COCO_000000000009,green\n";
+  const std::string file = scratch_.write("rows.csv", rows).string();
+  const Words features = {"--visual",
+                          data / "vision/features.h5",
+                          "--max_steps",
+                          "2",
+                          "--model_name_or_path",
+                          data / "models/t5-v1.0",
+                          "--predict_by",
+                          "generate"};
+  const Outcome seen = run_dept(command(t5, features, file));
+  ASSERT_EQ(seen.code, 0) << seen.err;
+  const Json config = read_json(t5 / "adapter_config.json");
+  EXPECT_EQ(config["visual"]["embedding"], "clip_t5");
+  EXPECT_EQ(config["visual"]["tokens"], 36);
+  const Outcome judged = run_dept({"eval", "--peft_model_id", t5, "--test_file", file});
+  EXPECT_EQ(judged.code, 0) << judged.err;
+  const std::string wrong = scratch_.write("wrong.csv", rows + "what is it?,nobody,red\n").string();
+  EXPECT_THAT(refused(3, features, wrong), HasSubstr("nobody"));
 }
 
 TEST_F(Images, TheNamedTasksWantAVisual) {
