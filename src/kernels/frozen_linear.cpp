@@ -34,12 +34,13 @@ at::Tensor multiply_heads(const at::Tensor& x, int64_t heads, Matrix&& matrix) {
 }  // namespace
 
 FrozenLinear::FrozenLinear(FrozenMatrix weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
-  const bool packs = kernels() == Kernels::own && device().is_cpu() && has_packed_products() &&
-                     weight_.dtype() == at::kBFloat16 && weight_.held_as(at::kBFloat16) &&
+  const at::ScalarType dtype = weight_.dtype();
+  const bool multiplies = dtype == at::kBFloat16 ? has_packed_products() : dtype == at::kFloat && has_fp32_products();
+  const bool packs = multiplies && kernels() == Kernels::own && device().is_cpu() && weight_.held_as(dtype) &&
                      can_pack(weight_.columns(), weight_.rows()) && can_pack(weight_.rows(), weight_.columns());
   if (!packs) return;
   packed_ = std::make_shared<PackedLinear>(weight_.dense());
-  weight_ = FrozenMatrix::nothing(at::kBFloat16);
+  weight_ = FrozenMatrix::nothing(dtype);
 }
 
 FrozenLinear FrozenLinear::int8(const at::Tensor& weight, at::Tensor bias) {
@@ -103,34 +104,44 @@ at::Tensor FrozenLinear::backward_heads(const at::Tensor& x, HeadRows rows) cons
                         [&](int64_t h) { return packed_->backward().rows(rows.first + h * rows.width, rows.width); });
 }
 
-at::Tensor FrozenLinear::add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout) const {
-  expect_on(device(), h, "FrozenLinear.add_forward");
-  if (!fuses()) return add_dropout(h, forward(x), dropout, kernels());
-  check(x, in(), "FrozenLinear.add_forward");
-  expect_rows(dropout, x.size(0), "FrozenLinear.add_forward");
-  return packed_add(std::move(h), x, packed_->forward(), bias_, dropout);
+bool FrozenLinear::fuses(const Units& units, const FrozenLinear& behind) const {
+  return fuses() && behind.fuses() && (!units.gated || out() % (2 * panel_columns) == 0);
 }
 
-at::Tensor FrozenLinear::forward_relu(const at::Tensor& x, const Dropout& dropout, at::Tensor* kept) const {
-  if (fuses()) {
-    check(x, in(), "FrozenLinear.forward_relu");
-    expect_rows(dropout, x.size(0), "FrozenLinear.forward_relu");
-    return packed_relu(x, packed_->forward(), bias_, dropout, kept);
-  }
-  at::Tensor y = forward(x);
-  relu_dropout(y, dropout, kept, kernels());
-  return y;
+void FrozenLinear::check_fused(const at::Tensor& x, int64_t columns, const Dropout& dropout, std::string_view where) const {
+  if (!fuses()) fail(Code::bug, where, "a packed weight", "another");
+  check(x, columns, where);
+  expect_rows(dropout, x.size(0), where);
 }
 
-at::Tensor FrozenLinear::backward_relu(const at::Tensor& dy, const Dropout& dropout, const at::Tensor& kept) const {
-  if (fuses()) {
-    check(dy, out(), "FrozenLinear.backward_relu");
-    expect_on(dy.device(), kept, "FrozenLinear.backward_relu");
-    return packed_relu_backward(dy, packed_->backward(), dropout ? dropout_scale(dropout.p) : 1.0, kept);
-  }
-  at::Tensor d = backward_input(dy);
-  relu_dropout_backward(d, dropout, kept, kernels());
-  return d;
+at::Tensor FrozenLinear::add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout, RowsDone then) const {
+  constexpr std::string_view where = "FrozenLinear.add_forward";
+  expect_on(device(), h, where);
+  if (!fuses() && !then) return add_dropout(h, forward(x), dropout, kernels());
+  check_fused(x, in(), dropout, where);
+  return packed_add(std::move(h), x, packed_->forward(), bias_, dropout, then);
+}
+
+at::Tensor FrozenLinear::backward_input(const at::Tensor& dy, RowsDone then) const {
+  check_fused(dy, out(), {}, "FrozenLinear.backward_input");
+  return packed_product(dy, packed_->backward(), {}, then);
+}
+
+at::Tensor FrozenLinear::add_backward_input(at::Tensor d, const at::Tensor& dy, RowsDone then) const {
+  check_fused(dy, out(), {}, "FrozenLinear.add_backward_input");
+  return packed_add(std::move(d), dy, packed_->backward(), {}, {}, then);
+}
+
+at::Tensor FrozenLinear::forward_units(const at::Tensor& x, const Units& units, const Dropout& dropout, at::Tensor* kept) const {
+  check_fused(x, in(), dropout, "FrozenLinear.forward_units");
+  return packed_units(x, packed_->forward(), bias_, units, dropout, kept);
+}
+
+at::Tensor FrozenLinear::backward_units(const at::Tensor& dy, const Units& units, const Dropout& dropout,
+                                        const at::Tensor& kept) const {
+  check_fused(dy, out(), dropout, "FrozenLinear.backward_units");
+  expect_on(dy.device(), kept, "FrozenLinear.backward_units");
+  return packed_units_backward(dy, packed_->backward(), units, dropout, kept);
 }
 
 }  // namespace dept::kernels

@@ -21,26 +21,27 @@ void check_branch(at::ScalarType branch, std::string_view where, const at::Tenso
 }  // namespace
 
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps, at::ScalarType dtype,
-                      at::Tensor* statistics, Kernels kernels) {
+                      NormSaved* saved, Kernels kernels) {
   check(x, weight, "weight");
   check(x, bias, "bias");
   check_branch(dtype, "layer_norm", x);
   return choose(common_device("layer_norm", x, weight, bias), kernels, cpu::layer_norm, plain::layer_norm)(x, weight, bias, eps,
-                                                                                                           dtype, statistics);
+                                                                                                           dtype, saved);
 }
 
-void layer_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& statistics,
-                         at::Tensor& dx, Kernels kernels) {
+void layer_norm_backward(const at::Tensor& dy, const NormSaved& saved, const at::Tensor& weight, at::Tensor& dx,
+                         Kernels kernels) {
   constexpr std::string_view where = "layer_norm_backward";
-  check(x, weight, "weight");
-  check_branch(dy.scalar_type(), where, x);
-  expect(dy.sizes() == x.sizes() && dy.is_contiguous(), where, "dy shaped like x", dy);
-  expect(statistics.sizes() == at::IntArrayRef({x.size(0), 2}) && statistics.is_contiguous() &&
-             statistics.scalar_type() == x.scalar_type(),
-         where, "statistics [N, 2] of x's dtype", statistics);
-  expect(dx.sizes() == x.sizes() && dx.is_contiguous() && dx.scalar_type() == x.scalar_type(), where, "dx like x", dx);
-  choose(common_device(where, x, dy, weight, statistics, dx), kernels, cpu::layer_norm_backward, plain::layer_norm_backward)(
-      dy, x, weight, statistics, dx);
+  const at::Tensor &normalised = saved.normalised, &rstd = saved.rstd;
+  check(dx, weight, "weight");
+  check_branch(dy.scalar_type(), where, dx);
+  expect(dy.sizes() == dx.sizes() && dy.is_contiguous(), where, "dy shaped like dx", dy);
+  expect(normalised.sizes() == dx.sizes() && normalised.is_contiguous() && normalised.scalar_type() == dy.scalar_type(), where,
+         "normalised like dy", normalised);
+  expect(rstd.sizes() == at::IntArrayRef({dx.size(0)}) && rstd.is_contiguous() && rstd.scalar_type() == dx.scalar_type(), where,
+         "rstd [N] of dx's dtype", rstd);
+  choose(common_device(where, dx, dy, weight, normalised, rstd), kernels, cpu::layer_norm_backward, plain::layer_norm_backward)(
+      dy, saved, weight, dx);
 }
 
 }  // namespace dept::kernels

@@ -11,7 +11,7 @@
 #include "dept/kernels/attention.h"
 #include "dept/kernels/disentangled_attention.h"
 #include "dept/kernels/dropout.h"
-#include "dept/kernels/rms_norm.h"
+#include "dept/kernels/norm_saved.h"
 #include "dept/kernels/rope.h"
 
 namespace dept::kernels {
@@ -28,15 +28,13 @@ namespace dept::kernels {
   }
 
 DEPT_OPERATOR(at::Tensor, rms_norm,
-              (const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved))
-DEPT_OPERATOR(void, rms_norm_backward,
-              (const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx))
+              (const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, NormSaved* saved))
+DEPT_OPERATOR(void, rms_norm_backward, (const at::Tensor& dy, const NormSaved& saved, const at::Tensor& weight, at::Tensor& dx))
 
 DEPT_OPERATOR(at::Tensor, layer_norm,
               (const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps, at::ScalarType dtype,
-               at::Tensor* statistics))
-DEPT_OPERATOR(void, layer_norm_backward,
-              (const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& statistics, at::Tensor& dx))
+               NormSaved* saved))
+DEPT_OPERATOR(void, layer_norm_backward, (const at::Tensor& dy, const NormSaved& saved, const at::Tensor& weight, at::Tensor& dx))
 
 DEPT_OPERATOR(at::Tensor, add_dropout, (const at::Tensor& x, const at::Tensor& branch, const Dropout& dropout))
 DEPT_OPERATOR(at::Tensor, drop, (const at::Tensor& x, const Dropout& dropout, at::ScalarType dtype))

@@ -16,15 +16,14 @@ void check(const at::Tensor& x, const at::Tensor& weight, at::ScalarType branch,
 
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved,
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, NormSaved* saved,
                     Kernels kernels) {
   check(x, weight, dtype, "rms_norm");
   const at::Device device = common_device("rms_norm", x, weight);
   return choose(device, kernels, cpu::rms_norm, plain::rms_norm, DEPT_CUDA_KERNEL(rms_norm))(x, weight, eps, dtype, saved);
 }
 
-void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx,
-                       Kernels kernels) {
+void rms_norm_backward(const at::Tensor& dy, const NormSaved& saved, const at::Tensor& weight, at::Tensor& dx, Kernels kernels) {
   constexpr std::string_view where = "rms_norm_backward";
   check(dx, weight, dy.scalar_type(), where);
   expect(dy.sizes() == dx.sizes() && dy.is_contiguous(), where, "dy shaped like dx", dy);

@@ -31,7 +31,7 @@ struct BartStackSaved {
   std::vector<BartBlock::Saved> blocks;
 
   int64_t bytes() const {
-    int64_t total = bytes_of({embedding_norm.x, embedding_norm.statistics});
+    int64_t total = bytes_of(embedding_norm);
     for (const BartBlock::Saved& block : blocks) total += block.bytes();
     return total;
   }

@@ -15,9 +15,8 @@ nn::AttentionPlan BartPlan::cross_of(int64_t layer) const {
 }
 
 int64_t BartBlock::Saved::bytes() const {
-  return bytes_of({attention.qkv, attention.lse, cross.q, cross.memory.kv, cross.lse, feed_forward.kept, attention_norm.x,
-                   attention_norm.statistics, cross_norm.x, cross_norm.statistics, feed_forward_norm.x,
-                   feed_forward_norm.statistics});
+  return bytes_of({attention.qkv, attention.lse, cross.q, cross.memory.kv, cross.lse, feed_forward.kept}) +
+         bytes_of(attention_norm) + bytes_of(cross_norm) + bytes_of(feed_forward_norm);
 }
 
 at::Tensor BartBlock::forward(const at::Tensor& h, const nn::CrossAttention::Memory& memory, const BartPlan& plan, int64_t layer,

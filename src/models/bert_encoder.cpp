@@ -28,8 +28,7 @@ struct BlockSaved {
   nn::LayerNorm::Saved feed_forward_norm;
 
   int64_t bytes() const {
-    return bytes_of({attention.qkv, attention.lse, attention_norm.x, attention_norm.statistics, feed_forward.kept,
-                     feed_forward_norm.x, feed_forward_norm.statistics});
+    return bytes_of({attention.qkv, attention.lse, feed_forward.kept}) + bytes_of(attention_norm) + bytes_of(feed_forward_norm);
   }
 };
 
@@ -43,8 +42,7 @@ struct EncoderSaved : Saved {
   TokenConvolution::Saved convolution;
 
   int64_t bytes() const override {
-    int64_t total = bytes_of(
-        {embedding_norm.x, embedding_norm.statistics, convolution.inner, convolution.norm.x, convolution.norm.statistics});
+    int64_t total = bytes_of(embedding_norm) + bytes_of({convolution.inner}) + bytes_of(convolution.norm);
     for (const BlockSaved& block : blocks) total += block.bytes();
     return total;
   }
@@ -72,26 +70,28 @@ class BertEncoder : public Backbone {
     h = parts_.embedding_norm.forward(h, residual_, saved ? &kept->embedding_norm : nullptr);
     h = kernels::apply_dropout(h, dropout(*kept, parts_.embedding_dropout, 0, Site::embedding), context().kernels);
     if (parts_.mapping) h = parts_.mapping->forward(h.to(dtype_)).to(residual_);
-    const Tensor first = h;
+    const Tensor first = parts_.convolution ? h : Tensor();
+    nn::ResidualStream stream{std::move(h)};
     for (size_t i = 0; i < parts_.blocks.size(); ++i) {
-      h = block_forward(h, *kept, i, saved ? &kept->blocks[i] : nullptr);
+      stream = block_forward(std::move(stream), *kept, i, saved ? &kept->blocks[i] : nullptr);
       if (i == 0 && parts_.convolution)
-        h = parts_.convolution->forward(first, h, kept->tokens, convolution_dropout(*kept), saved ? &kept->convolution : nullptr);
+        stream = {parts_.convolution->forward(first, stream.h, kept->tokens, convolution_dropout(*kept),
+                                              saved ? &kept->convolution : nullptr)};
     }
     if (saved) *saved = std::move(kept);
-    return h.to(dtype_);
+    return stream.x.defined() ? stream.x : stream.h.to(dtype_);
   }
 
   InputGradients backward(std::unique_ptr<Saved> saved, const Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<EncoderSaved&>(*saved);
-    Tensor d = d_hidden.to(residual_).contiguous();
-    Tensor d_first;
+    Tensor d = d_hidden.to(residual_, false, true).contiguous();
+    Tensor d_first, d_branch;
     for (size_t i = parts_.blocks.size(); i-- > 0;) {
       if (i == 0 && parts_.convolution) {
         d_first = at::zeros_like(d);
         d = parts_.convolution->backward(d, kept.tokens, convolution_dropout(kept), kept.convolution, d_first);
       }
-      d = block_backward(d, kept, i);
+      d_branch = block_backward(d_branch, kept, i, d);
       kept.blocks[i] = {};
     }
     if (d_first.defined()) d = d + d_first;
@@ -146,31 +146,46 @@ class BertEncoder : public Backbone {
     return made;
   }
 
-  // h residual [N, D] -> [N, D]
-  Tensor block_forward(const Tensor& h, const EncoderSaved& kept, size_t i, BlockSaved* saved) const {
-    const BertBlock& block = parts_.blocks[i];
-    Tensor x = block.attention.attend(h.to(dtype_), plan_of(kept, i), saved ? &saved->attention : nullptr);
-    x = block.attention.out.add_forward(h, x, dropout(kept, block.attention_output_dropout, i, Site::self_attention_output));
-    const Tensor middle = block.attention_norm.forward(x, residual_, saved ? &saved->attention_norm : nullptr);
-    x = block.feed_forward.units(middle.to(dtype_), {}, saved ? &saved->feed_forward : nullptr);
-    x = block.feed_forward.wo.add_forward(middle, x,
-                                          dropout(kept, block.feed_forward_output_dropout, i, Site::feed_forward_output));
-    return block.feed_forward_norm.forward(x, residual_, saved ? &saved->feed_forward_norm : nullptr);
+  static kernels::Dropout attention_output(const EncoderSaved& kept, const BertBlock& block, size_t i) {
+    return dropout(kept, block.attention_output_dropout, static_cast<int64_t>(i), Site::self_attention_output);
+  }
+  static kernels::Dropout feed_forward_output(const EncoderSaved& kept, const BertBlock& block, size_t i) {
+    return dropout(kept, block.feed_forward_output_dropout, static_cast<int64_t>(i), Site::feed_forward_output);
   }
 
-  Tensor block_backward(const Tensor& d_out, const EncoderSaved& kept, size_t i) const {
+  nn::ResidualStream block_forward(nn::ResidualStream stream, const EncoderSaved& kept, size_t i, BlockSaved* saved) const {
+    using kernels::NormPlace;
+    const BertBlock& block = parts_.blocks[i];
+    if (!stream.x.defined()) stream.x = stream.h.to(dtype_);
+    const Tensor read = block.attention.attend(stream.x, plan_of(kept, i), saved ? &saved->attention : nullptr);
+    stream = nn::add_and_norm(block.attention.out, std::move(stream), read, attention_output(kept, block, i),
+                              block.attention_norm, NormPlace::behind, saved ? &saved->attention_norm : nullptr);
+    const Tensor units = block.feed_forward.units(stream.x, {}, saved ? &saved->feed_forward : nullptr);
+    return nn::add_and_norm(block.feed_forward.wo, std::move(stream), units, feed_forward_output(kept, block, i),
+                            block.feed_forward_norm, NormPlace::behind, saved ? &saved->feed_forward_norm : nullptr);
+  }
+
+  // d is the gradient of the block's output and becomes that of its input. d_branch: where the block above was the last to change
+  // it, d is before this block's last norm already, and d_branch what goes into the feed-forward's branch. Returns the same for
+  // the block below.
+  Tensor block_backward(Tensor d_branch, const EncoderSaved& kept, size_t i, Tensor& d) const {
     const BertBlock& block = parts_.blocks[i];
     const BlockSaved& saved = kept.blocks[i];
-    const Kernels kernels = context().kernels;
-    const auto branch = [&](const Tensor& d, double p, Site site) {
-      return kernels::add_dropout_backward(d, dropout(kept, p, i, site), dtype_, kernels);
-    };
-    Tensor d = block.feed_forward_norm.backward(d_out, saved.feed_forward_norm);
-    Tensor d_branch = branch(d, block.feed_forward_output_dropout, Site::feed_forward_output);
-    d = kernels::add_dropout(d, block.feed_forward.backward(d_branch, {}, saved.feed_forward), {}, kernels);
-    d = block.attention_norm.backward(d, saved.attention_norm);
-    d_branch = branch(d, block.attention_output_dropout, Site::self_attention_output);
-    return kernels::add_dropout(d, block.attention.backward(d_branch, plan_of(kept, i), saved.attention), {}, kernels);
+    const kernels::Dropout fed = feed_forward_output(kept, block, i), attended = attention_output(kept, block, i);
+    if (!d_branch.defined()) d_branch = nn::norm_backward(last_norm(kept, i, fed), dtype_, d);
+    const nn::StreamNorm<nn::LayerNorm> middle{block.attention_norm, kernels::NormPlace::behind, saved.attention_norm, &attended};
+    d_branch =
+        nn::norm_backward(block.feed_forward.wi, block.feed_forward.backward_units(d_branch, {}, saved.feed_forward), middle, d);
+    const Tensor d_heads = block.attention.backward_heads(d_branch, plan_of(kept, i), saved.attention);
+    if (i == 0 || (i == 1 && parts_.convolution)) {
+      nn::add_backward(block.attention.qkv, d_heads, d);
+      return {};
+    }
+    const kernels::Dropout below = feed_forward_output(kept, parts_.blocks[i - 1], i - 1);
+    return nn::norm_backward(block.attention.qkv, d_heads, last_norm(kept, i - 1, below), d);
+  }
+  nn::StreamNorm<nn::LayerNorm> last_norm(const EncoderSaved& kept, size_t i, const kernels::Dropout& before) const {
+    return {parts_.blocks[i].feed_forward_norm, kernels::NormPlace::behind, kept.blocks[i].feed_forward_norm, &before};
   }
 
   EncoderParts parts_;

@@ -12,6 +12,7 @@
 #include "dept/base/json.h"
 #include "dept/base/text.h"
 #include "dept/kernels/activation.h"
+#include "dept/kernels/norm_saved.h"
 #include "dept/models/backbone.h"
 #include "dept/models/model_files.h"
 
@@ -89,6 +90,9 @@ inline int64_t bytes_of(std::initializer_list<at::Tensor> tensors) {
   for (const at::Tensor& tensor : tensors)
     if (tensor.defined()) bytes += static_cast<int64_t>(tensor.nbytes());
   return bytes;
+}
+inline int64_t bytes_of(const kernels::NormSaved& saved) {
+  return bytes_of({saved.normalised, saved.rstd, saved.largest});
 }
 
 }  // namespace dept

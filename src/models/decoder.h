@@ -50,10 +50,11 @@ class Decoder : public TextModel, public PooledModel {
     auto kept = std::make_unique<Kept>();
     kept->plan = plan(call, source.tokens, kernels::self_attention_spans(source.tokens));
     kept->blocks.resize(saved ? weights_.blocks.size() : 0);
-    at::Tensor h = begin(source, kept->plan);
+    nn::ResidualStream stream{begin(source, kept->plan)};
     for (size_t i = 0; i < weights_.blocks.size(); ++i)
-      h = weights_.blocks[i].forward(h, kept->plan, static_cast<int64_t>(i), saved ? &kept->blocks[i] : nullptr);
-    at::Tensor hidden = weights_.final_norm.forward(h, dtype_, saved ? &kept->final_norm : nullptr);
+      stream = weights_.blocks[i].forward(std::move(stream), kept->plan, static_cast<int64_t>(i),
+                                          saved ? &kept->blocks[i] : nullptr, norm_behind(i, saved ? kept.get() : nullptr));
+    at::Tensor hidden = finished(stream, saved ? &kept->final_norm : nullptr);
     if (saved) *saved = std::move(kept);
     return hidden;
   }
@@ -62,8 +63,10 @@ class Decoder : public TextModel, public PooledModel {
     auto& kept = dynamic_cast<Kept&>(*saved);
     at::Tensor d = at::zeros(d_hidden.sizes(), d_hidden.options().dtype(kept.plan.context.residual()));
     weights_.final_norm.backward(d_hidden.to(dtype_).contiguous(), kept.final_norm, d);
+    at::Tensor branch;
     for (size_t i = weights_.blocks.size(); i-- > 0;) {
-      weights_.blocks[i].backward(d, kept.plan, static_cast<int64_t>(i), kept.blocks[i]);
+      branch = weights_.blocks[i].backward(d, kept.plan, static_cast<int64_t>(i), kept.blocks[i], branch,
+                                           i > 0 ? &weights_.blocks[i - 1] : nullptr);
       kept.blocks[i] = {};
     }
     d = kernels::apply_dropout(d, embedding_dropout(kept.plan), kept.plan.context.kernels);
@@ -88,10 +91,10 @@ class Decoder : public TextModel, public PooledModel {
     const Stream run = history ? history->take(fresh, slots, kept) : fresh;
     const at::Tensor rows = kept.append(run.tokens, slots);
     const DecoderPlan now = plan(Call(), run.tokens, kept.spans(run.tokens, slots));
-    at::Tensor h = begin(run, now);
+    nn::ResidualStream stream{begin(run, now)};
     for (size_t i = 0; i < weights_.blocks.size(); ++i)
-      h = weights_.blocks[i].extend(h, now, kept, static_cast<int64_t>(i), rows);
-    return last_rows(weights_.final_norm.forward(h, dtype_, nullptr), run.tokens, fresh.tokens);
+      stream = weights_.blocks[i].extend(std::move(stream), now, kept, static_cast<int64_t>(i), rows, norm_behind(i, nullptr));
+    return last_rows(finished(stream, nullptr), run.tokens, fresh.tokens);
   }
 
   int64_t length(const KvCache& cache, int64_t slot) const override {
@@ -139,6 +142,16 @@ class Decoder : public TextModel, public PooledModel {
       return total;
     }
   };
+  // What reads the stream behind block i; kept may be null.
+  nn::NextNorm<Norm> norm_behind(size_t i, Kept* kept) const {
+    if (i + 1 < weights_.blocks.size())
+      return weights_.blocks[i + 1].first_norm(kept != nullptr ? &kept->blocks[i + 1] : nullptr);
+    return {&weights_.final_norm, kept != nullptr ? &kept->final_norm : nullptr};
+  }
+  at::Tensor finished(const nn::ResidualStream& stream, typename Norm::Saved* saved) const {
+    return stream.x.defined() ? stream.x : weights_.final_norm.forward(stream.h, dtype_, saved);
+  }
+
   struct Cache : KvCache {
     nn::SlotCache slots;
     std::optional<SlotHistory> history;  ///< of a model that rotates by length

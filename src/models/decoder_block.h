@@ -14,12 +14,6 @@
 
 namespace dept {
 
-inline int64_t bytes_of(const nn::RmsNorm::Saved& saved) {
-  return bytes_of({saved.normalised, saved.rstd});
-}
-inline int64_t bytes_of(const nn::LayerNorm::Saved& saved) {
-  return bytes_of({saved.x, saved.statistics});
-}
 inline int64_t bytes_of(const nn::SelfAttention::Saved& saved) {
   return bytes_of({saved.qkv, saved.lse}) + bytes_of(saved.query_norm) + bytes_of(saved.key_norm);
 }
@@ -88,10 +82,13 @@ struct ResidualBranch {
       d.add_(dx);
   }
 
+  /// Whether the branch's output is added as its last linear gives it.
+  bool plain() const { return !after && factor == 1; }
+
   /// h residual [N, D] and what goes into the branch's last linear -> h + what the branch gives
   at::Tensor add(const at::Tensor& h, const kernels::FrozenLinear& out, const at::Tensor& x, const kernels::Dropout& dropout,
                  const DecoderPlan& plan, Saved* saved) const {
-    if (!after && factor == 1) return out.add_forward(h, x, dropout);
+    if (plain()) return out.add_forward(h, x, dropout);
     at::Tensor y = out.forward(x);
     if (after) y = after->forward(y.to(h.scalar_type()), plan.context.compute, saved ? &saved->after : nullptr);
     if (factor != 1) y = y * factor;
@@ -128,45 +125,86 @@ struct DecoderBlock {
     }
   };
 
-  /// h residual [N, D] -> [N, D]
-  at::Tensor forward(const at::Tensor& h, const DecoderPlan& plan, int64_t layer, Saved* saved) const {
-    const at::Tensor x = around_attention.read(h, plan, saved ? &saved->around_attention : nullptr);
-    const at::Tensor attended = attention.attend(x, plan.attention_of(layer, form), saved ? &saved->attention : nullptr);
-    return feed(h, attended, plan, layer, saved);
+  /// The norm in front of the block, for the block before.
+  nn::NextNorm<Norm> first_norm(Saved* saved) const {
+    if (!around_attention.before) return {};
+    return {&*around_attention.before, saved != nullptr ? &saved->around_attention.before : nullptr};
+  }
+
+  /// stream.x, where it is defined, is what first_norm gave. That of the result is what `next` gives.
+  nn::ResidualStream forward(nn::ResidualStream stream, const DecoderPlan& plan, int64_t layer, Saved* saved,
+                             const nn::NextNorm<Norm>& next) const {
+    if (!stream.x.defined()) stream.x = around_attention.read(stream.h, plan, saved ? &saved->around_attention : nullptr);
+    const at::Tensor attended = attention.attend(stream.x, plan.attention_of(layer, form), saved ? &saved->attention : nullptr);
+    return feed(std::move(stream), attended, plan, layer, saved, next);
   }
 
   /// forward of new tokens over a cache
-  at::Tensor extend(const at::Tensor& h, const DecoderPlan& plan, nn::SlotCache& cache, int64_t layer,
-                    const at::Tensor& rows) const {
-    const at::Tensor x = around_attention.read(h, plan, nullptr);
-    return feed(h, attention.extend(x, plan.attention_of(layer, form), cache, static_cast<size_t>(layer), rows), plan, layer,
-                nullptr);
+  nn::ResidualStream extend(nn::ResidualStream stream, const DecoderPlan& plan, nn::SlotCache& cache, int64_t layer,
+                            const at::Tensor& rows, const nn::NextNorm<Norm>& next) const {
+    if (!stream.x.defined()) stream.x = around_attention.read(stream.h, plan, nullptr);
+    const at::Tensor attended =
+        attention.extend(stream.x, plan.attention_of(layer, form), cache, static_cast<size_t>(layer), rows);
+    return feed(std::move(stream), attended, plan, layer, nullptr, next);
   }
 
-  /// d is the gradient of the block's output and becomes that of its input.
-  void backward(at::Tensor& d, const DecoderPlan& plan, int64_t layer, const Saved& saved) const {
-    const auto through_attention = [&] {
-      const at::Tensor dy = around_attention.add_backward(d, plan.attention_output(layer), plan, saved.around_attention);
-      return attention.backward(dy, plan.attention_of(layer, form), saved.attention);
+  /// d is the gradient of the block's output and becomes that of its input. `branch` is d through the dropout of the block's last
+  /// branch, as backward of the block behind returned it; undefined: not made yet. before: the block before, null: none.
+  at::Tensor backward(at::Tensor& d, const DecoderPlan& plan, int64_t layer, const Saved& saved, at::Tensor branch,
+                      const DecoderBlock* before) const {
+    const kernels::Dropout attended = plan.attention_output(layer);
+    if (!branch.defined())
+      branch = around_feed_forward.add_backward(d, plan.feed_forward_output(layer), plan, saved.around_feed_forward);
+    const at::Tensor d_units = feed_forward.backward_units(branch, plan.inner(layer), saved.feed_forward);
+    const auto heads = [&](const at::Tensor& of) {
+      return attention.backward_heads(of, plan.attention_of(layer, form), saved.attention);
     };
-    const at::Tensor fed = feed_forward.backward(
-        around_feed_forward.add_backward(d, plan.feed_forward_output(layer), plan, saved.around_feed_forward), plan.inner(layer),
-        saved.feed_forward);
-    at::Tensor attended;
-    if (parallel) attended = through_attention();
-    around_feed_forward.read_backward(fed, saved.around_feed_forward, d);
-    if (!parallel) attended = through_attention();
-    around_attention.read_backward(attended, saved.around_attention, d);
+    const auto ended = [&] { return around_attention.add_backward(d, attended, plan, saved.around_attention); };
+    at::Tensor d_heads;
+    if (joins()) {
+      d_heads = heads(
+          nn::norm_backward(feed_forward.wi, d_units, norm_of(around_feed_forward, saved.around_feed_forward, &attended), d));
+    } else {
+      if (parallel) d_heads = heads(ended());  // both branches read the same stream
+      around_feed_forward.read_backward(feed_forward.wi.backward_input(d_units), saved.around_feed_forward, d);
+      if (!parallel) d_heads = heads(ended());
+    }
+    if (!around_attention.before) {
+      around_attention.read_backward(attention.qkv.backward_input(d_heads), saved.around_attention, d);
+      return {};
+    }
+    const bool ends_plain = before != nullptr && before->around_feed_forward.plain();
+    const kernels::Dropout fed = ends_plain ? plan.feed_forward_output(layer - 1) : kernels::Dropout();
+    return nn::norm_backward(attention.qkv, d_heads,
+                             norm_of(around_attention, saved.around_attention, ends_plain ? &fed : nullptr), d);
   }
 
  private:
-  at::Tensor feed(const at::Tensor& h, const at::Tensor& attended, const DecoderPlan& plan, int64_t layer, Saved* saved) const {
-    const at::Tensor middle = around_attention.add(h, attention.out, attended, plan.attention_output(layer), plan,
-                                                   saved ? &saved->around_attention : nullptr);
-    const at::Tensor x = around_feed_forward.read(parallel ? h : middle, plan, saved ? &saved->around_feed_forward : nullptr);
-    const at::Tensor units = feed_forward.units(x, plan.inner(layer), saved ? &saved->feed_forward : nullptr);
-    return around_feed_forward.add(middle, feed_forward.wo, units, plan.feed_forward_output(layer), plan,
-                                   saved ? &saved->around_feed_forward : nullptr);
+  /// Whether the stream goes from attention's last linear through the feed-forward's norm alone.
+  bool joins() const { return !parallel && around_attention.plain() && around_feed_forward.before; }
+  static nn::StreamNorm<Norm> norm_of(const ResidualBranch<Norm>& around, const typename ResidualBranch<Norm>::Saved& saved,
+                                      const kernels::Dropout* before) {
+    return {*around.before, kernels::NormPlace::before, saved.before, before};
+  }
+
+  nn::ResidualStream feed(nn::ResidualStream stream, const at::Tensor& attended, const DecoderPlan& plan, int64_t layer,
+                          Saved* saved, const nn::NextNorm<Norm>& next) const {
+    const kernels::Dropout dropout = plan.attention_output(layer);
+    auto* around = saved ? &saved->around_feed_forward : nullptr;
+    if (joins()) {
+      stream = nn::add_and_norm(attention.out, std::move(stream), attended, dropout, *around_feed_forward.before,
+                                kernels::NormPlace::before, around ? &around->before : nullptr);
+    } else {
+      const at::Tensor h = parallel ? stream.h : at::Tensor();
+      stream = {
+          around_attention.add(stream.h, attention.out, attended, dropout, plan, saved ? &saved->around_attention : nullptr)};
+      stream.x = around_feed_forward.read(parallel ? h : stream.h, plan, around);
+    }
+    const at::Tensor units = feed_forward.units(stream.x, plan.inner(layer), saved ? &saved->feed_forward : nullptr);
+    if (next.norm != nullptr && around_feed_forward.plain())
+      return nn::add_and_norm(feed_forward.wo, std::move(stream), units, plan.feed_forward_output(layer), *next.norm,
+                              kernels::NormPlace::before, next.saved);
+    return {around_feed_forward.add(stream.h, feed_forward.wo, units, plan.feed_forward_output(layer), plan, around)};
   }
 };
 

@@ -58,18 +58,21 @@ class ModernBert : public Backbone {
     Tensor h =
         parts_.embedding_norm.forward(source.embeds.contiguous(), context().residual(), saved ? &kept->embedding_norm : nullptr);
     h = kernels::apply_dropout(h, embedding_dropout(kept->plan), context().kernels);
+    nn::ResidualStream stream{std::move(h)};
     for (size_t i = 0; i < parts_.blocks.size(); ++i)
-      h = parts_.blocks[i].forward(h, kept->plan, static_cast<int64_t>(i), saved ? &kept->blocks[i] : nullptr);
-    Tensor hidden = parts_.final_norm.forward(h, context().compute, saved ? &kept->final_norm : nullptr);
+      stream = parts_.blocks[i].forward(std::move(stream), kept->plan, static_cast<int64_t>(i),
+                                        saved ? &kept->blocks[i] : nullptr, norm_behind(i, saved ? kept.get() : nullptr));
     if (saved) *saved = std::move(kept);
-    return hidden;
+    return stream.x;
   }
 
   InputGradients backward(std::unique_ptr<Saved> saved, const Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<ModernBertSaved&>(*saved);
     Tensor d = parts_.final_norm.backward(d_hidden.to(context().compute).contiguous(), kept.final_norm);
+    Tensor branch;
     for (size_t i = parts_.blocks.size(); i-- > 0;) {
-      parts_.blocks[i].backward(d, kept.plan, static_cast<int64_t>(i), kept.blocks[i]);
+      branch = parts_.blocks[i].backward(d, kept.plan, static_cast<int64_t>(i), kept.blocks[i], branch,
+                                         i > 0 ? &parts_.blocks[i - 1] : nullptr);
       kept.blocks[i] = {};
     }
     d = kernels::apply_dropout(d, embedding_dropout(kept.plan), context().kernels);
@@ -109,6 +112,10 @@ class ModernBert : public Backbone {
     made.inner_dropout = config_.inner_dropout;
     made.embedding_dropout = config_.embedding_dropout;
     return made;
+  }
+  nn::NextNorm<nn::LayerNorm> norm_behind(size_t i, ModernBertSaved* kept) const {
+    if (i + 1 < parts_.blocks.size()) return parts_.blocks[i + 1].first_norm(kept != nullptr ? &kept->blocks[i + 1] : nullptr);
+    return {&parts_.final_norm, kept != nullptr ? &kept->final_norm : nullptr};
   }
   static kernels::Dropout embedding_dropout(const DecoderPlan& plan) {
     return plan.dropout(plan.embedding_dropout, 0, Site::embedding);

@@ -22,6 +22,12 @@ struct Stack {
   nn::RmsNorm final_norm;
   std::vector<at::Tensor> biases;  // [H, buckets] each: of every block (UMT5), or of block 0 for all
   bool decoder = false;
+
+  // What reads the stream behind block i.
+  nn::NextNorm<nn::RmsNorm> norm_behind(size_t i, std::vector<T5Block::Saved>& kept, nn::RmsNorm::Saved* final_kept) const {
+    if (i + 1 == blocks.size()) return {&final_norm, final_kept};
+    return blocks[i + 1].first_norm(kept.empty() ? nullptr : &kept[i + 1]);
+  }
 };
 
 struct StackSaved {
@@ -31,7 +37,7 @@ struct StackSaved {
   nn::RmsNorm::Saved final_norm;
 
   int64_t bytes() const {
-    int64_t total = bytes_of({final_norm.normalised, final_norm.rstd});
+    int64_t total = bytes_of(final_norm);
     for (const T5Block::Saved& block : blocks) total += block.bytes();
     return total;
   }
@@ -122,10 +128,12 @@ class T5 : public EncoderDecoder {
     T5Plan plan = plan_of(decoder_, fresh.tokens, cache.slots.longest());
     plan.self.spans = cache.slots.spans(fresh.tokens, slots);
     plan.cross.spans = cache.cross_spans(fresh.tokens, slots);
-    at::Tensor h = fresh.embeds.contiguous();
+    nn::ResidualStream stream{fresh.embeds.contiguous()};
+    std::vector<T5Block::Saved> nothing;
     for (size_t i = 0; i < decoder_.blocks.size(); ++i)
-      h = decoder_.blocks[i].extend(std::move(h), cache.memory[i], plan, cache.slots, static_cast<int64_t>(i), rows);
-    return decoder_.final_norm.forward(h, dtype_, nullptr);
+      stream = decoder_.blocks[i].extend(std::move(stream), cache.memory[i], plan, cache.slots, static_cast<int64_t>(i), rows,
+                                         decoder_.norm_behind(i, nothing, nullptr));
+    return stream.x;
   }
 
  protected:
@@ -217,11 +225,12 @@ class T5 : public EncoderDecoder {
     }
     kept.blocks.resize(keep ? stack.blocks.size() : 0);
     const auto layers = static_cast<int64_t>(stack.blocks.size());
-    at::Tensor h = kernels::apply_dropout(stream.embeds.contiguous(), kept.plan.dropout(0, Site::embedding), context().kernels);
+    nn::ResidualStream residual{
+        kernels::apply_dropout(stream.embeds.contiguous(), kept.plan.dropout(0, Site::embedding), context().kernels)};
     for (int64_t i = 0; i < layers; ++i)
-      h = stack.blocks[i].forward(std::move(h), shared, kept.plan, i, keep ? &kept.blocks[i] : nullptr);
-    return kernels::apply_dropout(stack.final_norm.forward(h, dtype_, keep ? &kept.final_norm : nullptr),
-                                  kept.plan.dropout(layers, Site::final_output), context().kernels);
+      residual = stack.blocks[i].forward(std::move(residual), shared, kept.plan, i, keep ? &kept.blocks[i] : nullptr,
+                                         stack.norm_behind(i, kept.blocks, keep ? &kept.final_norm : nullptr));
+    return kernels::apply_dropout(residual.x, kept.plan.dropout(layers, Site::final_output), context().kernels);
   }
 
   // d: gradient of what run returned. Returns that of the embeddings; the memory's is added to d_memory.
@@ -232,8 +241,9 @@ class T5 : public EncoderDecoder {
     };
     at::Tensor d = at::zeros(d_out.sizes(), d_out.options().dtype(context().residual()));
     stack.final_norm.backward(drop(d_out.to(dtype_).contiguous(), layers, Site::final_output), kept.final_norm, d);
+    at::Tensor branch;
     for (int64_t i = layers; i-- > 0;) {
-      stack.blocks[i].backward(d, d_memory, kept.plan, i, kept.blocks[i]);
+      branch = stack.blocks[i].backward(d, d_memory, kept.plan, i, kept.blocks[i], branch, i == 0);
       kept.blocks[i] = {};
     }
     return drop(d, 0, Site::embedding);

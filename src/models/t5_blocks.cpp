@@ -16,48 +16,65 @@ nn::AttentionPlan T5Plan::cross_of(int64_t layer) const {
 }
 
 int64_t T5Block::Saved::bytes() const {
-  return bytes_of({attention_norm.normalised, attention_norm.rstd, attention.qkv, attention.lse, cross_norm.normalised,
-                   cross_norm.rstd, cross.q, cross.memory.kv, cross.lse, feed_forward_norm.normalised, feed_forward_norm.rstd,
-                   feed_forward.kept});
+  return bytes_of({attention.qkv, attention.lse, cross.q, cross.memory.kv, cross.lse, feed_forward.kept}) +
+         bytes_of(attention_norm) + bytes_of(cross_norm) + bytes_of(feed_forward_norm);
 }
 
-at::Tensor T5Block::forward(at::Tensor h, const nn::CrossAttention::Memory& memory, const T5Plan& plan, int64_t layer,
-                            Saved* saved) const {
-  at::Tensor x = attention_norm.forward(h, plan.dtype, saved ? &saved->attention_norm : nullptr);
-  x = attention.attend(x, plan.self_of(layer), saved ? &saved->attention : nullptr);
-  h = attention.out.add_forward(std::move(h), x, plan.dropout(layer, Site::self_attention_output));
+using kernels::NormPlace;
+
+nn::ResidualStream T5Block::forward(nn::ResidualStream stream, const nn::CrossAttention::Memory& memory, const T5Plan& plan,
+                                    int64_t layer, Saved* saved, const nn::NextNorm<nn::RmsNorm>& next) const {
+  if (!stream.x.defined()) stream.x = attention_norm.forward(stream.h, plan.dtype, saved ? &saved->attention_norm : nullptr);
+  const at::Tensor attended = attention.attend(stream.x, plan.self_of(layer), saved ? &saved->attention : nullptr);
+  return behind_attention(std::move(stream), attended, cross ? cross->own_memory(memory) : memory, plan, layer, saved, next);
+}
+
+nn::ResidualStream T5Block::extend(nn::ResidualStream stream, const nn::CrossAttention::Memory& memory, const T5Plan& plan,
+                                   nn::SlotCache& cache, int64_t layer, const at::Tensor& rows,
+                                   const nn::NextNorm<nn::RmsNorm>& next) const {
+  if (!stream.x.defined()) stream.x = attention_norm.forward(stream.h, plan.dtype, nullptr);
+  const at::Tensor attended = attention.extend(stream.x, plan.self_of(layer), cache, layer, rows);
+  return behind_attention(std::move(stream), attended, memory, plan, layer, nullptr, next);
+}
+
+nn::ResidualStream T5Block::behind_attention(nn::ResidualStream stream, const at::Tensor& attended,
+                                             const nn::CrossAttention::Memory& memory, const T5Plan& plan, int64_t layer,
+                                             Saved* saved, const nn::NextNorm<nn::RmsNorm>& next) const {
+  const nn::RmsNorm& behind = cross ? cross_norm : feed_forward_norm;
+  stream = nn::add_and_norm(attention.out, std::move(stream), attended, plan.dropout(layer, Site::self_attention_output), behind,
+                            NormPlace::before,
+                            !saved  ? nullptr
+                            : cross ? &saved->cross_norm
+                                    : &saved->feed_forward_norm);
   if (cross) {
-    x = cross_norm.forward(h, plan.dtype, saved ? &saved->cross_norm : nullptr);
-    x = cross->attend(x, cross->own_memory(memory), plan.cross_of(layer), saved ? &saved->cross : nullptr);
-    h = cross->out.add_forward(std::move(h), x, plan.dropout(layer, Site::cross_attention_output));
+    const at::Tensor read = cross->attend(stream.x, memory, plan.cross_of(layer), saved ? &saved->cross : nullptr);
+    stream = nn::add_and_norm(cross->out, std::move(stream), read, plan.dropout(layer, Site::cross_attention_output),
+                              feed_forward_norm, NormPlace::before, saved ? &saved->feed_forward_norm : nullptr);
   }
-  x = feed_forward_norm.forward(h, plan.dtype, saved ? &saved->feed_forward_norm : nullptr);
-  x = feed_forward.units(x, plan.dropout(layer, Site::feed_forward_inner), saved ? &saved->feed_forward : nullptr);
-  return feed_forward.wo.add_forward(std::move(h), x, plan.dropout(layer, Site::feed_forward_output));
+  const at::Tensor units =
+      feed_forward.units(stream.x, plan.dropout(layer, Site::feed_forward_inner), saved ? &saved->feed_forward : nullptr);
+  return nn::add_and_norm(feed_forward.wo, std::move(stream), units, plan.dropout(layer, Site::feed_forward_output), *next.norm,
+                          NormPlace::before, next.saved);
 }
 
-void T5Block::backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved) const {
-  const auto branch = [&](Site site) {
-    return kernels::add_dropout_backward(d, plan.dropout(layer, site), plan.dtype, plan.kernels);
+at::Tensor T5Block::backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved,
+                             at::Tensor branch, bool first) const {
+  const auto through = [&](const kernels::FrozenLinear& in, const at::Tensor& dy, const nn::RmsNorm& norm,
+                           const nn::RmsNorm::Saved& kept, const kernels::Dropout* before) {
+    return nn::norm_backward(in, dy, nn::StreamNorm<nn::RmsNorm>{norm, NormPlace::before, kept, before}, d);
   };
-  feed_forward_norm.backward(
-      feed_forward.backward(branch(Site::feed_forward_output), plan.dropout(layer, Site::feed_forward_inner), saved.feed_forward),
-      saved.feed_forward_norm, d);
+  const kernels::Dropout attended = plan.dropout(layer, Site::self_attention_output),
+                         crossed = plan.dropout(layer, Site::cross_attention_output),
+                         fed = plan.dropout(layer, Site::feed_forward_output),
+                         below = first ? kernels::Dropout() : plan.dropout(layer - 1, Site::feed_forward_output);
+  if (!branch.defined()) branch = kernels::add_dropout_backward(d, fed, plan.dtype, plan.kernels);
+  branch = feed_forward.backward_units(branch, plan.dropout(layer, Site::feed_forward_inner), saved.feed_forward);
+  branch = through(feed_forward.wi, branch, feed_forward_norm, saved.feed_forward_norm, cross ? &crossed : &attended);
   if (cross)
-    cross_norm.backward(cross->backward(branch(Site::cross_attention_output), plan.cross_of(layer), saved.cross, d_memory),
-                        saved.cross_norm, d);
-  attention_norm.backward(attention.backward(branch(Site::self_attention_output), plan.self_of(layer), saved.attention),
-                          saved.attention_norm, d);
-}
-
-at::Tensor T5Block::extend(at::Tensor h, const nn::CrossAttention::Memory& memory, const T5Plan& plan, nn::SlotCache& cache,
-                           int64_t layer, const at::Tensor& rows) const {
-  at::Tensor x = attention.extend(attention_norm.forward(h, plan.dtype, nullptr), plan.self_of(layer), cache, layer, rows);
-  h = attention.out.add_forward(std::move(h), x, {});
-  x = cross->attend(cross_norm.forward(h, plan.dtype, nullptr), memory, plan.cross, nullptr);
-  h = cross->out.add_forward(std::move(h), x, {});
-  x = feed_forward.units(feed_forward_norm.forward(h, plan.dtype, nullptr), {}, nullptr);
-  return feed_forward.wo.add_forward(std::move(h), x, {});
+    branch = through(cross->q, cross->backward_queries(branch, plan.cross_of(layer), saved.cross, d_memory), cross_norm,
+                     saved.cross_norm, &attended);
+  return through(attention.qkv, attention.backward_heads(branch, plan.self_of(layer), saved.attention), attention_norm,
+                 saved.attention_norm, first ? nullptr : &below);
 }
 
 }  // namespace dept

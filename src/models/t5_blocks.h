@@ -43,14 +43,28 @@ struct T5Block {
     int64_t bytes() const;
   };
 
-  /// h residual [N, D] -> [N, D]; `memory` is what all layers share of the encoder's output (decoder only).
-  at::Tensor forward(at::Tensor h, const nn::CrossAttention::Memory& memory, const T5Plan& plan, int64_t layer,
-                     Saved* saved) const;
-  /// d becomes the gradient of the block's input; the memory's is added to d_memory.
-  void backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved) const;
+  /// The norm in front of the block, for the block before.
+  nn::NextNorm<nn::RmsNorm> first_norm(Saved* saved) const {
+    return {&attention_norm, saved != nullptr ? &saved->attention_norm : nullptr};
+  }
+
+  /// stream.x, where it is defined, is what first_norm gave; that of the result is what `next` gives. `memory` is what all layers
+  /// share of the encoder's output (decoder only).
+  nn::ResidualStream forward(nn::ResidualStream stream, const nn::CrossAttention::Memory& memory, const T5Plan& plan,
+                             int64_t layer, Saved* saved, const nn::NextNorm<nn::RmsNorm>& next) const;
+  /// d becomes the gradient of the block's input; the memory's is added to d_memory. `branch` is d through the dropout of the
+  /// block's last branch, as backward of the block behind returned it; undefined: not made yet. first: no block stands before.
+  at::Tensor backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved,
+                      at::Tensor branch, bool first) const;
   /// forward of new decoder tokens over a cache and the memory as this layer reads it.
-  at::Tensor extend(at::Tensor h, const nn::CrossAttention::Memory& memory, const T5Plan& plan, nn::SlotCache& cache,
-                    int64_t layer, const at::Tensor& rows) const;
+  nn::ResidualStream extend(nn::ResidualStream stream, const nn::CrossAttention::Memory& memory, const T5Plan& plan,
+                            nn::SlotCache& cache, int64_t layer, const at::Tensor& rows,
+                            const nn::NextNorm<nn::RmsNorm>& next) const;
+
+ private:
+  nn::ResidualStream behind_attention(nn::ResidualStream stream, const at::Tensor& attended,
+                                      const nn::CrossAttention::Memory& memory, const T5Plan& plan, int64_t layer, Saved* saved,
+                                      const nn::NextNorm<nn::RmsNorm>& next) const;
 };
 
 }  // namespace dept

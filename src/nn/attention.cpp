@@ -63,7 +63,7 @@ at::Tensor SelfAttention::attend(const at::Tensor& x, const AttentionPlan& plan,
   return attended;
 }
 
-at::Tensor SelfAttention::backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const {
+at::Tensor SelfAttention::backward_heads(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const {
   const at::Tensor d_attended = out.backward_input(d);
   const auto [q, k, v] = split(saved.qkv);
   at::Tensor d_fused = at::empty_like(saved.qkv);
@@ -79,7 +79,7 @@ at::Tensor SelfAttention::backward(const at::Tensor& d, const AttentionPlan& pla
     normalise_backward(norm->query, dq, saved.query_norm);
     normalise_backward(norm->key, dk, saved.key_norm);
   }
-  return qkv.backward_input(d_fused);
+  return d_fused;
 }
 
 at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan, SlotCache& cache, size_t layer,

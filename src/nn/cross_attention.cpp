@@ -38,11 +38,11 @@ at::Tensor CrossAttention::attend(const at::Tensor& x, const Memory& memory, con
   return attended;
 }
 
-at::Tensor CrossAttention::backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
-                                    at::Tensor& d_memory) const {
+at::Tensor CrossAttention::backward_queries(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved,
+                                            at::Tensor& d_memory) const {
   const at::Tensor d_attended = out.backward_input(d);
-  return q.backward_input(saved.memory.absorbed ? backward_absorbed(d_attended, plan, saved, d_memory)
-                                                : backward_projected(d_attended, plan, saved, d_memory));
+  return saved.memory.absorbed ? backward_absorbed(d_attended, plan, saved, d_memory)
+                               : backward_projected(d_attended, plan, saved, d_memory);
 }
 
 at::Tensor CrossAttention::forward_projected(const at::Tensor& queries, const AttentionPlan& plan, Saved& saved) const {

@@ -1,4 +1,4 @@
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/zeros.h>
 
 #include "dept/kernels/layer_norm.h"
 #include "dept/nn/modules.h"
@@ -10,22 +10,19 @@ at::Tensor RmsNorm::forward(const at::Tensor& x, at::ScalarType dtype, Saved* sa
 }
 
 void RmsNorm::backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const {
-  kernels::rms_norm_backward(dy, saved, weight, dx, kernels);
+  kernels::rms_norm_backward(dy, kernels::opened(saved, dy.scalar_type()), weight, dx, kernels);
 }
 
 at::Tensor LayerNorm::forward(const at::Tensor& x, at::ScalarType dtype, Saved* saved) const {
-  at::Tensor statistics;
-  at::Tensor y = kernels::layer_norm(x, weight, bias, eps, dtype, &statistics, kernels);
-  if (saved != nullptr) *saved = {x, statistics};
-  return y;
+  return kernels::layer_norm(x, weight, bias, eps, dtype, saved, kernels);
 }
 
 void LayerNorm::backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const {
-  kernels::layer_norm_backward(dy, saved.x, weight, saved.statistics, dx, kernels);
+  kernels::layer_norm_backward(dy, kernels::opened(saved, dy.scalar_type()), weight, dx, kernels);
 }
 
 at::Tensor LayerNorm::backward(const at::Tensor& dy, const Saved& saved) const {
-  at::Tensor dx = at::zeros_like(saved.x);
+  at::Tensor dx = at::zeros(saved.normalised.sizes(), weight.options());
   backward(dy, saved, dx);
   return dx;
 }

@@ -7,8 +7,10 @@
 #include <memory>
 #include <string_view>
 
+#include "dept/kernels/activation.h"
 #include "dept/kernels/dropout.h"
 #include "dept/kernels/frozen_matrix.h"
+#include "dept/kernels/rows_done.h"
 
 namespace dept::kernels {
 
@@ -27,6 +29,13 @@ struct HeadRows {
   int64_t first, heads, width;
 };
 
+/// What a feed-forward block makes of a linear layer's output y: dropout(f(y)), or gated, y being gates and as many others behind
+/// them, dropout(f(gate) * other).
+struct Units {
+  Activation activation = Activation::relu;
+  bool gated = false;
+};
+
 class FrozenLinear {
  public:
   FrozenLinear() = default;
@@ -42,14 +51,26 @@ class FrozenLinear {
   /// dy [N, out] -> dx = dy W [N, in].
   at::Tensor backward_input(const at::Tensor& dy) const;
 
-  // Both with the operations around them in a block, which cost no pass of their own where the weight is packed.
+  // Both with the operations around them in a block, which cost no pass of their own where the weight is packed (`fuses`).
 
   /// h + dropout(forward(x)): h fp32 (fp64) [N, out]. In h's own memory where the caller moves it in and nobody else holds it.
-  at::Tensor add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout) const;
-  /// dropout(relu(forward(x))); `kept` (not null) is what backward_relu needs, one bit a unit.
-  at::Tensor forward_relu(const at::Tensor& x, const Dropout& dropout, at::Tensor* kept) const;
-  /// The gradient of y in forward(dropout(relu(y))).
-  at::Tensor backward_relu(const at::Tensor& dy, const Dropout& dropout, const at::Tensor& kept) const;
+  at::Tensor add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout) const {
+    return add_forward(std::move(h), x, dropout, {});
+  }
+
+  // Only of a layer that fuses.
+
+  /// Whether products take along what follows them; of units, whether both of the block's layers do.
+  bool fuses() const { return packed_ != nullptr && delta == nullptr; }
+  bool fuses(const Units& units, const FrozenLinear& behind) const;
+  at::Tensor add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout, RowsDone then) const;
+  /// backward_input, and d + backward_input(dy): d fp32 [N, in], as add_forward's h.
+  at::Tensor backward_input(const at::Tensor& dy, RowsDone then) const;
+  at::Tensor add_backward_input(at::Tensor d, const at::Tensor& dy, RowsDone then) const;
+  /// The units of forward(x), [N, out], gated [N, out / 2]; `kept` (not null) is what backward_units of the layer behind needs.
+  at::Tensor forward_units(const at::Tensor& x, const Units& units, const Dropout& dropout, at::Tensor* kept) const;
+  /// The gradient of what the units were made of, from dy [N, out] of this layer, which takes the units.
+  at::Tensor backward_units(const at::Tensor& dy, const Units& units, const Dropout& dropout, const at::Tensor& kept) const;
 
   // Each head by itself, without bias, as absorbed attention needs it; not of a weight in whole numbers.
 
@@ -70,9 +91,9 @@ class FrozenLinear {
 
  private:
   void check(const at::Tensor& x, int64_t columns, std::string_view where) const;
+  void check_fused(const at::Tensor& x, int64_t columns, const Dropout& dropout, std::string_view where) const;
   bool packs_heads(HeadRows rows) const;
   at::Tensor head_weights(HeadRows rows) const;
-  bool fuses() const { return packed_ != nullptr && delta == nullptr; }
 
   FrozenMatrix weight_;                   // empty but for its type where it is packed
   std::shared_ptr<PackedLinear> packed_;  // shared by copies of this layer

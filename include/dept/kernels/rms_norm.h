@@ -3,24 +3,19 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "dept/kernels/norm_saved.h"
 #include "dept/tensor/context.h"
 
 namespace dept::kernels {
 
-/// What the backward pass needs: half of what x itself would take where branches are bf16.
-struct RmsNormSaved {
-  at::Tensor normalised;  ///< n [N, D] in the branch's type
-  at::Tensor rstd;        ///< 1 / sqrt(mean(x^2) + eps), [N] in x's type
-};
-
 /// x fp32 or fp64 [N, D], weight [D] of x's dtype -> y [N, D] in `dtype`; `saved` may be null.
 /// Throws bug for other shapes or dtypes.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved,
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, NormSaved* saved,
                     Kernels kernels = Kernels::own);
 
 /// Adds the gradient of x to dx [N, D] (x's dtype), in place:
 /// dx += rstd * (w dy - n mean(w dy n)), dy [N, D] in the branch's type.
-void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx,
+void rms_norm_backward(const at::Tensor& dy, const NormSaved& saved, const at::Tensor& weight, at::Tensor& dx,
                        Kernels kernels = Kernels::own);
 
 }  // namespace dept::kernels

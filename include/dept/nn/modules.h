@@ -12,6 +12,7 @@
 #include "dept/kernels/attention.h"
 #include "dept/kernels/disentangled_attention.h"
 #include "dept/kernels/frozen_linear.h"
+#include "dept/kernels/norm_rows.h"
 #include "dept/kernels/rms_norm.h"
 #include "dept/kernels/rope.h"
 #include "dept/nn/kv_cache.h"
@@ -47,11 +48,12 @@ struct RmsNorm {
   double eps = 1e-6;
   Kernels kernels = Kernels::own;
 
-  using Saved = kernels::RmsNormSaved;
+  using Saved = kernels::NormSaved;
   /// x residual [N, D] -> C [N, D]
   at::Tensor forward(const at::Tensor& x, at::ScalarType dtype, Saved* saved) const;
   /// dx += gradient through the norm
   void backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const;
+  kernels::NormWeights weights() const { return {weight, {}, eps}; }
 };
 
 struct LayerNorm {
@@ -59,15 +61,14 @@ struct LayerNorm {
   double eps = 1e-5;
   Kernels kernels = Kernels::own;
 
-  struct Saved {
-    at::Tensor x, statistics;
-  };
+  using Saved = kernels::NormSaved;
   /// x residual [N, D] -> [N, D] in `dtype`: C, or the residual's type where the norm's output goes on as the residual stream.
   at::Tensor forward(const at::Tensor& x, at::ScalarType dtype, Saved* saved) const;
   /// dx += gradient through the norm
   void backward(const at::Tensor& dy, const Saved& saved, at::Tensor& dx) const;
   /// The same by itself, [N, D] of the residual's type: where the stream does not go past the norm.
   at::Tensor backward(const at::Tensor& dy, const Saved& saved) const;
+  kernels::NormWeights weights() const { return {weight, bias, eps}; }
 };
 
 /// What self-attention needs to know of a batch, the same in every layer.
@@ -101,7 +102,11 @@ struct SelfAttention {
   /// What the heads read, x C [N, D] -> C [N, H K]; `out` is still to be applied.
   at::Tensor attend(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const;
   /// d C [N, D], of what `out` gave -> dx C [N, D]
-  at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const;
+  at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const {
+    return qkv.backward_input(backward_heads(d, plan, saved));
+  }
+  /// The same up to what `qkv` gave, C [N, (H + 2 Hkv) K].
+  at::Tensor backward_heads(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const;
   /// attend over a cache: new keys and values go to `rows` of layer `layer`, spans point into the cache.
   at::Tensor extend(const at::Tensor& x, const AttentionPlan& plan, SlotCache& cache, size_t layer, const at::Tensor& rows) const;
 
@@ -143,8 +148,12 @@ struct CrossAttention {
   Memory own_memory(const Memory& shared) const;
   /// What the heads read, x C [Nt, D] -> C [Nt, H K]; `out` is still to be applied. memory: this layer's own.
   at::Tensor attend(const at::Tensor& x, const Memory& memory, const AttentionPlan& plan, Saved* saved) const;
-  /// Returns dx C [Nt, D]; adds the memory's gradient to d_memory (residual type) [Ns, D].
-  at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;
+  /// The gradient of what `q` gave, C [Nt, H K]; adds the memory's to d_memory (residual type) [Ns, D].
+  at::Tensor backward_queries(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const;
+  /// Returns dx C [Nt, D] in its place.
+  at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved, at::Tensor& d_memory) const {
+    return q.backward_input(backward_queries(d, plan, saved, d_memory));
+  }
 
  private:
   kernels::HeadRows key_rows() const { return {0, heads, head_dim}; }
@@ -164,15 +173,58 @@ struct FeedForward {
   bool gated = false;
 
   struct Saved {
-    at::Tensor kept;  ///< relu: one bit a unit; else wi x
+    at::Tensor kept;  ///< relu: one bit a unit; else wi x, or what FrozenLinear.forward_units keeps in its place
   };
   /// What goes into wo: x C [N, D] -> C [N, F].
   at::Tensor units(const at::Tensor& x, const kernels::Dropout& dropout, Saved* saved) const;
   /// d C [N, D], of what wo gave -> dx C [N, D]
-  at::Tensor backward(const at::Tensor& d, const kernels::Dropout& dropout, const Saved& saved) const;
+  at::Tensor backward(const at::Tensor& d, const kernels::Dropout& dropout, const Saved& saved) const {
+    return wi.backward_input(backward_units(d, dropout, saved));
+  }
+  /// The same up to what `wi` gave.
+  at::Tensor backward_units(const at::Tensor& d, const kernels::Dropout& dropout, const Saved& saved) const;
 
  private:
-  bool keeps_bits() const { return activation == kernels::Activation::relu && !gated; }
+  kernels::Units form() const { return {activation, gated}; }
 };
+
+/// A residual stream on its way through a stack of blocks.
+struct ResidualStream {
+  at::Tensor h;    ///< residual [N, D]
+  at::Tensor x{};  ///< C [N, D]: what the next branch reads of it; undefined: not made yet
+};
+
+/// The norm that reads the stream next, and where what its backward needs goes; null: none, or not by a norm.
+template <class Norm>
+struct NextNorm {
+  const Norm* norm = nullptr;
+  typename Norm::Saved* saved = nullptr;
+};
+
+/// A branch's last linear and the norm behind it: h + dropout(out(units)), which `norm` makes ready for the next branch, or, of a
+/// norm behind, both normalises and makes ready. The stream is taken over. `saved` may be null.
+template <class Norm>
+ResidualStream add_and_norm(const kernels::FrozenLinear& out, ResidualStream stream, const at::Tensor& units,
+                            const kernels::Dropout& dropout, const Norm& norm, kernels::NormPlace place,
+                            typename Norm::Saved* saved);
+
+/// A norm of the stream on the way back, and the dropout at the end of the branch before it; null: there is no such branch.
+template <class Norm>
+struct StreamNorm {
+  const Norm& norm;
+  kernels::NormPlace place;
+  const typename Norm::Saved& saved;
+  const kernels::Dropout* dropout;
+};
+
+/// From dy, the gradient of what `in` gave, the first linear behind a norm, and d, the stream's there: d becomes the stream's
+/// gradient before the norm. Returns it through the dropout, in the linear's type; nothing where there is no branch.
+template <class Norm>
+at::Tensor norm_backward(const kernels::FrozenLinear& in, const at::Tensor& dy, const StreamNorm<Norm>& norm, at::Tensor& d);
+/// The same from d alone, of a norm behind, in place.
+template <class Norm>
+at::Tensor norm_backward(const StreamNorm<Norm>& norm, at::ScalarType dtype, at::Tensor& d);
+/// d += in.backward_input(dy)
+void add_backward(const kernels::FrozenLinear& in, const at::Tensor& dy, at::Tensor& d);
 
 }  // namespace dept::nn

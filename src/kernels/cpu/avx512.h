@@ -31,6 +31,20 @@ inline void store_bf16(c10::BFloat16* to, __m512 x) {
   std::memcpy(to, &rounded, sizeof rounded);
 }
 
+// The same by the type of what is there.
+inline __m512 load_numbers(const c10::BFloat16* from) {
+  return load_bf16(from);
+}
+inline __m512 load_numbers(const float* from) {
+  return _mm512_loadu_ps(from);
+}
+inline void store_numbers(c10::BFloat16* to, __m512 x) {
+  store_bf16(to, x);
+}
+inline void store_numbers(float* to, __m512 x) {
+  _mm512_storeu_ps(to, x);
+}
+
 inline __mmask16 first_lanes(int64_t count) {
   return count >= lanes ? 0xFFFF : count <= 0 ? 0 : static_cast<__mmask16>((1U << count) - 1);
 }
@@ -45,6 +59,12 @@ inline __m512 exponential(__m512 x) {
   for (const float term : {1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 0.5F, 1.0F, 1.0F})
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(term));
   return _mm512_scalef_ps(p, n);
+}
+
+/// 1 / x to about 1 unit in the last place.
+inline __m512 reciprocal(__m512 x) {
+  const __m512 near = _mm512_rcp14_ps(x);
+  return _mm512_mul_ps(near, _mm512_fnmadd_ps(x, near, _mm512_set1_ps(2.0F)));
 }
 
 /// tanh to about 2^-23, whatever its size.

@@ -100,10 +100,15 @@ void quantise_rows(const BFloat16* a, int64_t stride, int64_t rows, const Packed
     scale[r] = quantise_row(a + r * stride, scale_at(b.in_scale, 0), b.k, !has_amx(), to.at(r, 0), to.step);
 }
 
+// Panel by panel, as b's are met.
 void scale_sums(const BlockSums<int32_t>& sums, const PackedMatrix& b, const float* scale) {
-  const int32_t* more = has_amx() ? nullptr : b.column_sum.const_data_ptr<int32_t>() + sums.column;
-  for (int64_t r = 0; r < sums.rows; ++r)
-    scale_row(sums.c + r * sums.ldc, more, scale[r], scale_at(b.out_scale, sums.column), sums.columns);
+  for (int64_t j = 0; j < sums.columns; j += panel_columns) {
+    const int64_t column = b.place((sums.column + j) / panel_columns) * panel_columns;
+    const int32_t* more = has_amx() ? nullptr : b.column_sum.const_data_ptr<int32_t>() + column;
+    for (int64_t r = 0; r < sums.rows; ++r)
+      scale_row(sums.c + r * sums.ldc + j, more, scale[r], scale_at(b.out_scale, column),
+                std::min(panel_columns, sums.columns - j));
+  }
 }
 
 PackedMatrix quantise_transposed(const at::Tensor& weight) {

@@ -16,7 +16,7 @@ namespace {
 using c10::BFloat16;
 
 constexpr int64_t row_pair = 2 * row_step;  // what the products take at a time
-constexpr int64_t block_rows = 288, block_columns = 384, block_steps = 8;
+constexpr int64_t most_rows = 288, block_columns = 384, block_steps = 8;
 constexpr int64_t rows_ahead = 4;  // of the row that is packed another one is fetched
 constexpr int64_t narrow = 128;    // columns up to which packing the rows costs more than it brings
 
@@ -39,16 +39,19 @@ char* scratch(int64_t bytes) {
   return static_cast<char*>(memory.get());
 }
 
-// A block of rows of a matrix of bf16, as left() gives it from a step on; `first`: the block is met for the first time.
-class Bf16Rows {
+// Blocks of rows of a matrix as left() gives them from a step on; `first`: the block is met for the first time. Numbers: bf16 or
+// fp32.
+template <class Numbers>
+class PlainRows {
  public:
   using Sum = float;
+  static constexpr int64_t block_rows = sizeof(Numbers) == 2 ? most_rows : 128;  // as wide rows fill the second cache
 
-  Bf16Rows(const BFloat16* a, int64_t stride, const PackedMatrix& b)
-      : a_(a), stride_(stride), steps_(b.steps()), packs_(b.n > narrow) {}
+  PlainRows(const void* a, int64_t stride, const PackedMatrix& b)
+      : a_(static_cast<const char*>(a)), stride_(stride * int64_t{sizeof(Numbers)}), steps_(b.steps()), packs_(b.n > narrow) {}
 
   LeftBlock left(int64_t row, int64_t rows, int64_t step, bool first, PackedRows packed) const {
-    if (!packs_ && rows % row_step == 0) return {line(row, step), stride_ * int64_t{sizeof(BFloat16)}, step_bytes};
+    if (!packs_ && rows % row_step == 0) return {line(row, step), stride_, step_bytes};
     const int64_t end = first ? std::min(step + block_steps, steps_) : step;
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t s = step; s < end; ++s) {
@@ -57,15 +60,24 @@ class Bf16Rows {
       }
     return packed.block(step);
   }
+  /// What left() will read of some rows from a step on.
+  RowsAhead ahead(int64_t row, int64_t rows, int64_t step) const {
+    if (!packs_) return {};
+    return {line(row, step), stride_, rows, std::min(block_steps, steps_ - step)};
+  }
+  static void product(const PanelProduct<float>& task) {
+    if constexpr (sizeof(Numbers) == 4)
+      panel_product_fp32(task);
+    else
+      panel_product(task);
+  }
   void finish(int64_t, const BlockSums<float>&) const {}
 
  private:
-  const char* line(int64_t row, int64_t step) const {
-    return reinterpret_cast<const char*>(a_ + row * stride_) + step * step_bytes;
-  }
+  const char* line(int64_t row, int64_t step) const { return a_ + row * stride_ + step * step_bytes; }
 
-  const BFloat16* a_;
-  int64_t stride_, steps_;
+  const char* a_;
+  int64_t stride_, steps_;  // bytes from row to row
   bool packs_;
 };
 
@@ -73,13 +85,16 @@ class Bf16Rows {
 class WholeRows {
  public:
   using Sum = int32_t;
+  static constexpr int64_t block_rows = most_rows;
 
-  WholeRows(const BFloat16* a, int64_t stride, const PackedMatrix& b) : a_(a), stride_(stride), b_(b) {}
+  WholeRows(const void* a, int64_t stride, const PackedMatrix& b) : a_(static_cast<const BFloat16*>(a)), stride_(stride), b_(b) {}
 
   LeftBlock left(int64_t row, int64_t rows, int64_t step, bool first, PackedRows packed) {
     if (first && step == 0) quantise_rows(a_ + row * stride_, stride_, rows, b_, packed, scale_);
     return packed.block(step);
   }
+  static RowsAhead ahead(int64_t, int64_t, int64_t) { return {}; }
+  static void product(const PanelProduct<int32_t>& task) { panel_product(task); }
   void finish(int64_t rows, const BlockSums<int32_t>& sums) const {
     scale_sums({sums.c, sums.ldc, rows, sums.column, sums.columns}, b_, scale_);
   }
@@ -88,12 +103,13 @@ class WholeRows {
   const BFloat16* a_;
   int64_t stride_;
   const PackedMatrix& b_;
-  float scale_[block_rows];
+  float scale_[most_rows];
 };
 
-// sums (+)= the steps from `step` on of a block of rows times those of the panels of the sums' columns.
-template <class Sum>
-void add_steps(const LeftBlock& left, const PackedMatrix& b, int64_t step, const BlockSums<Sum>& sums) {
+// sums (+)= the steps from `step` on of a block of rows times those of the panels of the sums' columns; meanwhile rows that come
+// next are brought near.
+template <class Rows, class Sum = typename Rows::Sum>
+void add_steps(const LeftBlock& left, const PackedMatrix& b, int64_t step, const BlockSums<Sum>& sums, const RowsAhead& rows) {
   const int64_t first = sums.column / panel_columns;
   const int64_t last = first + round_up(sums.columns, panel_columns) / panel_columns;
   PanelProduct<Sum> task;
@@ -111,7 +127,8 @@ void add_steps(const LeftBlock& left, const PackedMatrix& b, int64_t step, const
                  : more               ? b.panel(first, step + task.steps)
                  : p + 1 < b.panels() ? b.panel(p + 1)
                                       : nullptr;
-    panel_product(task);
+    task.rows_ahead = rows.part(p - first, last - first);
+    Rows::product(task);
   }
 }
 
@@ -129,48 +146,61 @@ struct Range {
   int64_t begin, end;
 };
 
-// The tiles of some rows and columns, these from a multiple of tile_columns on.
+// The tiles of some rows and columns, these from a multiple of tile_columns on; `done` where it is all columns.
 template <class Rows>
-void multiply_range(Rows rows, const PackedMatrix& b, Range row_range, Range column_range, TileSink sink) {
-  const auto [begin, end] = row_range;
-  const auto [first, last] = column_range;
-  constexpr int64_t ldc = block_columns + row_step;  // not a power of two
+void multiply_range(Rows rows, const PackedMatrix& b, Range row_range, Range column_range, TileSink sink, RowsSink done) {
+  const int64_t begin = row_range.begin, end = row_range.end, first = column_range.begin, last = column_range.end;
+  constexpr int64_t ldc = block_columns + row_step, block_rows = Rows::block_rows;  // ldc: not a power of two
+  static_assert(block_rows % row_pair == 0 && block_rows <= most_rows);             // cuts stay within a block
   auto* c = reinterpret_cast<typename Rows::Sum*>(scratch<Use::sums>(block_rows * ldc * 4));
   const int64_t blocks = round_up(end - begin, block_rows) / block_rows;
+  const auto top_of = [&](int64_t i) { return begin + cut(end - begin, blocks, i, row_pair); };
   for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t top = begin + cut(end - begin, blocks, i, row_pair);
-    const int64_t count = begin + cut(end - begin, blocks, i + 1, row_pair) - top;
-    const int64_t padded = round_up(count, row_step);
+    const int64_t top = top_of(i), count = top_of(i + 1) - top, padded = round_up(count, row_step);
     const PackedRows packed(scratch<Use::rows>(PackedRows::bytes(padded, b.steps())), padded);
     for (int64_t column = first; column < last; column += block_columns) {
       const BlockSums<typename Rows::Sum> sums{c, ldc, padded, column, std::min(block_columns, last - column)};
-      for (int64_t step = 0; step < b.steps(); step += block_steps)
-        add_steps(rows.left(top, count, step, column == first, packed), b, step, sums);
+      for (int64_t step = 0; step < b.steps(); step += block_steps) {
+        const LeftBlock left = rows.left(top, count, step, column == first, packed);
+        RowsAhead next;
+        if (const bool more = step + block_steps < b.steps(); more && column == first)
+          next = rows.ahead(top, count, step + block_steps);
+        else if (!more && column + block_columns >= last && i + 1 < blocks)
+          next = rows.ahead(top_of(i + 1), top_of(i + 2) - top_of(i + 1), 0);
+        add_steps<Rows>(left, b, step, sums, next);
+      }
       rows.finish(count, sums);
       give_tiles(top, count, sums, sink);
     }
+    if (done) done(top, count);
   }
 }
 
 }  // namespace
 
-void multiply(const BFloat16* a, int64_t rows, int64_t stride, const PackedMatrix& b, TileSink sink) {
-  const int64_t threads = at::get_num_threads(), few = threads * 4 * row_step;
+void multiply(const void* a, int64_t rows, int64_t stride, const PackedMatrix& b, TileSink sink, RowsSink done) {
+  const int64_t threads = at::get_num_threads();
+  const bool by_rows = rows >= threads * 4 * row_step;
   const auto range = [&](Range row_range, Range column_range) {
     const PanelProducts products;
+    const RowsSink then = by_rows ? done : RowsSink();
     if (b.int8())
-      multiply_range(WholeRows(a, stride, b), b, row_range, column_range, sink);
+      multiply_range(WholeRows(a, stride, b), b, row_range, column_range, sink, then);
+    else if (b.fp32())
+      multiply_range(PlainRows<float>(a, stride, b), b, row_range, column_range, sink, then);
     else
-      multiply_range(Bf16Rows(a, stride, b), b, row_range, column_range, sink);
+      multiply_range(PlainRows<BFloat16>(a, stride, b), b, row_range, column_range, sink, then);
   };
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      if (rows >= few)
+      if (by_rows)
         range({cut(rows, threads, i, row_pair), cut(rows, threads, i + 1, row_pair)}, {0, b.n});
       else
         range({0, rows}, {cut(b.n, threads, i, tile_columns), cut(b.n, threads, i + 1, tile_columns)});
     }
   });
+  if (!by_rows && done)
+    at::parallel_for(0, rows, 1 + row_step / threads, [&](int64_t begin, int64_t end) { done(begin, end - begin); });
 }
 
 }  // namespace dept::kernels

@@ -31,20 +31,46 @@ struct Ahead {
   }
 };
 
+// Lines of rows likewise.
+struct LinesAhead {
+  RowsAhead rest;
+  int64_t each;  // rows at a time
+
+  LinesAhead(const RowsAhead& rows, int64_t times) : rest(rows), each(rows.rows > 0 ? (rows.rows + times - 1) / times : 0) {}
+  void fetch() {
+    for (int64_t r = 0; r < each && rest.rows > 0; ++r, --rest.rows, rest.data += rest.stride)
+      for (int64_t i = 0; i < rest.lines; ++i) __builtin_prefetch(rest.data + i * line, 0, 2);
+  }
+};
+
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vnni")
 
-// What 16 columns of a row gain from four bytes of the left side.
-__m512 multiply_add(__m512 sum, __m512i right, int32_t left) {
-  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(right), reinterpret_cast<__m512bh>(_mm512_set1_epi32(left)));
-}
-__m512i multiply_add(__m512i sum, __m512i right, int32_t left) {
-  return _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(left), right);
-}
+// What numbers four bytes of a row are, and what 16 columns of a row gain from them.
+struct Pairs {
+  using Vector = __m512;
+  static __m512 add(__m512 sum, __m512i right, int32_t left) {
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(right), reinterpret_cast<__m512bh>(_mm512_set1_epi32(left)));
+  }
+};
+struct Fours {
+  using Vector = __m512i;
+  static __m512i add(__m512i sum, __m512i right, int32_t left) {
+    return _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(left), right);
+  }
+};
+
+struct Singles {
+  using Vector = __m512;
+  static __m512 add(__m512 sum, __m512i right, int32_t left) {
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(right), _mm512_castsi512_ps(_mm512_set1_epi32(left)), sum);
+  }
+};
 
 // 8 rows of c from `row` on by 32 columns, or by 16.
-template <class Vector, int vectors, class Sum>
+template <class Numbers, int vectors, class Sum>
 void eight_rows(const PanelProduct<Sum>& task, int64_t row) {
+  using Vector = typename Numbers::Vector;
   constexpr int rows = 8;
   const auto* panel = static_cast<const char*>(task.panel);
   const LeftBlock a = task.left;
@@ -63,7 +89,7 @@ void eight_rows(const PanelProduct<Sum>& task, int64_t row) {
       for (int r = 0; r < rows; ++r) {
         int32_t four;
         std::memcpy(&four, left + r * a.row + i, sizeof four);
-        for (int v = 0; v < vectors; ++v) sum[r][v] = multiply_add(sum[r][v], right[v], four);
+        for (int v = 0; v < vectors; ++v) sum[r][v] = Numbers::add(sum[r][v], right[v], four);
       }
     }
   }
@@ -71,10 +97,14 @@ void eight_rows(const PanelProduct<Sum>& task, int64_t row) {
     for (int v = 0; v < vectors; ++v) std::memcpy(c + r * task.ldc + tile * v, &sum[r][v], sizeof(Vector));
 }
 
-template <class Vector, class Sum>
+template <class Numbers, class Sum>
 void avx512_product(const PanelProduct<Sum>& task) {
-  const auto product = task.columns > tile ? eight_rows<Vector, 2, Sum> : eight_rows<Vector, 1, Sum>;
-  for (int64_t row = 0; row < task.rows; row += 8) product(task, row);
+  const auto product = task.columns > tile ? eight_rows<Numbers, 2, Sum> : eight_rows<Numbers, 1, Sum>;
+  LinesAhead lines(task.rows_ahead, task.rows / 8);
+  for (int64_t row = 0; row < task.rows; row += 8) {
+    lines.fetch();
+    product(task, row);
+  }
 }
 
 #pragma GCC pop_options
@@ -146,8 +176,11 @@ void amx_tiles(const PanelProduct<Sum>& task, int64_t row, Ahead& ahead) {
 
 template <bool whole, class Sum>
 void amx_product(const PanelProduct<Sum>& task) {
-  Ahead ahead(task.ahead, round_up(task.rows, 2 * tile) / (2 * tile));
+  const int64_t times = round_up(task.rows, 2 * tile) / (2 * tile);
+  Ahead ahead(task.ahead, times);
+  LinesAhead lines(task.rows_ahead, times);
   for (int64_t row = 0; row < task.rows; row += 2 * tile) {
+    lines.fetch();
     const bool lower = task.rows - row > tile, wide = task.columns > tile;
     const auto product = lower  ? wide ? amx_tiles<whole, true, true, Sum> : amx_tiles<whole, true, false, Sum>
                           : wide ? amx_tiles<whole, false, true, Sum>
@@ -160,6 +193,12 @@ void amx_product(const PanelProduct<Sum>& task) {
 
 bool has_packed_products() {
   static const bool has = __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0;
+  return has;
+}
+
+bool has_fp32_products() {
+  static const bool has = __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+                          __builtin_cpu_supports("avx512vl") != 0;
   return has;
 }
 
@@ -177,7 +216,7 @@ PanelProducts::~PanelProducts() {
 }
 
 void panel_product_avx512(const PanelProduct<float>& task) {
-  avx512_product<__m512>(task);
+  avx512_product<Pairs>(task);
 }
 
 void panel_product(const PanelProduct<float>& task) {
@@ -187,11 +226,15 @@ void panel_product(const PanelProduct<float>& task) {
     panel_product_avx512(task);
 }
 
+void panel_product_fp32(const PanelProduct<float>& task) {
+  avx512_product<Singles>(task);
+}
+
 void panel_product(const PanelProduct<int32_t>& task) {
   if (has_amx())
     amx_product<true>(task);
   else
-    avx512_product<__m512i>(task);
+    avx512_product<Fours>(task);
 }
 
 }  // namespace dept::kernels

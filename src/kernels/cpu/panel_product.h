@@ -1,6 +1,6 @@
-// Products of blocks that lie in a core's own caches, by what the CPU has for them: AMX, else AVX512-BF16 and AVX512-VNNI.
-// The right-hand side comes in panels of 32 columns, a step of 64 bytes of each column after the other, as these instructions
-// read them: bf16 numbers stand in pairs, whole numbers of 8 bits in fours.
+// Products of blocks that lie in a core's own caches, by what the CPU has for them: AMX, else AVX512-BF16 and AVX512-VNNI; of
+// fp32 numbers AVX-512. The right-hand side comes in panels of 32 columns, a step of 64 bytes of each column after the other, as
+// these instructions read them: fp32 numbers stand alone, bf16 in pairs, whole numbers of 8 bits in fours.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace dept::kernels {
 
 inline constexpr int64_t panel_columns = 32;
-inline constexpr int64_t step_bytes = 64;  ///< of a row of the left side: 32 bf16 numbers or 64 whole numbers
+inline constexpr int64_t step_bytes = 64;  ///< of a row of the left side: 16 fp32, 32 bf16 or 64 whole numbers
 inline constexpr int64_t panel_step_bytes = panel_columns * step_bytes;
 inline constexpr int64_t row_step = 16;  ///< rows that a product takes at once
 
@@ -36,8 +36,9 @@ struct PackedRows {
   LeftBlock block(int64_t s) const { return {at(0, s), step_bytes, step}; }
 };
 
-/// Whether this CPU has what they need.
+/// Whether this CPU has what they need; of fp32 numbers.
 bool has_packed_products();
+bool has_fp32_products();
 /// Whether it has AMX for bf16 (and for whole numbers).
 bool has_amx();
 
@@ -48,6 +49,18 @@ class PanelProducts {
   ~PanelProducts();
   PanelProducts(const PanelProducts&) = delete;
   PanelProducts& operator=(const PanelProducts&) = delete;
+};
+
+/// Lines of rows that are to be read later: `lines` of 64 bytes of each.
+struct RowsAhead {
+  const char* data = nullptr;
+  int64_t stride = 0, rows = 0, lines = 0;
+
+  /// Part i of `parts`.
+  RowsAhead part(int64_t i, int64_t parts) const {
+    const int64_t first = rows * i / parts;
+    return {data + first * stride, stride, rows * (i + 1) / parts - first, lines};
+  }
 };
 
 /// c [rows, columns] (+)= left panel, for one panel; rows a multiple of 16, columns 16 or 32. Sum: fp32 for numbers in bf16,
@@ -61,6 +74,7 @@ struct PanelProduct {
   int64_t ldc;  ///< from a row of c to the next
   bool add;
   const void* ahead = nullptr;  ///< not null: what is to be read next; as many bytes as the panel has are brought near meanwhile
+  RowsAhead rows_ahead{};       ///< likewise
 };
 
 /// Sums of a block of rows, from `column` of the product on.
@@ -71,6 +85,8 @@ struct BlockSums {
 };
 
 void panel_product(const PanelProduct<float>& task);
+/// Of fp32 numbers on both sides.
+void panel_product_fp32(const PanelProduct<float>& task);
 /// Without AMX the numbers on the left stand without sign, 128 too large.
 void panel_product(const PanelProduct<int32_t>& task);
 /// The first as CPUs without AMX do it.

@@ -73,7 +73,7 @@ DEPT_ROWS(double, double)
 
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved) {
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, NormSaved* saved) {
   const int64_t n = x.size(0), d = x.size(1);
   at::Tensor y = at::empty({n, d}, x.options().dtype(dtype));
   if (saved != nullptr) *saved = {at::empty({n, d}, y.options()), at::empty({n}, x.options())};
@@ -93,7 +93,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, a
   return y;
 }
 
-void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx) {
+void rms_norm_backward(const at::Tensor& dy, const NormSaved& saved, const at::Tensor& weight, at::Tensor& dx) {
   const int64_t n = dx.size(0), d = dx.size(1);
   dispatch(dy.scalar_type(), "rms_norm_backward", [&]<class C>(C) {
     using T = arithmetic_t<C>;

@@ -61,7 +61,7 @@ void with_types(at::ScalarType dtype, F&& f) {
 
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, RmsNormSaved* saved) {
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType dtype, NormSaved* saved) {
   const c10::cuda::CUDAGuard guard(x.device());
   const int64_t n = x.size(0), d = x.size(1);
   at::Tensor y = at::empty({n, d}, x.options().dtype(dtype));
@@ -79,7 +79,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, a
   return y;
 }
 
-void rms_norm_backward(const at::Tensor& dy, const RmsNormSaved& saved, const at::Tensor& weight, at::Tensor& dx) {
+void rms_norm_backward(const at::Tensor& dy, const NormSaved& saved, const at::Tensor& weight, at::Tensor& dx) {
   const c10::cuda::CUDAGuard guard(dx.device());
   const int64_t n = dx.size(0), d = dx.size(1);
   with_types(dy.scalar_type(), [&](auto branch, auto residual) {

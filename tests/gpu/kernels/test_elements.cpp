@@ -37,7 +37,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_P(Elements, RmsNorm) {
   for (const int64_t d : {1, 7, 256, 300}) {
     const at::Tensor x = residuals({3, d}), w = residuals({d}), dy = branches({3, d}), base = residuals({3, d});
-    RmsNormSaved here, saved;
+    NormSaved here, saved;
     const at::Tensor y = cpu::rms_norm(x, w, 1e-6, branch(), &here);
     const at::Tensor by_cuda = cuda::rms_norm(there(x), there(w), 1e-6, branch(), &saved);
     EXPECT_EQ(by_cuda.scalar_type(), branch());

@@ -11,6 +11,7 @@
 #include "dept/kernels/cross_entropy.h"
 #include "dept/kernels/frozen_linear.h"
 #include "dept/kernels/layer_norm.h"
+#include "dept/kernels/rms_norm.h"
 #include "kernels/siblings.h"
 #include "unit/kernels/support.h"
 
@@ -83,7 +84,7 @@ const std::vector<OperatorCall> calls = {
     {"layer_norm_backward",
      [](auto x, auto y) {
        at::Tensor dx = made({2, 8}, x);
-       layer_norm_backward(made({2, 8}, y), made({2, 8}, y), made({8}, y), made({2, 2}, y), dx);
+       layer_norm_backward(made({2, 8}, y), {made({2, 8}, y), made({2}, y)}, made({8}, y), dx);
      }},
     {"add_dropout",
      [](auto x, auto y) {
