@@ -45,7 +45,7 @@ template <class Numbers>
 class PlainRows {
  public:
   using Sum = float;
-  static constexpr int64_t block_rows = most_rows * 2 / int64_t{sizeof(Numbers)};
+  static constexpr int64_t block_rows = sizeof(Numbers) == 2 ? most_rows : 128;  // as wide rows fill the second cache
 
   PlainRows(const void* a, int64_t stride, const PackedMatrix& b)
       : a_(static_cast<const char*>(a)), stride_(stride * int64_t{sizeof(Numbers)}), steps_(b.steps()), packs_(b.n > narrow) {}
@@ -151,6 +151,7 @@ template <class Rows>
 void multiply_range(Rows rows, const PackedMatrix& b, Range row_range, Range column_range, TileSink sink, RowsSink done) {
   const int64_t begin = row_range.begin, end = row_range.end, first = column_range.begin, last = column_range.end;
   constexpr int64_t ldc = block_columns + row_step, block_rows = Rows::block_rows;  // ldc: not a power of two
+  static_assert(block_rows % row_pair == 0 && block_rows <= most_rows);             // cuts stay within a block
   auto* c = reinterpret_cast<typename Rows::Sum*>(scratch<Use::sums>(block_rows * ldc * 4));
   const int64_t blocks = round_up(end - begin, block_rows) / block_rows;
   const auto top_of = [&](int64_t i) { return begin + cut(end - begin, blocks, i, row_pair); };
