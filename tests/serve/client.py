@@ -105,12 +105,16 @@ class Answer:
 
 class Server:
     def __init__(self, model, *flags, key=None, ready=True):
-        self.port, self.key = free_port(), key
-        self.log = WORK / f"server-{self.port}.log"
-        self.process = subprocess.Popen([PROGRAM, "serve", "--model_name_or_path", str(WORK / model), "--port", str(self.port), "--threads", "1",
-                                         *map(str, flags)], env=ENV, stdout=subprocess.DEVNULL, stderr=self.log.open("w"))
+        self.model, self.flags, self.key = model, flags, key
+        self.start()
         if ready:
             wait_for(self.is_ready, 60)
+
+    def start(self):
+        self.port = free_port()
+        self.log = WORK / f"server-{self.port}.log"
+        self.process = subprocess.Popen([PROGRAM, "serve", "--model_name_or_path", str(WORK / self.model), "--port", str(self.port), "--threads", "1",
+                                         *map(str, self.flags)], env=ENV, stdout=subprocess.DEVNULL, stderr=self.log.open("w"))
 
     def __enter__(self):
         return self
@@ -121,6 +125,8 @@ class Server:
         self.process.wait()
 
     def is_ready(self):
+        if self.process.poll() is not None and "Address already in use" in self.text():  # by another test, since it was free
+            self.start()
         assert self.process.poll() is None, self.text()
         try:
             return self.get("/ready").status == 200
