@@ -12,7 +12,7 @@ timed "build" scripts/build.sh release --target dept_program
 
 shorter=()
 if ! cpu_has_bf16; then
-  say "This CPU has no bf16 arithmetic (AVX512-BF16 or AMX): computing in fp32 and training 150 steps in place of 500."
+  say "This CPU has no bf16 arithmetic (AVX512-BF16 or AMX): computing in fp32 and training 150 steps in place of 700."
   shorter=(--max_steps 150)
 fi
 if [ ! -e "$run/test_results.json" ]; then

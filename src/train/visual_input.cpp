@@ -64,10 +64,17 @@ const std::string& place_of(const ImageOptions& options) {
   return options.visual_path.empty() ? options.visual : options.visual_path;
 }
 
+// As VL-Adapter pools them, where an image has more cells than that leaves.
+std::unique_ptr<const VisualSource> open_features(const fs::path& file) {
+  constexpr int64_t grid = 6;
+  std::unique_ptr<const VisualSource> whole = feature_file(file, 0);
+  return whole->tokens() > grid * grid ? feature_file(file, grid) : std::move(whole);
+}
+
 std::unique_ptr<const VisualSource> open_source(const ImageOptions& options, const ModelContext& context) {
   const std::string& place = place_of(options);
   if (is_patches(place)) return patches(parse_patches(place));
-  if (is_feature_file(place)) return feature_file(place);
+  if (is_feature_file(place)) return open_features(place);
   ModelContext on_cpu = context;  // what it gives is on the CPU, as a batch is
   on_cpu.device = c10::Device(c10::kCPU);
   on_cpu.storage = Storage::same;
