@@ -197,9 +197,7 @@ bool has_packed_products() {
 }
 
 bool has_fp32_products() {
-  static const bool has = __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-                          __builtin_cpu_supports("avx512vl") != 0;
-  return has;
+  return false;  // LibTorch's products of fp32 are faster than these panels, and need one copy of a weight (docs/performance.md)
 }
 
 bool has_amx() {
