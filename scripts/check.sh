@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # What scripts/test.sh leaves out because it takes long: sanitizers, static checks, the CUDA build, long runs.
 #   scripts/check.sh             all sections
-#   scripts/check.sh asan tidy   only these; gemma3 is run by name alone
+#   scripts/check.sh asan tidy   only these; gemma3 and threads are run by name alone
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 . scripts/versions.env
-readonly all_sections=(format scripts asan tidy cuda tokenizers written hub python report tensorboard ranks serve threads long)
+readonly all_sections=(format scripts asan tidy cuda tokenizers written hub python report tensorboard ranks serve long)
 
 check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror; }
 
@@ -15,7 +15,7 @@ check_scripts() { git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x; }
 # The folders that read what others wrote, and the CUDA kernels on the CPU, under the address and undefined-behaviour sanitizers. Other
 # kernels and modules, which read no file, are the release build's.
 check_asan() {
-  local pattern='(unit_(base|tensorio|hub|text|vision|data)|fuzz_[a-z_]+|cuda_on_cpu)' targets
+  local pattern='(unit_(base|tensorio|hub|text|data)|fuzz_[a-z_]+|cuda_on_cpu)' targets
   scripts/build.sh release --target dept_kernels dept_nn
   scripts/build.sh readers --target dept_base
   mapfile -t targets < <(ninja -C build/asan -t targets all | sed -nE "s/^$pattern: phony.*/\1/p")
