@@ -35,9 +35,10 @@ at::Tensor multiply_heads(const at::Tensor& x, int64_t heads, Matrix&& matrix) {
 
 FrozenLinear::FrozenLinear(FrozenMatrix weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
   const at::ScalarType dtype = weight_.dtype();
-  const bool multiplies = dtype == at::kBFloat16 ? has_packed_products() : dtype == at::kFloat && has_fp32_products();
-  const bool packs = multiplies && kernels() == Kernels::own && device().is_cpu() && weight_.held_as(dtype) &&
-                     can_pack(weight_.columns(), weight_.rows()) && can_pack(weight_.rows(), weight_.columns());
+  // fp32 is left to LibTorch, whose products are faster than panels of it (docs/performance.md).
+  const bool packs = dtype == at::kBFloat16 && has_packed_products() && kernels() == Kernels::own && device().is_cpu() &&
+                     weight_.held_as(dtype) && can_pack(weight_.columns(), weight_.rows()) &&
+                     can_pack(weight_.rows(), weight_.columns());
   if (!packs) return;
   packed_ = std::make_shared<PackedLinear>(weight_.dense());
   weight_ = FrozenMatrix::nothing(dtype);

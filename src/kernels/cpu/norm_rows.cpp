@@ -181,7 +181,7 @@ void for_all_rows(const at::Tensor& x, RowsDone rows) {
 }
 
 bool takes_norm_rows(at::ScalarType branch) {
-  return branch == at::kBFloat16 ? has_packed_products() : branch == at::kFloat && has_fp32_products();
+  return branch == at::kBFloat16 && has_packed_products();
 }
 
 NormSaved opened(const NormSaved& saved, at::ScalarType dtype) {

@@ -196,10 +196,6 @@ bool has_packed_products() {
   return has;
 }
 
-bool has_fp32_products() {
-  return false;  // LibTorch's products of fp32 are faster than these panels, and need one copy of a weight (docs/performance.md)
-}
-
 bool has_amx() {
   static const bool has = at::native::cpublas::could_pack(at::kBFloat16) && at::native::cpublas::could_pack(at::kChar);
   return has;

@@ -36,9 +36,8 @@ struct PackedRows {
   LeftBlock block(int64_t s) const { return {at(0, s), step_bytes, step}; }
 };
 
-/// Whether this CPU has what they need; of fp32 numbers.
+/// Whether this CPU has what they need.
 bool has_packed_products();
-bool has_fp32_products();
 /// Whether it has AMX for bf16 (and for whole numbers).
 bool has_amx();
 
