@@ -15,7 +15,7 @@ check_scripts() { git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x; }
 # The folders that read what others wrote, and the CUDA kernels on the CPU, under the address and undefined-behaviour sanitizers. Other
 # kernels and modules, which read no file, are the release build's.
 check_asan() {
-  local pattern='(unit_(base|tensorio|hub|text|data)|fuzz_[a-z_]+|cuda_on_cpu)' targets
+  local pattern='(unit_(base|tensorio|hub|text|data)|fuzz_[a-z0-9_]+|cuda_on_cpu)' targets
   scripts/build.sh release --target dept_kernels dept_nn
   scripts/build.sh readers --target dept_base
   mapfile -t targets < <(ninja -C build/asan -t targets all | sed -nE "s/^$pattern: phony.*/\1/p")
