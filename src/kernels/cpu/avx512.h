@@ -61,12 +61,6 @@ inline __m512 exponential(__m512 x) {
   return _mm512_scalef_ps(p, n);
 }
 
-/// 1 / x to about 1 unit in the last place.
-inline __m512 reciprocal(__m512 x) {
-  const __m512 near = _mm512_rcp14_ps(x);
-  return _mm512_mul_ps(near, _mm512_fnmadd_ps(x, near, _mm512_set1_ps(2.0F)));
-}
-
 /// tanh to about 2^-23, whatever its size.
 inline __m512 hyperbolic_tangent(__m512 x) {
   const __m512 one = _mm512_set1_ps(1.0F), two = _mm512_set1_ps(2.0F);

@@ -14,17 +14,15 @@ namespace dept::kernels {
 namespace {
 
 using avx512::lanes;
-using avx512::load_numbers;
-using avx512::store_numbers;
+using avx512::load_bf16;
+using avx512::store_bf16;
 using c10::BFloat16;
 
 DEPT_AVX512_BEGIN
 
-// C: the type of activations and bias, bf16 or fp32.
-template <class C>
-__m512 biased(const float* c, const C* bias, int64_t i) {
+__m512 biased(const float* c, const BFloat16* bias, int64_t i) {
   const __m512 x = _mm512_loadu_ps(c + i);
-  return bias != nullptr ? _mm512_add_ps(x, load_numbers(bias + i)) : x;
+  return bias != nullptr ? _mm512_add_ps(x, load_bf16(bias + i)) : x;
 }
 // Which of 16 numbers reach the threshold; all without numbers.
 __mmask16 reach(const uint16_t* numbers, uint32_t threshold, int64_t i) {
@@ -34,9 +32,8 @@ __mmask16 reach(const uint16_t* numbers, uint32_t threshold, int64_t i) {
 }
 
 // Rows of a tile, `count` columns each.
-template <class C>
-void store_row(const float* c, const C* bias, C* out, int64_t count) {
-  for (int64_t i = 0; i < count; i += lanes) store_numbers(out + i, biased(c, bias, i));
+void store_row(const float* c, const BFloat16* bias, BFloat16* out, int64_t count) {
+  for (int64_t i = 0; i < count; i += lanes) store_bf16(out + i, biased(c, bias, i));
 }
 
 struct Mask {
@@ -46,8 +43,7 @@ struct Mask {
   Mask from(int64_t i) const { return {numbers != nullptr ? numbers + i : nullptr, threshold, scale}; }
 };
 
-template <class C>
-void add_row(const float* c, const C* bias, const float* h, Mask mask, float* out, int64_t count) {
+void add_row(const float* c, const BFloat16* bias, const float* h, Mask mask, float* out, int64_t count) {
   const __m512 scale = _mm512_set1_ps(mask.scale);
   for (int64_t i = 0; i < count; i += lanes) {
     const __m512 branch = _mm512_maskz_mul_ps(reach(mask.numbers, mask.threshold, i), biased(c, bias, i), scale);
@@ -55,64 +51,60 @@ void add_row(const float* c, const C* bias, const float* h, Mask mask, float* ou
   }
 }
 
-// An activation beside C.
-template <Activation f, class C>
+// An activation; of all but ReLU by its table.
+template <Activation f>
 class Unit {
  public:
   ValueSlope operator()(__m512 x) const {
-    if constexpr (by_table)
-      return value_and_slope(*table_, x);
+    if constexpr (f == Activation::relu)
+      return relu_and_slope(x);
     else
-      return value_and_slope<f>(x);
+      return value_and_slope(*table_, x);
   }
 
  private:
-  static constexpr bool by_table = std::is_same_v<C, BFloat16> && f != Activation::relu;
-  const GateTable* table_ = by_table ? &GateTable::of(f) : nullptr;
+  const GateTable* table_ = f == Activation::relu ? nullptr : &GateTable::of(f);
 };
 
 // Units and what is kept of them, null: nothing; of ReLU bits, else slopes.
-template <class C>
-void relu_row(const float* c, const C* bias, Mask mask, C* out, void* kept, int64_t count) {
+void relu_row(const float* c, const BFloat16* bias, Mask mask, BFloat16* out, void* kept, int64_t count) {
   const __m512 scale = _mm512_set1_ps(mask.scale);
   auto* bits = static_cast<uint8_t*>(kept);
   for (int64_t i = 0; i < count; i += lanes) {
     const __m512 x = biased(c, bias, i);
     const __mmask16 stays = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ) & reach(mask.numbers, mask.threshold, i);
-    store_numbers(out + i, _mm512_maskz_mul_ps(stays, x, scale));
+    store_bf16(out + i, _mm512_maskz_mul_ps(stays, x, scale));
     if (bits != nullptr) std::memcpy(bits + i / 8, &stays, sizeof stays);
   }
 }
 
-template <class C>
-void relu_backward_row(const float* c, const void* kept, float scale, C* out, int64_t count) {
+void relu_backward_row(const float* c, const void* kept, float scale, BFloat16* out, int64_t count) {
   const __m512 factor = _mm512_set1_ps(scale);
   for (int64_t i = 0; i < count; i += lanes) {
     __mmask16 stays;
     std::memcpy(&stays, static_cast<const uint8_t*>(kept) + i / 8, sizeof stays);
-    store_numbers(out + i, _mm512_maskz_mul_ps(stays, _mm512_loadu_ps(c + i), factor));
+    store_bf16(out + i, _mm512_maskz_mul_ps(stays, _mm512_loadu_ps(c + i), factor));
   }
 }
 
-template <Activation f, class C>
-void unit_row(const float* c, const C* bias, Mask mask, C* out, void* kept, int64_t count) {
+template <Activation f>
+void unit_row(const float* c, const BFloat16* bias, Mask mask, BFloat16* out, void* kept, int64_t count) {
   const __m512 scale = _mm512_set1_ps(mask.scale);
-  auto* slopes = static_cast<Slope<C>*>(kept);
-  const Unit<f, C> of;
+  auto* slopes = static_cast<uint8_t*>(kept);
+  const Unit<f> of;
   for (int64_t i = 0; i < count; i += lanes) {
     const ValueSlope unit = of(biased(c, bias, i));
     const __mmask16 stays = reach(mask.numbers, mask.threshold, i);
-    store_numbers(out + i, _mm512_maskz_mul_ps(stays, unit.value, scale));
+    store_bf16(out + i, _mm512_maskz_mul_ps(stays, unit.value, scale));
     if (slopes != nullptr) store_slope(slopes + i, _mm512_maskz_mov_ps(stays, unit.slope));
   }
 }
 
-template <class C>
-void unit_backward_row(const float* c, const void* kept, float scale, C* out, int64_t count) {
+void unit_backward_row(const float* c, const void* kept, float scale, BFloat16* out, int64_t count) {
   const __m512 factor = _mm512_set1_ps(scale);
-  const auto* slopes = static_cast<const Slope<C>*>(kept);
+  const auto* slopes = static_cast<const uint8_t*>(kept);
   for (int64_t i = 0; i < count; i += lanes)
-    store_numbers(out + i, _mm512_mul_ps(_mm512_mul_ps(load_slope(slopes + i), factor), _mm512_loadu_ps(c + i)));
+    store_bf16(out + i, _mm512_mul_ps(_mm512_mul_ps(load_slope(slopes + i), factor), _mm512_loadu_ps(c + i)));
 }
 
 // Where something of a panel of gates stands, and of the panel that they open.
@@ -122,28 +114,27 @@ struct Gated {
 };
 
 // A panel of gates and its like: c holds the one behind the other.
-template <Activation f, class C>
-void gated_row(const float* c, Gated<const C> bias, Mask mask, C* out, Gated<C> factors) {
+template <Activation f>
+void gated_row(const float* c, Gated<const BFloat16> bias, Mask mask, BFloat16* out, Gated<BFloat16> factors) {
   const __m512 scale = _mm512_set1_ps(mask.scale);
-  const Unit<f, C> of;
+  const Unit<f> of;
   for (int64_t i = 0; i < panel_columns; i += lanes) {
     const ValueSlope gate = of(biased(c, bias.gate, i));
     const __m512 other = biased(c + panel_columns, bias.other, i);
     const __mmask16 stays = reach(mask.numbers, mask.threshold, i);
     const __m512 opened = _mm512_maskz_mul_ps(stays, gate.value, scale);
-    store_numbers(out + i, _mm512_mul_ps(opened, other));
+    store_bf16(out + i, _mm512_mul_ps(opened, other));
     if (factors.gate == nullptr) continue;
-    store_numbers(factors.other + i, opened);
-    store_numbers(factors.gate + i, _mm512_mul_ps(_mm512_maskz_mul_ps(stays, gate.slope, scale), other));
+    store_bf16(factors.other + i, opened);
+    store_bf16(factors.gate + i, _mm512_mul_ps(_mm512_maskz_mul_ps(stays, gate.slope, scale), other));
   }
 }
 
-template <class C>
-void gated_backward_row(const float* c, Gated<const C> factors, Gated<C> out, int64_t count) {
+void gated_backward_row(const float* c, Gated<const BFloat16> factors, Gated<BFloat16> out, int64_t count) {
   for (int64_t i = 0; i < count; i += lanes) {
     const __m512 d = _mm512_loadu_ps(c + i);
-    store_numbers(out.gate + i, _mm512_mul_ps(d, load_numbers(factors.gate + i)));
-    store_numbers(out.other + i, _mm512_mul_ps(d, load_numbers(factors.other + i)));
+    store_bf16(out.gate + i, _mm512_mul_ps(d, load_bf16(factors.gate + i)));
+    store_bf16(out.other + i, _mm512_mul_ps(d, load_bf16(factors.other + i)));
   }
 }
 
@@ -157,49 +148,33 @@ void transpose_16(const float* from, int64_t ld, int64_t columns, float* to, int
 DEPT_AVX512_END
 
 // The row functions of an activation.
-template <class C>
 struct UnitRows {
-  void (*plain)(const float*, const C*, Mask, C*, void*, int64_t);
-  void (*gated)(const float*, Gated<const C>, Mask, C*, Gated<C>);
+  void (*plain)(const float*, const BFloat16*, Mask, BFloat16*, void*, int64_t);
+  void (*gated)(const float*, Gated<const BFloat16>, Mask, BFloat16*, Gated<BFloat16>);
 };
-template <class C>
-UnitRows<C> rows_of(Activation f) {
+UnitRows rows_of(Activation f) {
   switch (f) {
     case Activation::relu:
-      return {relu_row<C>, gated_row<Activation::relu, C>};
+      return {relu_row, gated_row<Activation::relu>};
     case Activation::gelu:
-      return {unit_row<Activation::gelu, C>, gated_row<Activation::gelu, C>};
+      return {unit_row<Activation::gelu>, gated_row<Activation::gelu>};
     case Activation::gelu_new:
-      return {unit_row<Activation::gelu_new, C>, gated_row<Activation::gelu_new, C>};
+      return {unit_row<Activation::gelu_new>, gated_row<Activation::gelu_new>};
     case Activation::silu:
-      return {unit_row<Activation::silu, C>, gated_row<Activation::silu, C>};
+      return {unit_row<Activation::silu>, gated_row<Activation::silu>};
   }
   fail(Code::bug, "packed_units", "relu, gelu, gelu_new or silu", dept::str(static_cast<int>(f)));
 }
 
 // A bias, or none.
-template <class C>
 struct Bias {
-  const C* data;
-  explicit Bias(const at::Tensor& bias) : data(bias.defined() ? bias.const_data_ptr<C>() : nullptr) {}
-  const C* at(int64_t column) const { return data != nullptr ? data + column : nullptr; }
+  const BFloat16* data;
+  explicit Bias(const at::Tensor& bias) : data(bias.defined() ? bias.const_data_ptr<BFloat16>() : nullptr) {}
+  const BFloat16* at(int64_t column) const { return data != nullptr ? data + column : nullptr; }
 };
 
-at::ScalarType type_of(const PackedMatrix& b) {
-  return b.fp32() ? at::kFloat : at::kBFloat16;
-}
-
-// Calls f(C{}) with the type of activations beside b.
-template <class F>
-void with_type(const PackedMatrix& b, F&& f) {
-  if (b.fp32())
-    f(float{});
-  else
-    f(BFloat16{});
-}
-
 void check(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias) {
-  const at::ScalarType dtype = type_of(b);
+  constexpr at::ScalarType dtype = at::kBFloat16;
   expect(x.dim() == 2 && x.size(1) == b.k && x.stride(1) == 1 && x.scalar_type() == dtype, "packed product",
          dept::str(dtype, " [N, ", b.k, "]"), x);
   if (bias.defined())
@@ -210,7 +185,7 @@ void check(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias) {
 // The rows of `out` that are done go to `then` (may be null).
 void multiply(const at::Tensor& x, const PackedMatrix& b, TileSink sink, const at::Tensor& out = {}, RowsDone then = {}) {
   const auto done = [&](int64_t first, int64_t count) { then(out, first, count); };
-  multiply(x.const_data_ptr(), x.size(0), x.stride(0), b, sink, then ? RowsSink(done) : RowsSink());
+  multiply(x.const_data_ptr<BFloat16>(), x.size(0), x.stride(0), b, sink, then ? RowsSink(done) : RowsSink());
 }
 
 // Calls row(r, mask) for the rows of a tile whose first unit is number `column` of `columns`, two rows' numbers drawn at once.
@@ -249,15 +224,13 @@ void packed_product_into(const at::Tensor& x, const PackedMatrix& b, const at::T
   expect(out.sizes() == at::IntArrayRef({x.size(0), b.n}) && out.stride(1) == 1 && out.scalar_type() == x.scalar_type(),
          "packed_product_into", dept::str("out [", x.size(0), ", ", b.n, "] like x"), out);
   const int64_t stride = out.stride(0);
-  with_type(b, [&]<class C>(C) {
-    const Bias<C> add(bias);
-    auto* to = out.mutable_data_ptr<C>();
-    const auto sink = [&](const Tile& tile) {
-      for (int64_t r = 0; r < tile.rows; ++r)
-        store_row(tile.at(r), add.at(tile.column), to + (tile.row + r) * stride + tile.column, tile.columns);
-    };
-    multiply(x, b, sink, out, then);
-  });
+  const Bias add(bias);
+  auto* to = out.mutable_data_ptr<BFloat16>();
+  const auto sink = [&](const Tile& tile) {
+    for (int64_t r = 0; r < tile.rows; ++r)
+      store_row(tile.at(r), add.at(tile.column), to + (tile.row + r) * stride + tile.column, tile.columns);
+  };
+  multiply(x, b, sink, out, then);
 }
 
 at::Tensor packed_add(at::Tensor h, const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, const Dropout& dropout,
@@ -269,66 +242,56 @@ at::Tensor packed_add(at::Tensor h, const at::Tensor& x, const PackedMatrix& b, 
   at::Tensor out = ours ? h : at::empty(h.sizes(), h.options());
   const auto* from = h.const_data_ptr<float>();
   auto* to = out.mutable_data_ptr<float>();
-  with_type(b, [&]<class C>(C) {
-    const Bias<C> add(bias);
-    const auto sink = [&](const Tile& tile) {
-      for_masked_rows(tile, dropout, tile.column, b.n, [&](int64_t r, const Mask& mask) {
-        const int64_t at = (tile.row + r) * b.n + tile.column;
-        add_row(tile.at(r), add.at(tile.column), from + at, mask, to + at, tile.columns);
-      });
-    };
-    multiply(x, b, sink, out, then);
-  });
+  const Bias add(bias);
+  const auto sink = [&](const Tile& tile) {
+    for_masked_rows(tile, dropout, tile.column, b.n, [&](int64_t r, const Mask& mask) {
+      const int64_t at = (tile.row + r) * b.n + tile.column;
+      add_row(tile.at(r), add.at(tile.column), from + at, mask, to + at, tile.columns);
+    });
+  };
+  multiply(x, b, sink, out, then);
   return out;
 }
 
 namespace {
 
-// What is kept of plain units: of so many how many bytes, and the tensor for rows of them.
-template <class C>
+// What is kept of plain units: of so many how many bytes.
 int64_t kept_bytes(Activation f, int64_t units) {
-  return f == Activation::relu ? units / 8 : units * int64_t{sizeof(Slope<C>)};
-}
-template <class C>
-at::Tensor kept_of(Activation f, int64_t rows, int64_t units) {
-  if (std::is_same_v<C, float> && f != Activation::relu) return at::empty({rows, units}, at::TensorOptions(at::kFloat));
-  return at::empty({rows, kept_bytes<C>(f, units)}, at::TensorOptions(at::kByte));
+  return f == Activation::relu ? units / 8 : units;
 }
 void check_kept(const at::Tensor& kept, int64_t rows, int64_t bytes) {
   expect(kept.is_contiguous() && kept.size(0) == rows && static_cast<int64_t>(kept.nbytes()) == rows * bytes,
          "packed_units_backward", dept::str("kept of ", rows, " rows of ", bytes, " bytes"), kept);
 }
 
-template <class C>
 at::Tensor plain_units(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, Activation f, const Dropout& dropout,
                        at::Tensor* kept) {
-  const auto make_row = rows_of<C>(f).plain;
-  const Bias<C> add(bias);
+  const auto make_row = rows_of(f).plain;
+  const Bias add(bias);
   at::Tensor out = at::empty({x.size(0), b.n}, x.options());
-  if (kept != nullptr) *kept = kept_of<C>(f, x.size(0), b.n);
-  auto* to = out.mutable_data_ptr<C>();
+  if (kept != nullptr) *kept = at::empty({x.size(0), kept_bytes(f, b.n)}, at::TensorOptions(at::kByte));
+  auto* to = out.mutable_data_ptr<BFloat16>();
   auto* keep = kept != nullptr ? static_cast<char*>(kept->mutable_data_ptr()) : nullptr;
   multiply(x, b, [&](const Tile& tile) {
     for_masked_rows(tile, dropout, tile.column, b.n, [&](int64_t r, const Mask& mask) {
       const int64_t at = (tile.row + r) * b.n + tile.column;
-      make_row(tile.at(r), add.at(tile.column), mask, to + at, keep != nullptr ? keep + kept_bytes<C>(f, at) : nullptr,
+      make_row(tile.at(r), add.at(tile.column), mask, to + at, keep != nullptr ? keep + kept_bytes(f, at) : nullptr,
                tile.columns);
     });
   });
   return out;
 }
 
-template <class C>
 at::Tensor gated_units(const at::Tensor& x, PackedMatrix b, const at::Tensor& bias, Activation f, const Dropout& dropout,
                        at::Tensor* kept) {
-  const auto make_row = rows_of<C>(f).gated;
+  const auto make_row = rows_of(f).gated;
   const int64_t units = b.n / 2;
-  const Bias<C> add(bias);
+  const Bias add(bias);
   b.paired = true;
   at::Tensor out = at::empty({x.size(0), units}, x.options());
   if (kept != nullptr) *kept = at::empty({x.size(0), b.n}, x.options());
-  auto* to = out.mutable_data_ptr<C>();
-  auto* keep = kept != nullptr ? kept->mutable_data_ptr<C>() : nullptr;
+  auto* to = out.mutable_data_ptr<BFloat16>();
+  auto* keep = kept != nullptr ? kept->mutable_data_ptr<BFloat16>() : nullptr;
   const auto halves = [units](auto* row) { return Gated{row, row != nullptr ? row + units : nullptr}; };
   multiply(x, b, [&](const Tile& tile) {
     for_masked_rows(tile, dropout, tile.column / 2, units, [&](int64_t r, const Mask& mask) {
@@ -342,32 +305,30 @@ at::Tensor gated_units(const at::Tensor& x, PackedMatrix b, const at::Tensor& bi
   return out;
 }
 
-template <class C>
 at::Tensor plain_backward(const at::Tensor& x, const PackedMatrix& b, Activation f, double scale, const at::Tensor& kept) {
-  check_kept(kept, x.size(0), kept_bytes<C>(f, b.n));
-  const auto make_row = f == Activation::relu ? relu_backward_row<C> : unit_backward_row<C>;
+  check_kept(kept, x.size(0), kept_bytes(f, b.n));
+  const auto make_row = f == Activation::relu ? relu_backward_row : unit_backward_row;
   at::Tensor out = at::empty({x.size(0), b.n}, x.options());
-  auto* to = out.mutable_data_ptr<C>();
+  auto* to = out.mutable_data_ptr<BFloat16>();
   const auto* from = static_cast<const char*>(kept.const_data_ptr());
   multiply(x, b, [&](const Tile& tile) {
     for (int64_t r = 0; r < tile.rows; ++r) {
       const int64_t at = (tile.row + r) * b.n + tile.column;
-      make_row(tile.at(r), from + kept_bytes<C>(f, at), static_cast<float>(scale), to + at, tile.columns);
+      make_row(tile.at(r), from + kept_bytes(f, at), static_cast<float>(scale), to + at, tile.columns);
     }
   });
   return out;
 }
 
-template <class C>
 at::Tensor gated_backward(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& kept) {
-  check_kept(kept, x.size(0), 2 * b.n * int64_t{sizeof(C)});
+  check_kept(kept, x.size(0), 2 * b.n * int64_t{sizeof(BFloat16)});
   at::Tensor out = at::empty_like(kept);
-  auto* to = out.mutable_data_ptr<C>();
-  const auto* from = kept.const_data_ptr<C>();
+  auto* to = out.mutable_data_ptr<BFloat16>();
+  const auto* from = kept.const_data_ptr<BFloat16>();
   multiply(x, b, [&](const Tile& tile) {
     for (int64_t r = 0; r < tile.rows; ++r) {
       const int64_t at = (tile.row + r) * 2 * b.n + tile.column;
-      gated_backward_row<C>(tile.at(r), {from + at, from + at + b.n}, {to + at, to + at + b.n}, tile.columns);
+      gated_backward_row(tile.at(r), {from + at, from + at + b.n}, {to + at, to + at + b.n}, tile.columns);
     }
   });
   return out;
@@ -379,23 +340,15 @@ at::Tensor packed_units(const at::Tensor& x, const PackedMatrix& b, const at::Te
                         const Dropout& dropout, at::Tensor* kept) {
   check(x, b, bias);
   expect(!units.gated || b.n % (2 * panel_columns) == 0, "packed_units", "gated units in pairs of panels", b.data);
-  at::Tensor out;
-  with_type(b, [&]<class C>(C) {
-    out = units.gated ? gated_units<C>(x, b, bias, units.activation, dropout, kept)
-                      : plain_units<C>(x, b, bias, units.activation, dropout, kept);
-  });
-  return out;
+  return units.gated ? gated_units(x, b, bias, units.activation, dropout, kept)
+                     : plain_units(x, b, bias, units.activation, dropout, kept);
 }
 
 at::Tensor packed_units_backward(const at::Tensor& x, const PackedMatrix& b, const Units& units, const Dropout& dropout,
                                  const at::Tensor& kept) {
   check(x, b, {});
-  at::Tensor out;
-  with_type(b, [&]<class C>(C) {
-    out = units.gated ? gated_backward<C>(x, b, kept)
-                      : plain_backward<C>(x, b, units.activation, dropout ? dropout_scale(dropout.p) : 1.0, kept);
-  });
-  return out;
+  return units.gated ? gated_backward(x, b, kept)
+                     : plain_backward(x, b, units.activation, dropout ? dropout_scale(dropout.p) : 1.0, kept);
 }
 
 // The table, the larger side, is read in its rows as it lies; x is what is packed.

@@ -1,4 +1,4 @@
-// A frozen linear layer in bf16 or fp32 over packed products, with the operations around it in a model done tile by tile.
+// A frozen linear layer in bf16 over packed products, with the operations around it in a model done tile by tile.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,7 +11,7 @@
 
 namespace dept::kernels {
 
-/// The weight bf16 or fp32 [out, in], packed at once for the forward direction and for the other when that is first needed.
+/// The weight bf16 [out, in], packed at once for the forward direction and for the other when that is first needed.
 /// out and in are multiples of 32.
 class PackedLinear {
  public:
@@ -33,21 +33,21 @@ class PackedLinear {
   std::once_flag backward_once_;
 };
 
-// Activations and biases are C: bf16, or fp32 beside a weight in fp32.
+// Activations and biases are bf16.
 
-/// x C [N, k] -> x B + bias, C [N, n]; bias [n] or undefined. `then` (may be null) as FrozenLinear has it.
+/// x [N, k] -> x B + bias [N, n]; bias [n] or undefined. `then` (may be null) as FrozenLinear has it.
 at::Tensor packed_product(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, RowsDone then = {});
-/// The same into out C [N, n], rows any distance apart.
+/// The same into out [N, n], rows any distance apart.
 void packed_product_into(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, at::Tensor out, RowsDone then = {});
 /// h + dropout(x B + bias), fp32 [N, n]; in h's memory where the caller moves it in and nobody else holds it.
 at::Tensor packed_add(at::Tensor h, const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, const Dropout& dropout,
                       RowsDone then = {});
-/// Units of x B + bias, C [N, n], gated [N, n / 2], n a multiple of 64. `kept` (not null) receives what
+/// Units of x B + bias, [N, n], gated [N, n / 2], n a multiple of 64. `kept` (not null) receives what
 /// packed_units_backward needs: of ReLU a bit a unit as relu_dropout's, of other activations their slopes, a byte each
 /// (unit_rows.h), of gated ones bf16 [N, n], the factors of the gate's and of the other half's gradient.
 at::Tensor packed_units(const at::Tensor& x, const PackedMatrix& b, const at::Tensor& bias, const Units& units,
                         const Dropout& dropout, at::Tensor* kept);
-/// x B, the gradient of units, through them: C [N, n], gated [N, 2n].
+/// x B, the gradient of units, through them: [N, n], gated [N, 2n].
 at::Tensor packed_units_backward(const at::Tensor& x, const PackedMatrix& b, const Units& units, const Dropout& dropout,
                                  const at::Tensor& kept);
 /// x B in fp32, transposed: for x bf16 [n, k] and a plain table bf16 [V, k], table x^T -> fp32 [n, V].

@@ -1,6 +1,6 @@
-// Products of bf16 matrices with fp32 sums on CPUs that multiply bf16 (AMX, AVX512-BF16), and of fp32 ones with AVX-512. The
-// right-hand side is packed once in panels; the left-hand side is packed block by block into a thread's scratch. A finished tile
-// goes to its consumer while it is in the core's own caches, so what follows a product costs no pass over memory.
+// Products of bf16 matrices with fp32 sums on CPUs that multiply bf16 (AMX, AVX512-BF16). The right-hand side is packed once in
+// panels; the left-hand side is packed block by block into a thread's scratch. A finished tile goes to its consumer while it is
+// in the core's own caches, so what follows a product costs no pass over memory.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,7 +15,7 @@ namespace dept::kernels {
 /// B [k, n] of a product A B.
 struct PackedMatrix {
   int64_t k = 0, n = 0;
-  /// bf16 [ceil(n / 32), k / 2, 32, 2]: B[2i + j, 32p + c] at [p, i, c, j]; fp32 [ceil(n / 32), k, 32, 1]; zeros beyond n
+  /// bf16 [ceil(n / 32), k / 2, 32, 2]: B[2i + j, 32p + c] at [p, i, c, j]; zeros beyond n
   at::Tensor data;
 
   // Of whole numbers of 8 bits (int8_matrix.h), B = diag(in_scale) Q diag(out_scale): data is Q, int8 [ceil(n / 32),
@@ -26,7 +26,6 @@ struct PackedMatrix {
 
   bool defined() const { return data.defined(); }
   bool int8() const { return data.scalar_type() == at::kChar; }
-  bool fp32() const { return data.scalar_type() == at::kFloat; }
   int64_t panels() const { return round_up(n, panel_columns) / panel_columns; }
   /// Of 64 bytes of a column.
   int64_t steps() const { return round_up(k * data.element_size(), step_bytes) / step_bytes; }
@@ -38,9 +37,7 @@ struct PackedMatrix {
            step * panel_step_bytes;
   }
   /// Some of its rows or columns, not of whole numbers, first and count multiples of 32: a view.
-  PackedMatrix rows(int64_t first, int64_t count) const {
-    return {count, n, data.narrow(1, first / data.size(3), count / data.size(3))};
-  }
+  PackedMatrix rows(int64_t first, int64_t count) const { return {count, n, data.narrow(1, first / 2, count / 2)}; }
   PackedMatrix columns(int64_t first, int64_t count) const {
     return {k, count, data.narrow(0, first / panel_columns, count / panel_columns)};
   }
@@ -50,7 +47,7 @@ struct PackedMatrix {
 at::Tensor packed_memory(at::IntArrayRef sizes, at::ScalarType dtype);
 /// Sizes that can be packed: n a multiple of 16, k one of 32.
 bool can_pack(int64_t k, int64_t n);
-/// w bf16 or fp32 [n, k] -> B = w^T.
+/// w bf16 [n, k] -> B = w^T.
 PackedMatrix pack_transposed(const at::Tensor& w);
 /// The packed transpose of B.
 PackedMatrix transposed(const PackedMatrix& b);
@@ -68,8 +65,8 @@ inline constexpr int64_t tile_rows = 16, tile_columns = 128;
 using TileSink = c10::function_ref<void(const Tile&)>;
 using RowsSink = c10::function_ref<void(int64_t first, int64_t count)>;
 
-/// Makes A B tile by tile, a [rows, k] of B's type, of whole numbers bf16, its rows `stride` numbers apart, and calls sink for
-/// each, on several threads; `done` (may be null) for rows whose tiles all have been given, by the thread that made the last.
-void multiply(const void* a, int64_t rows, int64_t stride, const PackedMatrix& b, TileSink sink, RowsSink done = {});
+/// Makes A B tile by tile, a bf16 [rows, k], its rows `stride` numbers apart, and calls sink for each, on several threads; `done`
+/// (may be null) for rows whose tiles all have been given, by the thread that made the last.
+void multiply(const c10::BFloat16* a, int64_t rows, int64_t stride, const PackedMatrix& b, TileSink sink, RowsSink done = {});
 
 }  // namespace dept::kernels

@@ -39,16 +39,16 @@ char* scratch(int64_t bytes) {
   return static_cast<char*>(memory.get());
 }
 
-// Blocks of rows of a matrix as left() gives them from a step on; `first`: the block is met for the first time. Numbers: bf16 or
-// fp32.
-template <class Numbers>
+// Blocks of rows of a matrix as left() gives them from a step on; `first`: the block is met for the first time.
 class PlainRows {
  public:
   using Sum = float;
-  static constexpr int64_t block_rows = sizeof(Numbers) == 2 ? most_rows : 128;  // as wide rows fill the second cache
 
-  PlainRows(const void* a, int64_t stride, const PackedMatrix& b)
-      : a_(static_cast<const char*>(a)), stride_(stride * int64_t{sizeof(Numbers)}), steps_(b.steps()), packs_(b.n > narrow) {}
+  PlainRows(const BFloat16* a, int64_t stride, const PackedMatrix& b)
+      : a_(reinterpret_cast<const char*>(a)),
+        stride_(stride * int64_t{sizeof(BFloat16)}),
+        steps_(b.steps()),
+        packs_(b.n > narrow) {}
 
   LeftBlock left(int64_t row, int64_t rows, int64_t step, bool first, PackedRows packed) const {
     if (!packs_ && rows % row_step == 0) return {line(row, step), stride_, step_bytes};
@@ -65,12 +65,6 @@ class PlainRows {
     if (!packs_) return {};
     return {line(row, step), stride_, rows, std::min(block_steps, steps_ - step)};
   }
-  static void product(const PanelProduct<float>& task) {
-    if constexpr (sizeof(Numbers) == 4)
-      panel_product_fp32(task);
-    else
-      panel_product(task);
-  }
   void finish(int64_t, const BlockSums<float>&) const {}
 
  private:
@@ -85,16 +79,14 @@ class PlainRows {
 class WholeRows {
  public:
   using Sum = int32_t;
-  static constexpr int64_t block_rows = most_rows;
 
-  WholeRows(const void* a, int64_t stride, const PackedMatrix& b) : a_(static_cast<const BFloat16*>(a)), stride_(stride), b_(b) {}
+  WholeRows(const BFloat16* a, int64_t stride, const PackedMatrix& b) : a_(a), stride_(stride), b_(b) {}
 
   LeftBlock left(int64_t row, int64_t rows, int64_t step, bool first, PackedRows packed) {
     if (first && step == 0) quantise_rows(a_ + row * stride_, stride_, rows, b_, packed, scale_);
     return packed.block(step);
   }
   static RowsAhead ahead(int64_t, int64_t, int64_t) { return {}; }
-  static void product(const PanelProduct<int32_t>& task) { panel_product(task); }
   void finish(int64_t rows, const BlockSums<int32_t>& sums) const {
     scale_sums({sums.c, sums.ldc, rows, sums.column, sums.columns}, b_, scale_);
   }
@@ -108,7 +100,7 @@ class WholeRows {
 
 // sums (+)= the steps from `step` on of a block of rows times those of the panels of the sums' columns; meanwhile rows that come
 // next are brought near.
-template <class Rows, class Sum = typename Rows::Sum>
+template <class Sum>
 void add_steps(const LeftBlock& left, const PackedMatrix& b, int64_t step, const BlockSums<Sum>& sums, const RowsAhead& rows) {
   const int64_t first = sums.column / panel_columns;
   const int64_t last = first + round_up(sums.columns, panel_columns) / panel_columns;
@@ -128,7 +120,7 @@ void add_steps(const LeftBlock& left, const PackedMatrix& b, int64_t step, const
                  : p + 1 < b.panels() ? b.panel(p + 1)
                                       : nullptr;
     task.rows_ahead = rows.part(p - first, last - first);
-    Rows::product(task);
+    panel_product(task);
   }
 }
 
@@ -150,10 +142,10 @@ struct Range {
 template <class Rows>
 void multiply_range(Rows rows, const PackedMatrix& b, Range row_range, Range column_range, TileSink sink, RowsSink done) {
   const int64_t begin = row_range.begin, end = row_range.end, first = column_range.begin, last = column_range.end;
-  constexpr int64_t ldc = block_columns + row_step, block_rows = Rows::block_rows;  // ldc: not a power of two
-  static_assert(block_rows % row_pair == 0 && block_rows <= most_rows);             // cuts stay within a block
-  auto* c = reinterpret_cast<typename Rows::Sum*>(scratch<Use::sums>(block_rows * ldc * 4));
-  const int64_t blocks = round_up(end - begin, block_rows) / block_rows;
+  constexpr int64_t ldc = block_columns + row_step;  // not a power of two
+  static_assert(most_rows % row_pair == 0);          // cuts stay within a block
+  auto* c = reinterpret_cast<typename Rows::Sum*>(scratch<Use::sums>(most_rows * ldc * 4));
+  const int64_t blocks = round_up(end - begin, most_rows) / most_rows;
   const auto top_of = [&](int64_t i) { return begin + cut(end - begin, blocks, i, row_pair); };
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t top = top_of(i), count = top_of(i + 1) - top, padded = round_up(count, row_step);
@@ -167,7 +159,7 @@ void multiply_range(Rows rows, const PackedMatrix& b, Range row_range, Range col
           next = rows.ahead(top, count, step + block_steps);
         else if (!more && column + block_columns >= last && i + 1 < blocks)
           next = rows.ahead(top_of(i + 1), top_of(i + 2) - top_of(i + 1), 0);
-        add_steps<Rows>(left, b, step, sums, next);
+        add_steps(left, b, step, sums, next);
       }
       rows.finish(count, sums);
       give_tiles(top, count, sums, sink);
@@ -178,7 +170,7 @@ void multiply_range(Rows rows, const PackedMatrix& b, Range row_range, Range col
 
 }  // namespace
 
-void multiply(const void* a, int64_t rows, int64_t stride, const PackedMatrix& b, TileSink sink, RowsSink done) {
+void multiply(const BFloat16* a, int64_t rows, int64_t stride, const PackedMatrix& b, TileSink sink, RowsSink done) {
   const int64_t threads = at::get_num_threads();
   const bool by_rows = rows >= threads * 4 * row_step;
   const auto range = [&](Range row_range, Range column_range) {
@@ -186,10 +178,8 @@ void multiply(const void* a, int64_t rows, int64_t stride, const PackedMatrix& b
     const RowsSink then = by_rows ? done : RowsSink();
     if (b.int8())
       multiply_range(WholeRows(a, stride, b), b, row_range, column_range, sink, then);
-    else if (b.fp32())
-      multiply_range(PlainRows<float>(a, stride, b), b, row_range, column_range, sink, then);
     else
-      multiply_range(PlainRows<BFloat16>(a, stride, b), b, row_range, column_range, sink, then);
+      multiply_range(PlainRows(a, stride, b), b, row_range, column_range, sink, then);
   };
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

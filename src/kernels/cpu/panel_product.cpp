@@ -60,13 +60,6 @@ struct Fours {
   }
 };
 
-struct Singles {
-  using Vector = __m512;
-  static __m512 add(__m512 sum, __m512i right, int32_t left) {
-    return _mm512_fmadd_ps(_mm512_castsi512_ps(right), _mm512_castsi512_ps(_mm512_set1_epi32(left)), sum);
-  }
-};
-
 // 8 rows of c from `row` on by 32 columns, or by 16.
 template <class Numbers, int vectors, class Sum>
 void eight_rows(const PanelProduct<Sum>& task, int64_t row) {
@@ -218,10 +211,6 @@ void panel_product(const PanelProduct<float>& task) {
     amx_product<false>(task);
   else
     panel_product_avx512(task);
-}
-
-void panel_product_fp32(const PanelProduct<float>& task) {
-  avx512_product<Singles>(task);
 }
 
 void panel_product(const PanelProduct<int32_t>& task) {

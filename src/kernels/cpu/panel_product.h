@@ -1,6 +1,6 @@
-// Products of blocks that lie in a core's own caches, by what the CPU has for them: AMX, else AVX512-BF16 and AVX512-VNNI; of
-// fp32 numbers AVX-512. The right-hand side comes in panels of 32 columns, a step of 64 bytes of each column after the other, as
-// these instructions read them: fp32 numbers stand alone, bf16 in pairs, whole numbers of 8 bits in fours.
+// Products of blocks that lie in a core's own caches, by what the CPU has for them: AMX, else AVX512-BF16 and AVX512-VNNI. The
+// right-hand side comes in panels of 32 columns, a step of 64 bytes of each column after the other, as these instructions read
+// them: bf16 numbers in pairs, whole numbers of 8 bits in fours.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace dept::kernels {
 
 inline constexpr int64_t panel_columns = 32;
-inline constexpr int64_t step_bytes = 64;  ///< of a row of the left side: 16 fp32, 32 bf16 or 64 whole numbers
+inline constexpr int64_t step_bytes = 64;  ///< of a row of the left side: 32 bf16 or 64 whole numbers
 inline constexpr int64_t panel_step_bytes = panel_columns * step_bytes;
 inline constexpr int64_t row_step = 16;  ///< rows that a product takes at once
 
@@ -84,8 +84,6 @@ struct BlockSums {
 };
 
 void panel_product(const PanelProduct<float>& task);
-/// Of fp32 numbers on both sides.
-void panel_product_fp32(const PanelProduct<float>& task);
 /// Without AMX the numbers on the left stand without sign, 128 too large.
 void panel_product(const PanelProduct<int32_t>& task);
 /// The first as CPUs without AMX do it.
