@@ -33,7 +33,7 @@ template <class Norm>
 ResidualStream add_and_norm(const FrozenLinear& out, ResidualStream stream, const at::Tensor& units, const Dropout& dropout,
                             const Norm& norm, NormPlace place, typename Norm::Saved* saved) {
   if (out.fuses()) {
-    const kernels::NormForward rows(norm.weights(), place, out.dtype(), units.size(0), saved != nullptr);
+    const kernels::NormForward rows(norm.weights(), place, units.size(0), saved != nullptr);
     at::Tensor h = out.add_forward(std::move(stream.h), units, dropout, rows);
     if (saved != nullptr) *saved = rows.saved;
     return {std::move(h), rows.y};
@@ -47,7 +47,7 @@ ResidualStream add_and_norm(const FrozenLinear& out, ResidualStream stream, cons
 template <class Norm>
 at::Tensor norm_backward(const FrozenLinear& in, const at::Tensor& dy, const StreamNorm<Norm>& norm, at::Tensor& d) {
   if (in.fuses() && takes_rows(norm.saved, in.dtype(), d)) {
-    const kernels::NormBackward rows(norm.norm.weights(), norm.saved, in.dtype(), norm.dropout);
+    const kernels::NormBackward rows(norm.norm.weights(), norm.saved, norm.dropout);
     const auto before = [&](const at::Tensor& dx, int64_t first, int64_t count) { rows.before(dx, d, first, count); };
     const auto behind = [&](const at::Tensor& sum, int64_t first, int64_t count) { rows.behind(sum, first, count); };
     if (norm.place == NormPlace::before)
@@ -70,7 +70,7 @@ at::Tensor norm_backward(const StreamNorm<Norm>& norm, at::ScalarType dtype, at:
     d = through_norm(norm.norm, norm.saved, d);
     return through_dropout(d, norm.dropout, dtype, norm.norm.kernels);
   }
-  const kernels::NormBackward rows(norm.norm.weights(), norm.saved, dtype, norm.dropout);
+  const kernels::NormBackward rows(norm.norm.weights(), norm.saved, norm.dropout);
   kernels::for_all_rows(d, [&](const at::Tensor& x, int64_t first, int64_t count) { rows.behind(x, first, count); });
   return rows.branch;
 }

@@ -32,18 +32,15 @@ enum class NormPlace {
 /// y = norm(x), rows of a stream x fp32 [N, D] at a time.
 class NormForward {
  public:
-  /// C is `branch`. keep: what backward needs is written, too, n of bf16 in codes.
-  NormForward(NormWeights norm, NormPlace place, at::ScalarType branch, int64_t rows, bool keep);
+  /// keep: what backward needs is written, too, n in codes.
+  NormForward(NormWeights norm, NormPlace place, int64_t rows, bool keep);
   /// Reads x's rows and, of a norm behind, writes y there.
   void operator()(const at::Tensor& x, int64_t first, int64_t count) const;
 
-  at::Tensor y;  ///< C [N, D]
+  at::Tensor y;  ///< bf16 [N, D]
   NormSaved saved;
 
  private:
-  template <class C>
-  void rows(const at::Tensor& x, int64_t first, int64_t count) const;
-
   NormWeights norm_;
   NormPlace place_;
 };
@@ -51,14 +48,14 @@ class NormForward {
 /// Backward of such a norm, then of the dropout at the end of the branch before it.
 class NormBackward {
  public:
-  /// dropout: of that branch, or null where there is none. C is `branch`; n is C or in codes.
-  NormBackward(const NormWeights& norm, const NormSaved& saved, at::ScalarType branch, const Dropout* dropout);
+  /// dropout: of that branch, or null where there is none; n is bf16 or in codes.
+  NormBackward(const NormWeights& norm, const NormSaved& saved, const Dropout* dropout);
   /// Of a norm behind: d fp32 [N, D], the gradient of y, becomes that of x.
   void behind(const at::Tensor& d, int64_t first, int64_t count) const;
-  /// Of a norm before: the gradient of x, from that of y, dy C [N, D], is added to d.
+  /// Of a norm before: the gradient of x, from that of y, dy bf16 [N, D], is added to d.
   void before(const at::Tensor& dy, const at::Tensor& d, int64_t first, int64_t count) const;
 
-  at::Tensor branch;  ///< C [N, D]: d through the dropout
+  at::Tensor branch;  ///< bf16 [N, D]: d through the dropout
 
  private:
   template <class D>
@@ -66,7 +63,6 @@ class NormBackward {
 
   NormWeights norm_;
   NormSaved saved_;
-  at::ScalarType type_;
   const Dropout* dropout_;
 };
 

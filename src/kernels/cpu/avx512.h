@@ -38,12 +38,6 @@ inline __m512 load_numbers(const c10::BFloat16* from) {
 inline __m512 load_numbers(const float* from) {
   return _mm512_loadu_ps(from);
 }
-inline void store_numbers(c10::BFloat16* to, __m512 x) {
-  store_bf16(to, x);
-}
-inline void store_numbers(float* to, __m512 x) {
-  _mm512_storeu_ps(to, x);
-}
 
 inline __mmask16 first_lanes(int64_t count) {
   return count >= lanes ? 0xFFFF : count <= 0 ? 0 : static_cast<__mmask16>((1U << count) - 1);

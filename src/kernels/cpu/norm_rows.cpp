@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <type_traits>
 #include <vector>
 
 #include "kernels/cpu/avx512.h"
@@ -20,7 +19,7 @@ namespace {
 
 using avx512::lanes;
 using avx512::load_numbers;
-using avx512::store_numbers;
+using avx512::store_bf16;
 using c10::BFloat16;
 
 DEPT_AVX512_BEGIN
@@ -44,10 +43,6 @@ struct Weights {
   float eps;
 };
 
-// How n is kept beside C.
-template <class C>
-using Kept = std::conditional_t<std::is_same_v<C, BFloat16>, int8_t, C>;
-
 // Codes of NormSaved, and their squares with sign, which times largest / most^2 are n.
 void store_normalised(int8_t* to, __m512 n, float to_squares) {
   const __m512 square = _mm512_mul_ps(_mm512_abs_ps(n), _mm512_set1_ps(to_squares));
@@ -61,11 +56,7 @@ __m512 load_normalised(const int8_t* from) {
   const __m512i code = _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   return _mm512_cvtepi32_ps(_mm512_mullo_epi16(code, _mm512_abs_epi16(code)));
 }
-void store_normalised(float* to, __m512 n, float) {
-  _mm512_storeu_ps(to, n);
-}
-template <class C>
-__m512 load_normalised(const C* from) {
+__m512 load_normalised(const BFloat16* from) {
   return load_numbers(from);
 }
 
@@ -74,8 +65,7 @@ struct RowStatistics {
 };
 
 // Writes y, and where they are not null n and y in fp32.
-template <class C>
-RowStatistics forward_row(const float* x, const Weights& w, C* y, Kept<C>* normalised, float* wide) {
+RowStatistics forward_row(const float* x, const Weights& w, BFloat16* y, int8_t* normalised, float* wide) {
   const auto width = static_cast<float>(w.d);
   const float mean = w.bias != nullptr ? row_sum(w.d, [x](int64_t i) { return _mm512_loadu_ps(x + i); }) / width : 0;
   const __m512 centre = _mm512_set1_ps(mean);
@@ -92,7 +82,7 @@ RowStatistics forward_row(const float* x, const Weights& w, C* y, Kept<C>* norma
     const __m512 n = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(x + i), centre), _mm512_set1_ps(rstd));
     __m512 out = _mm512_mul_ps(n, _mm512_loadu_ps(w.weight + i));
     if (w.bias != nullptr) out = _mm512_add_ps(out, _mm512_loadu_ps(w.bias + i));
-    store_numbers(y + i, out);
+    store_bf16(y + i, out);
     if (normalised != nullptr) store_normalised(normalised + i, n, to_squares);
     if (wide != nullptr) _mm512_storeu_ps(wide + i, out);
   }
@@ -115,14 +105,13 @@ void backward_row(const D* dy, const N* n, float unit, const Weights& w, float r
 }
 
 // numbers null: no dropout.
-template <class C>
-void branch_row(const float* d, const uint16_t* numbers, uint32_t threshold, float scale, int64_t count, C* branch) {
+void branch_row(const float* d, const uint16_t* numbers, uint32_t threshold, float scale, int64_t count, BFloat16* branch) {
   const __m256i least = _mm256_set1_epi16(static_cast<int16_t>(threshold));
   for (int64_t i = 0; i < count; i += lanes) {
     __mmask16 kept = 0xFFFF;
     if (numbers != nullptr)
       kept = _mm256_cmpge_epu16_mask(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(numbers + i)), least);
-    store_numbers(branch + i, _mm512_maskz_mul_ps(kept, _mm512_loadu_ps(d + i), _mm512_set1_ps(scale)));
+    store_bf16(branch + i, _mm512_maskz_mul_ps(kept, _mm512_loadu_ps(d + i), _mm512_set1_ps(scale)));
   }
 }
 
@@ -131,15 +120,6 @@ DEPT_AVX512_END
 Weights weights_of(const NormWeights& norm) {
   return {norm.weight.const_data_ptr<float>(), norm.bias.defined() ? norm.bias.const_data_ptr<float>() : nullptr,
           norm.weight.size(0), static_cast<float>(norm.eps)};
-}
-
-// Calls f(C{}) for branches of a type.
-template <class F>
-void with_branch(at::ScalarType dtype, F&& f) {
-  if (dtype == at::kFloat)
-    f(float{});
-  else
-    f(BFloat16{});
 }
 
 // The rows of a tensor [N, width] or [N]; undefined: null.
@@ -155,12 +135,11 @@ struct Rows {
 };
 
 // Writes rows first .. of d through dropout to branch.
-template <class C>
 void branch_rows(const at::Tensor& d, const Dropout& dropout, int64_t first, int64_t count, const at::Tensor& branch) {
   const int64_t width = d.size(1);
   const auto scale = static_cast<float>(dropout ? dropout_scale(dropout.p) : 1.0);
   const Rows<float> from(d);
-  const Rows<C> to(branch);
+  const Rows<BFloat16> to(branch);
   std::vector<uint16_t> numbers(dropout ? width : 0);
   const std::vector<int64_t>& begins = dropout.first_token;
   auto next = std::upper_bound(begins.begin(), begins.end(), first);
@@ -190,21 +169,18 @@ NormSaved opened(const NormSaved& saved, at::ScalarType dtype) {
   return {(code * code.abs() * (saved.largest / (NormSaved::most * NormSaved::most)).unsqueeze(1)).to(dtype), saved.rstd};
 }
 
-NormForward::NormForward(NormWeights norm, NormPlace place, at::ScalarType branch, int64_t rows, bool keep)
-    : norm_(std::move(norm)), place_(place) {
-  y = at::empty({rows, norm_.weight.size(0)}, at::TensorOptions(branch));
+NormForward::NormForward(NormWeights norm, NormPlace place, int64_t rows, bool keep) : norm_(std::move(norm)), place_(place) {
+  y = at::empty({rows, norm_.weight.size(0)}, at::TensorOptions(at::kBFloat16));
   if (!keep) return;
-  const bool codes = branch == at::kBFloat16;
-  saved = {at::empty(y.sizes(), at::TensorOptions(codes ? at::kChar : branch)), at::empty({rows}, norm_.weight.options())};
-  if (codes) saved.largest = at::empty_like(saved.rstd);
+  saved = {at::empty(y.sizes(), at::TensorOptions(at::kChar)), at::empty({rows}, norm_.weight.options())};
+  saved.largest = at::empty_like(saved.rstd);
 }
 
-template <class C>
-void NormForward::rows(const at::Tensor& x, int64_t first, int64_t count) const {
+void NormForward::operator()(const at::Tensor& x, int64_t first, int64_t count) const {
   const Weights weights = weights_of(norm_);
   const Rows<float> from(x);
-  const Rows<C> to(y);
-  const Rows<Kept<C>> normalised(saved.normalised);
+  const Rows<BFloat16> to(y);
+  const Rows<int8_t> normalised(saved.normalised);
   const Rows<float> rstd(saved.rstd), largest(saved.largest);
   for (int64_t n = first; n < first + count; ++n) {
     const RowStatistics of =
@@ -214,13 +190,9 @@ void NormForward::rows(const at::Tensor& x, int64_t first, int64_t count) const 
   }
 }
 
-void NormForward::operator()(const at::Tensor& x, int64_t first, int64_t count) const {
-  with_branch(y.scalar_type(), [&]<class C>(C) { rows<C>(x, first, count); });
-}
-
-NormBackward::NormBackward(const NormWeights& norm, const NormSaved& saved, at::ScalarType branch, const Dropout* dropout)
-    : norm_(norm), saved_(saved), type_(branch), dropout_(dropout) {
-  if (dropout != nullptr) this->branch = at::empty(saved.normalised.sizes(), at::TensorOptions(branch));
+NormBackward::NormBackward(const NormWeights& norm, const NormSaved& saved, const Dropout* dropout)
+    : norm_(norm), saved_(saved), dropout_(dropout) {
+  if (dropout != nullptr) branch = at::empty(saved.normalised.sizes(), at::TensorOptions(at::kBFloat16));
 }
 
 template <class D>
@@ -238,8 +210,8 @@ void NormBackward::rows(const at::Tensor& dy, const at::Tensor& d, bool add, int
   if (saved_.coded())
     all(int8_t{});
   else
-    with_branch(type_, all);
-  if (dropout_ != nullptr) with_branch(type_, [&]<class C>(C) { branch_rows<C>(d, *dropout_, first, count, branch); });
+    all(BFloat16{});
+  if (dropout_ != nullptr) branch_rows(d, *dropout_, first, count, branch);
 }
 
 void NormBackward::behind(const at::Tensor& d, int64_t first, int64_t count) const {
@@ -247,7 +219,7 @@ void NormBackward::behind(const at::Tensor& d, int64_t first, int64_t count) con
 }
 
 void NormBackward::before(const at::Tensor& dy, const at::Tensor& d, int64_t first, int64_t count) const {
-  with_branch(type_, [&]<class C>(C) { rows<C>(dy, d, true, first, count); });
+  rows<BFloat16>(dy, d, true, first, count);
 }
 
 }  // namespace dept::kernels

@@ -47,8 +47,7 @@ class NormRows : public testing::TestWithParam<std::tuple<int64_t, bool>> {
 
 TEST_P(NormRows, ForwardIsTheNorm) {
   const at::Tensor before = x.clone(), wanted = forward(at::kFloat, nullptr);
-  const NormForward ahead(norm, NormPlace::before, at::kBFloat16, x.size(0), false),
-      behind(norm, NormPlace::behind, at::kBFloat16, x.size(0), false);
+  const NormForward ahead(norm, NormPlace::before, x.size(0), false), behind(norm, NormPlace::behind, x.size(0), false);
   for_all_rows(x, ahead);
   EXPECT_LT(difference(ahead.y, wanted), rounding);
   EXPECT_TRUE(at::equal(x, before));
@@ -60,7 +59,7 @@ TEST_P(NormRows, ForwardIsTheNorm) {
 
 // Codes of one byte: off by half a step at most, which is 2 sqrt(n largest) / 127.
 TEST_P(NormRows, KeepsCodes) {
-  const NormForward kept(norm, NormPlace::before, at::kBFloat16, x.size(0), true);
+  const NormForward kept(norm, NormPlace::before, x.size(0), true);
   for_all_rows(x, kept);
   NormSaved wanted;
   forward(at::kFloat, &wanted);
@@ -71,11 +70,11 @@ TEST_P(NormRows, KeepsCodes) {
 }
 
 TEST_P(NormRows, BackwardIsThatOfTheNormAndOfTheDropout) {
-  const NormForward kept(norm, NormPlace::before, at::kBFloat16, x.size(0), true);
+  const NormForward kept(norm, NormPlace::before, x.size(0), true);
   for_all_rows(x, kept);
   const at::Tensor dy = at::randn(x.sizes()).to(at::kBFloat16), d = at::randn(x.sizes());
   for (const Dropout& drops : {Dropout(), dropout}) {
-    const NormBackward rows(norm, kept.saved, at::kBFloat16, &drops);
+    const NormBackward rows(norm, kept.saved, &drops);
     at::Tensor sum = d.clone(), alone = dy.to(at::kFloat);
     for_all_rows(dy, [&](const at::Tensor& of, int64_t first, int64_t count) { rows.before(of, sum, first, count); });
     EXPECT_LT(difference(sum, backward(dy.to(at::kFloat), d)), rounding);
@@ -84,7 +83,7 @@ TEST_P(NormRows, BackwardIsThatOfTheNormAndOfTheDropout) {
     EXPECT_LT(difference(alone, backward(dy.to(at::kFloat), at::zeros_like(d))), rounding);
     EXPECT_TRUE(at::equal(rows.branch, add_dropout_backward(alone, drops, at::kBFloat16)));
   }
-  EXPECT_FALSE(NormBackward(norm, kept.saved, at::kBFloat16, nullptr).branch.defined());
+  EXPECT_FALSE(NormBackward(norm, kept.saved, nullptr).branch.defined());
 }
 
 INSTANTIATE_TEST_SUITE_P(Widths, NormRows, testing::Combine(testing::Values(16, 48, 768), testing::Bool()));
