@@ -18,6 +18,8 @@ TESTS = HERE.parent
 WORK = pathlib.Path(tempfile.mkdtemp())
 ENV = os.environ | {"HF_HUB_OFFLINE": "1"}
 LABELS = ["no", "yes"]
+TEXTS = ["A warm score.", "A dull film with a score.", "One more cold cast.", "A fine scene with a warm cast."]
+REVIEWS = ["--adapter", f"reviews={WORK}/reviews"]
 CHATML = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
           "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
 
