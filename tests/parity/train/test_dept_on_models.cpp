@@ -16,7 +16,6 @@
 namespace dept {
 namespace test_dept_on_models {
 
-const fs::path data = fs::path(DEPT_TEST_DATA) / "parity" / "data";
 constexpr int64_t steps = 10, warmup = 2;
 const std::string decoder_prompt = ".decoder-prompt";
 constexpr double prompt_rate = 0.1, delta_rate = 0.02;
@@ -25,9 +24,9 @@ constexpr double prompt_rate = 0.1, delta_rate = 0.02;
 fs::path without_dropout(const std::string& model) {
   const fs::path folder = fs::path(testing::TempDir()) / ("dept_without_dropout_" + model + "_" + std::to_string(::getpid()));
   fs::create_directories(folder);
-  fs::copy_file(data / "models" / model / "model.safetensors", folder / "model.safetensors",
+  fs::copy_file(parity_data / "models" / model / "model.safetensors", folder / "model.safetensors",
                 fs::copy_options::overwrite_existing);
-  Json config = read_json(data / "models" / model / "config.json");
+  Json config = read_json(parity_data / "models" / model / "config.json");
   config["dropout_rate"] = 0;
   write_atomic(folder / "config.json", config.dump());
   return folder;
@@ -37,26 +36,19 @@ class DeptOnModels : public testing::TestWithParam<std::tuple<std::string, at::S
  protected:
   void SetUp() override {
     const auto [name, dtype] = GetParam();
-    set_dtype(dtype, 1e-4);
-    golden_ = read_json(data / "adapter" / (name + ".dept.json"));
-    tensors_ = open_safetensors(data / "adapter" / (name + ".dept.safetensors"));
     const fs::path folder = without_dropout(name.substr(0, name.find(decoder_prompt)));
-    parts_.backbone = load_backbone(folder, context_);
+    load(folder, name + ".dept", dtype, 1e-4);
     fs::remove_all(folder);
-    parts_.rules.architecture = parts_.backbone->info().architecture;
-    parts_.rules.max_source = 16;
     const DeptWeights weights{tensor("P"), tensor("A"), tensor("B")};
     parts_.weights.input = dept_adapter(weights, 8, name.ends_with(decoder_prompt) ? 2 : 1);
   }
-
-  at::Tensor tensor(const std::string& name) const { return tensors_->read(name).to(context_.compute).unsqueeze(0); }
 };
 
 TEST_P(DeptOnModels, LossAndGradients) {
   Gradients gradients;
   const BatchLoss loss = model().loss({}, collate(parts_.rules, batch(0)), &gradients);
   const DeptWeights sums = dept_weights(gradients);
-  expect_near((loss.nll / loss.tokens).item<double>(), golden_["losses"][kind_]["loss"].get<double>(), "loss");
+  expect_near(mean(loss), golden_loss("loss"), "loss");
   for (const auto& [name, sum] : {std::pair{"dP", sums.P}, {"dA", sums.A}, {"dB", sums.B}}) {
     const at::Tensor want = tensor(std::string(name) + "." + kind_);
     const at::Tensor error = (sum / loss.tokens.item<double>() - want).abs().max() / want.abs().max();
@@ -65,16 +57,7 @@ TEST_P(DeptOnModels, LossAndGradients) {
 }
 
 TEST_P(DeptOnModels, LabelScoresAddUpToTheLoss) {
-  const std::vector<Example> examples = batch(0);
-  std::vector<Ids> labels;
-  for (const Example& example : examples) labels.push_back(example.target);
-  const std::vector<LabelNll> scores = model().label_nll(examples, labels);
-  double nll = 0, tokens = 0;
-  for (size_t i = 0; i < examples.size(); ++i) {
-    nll += scores[i].nll[i];
-    tokens += static_cast<double>(scores[i].tokens[i]);
-  }
-  expect_near(nll / tokens, golden_["losses"][kind_]["loss"].get<double>(), "loss");
+  expect_near(mean_label_nll(batch(0)), golden_loss("loss"), "loss");
 }
 
 TEST_P(DeptOnModels, TenOptimiserSteps) {
@@ -93,11 +76,8 @@ TEST_P(DeptOnModels, TenOptimiserSteps) {
 class DecoderPrompt : public DeptOnModels {};
 
 TEST_P(DecoderPrompt, GreedyAnswers) {
-  parts_.tokenizer = load_tokenizer(data / "models" / "t5-v1.0");
-  GenerationOptions options;
-  options.max_new_tokens = 8;
-  options.eos_ids = parts_.backbone->info().eos_ids;
-  const std::vector<std::string> answers = model().answers(batch(0), options);
+  parts_.tokenizer = load_tokenizer(parity_data / "models" / "t5-v1.0");
+  const std::vector<std::string> answers = greedy_answers(batch(0));
   for (size_t i = 0; i < answers.size(); ++i)
     EXPECT_EQ(answers[i], parts_.tokenizer->decode(golden_["greedy"][i].get<Ids>())) << i;
 }

@@ -16,7 +16,6 @@
 namespace dept {
 namespace test_visual {
 
-const fs::path data = fs::path(DEPT_TEST_DATA) / "parity" / "data";
 constexpr int64_t T = 4, C = 6, D = 32, S = 16;
 
 // Images by name.
@@ -35,24 +34,17 @@ class Visual : public testing::TestWithParam<std::tuple<std::string, at::ScalarT
  protected:
   void SetUp() override {
     const auto [name, dtype] = GetParam();
-    set_dtype(dtype, 1e-4);
-    golden_ = read_json(data / "adapter" / (name + ".visual.json"));
-    tensors_ = open_safetensors(data / "adapter" / (name + ".visual.safetensors"));
-    parts_.backbone = load_backbone(data / "models" / name, context_);
+    load(parity_data / "models" / name, name + ".visual", dtype, 1e-4);
     parts_.backbone_dropout = false;  // as the golden values are without any
-    parts_.tokenizer = load_tokenizer(data / "models" / name);
-    parts_.rules.architecture = parts_.backbone->info().architecture;
-    parts_.rules.max_source = S;
-    parts_.weights = dept_alone({value("P"), value("A"), value("B")});
+    parts_.tokenizer = load_tokenizer(parity_data / "models" / name);
+    parts_.weights = dept_alone({tensor("P"), tensor("A"), tensor("B")});
     VisualWeights& visual = parts_.weights.visual;
     visual.form = parts_.rules.encoder_decoder() ? VisualForm::clip_t5 : VisualForm::linear;
-    for (const VisualTensor& tensor : visual_tensors(visual.form, {T, C, D})) visual.*tensor.tensor = value(tensor.name);
+    for (const VisualTensor& member : visual_tensors(visual.form, {T, C, D})) visual.*member.tensor = tensor(member.name);
     std::map<std::string, at::Tensor> images;
     for (const char* image : {"a", "b"}) images[image] = tensors_->read(std::string("image.") + image);
     parts_.rules.visual = std::make_shared<const VisualInput>(std::make_unique<Named>(images), false);
   }
-
-  at::Tensor value(const std::string& name) const { return tensors_->read(name).to(context_.compute).unsqueeze(0); }
 
   std::vector<Example> seen(bool scored = false) const {
     std::vector<Example> examples = batch(0);
@@ -63,17 +55,12 @@ class Visual : public testing::TestWithParam<std::tuple<std::string, at::ScalarT
     }
     return examples;
   }
-  double golden_loss(const char* name) const { return golden_["losses"][kind_][name].get<double>(); }
-  double mean_loss(const AdaptedModel& model, std::span<const Example> examples) const {
-    const BatchLoss loss = model.loss({}, collate(model.rules(), examples));
-    return (loss.nll / loss.tokens).item<double>();
-  }
 };
 
 TEST_P(Visual, LossAndGradients) {
   Gradients sums;
   const BatchLoss loss = model().loss({}, collate(parts_.rules, seen()), &sums);
-  expect_near((loss.nll / loss.tokens).item<double>(), golden_loss("loss"), "loss");
+  expect_near(mean(loss), golden_loss("loss"), "loss");
   const std::vector<Parameter> parameters = parts_.weights.parameters();
   ASSERT_EQ(sums.size(), parameters.size());
   const std::map<std::string, std::string> short_names = {
@@ -81,8 +68,7 @@ TEST_P(Visual, LossAndGradients) {
   for (size_t i = 0; i < parameters.size(); ++i) {
     const auto found = short_names.find(parameters[i].name);
     const std::string name = found == short_names.end() ? parameters[i].name : found->second;
-    const at::Tensor want = tensors_->read("d." + name + "." + kind_).to(context_.compute),
-                     got = sums[i][0] / loss.tokens.item<double>();
+    const at::Tensor want = tensor("d." + name + "." + kind_)[0], got = sums[i][0] / loss.tokens.item<double>();
     if (want.abs().max().item<double>() == 0)
       EXPECT_EQ(got.abs().max().item<double>(), 0) << name;
     else
@@ -96,28 +82,16 @@ TEST_P(Visual, ScoredLoss) {
   const std::vector<Example> examples = seen(true);
   const BatchLoss loss = model().loss({}, collate(parts_.rules, examples), &sums);
   EXPECT_NEAR(loss.tokens.item<double>(), static_cast<double>(examples.size()), 1e-12);
-  expect_near((loss.nll / loss.tokens).item<double>(), golden_loss("scored"), "loss");
-  expect_near(sums[0][0] / loss.tokens.item<double>(), tensors_->read("scored.d.P." + kind_).to(context_.compute), "dP");
+  expect_near(mean(loss), golden_loss("scored"), "loss");
+  expect_near(sums[0][0] / loss.tokens.item<double>(), tensor("scored.d.P." + kind_)[0], "dP");
 }
 
 TEST_P(Visual, LabelScoresAddUpToTheLoss) {
-  const std::vector<Example> examples = seen();
-  std::vector<Ids> labels;
-  for (const Example& example : examples) labels.push_back(example.target);
-  const std::vector<LabelNll> scores = model().label_nll(examples, labels);
-  double nll = 0, tokens = 0;
-  for (size_t i = 0; i < examples.size(); ++i) {
-    nll += scores[i].nll[i];
-    tokens += static_cast<double>(scores[i].tokens[i]);
-  }
-  expect_near(nll / tokens, golden_loss("loss"), "loss");
+  expect_near(mean_label_nll(seen()), golden_loss("loss"), "loss");
 }
 
 TEST_P(Visual, GreedyAnswers) {
-  GenerationOptions options;
-  options.max_new_tokens = 8;
-  options.eos_ids = parts_.backbone->info().eos_ids;
-  const std::vector<std::string> answers = model().answers(seen(), options);
+  const std::vector<std::string> answers = greedy_answers(seen());
   for (size_t i = 0; i < answers.size(); ++i)
     EXPECT_EQ(answers[i], parts_.tokenizer->decode_written(golden_["greedy"][i].get<Ids>())) << i;
 }
@@ -126,7 +100,7 @@ TEST_P(Visual, GreedyAnswers) {
 TEST_P(Visual, PlainKernelsAgree) {
   const auto [name, dtype] = GetParam();
   context_.kernels = Kernels::plain;
-  parts_.backbone = load_backbone(data / "models" / name, context_);
+  parts_.backbone = load_backbone(parity_data / "models" / name, context_);
   expect_near(mean_loss(model(), seen()), golden_loss("loss"), "loss");
 }
 
