@@ -13,12 +13,7 @@ namespace dept {
 inline constexpr std::string_view bart_computed[] = {"activation_dropout", "scale_embedding"};
 
 /// Heads of other tasks.
-inline constexpr std::string_view bart_unread[] = {"classification_head.dense.weight",
-                                                   "classification_head.dense.bias",
-                                                   "classification_head.out_proj.weight",
-                                                   "classification_head.out_proj.bias",
-                                                   "qa_outputs.weight",
-                                                   "qa_outputs.bias"};
+inline constexpr auto bart_unread = joined({"qa_outputs.weight", "qa_outputs.bias"}, sequence_heads);
 
 struct BartConfig {
   struct Stack {

@@ -8,34 +8,17 @@
 
 namespace dept {
 
-/// Heads of other tasks, the one that classifies among them: a task's own head is the adapter's.
-inline constexpr std::string_view bert_unread[] = {"embeddings.position_ids",
-                                                   "bert.embeddings.position_ids",
-                                                   "cls.*",
-                                                   "classifier.weight",
-                                                   "classifier.bias",
-                                                   "qa_outputs.weight",
-                                                   "qa_outputs.bias"};
+/// Positions that are computed, and heads of other tasks.
+inline constexpr auto bert_unread = joined({"embeddings.position_ids", "bert.embeddings.position_ids", "cls.*"}, linear_heads);
 
 ModelInfo bert_info(const Json& config, const std::string& where);
 std::unique_ptr<Backbone> make_bert(const ModelFiles& files, const ModelContext& context);
 
 /// The pooler as well, which no head of RoBERTa stands on.
-inline constexpr std::string_view roberta_unread[] = {"embeddings.position_ids",
-                                                      "roberta.embeddings.position_ids",
-                                                      "pooler.dense.weight",
-                                                      "pooler.dense.bias",
-                                                      "roberta.pooler.dense.weight",
-                                                      "roberta.pooler.dense.bias",
-                                                      "lm_head.*",
-                                                      "classifier.weight",
-                                                      "classifier.bias",
-                                                      "classifier.dense.weight",
-                                                      "classifier.dense.bias",
-                                                      "classifier.out_proj.weight",
-                                                      "classifier.out_proj.bias",
-                                                      "qa_outputs.weight",
-                                                      "qa_outputs.bias"};
+inline constexpr auto roberta_unread =
+    joined({"embeddings.position_ids", "roberta.embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias",
+            "roberta.pooler.dense.weight", "roberta.pooler.dense.bias", "lm_head.*"},
+           linear_heads, dense_heads);
 
 ModelInfo roberta_info(const Json& config, const std::string& where);
 std::unique_ptr<Backbone> make_roberta(const ModelFiles& files, const ModelContext& context);

@@ -10,21 +10,12 @@
 
 namespace dept {
 
-/// Absolute positions of models that do not add them, and heads of other tasks, the one that classifies and the layer in front of
-/// it among them: a task's own head is the adapter's.
-inline constexpr std::string_view deberta_unread[] = {"embeddings.position_ids",
-                                                      "deberta.embeddings.position_ids",
-                                                      "embeddings.position_embeddings.weight",
-                                                      "deberta.embeddings.position_embeddings.weight",
-                                                      "cls.*",
-                                                      "lm_predictions.*",
-                                                      "mask_predictions.*",
-                                                      "pooler.dense.weight",
-                                                      "pooler.dense.bias",
-                                                      "classifier.weight",
-                                                      "classifier.bias",
-                                                      "qa_outputs.weight",
-                                                      "qa_outputs.bias"};
+/// Positions that are computed, absolute ones of models that do not add them, and heads of other tasks with the layer in front.
+inline constexpr auto deberta_unread =
+    joined({"embeddings.position_ids", "deberta.embeddings.position_ids", "embeddings.position_embeddings.weight",
+            "deberta.embeddings.position_embeddings.weight", "cls.*", "lm_predictions.*", "mask_predictions.*",
+            "pooler.dense.weight", "pooler.dense.bias"},
+           linear_heads);
 
 ModelInfo deberta_info(const Json& config, const std::string& where);
 std::unique_ptr<Backbone> make_deberta(const ModelFiles& files, const ModelContext& context);

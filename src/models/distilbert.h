@@ -9,13 +9,11 @@
 
 namespace dept {
 
-/// Heads of other tasks, the one that classifies among them: a task's own head is the adapter's.
-inline constexpr std::string_view distilbert_unread[] = {"embeddings.position_ids", "distilbert.embeddings.position_ids",
-                                                         "vocab_transform.*",       "vocab_layer_norm.*",
-                                                         "vocab_projector.*",       "pre_classifier.weight",
-                                                         "pre_classifier.bias",     "classifier.weight",
-                                                         "classifier.bias",         "qa_outputs.weight",
-                                                         "qa_outputs.bias"};
+/// Positions that are computed, and heads of other tasks.
+inline constexpr auto distilbert_unread =
+    joined({"embeddings.position_ids", "distilbert.embeddings.position_ids", "vocab_transform.*", "vocab_layer_norm.*",
+            "vocab_projector.*", "pre_classifier.weight", "pre_classifier.bias"},
+           linear_heads);
 
 /// Throws bad_input for a missing, impossible or not supported field.
 BertConfig read_distilbert_config(const Json& config, const std::string& where);

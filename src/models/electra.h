@@ -9,20 +9,10 @@
 
 namespace dept {
 
-/// Heads of other tasks, those of the two networks of its training among them: a task's own head is the adapter's.
-inline constexpr std::string_view electra_unread[] = {"embeddings.position_ids",
-                                                      "electra.embeddings.position_ids",
-                                                      "discriminator_predictions.*",
-                                                      "generator_predictions.*",
-                                                      "generator_lm_head.*",
-                                                      "classifier.weight",
-                                                      "classifier.bias",
-                                                      "classifier.dense.weight",
-                                                      "classifier.dense.bias",
-                                                      "classifier.out_proj.weight",
-                                                      "classifier.out_proj.bias",
-                                                      "qa_outputs.weight",
-                                                      "qa_outputs.bias"};
+/// Positions that are computed, and heads of other tasks, those of the two networks of its training among them.
+inline constexpr auto electra_unread = joined({"embeddings.position_ids", "electra.embeddings.position_ids",
+                                               "discriminator_predictions.*", "generator_predictions.*", "generator_lm_head.*"},
+                                              linear_heads, dense_heads);
 
 ModelInfo electra_info(const Json& config, const std::string& where);
 std::unique_ptr<Backbone> make_electra(const ModelFiles& files, const ModelContext& context);

@@ -9,10 +9,9 @@
 namespace dept {
 
 /// The causal mask and its value, and heads of other tasks.
-inline constexpr std::string_view gpt2_unread[] = {
-    "h.#.attn.bias",   "h.#.attn.masked_bias",  "transformer.h.#.attn.bias", "transformer.h.#.attn.masked_bias",
-    "score.weight",    "classifier.weight",     "classifier.bias",           "qa_outputs.weight",
-    "qa_outputs.bias", "multiple_choice_head.*"};
+inline constexpr auto gpt2_unread = joined({"h.#.attn.bias", "h.#.attn.masked_bias", "transformer.h.#.attn.bias",
+                                            "transformer.h.#.attn.masked_bias", "score.weight", "multiple_choice_head.*"},
+                                           linear_heads);
 
 struct Gpt2Config {
   int64_t hidden, intermediate, layers, heads, vocab, positions;

@@ -11,17 +11,11 @@
 namespace dept {
 
 /// The causal mask and its value, rotary frequencies, and heads of other tasks.
-inline constexpr std::string_view gpt_neox_unread[] = {"gpt_neox.layers.#.attention.bias",
-                                                       "gpt_neox.layers.#.attention.masked_bias",
-                                                       "gpt_neox.layers.#.attention.rotary_emb.inv_freq",
-                                                       "layers.#.attention.bias",
-                                                       "layers.#.attention.masked_bias",
-                                                       "layers.#.attention.rotary_emb.inv_freq",
-                                                       "score.weight",
-                                                       "classifier.weight",
-                                                       "classifier.bias",
-                                                       "qa_outputs.weight",
-                                                       "qa_outputs.bias"};
+inline constexpr auto gpt_neox_unread =
+    joined({"gpt_neox.layers.#.attention.bias", "gpt_neox.layers.#.attention.masked_bias",
+            "gpt_neox.layers.#.attention.rotary_emb.inv_freq", "layers.#.attention.bias", "layers.#.attention.masked_bias",
+            "layers.#.attention.rotary_emb.inv_freq", "score.weight"},
+           linear_heads);
 
 /// Fields of its configuration that other families refuse.
 inline constexpr std::string_view gpt_neox_computed[] = {"use_parallel_residual", "rotary_pct", "partial_rotary_factor"};

@@ -9,22 +9,11 @@
 
 namespace dept {
 
-/// The pooler, which no head stands on, and heads of other tasks: a task's own head is the adapter's.
-inline constexpr std::string_view mpnet_unread[] = {"embeddings.position_ids",
-                                                    "mpnet.embeddings.position_ids",
-                                                    "pooler.dense.weight",
-                                                    "pooler.dense.bias",
-                                                    "mpnet.pooler.dense.weight",
-                                                    "mpnet.pooler.dense.bias",
-                                                    "lm_head.*",
-                                                    "classifier.weight",
-                                                    "classifier.bias",
-                                                    "classifier.dense.weight",
-                                                    "classifier.dense.bias",
-                                                    "classifier.out_proj.weight",
-                                                    "classifier.out_proj.bias",
-                                                    "qa_outputs.weight",
-                                                    "qa_outputs.bias"};
+/// Positions that are computed, the pooler, which no head stands on, and heads of other tasks.
+inline constexpr auto mpnet_unread =
+    joined({"embeddings.position_ids", "mpnet.embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias",
+            "mpnet.pooler.dense.weight", "mpnet.pooler.dense.bias", "lm_head.*"},
+           linear_heads, dense_heads);
 
 ModelInfo mpnet_info(const Json& config, const std::string& where);
 std::unique_ptr<Backbone> make_mpnet(const ModelFiles& files, const ModelContext& context);

@@ -11,17 +11,9 @@
 namespace dept {
 
 /// A table that no layer of cross-attention uses, and heads of other tasks.
-inline constexpr std::string_view t5_unread[] = {
-    "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
-    "transformer.decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
-    "classification_head.dense.weight",
-    "classification_head.dense.bias",
-    "classification_head.out_proj.weight",
-    "classification_head.out_proj.bias",
-    "classifier.weight",
-    "classifier.bias",
-    "qa_outputs.weight",
-    "qa_outputs.bias"};
+inline constexpr auto t5_unread = joined({"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
+                                          "transformer.decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"},
+                                         linear_heads, sequence_heads);
 
 struct T5Config {
   int64_t hidden, head_dim, intermediate, encoder_layers, decoder_layers, heads, vocab, buckets, max_distance;
