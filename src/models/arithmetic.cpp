@@ -150,10 +150,12 @@ void refuse_other_arithmetic(const Json& config, const std::string& where, std::
   }
 }
 
-void refuse_two_values(const Json& config, std::string_view name, std::string_view alias, const std::string& where) {
-  const auto own = config.find(std::string(name)), other = config.find(std::string(alias));
-  if (own == config.end() || other == config.end() || !own->is_number() || !other->is_number() || *own == *other) return;
-  fail(Code::bad_input, str(where, ": ", alias), str(own->dump(), ", as ", name, " says"), other->dump());
+void refuse_two_values(const Json& config, std::initializer_list<FieldNames> fields, const std::string& where) {
+  for (const auto& [name, alias] : fields) {
+    const auto own = config.find(std::string(name)), other = config.find(std::string(alias));
+    if (own == config.end() || other == config.end() || !own->is_number() || !other->is_number() || *own == *other) continue;
+    fail(Code::bad_input, str(where, ": ", alias), str(own->dump(), ", as ", name, " says"), other->dump());
+  }
 }
 
 }  // namespace dept

@@ -1,6 +1,7 @@
 // What a configuration says of arithmetic that its family does not compute is refused by name, not left unread.
 #pragma once
 
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,8 +25,12 @@ void require_neutral(const Json& config, const NeutralField& field, const std::s
 /// family does not compute: all but `computed`. Keys that change no result pass, known or not.
 void refuse_other_arithmetic(const Json& config, const std::string& where, std::span<const std::string_view> computed);
 
-/// Throws bad_input when config.json has a field under its own name and, with another value, under the name that transformers
-/// has for it in every family.
-void refuse_two_values(const Json& config, std::string_view name, std::string_view alias, const std::string& where);
+/// A family's own name of a field, and the name that transformers has for it in every family.
+struct FieldNames {
+  std::string_view own, alias;
+};
+
+/// Throws bad_input when config.json has a field under both of its names with two values.
+void refuse_two_values(const Json& config, std::initializer_list<FieldNames> fields, const std::string& where);
 
 }  // namespace dept

@@ -230,8 +230,7 @@ BartConfig::Stack read_stack(const Json& config, const std::string& name, int64_
   const BartConfig::Stack stack{require_size(config, name + "_layers", where),
                                 require_size(config, name + "_attention_heads", where),
                                 require_size(config, name + "_ffn_dim", where)};
-  if (hidden % stack.heads != 0)
-    fail(Code::bad_input, str(where, ": ", name, "_attention_heads"), str("a divisor of d_model, ", hidden), str(stack.heads));
+  check_heads(stack.heads, name + "_attention_heads", hidden, "d_model", where);
   require_neutral(config, {name + "_layerdrop", {0}}, where);
   return stack;
 }
@@ -239,10 +238,10 @@ BartConfig::Stack read_stack(const Json& config, const std::string& name, int64_
 }  // namespace
 
 BartConfig read_bart_config(const Json& config, const std::string& where) {
-  for (const auto& [name, alias] : {std::pair{"d_model", "hidden_size"},
-                                    {"encoder_layers", "num_hidden_layers"},
-                                    {"encoder_attention_heads", "num_attention_heads"}})
-    refuse_two_values(config, name, alias, where);
+  refuse_two_values(
+      config,
+      {{"d_model", "hidden_size"}, {"encoder_layers", "num_hidden_layers"}, {"encoder_attention_heads", "num_attention_heads"}},
+      where);
   BartConfig c{};
   c.hidden = require_size(config, "d_model", where);
   c.vocab = require_size(config, "vocab_size", where);
@@ -254,8 +253,7 @@ BartConfig read_bart_config(const Json& config, const std::string& where) {
   c.dropout = read_dropout(config, "dropout", 0.1, where);
   c.attention_dropout = read_dropout(config, "attention_dropout", 0, where);
   c.inner_dropout = read_dropout(config, "activation_dropout", 0, where);
-  c.activation =
-      parse_activation(value_or<std::string>(config, "activation_function", "gelu", where), where + ": activation_function");
+  c.activation = read_activation(config, "activation_function", "gelu", where);
   c.tied = value_or<bool>(config, "tie_word_embeddings", true, where);
   // Of mBART, whose layers have their norms in front, in configurations of BART's early days.
   for (const char* key : {"normalize_before", "add_final_layer_norm", "static_position_embeddings"})

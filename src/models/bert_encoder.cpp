@@ -223,8 +223,7 @@ BertConfig read_bert_config(const Json& config, const std::string& where) {
   c.eps = read_epsilon(config, "layer_norm_eps", deberta ? 1e-7 : 1e-12, where);
   c.hidden_dropout = read_dropout(config, "hidden_dropout_prob", albert ? 0 : 0.1, where);
   c.attention_dropout = read_dropout(config, "attention_probs_dropout_prob", albert ? 0 : 0.1, where);
-  c.activation =
-      parse_activation(value_or<std::string>(config, "hidden_act", albert ? "gelu_new" : "gelu", where), where + ": hidden_act");
+  c.activation = read_activation(config, "hidden_act", albert ? "gelu_new" : "gelu", where);
   if (const auto type = value_or<std::string>(config, "position_embedding_type", "absolute", where); type != "absolute")
     fail(Code::bad_input, where + ": position_embedding_type", "absolute", quote(type));
   check_encoder_config(c, "num_attention_heads", config, where);

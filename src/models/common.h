@@ -26,6 +26,19 @@ inline int64_t require_size(const Json& config, std::string_view key, const std:
   return value;
 }
 
+/// A size that a configuration may leave out.
+inline int64_t size_or(const Json& config, std::string_view key, int64_t fallback, const std::string& where) {
+  return config.contains(key) ? require_size(config, key, where) : fallback;
+}
+
+/// Throws bad_input unless `heads`, the field `heads_key`, share the width, the field `width_key`.
+inline void check_heads(int64_t heads, std::string_view heads_key, int64_t width, std::string_view width_key,
+                        const std::string& where) {
+  if (width % heads != 0)
+    fail(Code::bad_input, dept::str(where, ": ", heads_key), dept::str("a divisor of ", width_key, ", ", width),
+         dept::str(heads));
+}
+
 inline std::optional<int64_t> optional_id(const Json& config, std::string_view key, const std::string& where) {
   const int64_t id = value_or<int64_t>(config, key, -1, where);
   return id < 0 ? std::nullopt : std::optional<int64_t>(id);
@@ -53,6 +66,12 @@ inline kernels::Activation parse_activation(std::string_view name, const std::st
   if (name == "gelu_new" || name == "gelu_pytorch_tanh") return Activation::gelu_new;
   if (name == "silu" || name == "swish") return Activation::silu;
   fail(Code::bad_input, where, "relu, gelu, gelu_new, gelu_pytorch_tanh, silu or swish", quote(name));
+}
+
+/// A configuration's activation.
+inline kernels::Activation read_activation(const Json& config, std::string_view key, std::string_view fallback,
+                                           const std::string& where) {
+  return parse_activation(value_or<std::string>(config, key, std::string(fallback), where), dept::str(where, ": ", key));
 }
 
 /// What stands in front of a checkpoint's names: the first of `prefixes` with which it has a tensor `probe`, else the first.

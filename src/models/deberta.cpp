@@ -74,7 +74,7 @@ DebertaConfig read_deberta_config(const Json& config, const std::string& where) 
   if (c.convolution < 0 || c.convolution > 99 || (c.convolution > 0 && c.convolution % 2 == 0))
     fail(Code::bad_input, where + ": conv_kernel_size", "0, or an odd number up to 99", str(c.convolution));
   if (c.convolution > 0) {
-    c.convolution_activation = parse_activation(value_or<std::string>(config, "conv_act", "tanh", where), where + ": conv_act");
+    c.convolution_activation = read_activation(config, "conv_act", "tanh", where);
     require_neutral(config, {"conv_groups", {1}}, where);
   }
   return c;
@@ -134,10 +134,9 @@ ModelInfo deberta_info(const Json& config, const std::string& where) {
   ModelInfo info = encoder_info(c.bert, config, where);
   info.head = HeadForm::pooler;
   const double dropout = read_dropout(config, "cls_dropout", c.bert.hidden_dropout, where);
-  info.head_rules = {
-      .dropout = dropout,
-      .input_dropout = read_dropout(config, "pooler_dropout", 0, where),
-      .unit = parse_activation(value_or<std::string>(config, "pooler_hidden_act", "gelu", where), where + ": pooler_hidden_act")};
+  info.head_rules = {.dropout = dropout,
+                     .input_dropout = read_dropout(config, "pooler_dropout", 0, where),
+                     .unit = read_activation(config, "pooler_hidden_act", "gelu", where)};
   info.parameters = parameters(c);
   info.embedding_parameters = c.bert.hidden * (c.bert.vocab + (c.absolute ? c.bert.positions : 0) + c.bert.types) +
                               2 * c.distances.span() * c.bert.hidden;

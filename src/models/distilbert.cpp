@@ -6,9 +6,8 @@
 namespace dept {
 
 BertConfig read_distilbert_config(const Json& config, const std::string& where) {
-  for (const auto& [name, alias] :
-       {std::pair{"dim", "hidden_size"}, {"n_layers", "num_hidden_layers"}, {"n_heads", "num_attention_heads"}})
-    refuse_two_values(config, name, alias, where);
+  refuse_two_values(config, {{"dim", "hidden_size"}, {"n_layers", "num_hidden_layers"}, {"n_heads", "num_attention_heads"}},
+                    where);
   BertConfig c{};
   c.hidden = require_size(config, "dim", where);
   c.intermediate = require_size(config, "hidden_dim", where);
@@ -19,7 +18,7 @@ BertConfig read_distilbert_config(const Json& config, const std::string& where) 
   c.eps = 1e-12;
   c.hidden_dropout = read_dropout(config, "dropout", 0.1, where);
   c.attention_dropout = read_dropout(config, "attention_dropout", 0.1, where);
-  c.activation = parse_activation(value_or<std::string>(config, "activation", "gelu", where), where + ": activation");
+  c.activation = read_activation(config, "activation", "gelu", where);
   check_encoder_config(c, "n_heads", config, where);
   return c;
 }

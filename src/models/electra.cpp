@@ -8,7 +8,7 @@ namespace dept {
 ModelInfo electra_info(const Json& config, const std::string& where) {
   const BertConfig c = read_bert_config(config, where);
   ModelInfo info = encoder_info(c, config, where);
-  info.embedding = config.contains("embedding_size") ? require_size(config, "embedding_size", where) : 128;
+  info.embedding = size_or(config, "embedding_size", 128, where);
   info.head = HeadForm::dense;
   info.head_rules.unit = kernels::Activation::gelu;
   const int64_t tables = c.vocab + c.positions + c.types, mapping = info.embedding == c.hidden ? 0 : info.embedding + 1;

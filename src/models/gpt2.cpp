@@ -36,11 +36,12 @@ DecoderBlock<nn::LayerNorm> load_block(const Gpt2Config& c, const ModelFiles& fi
 
 Gpt2Config read_gpt2_config(const Json& config, const std::string& where) {
   Gpt2Config c{};
-  for (const auto& [name, alias] : {std::pair{"n_embd", "hidden_size"},
-                                    {"n_layer", "num_hidden_layers"},
-                                    {"n_head", "num_attention_heads"},
-                                    {"n_positions", "max_position_embeddings"}})
-    refuse_two_values(config, name, alias, where);
+  refuse_two_values(config,
+                    {{"n_embd", "hidden_size"},
+                     {"n_layer", "num_hidden_layers"},
+                     {"n_head", "num_attention_heads"},
+                     {"n_positions", "max_position_embeddings"}},
+                    where);
   require_neutral(config, {"is_causal", {true}}, where);
   c.hidden = require_size(config, "n_embd", where);
   c.layers = require_size(config, "n_layer", where);
@@ -53,12 +54,11 @@ Gpt2Config read_gpt2_config(const Json& config, const std::string& where) {
   c.embedding_dropout = read_dropout(config, "embd_pdrop", 0.1, where);
   c.attention_dropout = read_dropout(config, "attn_pdrop", 0.1, where);
   c.residual_dropout = read_dropout(config, "resid_pdrop", 0.1, where);
-  c.activation =
-      parse_activation(value_or<std::string>(config, "activation_function", "gelu_new", where), where + ": activation_function");
+  c.activation = read_activation(config, "activation_function", "gelu_new", where);
   c.scaled_attention = value_or<bool>(config, "scale_attn_weights", true, where);
   c.scaled_by_layer = value_or<bool>(config, "scale_attn_by_inverse_layer_idx", false, where);
   c.tied = value_or<bool>(config, "tie_word_embeddings", true, where);
-  if (c.hidden % c.heads != 0) fail(Code::bad_input, where + ": n_head", str("a divisor of n_embd, ", c.hidden), str(c.heads));
+  check_heads(c.heads, "n_head", c.hidden, "n_embd", where);
   return c;
 }
 

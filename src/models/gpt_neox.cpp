@@ -44,17 +44,16 @@ GptNeoxConfig read_gpt_neox_config(const Json& config, const std::string& where)
   c.layers = require_size(config, "num_hidden_layers", where);
   c.heads = require_size(config, "num_attention_heads", where);
   c.vocab = require_size(config, "vocab_size", where);
-  c.positions = config.contains("max_position_embeddings") ? require_size(config, "max_position_embeddings", where) : 2048;
+  c.positions = size_or(config, "max_position_embeddings", 2048, where);
   c.eps = read_epsilon(config, "layer_norm_eps", 1e-5, where);
   c.attention_dropout = read_dropout(config, "attention_dropout", 0, where);
   c.hidden_dropout = read_dropout(config, "hidden_dropout", 0, where);
-  c.activation = parse_activation(value_or<std::string>(config, "hidden_act", "gelu", where), where + ": hidden_act");
+  c.activation = read_activation(config, "hidden_act", "gelu", where);
   c.parallel = value_or<bool>(config, "use_parallel_residual", true, where);
   c.attention_bias = value_or<bool>(config, "attention_bias", true, where);
   c.tied = value_or<bool>(config, "tie_word_embeddings", false, where);
   c.qkv_sorted = value_or<bool>(config, "qkv_sorted", false, where);
-  if (c.hidden % c.heads != 0)
-    fail(Code::bad_input, where + ": num_attention_heads", str("a divisor of hidden_size, ", c.hidden), str(c.heads));
+  check_heads(c.heads, "num_attention_heads", c.hidden, "hidden_size", where);
   c.rope =
       read_rope_scaling(config, c.hidden / c.heads, where,
                         {.partial = true, .partial_factor = 0.25, .theta_key = "rotary_emb_base", .partial_key = "rotary_pct"});

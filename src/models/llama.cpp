@@ -43,10 +43,10 @@ bool said(const Json& config, const char* key) {
   return found != config.end() && !found->is_null();
 }
 
-void read_activation(const Json& config, const LlamaDefaults& defaults, const std::string& where, LlamaConfig& c) {
+void read_llama_activation(const Json& config, const LlamaDefaults& defaults, const std::string& where, LlamaConfig& c) {
   const std::string_view own = defaults.activation_key;
   if (own != "hidden_act") {
-    c.activation = parse_activation(value_or<std::string>(config, own, defaults.activation, where), str(where, ": ", own));
+    c.activation = read_activation(config, own, defaults.activation, where);
     return;
   }
   for (const char* key : {"hidden_act", "hidden_activation"})
@@ -183,8 +183,7 @@ LlamaConfig read_llama_config(const Json& config, const std::string& where) {
                : defaults.head_dim == 0 ? c.hidden / c.heads
                                         : defaults.head_dim;
   c.vocab = require_size(config, "vocab_size", where);
-  c.max_positions = config.contains("max_position_embeddings") ? require_size(config, "max_position_embeddings", where)
-                                                               : defaults.max_positions;
+  c.max_positions = size_or(config, "max_position_embeddings", defaults.max_positions, where);
   c.eps = read_epsilon(config, "rms_norm_eps", defaults.eps, where);
   c.attention_dropout = read_dropout(config, "attention_dropout", 0, where);
   c.tied = value_or<bool>(config, "tie_word_embeddings", defaults.tied, where);
@@ -199,7 +198,7 @@ LlamaConfig read_llama_config(const Json& config, const std::string& where) {
   c.layer.resize(static_cast<size_t>(c.layers));
   family.differ(config, where, c);
   if (c.rotations.empty()) c.rotations = {read_rope_scaling(config, c.head_dim, where, defaults.rope)};
-  read_activation(config, defaults, where, c);
+  read_llama_activation(config, defaults, where, c);
   require_neutral(config, {"is_causal", {true}}, where);
   return c;
 }

@@ -186,10 +186,6 @@ std::vector<bool> read_slides(const Json& config, int64_t layers, const std::str
   return slides;
 }
 
-kernels::Activation read_activation(const Json& config, const char* key, const std::string& where) {
-  return parse_activation(value_or<std::string>(config, key, "gelu", where), str(where, ": ", key));
-}
-
 }  // namespace
 
 ModernBertConfig read_modernbert_config(const Json& config, const std::string& where) {
@@ -199,20 +195,19 @@ ModernBertConfig read_modernbert_config(const Json& config, const std::string& w
   c.layers = require_size(config, "num_hidden_layers", where);
   c.heads = require_size(config, "num_attention_heads", where);
   c.vocab = require_size(config, "vocab_size", where);
-  c.positions = config.contains("max_position_embeddings") ? require_size(config, "max_position_embeddings", where) : 8192;
-  c.reach = (config.contains("local_attention") ? require_size(config, "local_attention", where) : 128) / 2;
+  c.positions = size_or(config, "max_position_embeddings", 8192, where);
+  c.reach = size_or(config, "local_attention", 128, where) / 2;
   c.eps = read_epsilon(config, "norm_eps", 1e-5, where);
   c.embedding_dropout = read_dropout(config, "embedding_dropout", 0, where);
   c.attention_dropout = read_dropout(config, "attention_dropout", 0, where);
   c.inner_dropout = read_dropout(config, "mlp_dropout", 0, where);
-  c.activation = read_activation(config, "hidden_activation", where);
-  c.pooler_activation = read_activation(config, "classifier_activation", where);
+  c.activation = read_activation(config, "hidden_activation", "gelu", where);
+  c.pooler_activation = read_activation(config, "classifier_activation", "gelu", where);
   c.norm_bias = value_or<bool>(config, "norm_bias", false, where);
   c.attention_bias = value_or<bool>(config, "attention_bias", false, where);
   c.feed_forward_bias = value_or<bool>(config, "mlp_bias", false, where);
   c.pooler_bias = value_or<bool>(config, "classifier_bias", false, where);
-  if (c.hidden % c.heads != 0)
-    fail(Code::bad_input, where + ": num_attention_heads", str("a divisor of hidden_size, ", c.hidden), str(c.heads));
+  check_heads(c.heads, "num_attention_heads", c.hidden, "hidden_size", where);
   c.slides = read_slides(config, c.layers, where);
   const auto rotation = [&](const char* layer_type, double theta, const char* theta_key) {
     return read_rope_scaling(with_rotation_of(config, layer_type, where), c.hidden / c.heads, where,

@@ -293,16 +293,17 @@ void read_feed_forward(const Json& config, const std::string& fallback, const st
 
 T5Config read_t5_config(const Json& config, const std::string& where) {
   T5Config c{};
-  for (const auto& [name, alias] : {std::pair{"d_model", "hidden_size"},
-                                    {"d_kv", "head_dim"},
-                                    {"num_layers", "num_hidden_layers"},
-                                    {"num_heads", "num_attention_heads"}})
-    refuse_two_values(config, name, alias, where);
+  refuse_two_values(config,
+                    {{"d_model", "hidden_size"},
+                     {"d_kv", "head_dim"},
+                     {"num_layers", "num_hidden_layers"},
+                     {"num_heads", "num_attention_heads"}},
+                    where);
   c.hidden = require_size(config, "d_model", where);
   c.head_dim = require_size(config, "d_kv", where);
   c.intermediate = require_size(config, "d_ff", where);
   c.encoder_layers = require_size(config, "num_layers", where);
-  c.decoder_layers = config.contains("num_decoder_layers") ? require_size(config, "num_decoder_layers", where) : c.encoder_layers;
+  c.decoder_layers = size_or(config, "num_decoder_layers", c.encoder_layers, where);
   c.heads = require_size(config, "num_heads", where);
   c.vocab = require_size(config, "vocab_size", where);
   c.buckets = value_or<int64_t>(config, "relative_attention_num_buckets", 32, where);
