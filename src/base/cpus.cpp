@@ -116,7 +116,7 @@ std::optional<double> parse_quota(const std::string& text) {
 std::optional<CpuQuota> quota_of(const fs::path& folder, bool v2) {
   const fs::path file = folder / (v2 ? "cpu.max" : "cpu.cfs_quota_us");
   std::string text = first_line(file);
-  if (!v2) text += " " + first_line(folder / "cpu.cfs_period_us");
+  if (!v2) text.append(" ").append(first_line(folder / "cpu.cfs_period_us"));
   const std::optional<double> cpus = parse_quota(text);
   return cpus ? std::optional(CpuQuota{*cpus, file}) : std::nullopt;
 }

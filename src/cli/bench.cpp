@@ -50,8 +50,10 @@ int run_bench(const std::vector<std::string>& arguments) {
   else
     fail(Code::usage, "dept bench", "train, eval, load or serve", what.empty() ? "nothing" : quote(what));
   std::string out;
-  for (const OrderedJson& each : figures)
-    out += options.json ? each.dump() + "\n" : (out.empty() ? "" : "\n") + figures_table(each);
+  for (const OrderedJson& each : figures) {
+    if (!options.json && !out.empty()) out += "\n";
+    out += options.json ? each.dump() + "\n" : figures_table(each);
+  }
   write_stdout(out);
   return 0;
 }

@@ -156,8 +156,11 @@ class Replace : public Decoder {
 };
 
 void replace_plain(std::string& text, std::string_view from, std::string_view to) {
-  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
-    text.replace(at, from.size(), to);
+  std::string replaced;
+  size_t done = 0;
+  for (size_t at = 0; (at = text.find(from, done)) != std::string::npos; done = at + from.size())
+    replaced.append(text, done, at - done).append(to);
+  text = replaced.append(text, done);
 }
 
 class WordPiece : public Decoder {

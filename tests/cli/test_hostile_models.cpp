@@ -68,8 +68,9 @@ TEST_F(HostileModels, ShapesThatDoNotFitTheConfiguration) {
 TEST_F(HostileModels, SizesWithoutMeasure) {
   for (const char* key : {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
                           "vocab_size", "max_position_embeddings", "head_dim"}) {
-    if (key != std::string("max_position_embeddings"))
+    if (key != std::string("max_position_embeddings")) {
       EXPECT_THAT(refused_config({{key, huge}}), HasSubstr("config.json")) << key;
+    }
     EXPECT_THAT(refused_config({{key, -1}}), HasSubstr(key));
     EXPECT_THAT(refused_config({{key, "many"}}), HasSubstr(key));
   }

@@ -17,7 +17,7 @@ template <class T>
 __device__ T block_sum(T value) {
   __shared__ T partial[threads];
   partial[threadIdx.x] = value;
-  for (int half = threads / 2; half > 0; half /= 2) {
+  for (unsigned half = threads / 2; half > 0; half /= 2) {
     __syncthreads();
     if (threadIdx.x < half) partial[threadIdx.x] += partial[threadIdx.x + half];
   }

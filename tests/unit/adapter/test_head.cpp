@@ -61,7 +61,7 @@ INSTANTIATE_TEST_SUITE_P(Forms, HeadOf,
 
 // As the family has it whose form it is.
 HeadRules rules_of(HeadForm form, double p) {
-  HeadRules rules{.dropout = p, .input_dropout = p};
+  HeadRules rules{.dropout = p, .input_dropout = p, .unit = {}};
   if (form == HeadForm::pre_classifier) rules.unit = kernels::Activation::relu;
   if (form == HeadForm::pooler) rules = {.dropout = p, .input_dropout = p / 2, .unit = kernels::Activation::gelu};
   return rules;

@@ -175,9 +175,13 @@ TEST_P(PlainModel, StepsAlike) {
         EXPECT_EQ(plain[i].device(), place.device);
         EXPECT_EQ(own[i].scalar_type(), plain[i].scalar_type());
         EXPECT_GT(own[i].abs().max().item<double>(), 0);
-        if (dtype == at::kDouble) EXPECT_LT(test::difference(own[i], plain[i].cpu()), 1e-12) << i << " on " << place.device;
+        if (dtype == at::kDouble) {
+          EXPECT_LT(test::difference(own[i], plain[i].cpu()), 1e-12) << i << " on " << place.device;
+        }
         const double our = test::difference(own[i], exact[i]), their = test::difference(plain[i].cpu(), exact[i]);
-        if (dtype == at::kFloat) EXPECT_LT(std::max(our, their), 1e-3) << i << " on " << place.device;
+        if (dtype == at::kFloat) {
+          EXPECT_LT(std::max(our, their), 1e-3) << i << " on " << place.device;
+        }
         ours[i] += our;
         theirs[i] += their;
       }
