@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "support/typed.h"
 #include "unit/base/scratch.h"
 
 namespace dept {

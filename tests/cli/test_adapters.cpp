@@ -273,37 +273,11 @@ TEST(OwnHead, KeepsItsMeaning) {
     write_atomic(base / "config.json", config.dump());
     const std::string csv =
         scratch.write("rows.csv", "text,label\nthe film is," + labels.substr(0, labels.find(',')) + "\n").string();
-    return run_dept({"train",
-                     "--do_train",
-                     "--max_steps",
-                     "1",
-                     "--learning_rate",
-                     "0",
-                     "--prefix_length",
-                     "1",
-                     "--r",
-                     "0",
-                     "--pooling",
-                     "cls",
-                     "--max_seq_length",
-                     "20",
-                     "--report_to",
-                     "none",
-                     "--train_file",
-                     csv,
-                     "--labels",
-                     labels,
-                     "--tokenizer_name",
-                     tokenizer,
-                     "--model_name_or_path",
-                     base.string(),
-                     "--overwrite_output_dir",
-                     "--threads",
-                     "1",
-                     "--prompt_tuning_init_text",
-                     "the",
-                     "--output_dir",
-                     out.string()});
+    return run_dept(
+        typed("train --do_train --max_steps 1 --learning_rate 0 --prefix_length 1 --r 0 --pooling cls --max_seq_length 20"
+              " --report_to none --overwrite_output_dir --threads 1 --prompt_tuning_init_text the",
+              {"--train_file", csv, "--labels", labels, "--tokenizer_name", tokenizer, "--model_name_or_path", base,
+               "--output_dir", out}));
   };
   for (const Words& order : {Words{"first", "SECOND", "Third"}, Words{"second", "third", "FIRST"}}) {
     const Outcome trained = train_under(names, order[0] + "," + order[1] + "," + order[2]);

@@ -20,27 +20,10 @@ class DataLines : public ::testing::Test {
   DataLines() { put_tiny_model(model_); }
   std::string file(const std::string& name, std::string_view bytes) const { return scratch_.write(name, bytes).string(); }
   Outcome train(const Words& more) const {
-    Words flags = {"train",
-                   "--do_train",
-                   "--max_steps",
-                   "1",
-                   "--prefix_length",
-                   "2",
-                   "--r",
-                   "1",
-                   "--max_seq_length",
-                   "24",
-                   "--threads",
-                   "1",
-                   "--report_to",
-                   "none",
-                   "--save_strategy",
-                   "no",
-                   "--overwrite_output_dir",
-                   "--model_name_or_path",
-                   model_.string(),
-                   "--output_dir",
-                   out_.string()};
+    Words flags = typed(
+        "train --do_train --max_steps 1 --prefix_length 2 --r 1 --max_seq_length 24 --threads 1 --report_to none"
+        " --save_strategy no --overwrite_output_dir",
+        {"--model_name_or_path", model_, "--output_dir", out_});
     flags.insert(flags.end(), more.begin(), more.end());
     return run_dept(flags);
   }

@@ -33,33 +33,11 @@ class Hub : public testing::Test {
     ::setenv(name, value.c_str(), 1);
   }
   std::vector<std::string> training(const std::string& out) const {
-    return {"train",
-            "--model_name_or_path",
-            "t5-base",
-            "--task_name",
-            "cola",
-            "--dataset_config_name",
-            "en",
-            "--do_train",
-            "--do_eval",
-            "--do_predict",
-            "--prefix_length",
-            "4",
-            "--r",
-            "2",
-            "--max_seq_length",
-            "16",
-            "--max_steps",
-            "2",
-            "--learning_rate",
-            "0.3",
-            "--lora_embedding_lr",
-            "5e-3",
-            "--threads",
-            "1",
-            "--use_auth_token",
-            "--output_dir",
-            (scratch_ / out).string()};
+    return typed(
+        "train --model_name_or_path t5-base --task_name cola --dataset_config_name en --do_train --do_eval --do_predict"
+        " --prefix_length 4 --r 2 --max_seq_length 16 --max_steps 2 --learning_rate 0.3 --lora_embedding_lr 5e-3 --threads 1"
+        " --use_auth_token",
+        {"--output_dir", scratch_ / out});
   }
 
   LoopbackHub hub_{LoopbackHub::Content::original_tasks};

@@ -22,42 +22,11 @@ class Images : public ::testing::Test {
   Images() { put_tiny_model(model_); }
 
   Words command(const fs::path& out, const Words& more = {}, const std::string& train = images / "train.csv") const {
-    Words flags = {"train",
-                   "--do_train",
-                   "--predict_by",
-                   "score",
-                   "--labels",
-                   "red",
-                   "blue",
-                   "green",
-                   "--causal_suffix",
-                   " :",
-                   "--prefix_length",
-                   "2",
-                   "--r",
-                   "2",
-                   "--max_seq_length",
-                   "48",
-                   "--learning_rate",
-                   "0.05",
-                   "--visual_learning_rate",
-                   "0.3",
-                   "--per_device_train_batch_size",
-                   "12",
-                   "--max_steps",
-                   "120",
-                   "--save_steps",
-                   "60",
-                   "--threads",
-                   "1",
-                   "--visual",
-                   "patches:4:8",
-                   "--train_file",
-                   train,
-                   "--model_name_or_path",
-                   model_,
-                   "--output_dir",
-                   out};
+    Words flags = typed(
+        "train --do_train --predict_by score --labels red blue green --prefix_length 2 --r 2 --max_seq_length 48"
+        " --learning_rate 0.05 --visual_learning_rate 0.3 --per_device_train_batch_size 12 --max_steps 120 --save_steps 60"
+        " --threads 1 --visual patches:4:8",
+        {"--causal_suffix", " :", "--train_file", train, "--model_name_or_path", model_, "--output_dir", out});
     flags.insert(flags.end(), more.begin(), more.end());
     return flags;
   }

@@ -29,37 +29,11 @@ class Method : public testing::TestWithParam<const char*> {
       fs::copy(fs::path(DEPT_TEST_DATA) / "recipe/tiny" / name, base_ / name, fs::copy_options::overwrite_existing);
   }
   Outcome train(const std::string& type, const fs::path& out, const Words& more = {}) const {
-    Words flags{"train",
-                "--peft_type",
-                type,
-                "--do_train",
-                "--do_eval",
-                "--max_steps",
-                "2",
-                "--prefix_length",
-                "2",
-                "--r",
-                "2",
-                "--encoder_hidden_size",
-                "3",
-                "--max_seq_length",
-                "24",
-                "--threads",
-                "1",
-                "--learning_rate",
-                "0.3",
-                "--save_steps",
-                "1",
-                "--report_to",
-                "none",
-                "--train_file",
-                rows_,
-                "--validation_file",
-                rows_,
-                "--model_name_or_path",
-                base_.string(),
-                "--output_dir",
-                out.string()};
+    Words flags = typed(
+        "train --do_train --do_eval --max_steps 2 --prefix_length 2 --r 2 --encoder_hidden_size 3 --max_seq_length 24 --threads 1"
+        " --learning_rate 0.3 --save_steps 1 --report_to none",
+        {"--peft_type", type, "--train_file", rows_, "--validation_file", rows_, "--model_name_or_path", base_, "--output_dir",
+         out});
     flags.insert(flags.end(), more.begin(), more.end());
     return run_dept(flags);
   }

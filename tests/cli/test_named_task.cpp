@@ -165,16 +165,8 @@ TEST_F(NamedTask, FewShotsAndLimits) {
 TEST_F(NamedTask, FewShotsOfOnesOwnFile) {
   std::string csv = "text,label\n";
   for (int i = 0; i < 9; ++i) csv += i < 6 ? "a fine film,yes\n" : "the dull film,no\n";
-  Words flags = {"train",
-                 "--do_train",
-                 "--train_file",
-                 scratch_.write("own.csv", csv).string(),
-                 "--output_dir",
-                 out_.string(),
-                 "--k_shot_examples",
-                 "4",
-                 "--logging_steps",
-                 "1"};
+  const Words flags = typed("train --do_train --k_shot_examples 4 --logging_steps 1",
+                            {"--train_file", scratch_.write("own.csv", csv), "--output_dir", out_});
   const Outcome run = run_dept(tiny(flags));
   ASSERT_EQ(run.code, 0) << run.err;
   EXPECT_EQ(Json::parse(run.out)["train_samples"], 4);

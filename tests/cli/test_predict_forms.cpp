@@ -142,18 +142,8 @@ TEST_F(PredictForms, OptionsWithoutEffectAreNamed) {
 
 TEST_F(PredictForms, EvalSaysWhatIsEvaluatedAndWhatChangesNothing) {
   const std::string rows = file("t.csv", "text,label\na fine film,yes\nthe dull score,no\n");
-  const Words flags = {"eval",
-                       "--model_name_or_path",
-                       (*shared / "model").string(),
-                       "--validation_file",
-                       rows,
-                       "--labels",
-                       "no",
-                       "yes",
-                       "--threads",
-                       "1",
-                       "--max_seq_length",
-                       "24"};
+  const Words flags = typed("eval --labels no yes --threads 1 --max_seq_length 24",
+                            {"--model_name_or_path", *shared / "model", "--validation_file", rows});
   Words more = flags;
   more.insert(more.end(), {"--learning_rate", "1", "--max_train_samples", "1", "--max_eval_samples", "1"});
   const Outcome untrained = run_dept(more);

@@ -20,40 +20,11 @@ class TrainingRun : public ::testing::Test {
  protected:
   TrainingRun() { put_tiny_model(model_); }
   Words command(const Words& more, const fs::path& out) const {
-    Words flags = {"train",
-                   "--do_train",
-                   "--do_eval",
-                   "--do_predict",
-                   "--predict_by",
-                   "score",
-                   "--labels",
-                   "no",
-                   "yes",
-                   "--causal_suffix",
-                   " :",
-                   "--prefix_length",
-                   "3",
-                   "--r",
-                   "2",
-                   "--max_seq_length",
-                   "48",
-                   "--learning_rate",
-                   "0.1",
-                   "--threads",
-                   "1",
-                   "--per_device_train_batch_size",
-                   "4",
-                   "--max_steps",
-                   "12",
-                   "--logging_steps",
-                   "3",
-                   "--eval_strategy",
-                   "steps",
-                   "--save_steps",
-                   "6",
-                   "--eval_steps",
-                   "3",
-                   "--load_best_model_at_end"};
+    Words flags = typed(
+        "train --do_train --do_eval --do_predict --predict_by score --labels no yes --prefix_length 3 --r 2 --max_seq_length 48"
+        " --learning_rate 0.1 --threads 1 --per_device_train_batch_size 4 --max_steps 12 --logging_steps 3 --eval_strategy steps"
+        " --save_steps 6 --eval_steps 3 --load_best_model_at_end",
+        {"--causal_suffix", " :"});
     for (const char* split : {"train", "validation", "test"})
       flags.insert(flags.end(), {str("--", split, "_file"), (data_ / "recipe/tiny" / str(split, ".csv")).string()});
     flags.insert(flags.end(), {"--model_name_or_path", model_.string(), "--output_dir", out.string()});

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "support/typed.h"
 #include "unit/base/scratch.h"
 
 namespace dept {
@@ -17,22 +18,8 @@ inline void put_tiny_model(const fs::path& folder) {
 
 /// `more` comes last, so that its flags hold over those named here.
 inline std::vector<std::string> tiny_training(const fs::path& model, const fs::path& out, const std::vector<std::string>& more) {
-  std::vector<std::string> words = {"train",
-                                    "--do_train",
-                                    "--max_steps",
-                                    "2",
-                                    "--prefix_length",
-                                    "2",
-                                    "--r",
-                                    "1",
-                                    "--threads",
-                                    "1",
-                                    "--max_seq_length",
-                                    "48",
-                                    "--output_dir",
-                                    out,
-                                    "--model_name_or_path",
-                                    model};
+  std::vector<std::string> words = typed("train --do_train --max_steps 2 --prefix_length 2 --r 1 --threads 1 --max_seq_length 48",
+                                         {"--output_dir", out, "--model_name_or_path", model});
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }

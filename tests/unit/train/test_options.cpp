@@ -9,6 +9,7 @@
 #include "dept/train/loop.h"
 #include "dept/train/options.h"
 #include "original_command.h"
+#include "support/typed.h"
 #include "unit/base/scratch.h"
 
 namespace dept {
@@ -160,21 +161,9 @@ TEST(TrainOptions, EveryFieldOfTheOriginalsIsKnown) {
 }
 
 TEST(TrainOptions, QuirksDropWhatTheOriginalIgnores) {
-  const std::vector<std::string> flags = {"--optim",
-                                          "adamw_torch",
-                                          "--adam_beta1",
-                                          "0.5",
-                                          "--adam_beta2",
-                                          "0.6",
-                                          "--adam_epsilon",
-                                          "1e-3",
-                                          "--warmup_ratio",
-                                          "0.5",
-                                          "--lr_scheduler_type",
-                                          "cosine",
-                                          "--apply_weight_decay",
-                                          "--metric_for_best_model",
-                                          "loss"};
+  const std::vector<std::string> flags = typed(
+      "--optim adamw_torch --adam_beta1 0.5 --adam_beta2 0.6 --adam_epsilon 1e-3 --warmup_ratio 0.5 --lr_scheduler_type cosine"
+      " --apply_weight_decay --metric_for_best_model loss");
   const TrainOptions works = Parsed(flags).settled();
   EXPECT_EQ(works.optimizer.optim, "adamw_torch");
   EXPECT_EQ(works.optimizer.adam_beta1, 0.5);
