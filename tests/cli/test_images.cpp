@@ -47,12 +47,70 @@ class Images : public ::testing::Test {
     return expect_one_line(run_dept(command(scratch_ / "refused", more, train)), code);
   }
 
+  // A second run, half of it, then the rest from its checkpoint: the bytes of the first.
+  void expect_to_go_on(const fs::path& run, const Words& tests) const {
+    const fs::path again = scratch_ / "again";
+    ASSERT_EQ(run_dept(command(again, tests)).code, 0);
+    EXPECT_EQ(read_file(run / "adapter_model.safetensors"), read_file(again / "adapter_model.safetensors"));
+    fs::remove_all(again / "checkpoint-120");
+    for (const auto& entry : fs::directory_iterator(again))
+      if (entry.is_regular_file() && entry.path().filename() != "run.json") fs::remove(entry.path());
+    Json marker = read_json(again / "run.json");
+    marker["finished"] = false;
+    write_atomic(again / "run.json", marker.dump());
+    const Outcome resumed = run_dept(command(again, tests));
+    ASSERT_EQ(resumed.code, 0) << resumed.err;
+    EXPECT_THAT(resumed.err, HasSubstr("checkpoint-60"));
+    EXPECT_EQ(read_file(run / "adapter_model.safetensors"), read_file(again / "adapter_model.safetensors"));
+  }
+  // What a trained adapter answers to each command that takes images.
+  void expect_answers(const fs::path& run) const {
+    const Outcome judged = run_dept({"eval", "--peft_model_id", run, "--test_file", images / "test.csv"});
+    ASSERT_EQ(judged.code, 0) << judged.err;
+    EXPECT_NEAR(Json::parse(judged.out)["loss"].get<double>(), results(run)["test_loss"].get<double>(), 1e-6);
+    const std::string line = str(R"({"text": "what color is it?", "image": ")", (images / "blue.png").string(), "\"}\n");
+    const Outcome answer = run_dept({"predict", "--peft_model_id", run, "--predict_by", "score", "--scores"}, line);
+    ASSERT_EQ(answer.code, 0) << answer.err;
+    EXPECT_EQ(Json::parse(answer.out)["prediction"], "blue");
+    const Outcome table = run_dept({"predict", "--peft_model_id", run, "--input", images / "test.csv"});
+    ASSERT_EQ(table.code, 0) << table.err;
+    EXPECT_EQ(std::count(table.out.begin(), table.out.end(), '\n'), 12);
+
+    const std::string prompt = str(R"({"prompt": "what color is it? :", "image": ")", (images / "red.png").string(), "\"}\n");
+    const Outcome written = run_dept({"generate", "--peft_model_id", run, "--max_new_tokens", "2"}, prompt);
+    ASSERT_EQ(written.code, 0) << written.err;
+    const std::string pair =
+        str(R"({"source": "what color is it?", "target": "red", "image": ")", (images / "red.png").string(), "\"}\n");
+    const Outcome scored = run_dept({"score", "--peft_model_id", run}, pair);
+    ASSERT_EQ(scored.code, 0) << scored.err;
+    EXPECT_LT(Json::parse(scored.out)["loss"].get<double>(), 1);
+  }
+  void expect_refusals(const fs::path& run) const {
+    const auto without_image = [&](const char* name, const char* input) {
+      const Outcome outcome = run_dept({name, "--peft_model_id", run}, input);
+      EXPECT_EQ(outcome.code, 3) << outcome.err;
+      EXPECT_THAT(outcome.err, HasSubstr("expected an image"));
+    };
+    without_image("predict", "\"what color is it?\"\n");
+    without_image("generate", "\"what color is it? :\"\n");
+    without_image("score", "{\"source\": \"x\", \"target\": \"red\"}\n");
+    EXPECT_THAT(expect_one_line(run_dept({"serve", "--model_name_or_path", model_, "--adapter", str("x=", run.string())}), 2),
+                HasSubstr("sees images"));
+    EXPECT_THAT(
+        expect_one_line(
+            run_dept({"export", "--peft_model_id", run, "--to", "prompt_embeds", "--output", scratch_ / "e.safetensors"}), 2),
+        HasSubstr("sees images"));
+    EXPECT_THAT(expect_one_line(
+                    run_dept({"eval", "--peft_model_id", run, "--test_file", images / "test.csv", "--visual", "patches:2:8"}), 3),
+                HasSubstr("4 tokens of 48"));
+  }
+
   Scratch scratch_;
   fs::path model_ = scratch_ / "model";
 };
 
 TEST_F(Images, TrainEvaluatePredictAndGoOn) {
-  const fs::path run = scratch_ / "run", again = scratch_ / "again", blind = scratch_ / "blind";
+  const fs::path run = scratch_ / "run", blind = scratch_ / "blind";
   const Words tests = {"--do_predict", "--test_file", images / "test.csv"};
   const Outcome trained = run_dept(command(run, tests));
   ASSERT_EQ(trained.code, 0) << trained.err;
@@ -68,57 +126,9 @@ TEST_F(Images, TrainEvaluatePredictAndGoOn) {
   ASSERT_EQ(run_dept(command(blind, {"--do_predict", "--test_file", images / "test.csv", "--visual", "none"})).code, 0);
   EXPECT_LT(results(blind)["test_accuracy"].get<double>(), 80) << "the questions do not tell the colour";
 
-  // Half of the run, then the rest from its checkpoint: the same bytes.
-  ASSERT_EQ(run_dept(command(again, tests)).code, 0);
-  EXPECT_EQ(read_file(run / "adapter_model.safetensors"), read_file(again / "adapter_model.safetensors"));
-  fs::remove_all(again / "checkpoint-120");
-  for (const auto& entry : fs::directory_iterator(again))
-    if (entry.is_regular_file() && entry.path().filename() != "run.json") fs::remove(entry.path());
-  Json marker = read_json(again / "run.json");
-  marker["finished"] = false;
-  write_atomic(again / "run.json", marker.dump());
-  const Outcome resumed = run_dept(command(again, tests));
-  ASSERT_EQ(resumed.code, 0) << resumed.err;
-  EXPECT_THAT(resumed.err, HasSubstr("checkpoint-60"));
-  EXPECT_EQ(read_file(run / "adapter_model.safetensors"), read_file(again / "adapter_model.safetensors"));
-
-  const Outcome judged = run_dept({"eval", "--peft_model_id", run, "--test_file", images / "test.csv"});
-  ASSERT_EQ(judged.code, 0) << judged.err;
-  EXPECT_NEAR(Json::parse(judged.out)["loss"].get<double>(), results(run)["test_loss"].get<double>(), 1e-6);
-  const std::string line = str(R"({"text": "what color is it?", "image": ")", (images / "blue.png").string(), "\"}\n");
-  const Outcome answer = run_dept({"predict", "--peft_model_id", run, "--predict_by", "score", "--scores"}, line);
-  ASSERT_EQ(answer.code, 0) << answer.err;
-  EXPECT_EQ(Json::parse(answer.out)["prediction"], "blue");
-  const Outcome table = run_dept({"predict", "--peft_model_id", run, "--input", images / "test.csv"});
-  ASSERT_EQ(table.code, 0) << table.err;
-  EXPECT_EQ(std::count(table.out.begin(), table.out.end(), '\n'), 12);
-
-  const std::string prompt = str(R"({"prompt": "what color is it? :", "image": ")", (images / "red.png").string(), "\"}\n");
-  const Outcome written = run_dept({"generate", "--peft_model_id", run, "--max_new_tokens", "2"}, prompt);
-  ASSERT_EQ(written.code, 0) << written.err;
-  const std::string pair =
-      str(R"({"source": "what color is it?", "target": "red", "image": ")", (images / "red.png").string(), "\"}\n");
-  const Outcome scored = run_dept({"score", "--peft_model_id", run}, pair);
-  ASSERT_EQ(scored.code, 0) << scored.err;
-  EXPECT_LT(Json::parse(scored.out)["loss"].get<double>(), 1);
-
-  const auto without_image = [&](const char* name, const char* input) {
-    const Outcome outcome = run_dept({name, "--peft_model_id", run}, input);
-    EXPECT_EQ(outcome.code, 3) << outcome.err;
-    EXPECT_THAT(outcome.err, HasSubstr("expected an image"));
-  };
-  without_image("predict", "\"what color is it?\"\n");
-  without_image("generate", "\"what color is it? :\"\n");
-  without_image("score", "{\"source\": \"x\", \"target\": \"red\"}\n");
-  EXPECT_THAT(expect_one_line(run_dept({"serve", "--model_name_or_path", model_, "--adapter", str("x=", run.string())}), 2),
-              HasSubstr("sees images"));
-  EXPECT_THAT(
-      expect_one_line(
-          run_dept({"export", "--peft_model_id", run, "--to", "prompt_embeds", "--output", scratch_ / "e.safetensors"}), 2),
-      HasSubstr("sees images"));
-  EXPECT_THAT(expect_one_line(
-                  run_dept({"eval", "--peft_model_id", run, "--test_file", images / "test.csv", "--visual", "patches:2:8"}), 3),
-              HasSubstr("4 tokens of 48"));
+  expect_to_go_on(run, tests);
+  expect_answers(run);
+  expect_refusals(run);
 }
 
 TEST_F(Images, WhatCannotBeIsOneLine) {
