@@ -6,6 +6,7 @@
 
 #include "cli/lines_of.h"
 #include "cli/program.h"
+#include "cli/tiny_training.h"
 
 namespace dept {
 namespace {
@@ -23,11 +24,7 @@ Json header_of(const fs::path& file) {
 
 class Method : public testing::TestWithParam<const char*> {
  protected:
-  Method() {
-    fs::copy(fs::path(DEPT_TEST_DATA) / "parity/data/models/llama-gqa-tied", base_);
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-      fs::copy(fs::path(DEPT_TEST_DATA) / "recipe/tiny" / name, base_ / name, fs::copy_options::overwrite_existing);
-  }
+  Method() { put_tiny_model(base_); }
   Outcome train(const std::string& type, const fs::path& out, const Words& more = {}) const {
     Words flags = typed(
         "train --do_train --do_eval --max_steps 2 --prefix_length 2 --r 2 --encoder_hidden_size 3 --max_seq_length 24 --threads 1"
