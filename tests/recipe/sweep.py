@@ -70,6 +70,49 @@ def is_close(a, b):
     return math.isclose(float(a), float(b), rel_tol=1e-12, abs_tol=1e-12)
 
 
+def leaves_what_train_leaves(out, r):
+    """The run of a sweep, and `dept train` by itself."""
+    alone = WORK / "alone"
+    predicts = ["--do_predict"] if "test_loss" in r else []
+    run("train", WORK / "grid-train.yaml", "--learning_rate", r["learning_rate"], "--seed", r["seed"], "--output_dir", alone,
+        "--do_train", "--do_eval", *predicts)
+    folder = out / "runs" / r["name"]
+    for name in ("adapter_model.safetensors", "adapter_config.json", "README.md", "tokenizer.json"):
+        assert (folder / name).read_bytes() == (alone / name).read_bytes(), name
+    assert timeless_log(folder) == timeless_log(alone)
+    assert timeless(loads(folder / "all_results.json")) == timeless(loads(alone / "all_results.json"))
+    assert loads(folder / "run.json")["options"] == loads(alone / "run.json")["options"]
+    for key, value in r.items():
+        if key.startswith(("eval_", "test_")):
+            assert loads(alone / "all_results.json")[key] == value, key
+    if predicts:
+        assert (folder / "generated_predictions.jsonl").read_bytes() == (alone / "generated_predictions.jsonl").read_bytes()
+        names = {path.name for path in alone.iterdir()} - {"runs"}
+        assert names == {path.name for path in folder.iterdir()} - {"runs"}, names
+    shutil.rmtree(alone)
+
+
+def gives_the_best_again(out, best):
+    """best/ is the best run's adapter, and best.yaml gives it again."""
+    adapter = (out / "runs" / best["name"] / "adapter_model.safetensors").read_bytes()
+    assert (out / "best" / "adapter_model.safetensors").read_bytes() == adapter
+    run("train", out / "best.yaml")
+    assert (out / "best-again" / "adapter_model.safetensors").read_bytes() == adapter
+    answers = run("eval", "--peft_model_id", out / "best", "--validation_file", HERE / "tiny/validation.csv")
+    assert json.loads(answers.stdout)["accuracy"] == best["eval_accuracy"]
+
+
+def is_done_once(out):
+    """Given again: nothing to do. Another command, or other data, in the folder: refused."""
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    again, result = sweep("grid", (WORK / "grid.yaml").read_text().split("sweep:\n")[1].replace("\n  ", "\n").strip(), "--do_predict")
+    assert "nothing to do" in result.stderr
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    _, result = sweep("grid", "parameters:\n  learning_rate: {values: [0.05, 0.3]}\n", code=2)
+    assert "sweep.parameters.learning_rate" in result.stderr and "received others" in result.stderr, result.stderr
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
 def grid_over_seeds():
     out, result = sweep("grid", """
 method: grid
@@ -101,43 +144,10 @@ repeat: [seed]
     chosen = [r for r in runs if r["best"]]
     assert len(chosen) == 1 and chosen[0]["eval_accuracy"] == max(r["eval_accuracy"] for r in runs[best:best + 3])
 
-    # Each run is what dept train leaves, the best one with the test data.
     for r in (runs[best], runs[(best + 3) % 6]):
-        alone = WORK / "alone"
-        predicts = ["--do_predict"] if "test_loss" in r else []
-        run("train", WORK / "grid-train.yaml", "--learning_rate", r["learning_rate"], "--seed", r["seed"], "--output_dir", alone,
-            "--do_train", "--do_eval", *predicts)
-        folder = out / "runs" / r["name"]
-        for name in ("adapter_model.safetensors", "adapter_config.json", "README.md", "tokenizer.json"):
-            assert (folder / name).read_bytes() == (alone / name).read_bytes(), name
-        assert timeless_log(folder) == timeless_log(alone)
-        assert timeless(loads(folder / "all_results.json")) == timeless(loads(alone / "all_results.json"))
-        assert loads(folder / "run.json")["options"] == loads(alone / "run.json")["options"]
-        for key, value in r.items():
-            if key.startswith(("eval_", "test_")):
-                assert loads(alone / "all_results.json")[key] == value, key
-        if predicts:
-            assert (folder / "generated_predictions.jsonl").read_bytes() == (alone / "generated_predictions.jsonl").read_bytes()
-            names = {path.name for path in alone.iterdir()} - {"runs"}
-            assert names == {path.name for path in folder.iterdir()} - {"runs"}, names
-        shutil.rmtree(alone)
-
-    # best/ is the best run's adapter, and best.yaml gives it again.
-    adapter = (out / "runs" / chosen[0]["name"] / "adapter_model.safetensors").read_bytes()
-    assert (out / "best" / "adapter_model.safetensors").read_bytes() == adapter
-    run("train", out / "best.yaml")
-    assert (out / "best-again" / "adapter_model.safetensors").read_bytes() == adapter
-    answers = run("eval", "--peft_model_id", out / "best", "--validation_file", HERE / "tiny/validation.csv")
-    assert json.loads(answers.stdout)["accuracy"] == chosen[0]["eval_accuracy"]
-
-    # Given again: nothing to do. Another command, or other data, in the folder: refused.
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    again, result = sweep("grid", (WORK / "grid.yaml").read_text().split("sweep:\n")[1].replace("\n  ", "\n").strip(), "--do_predict")
-    assert "nothing to do" in result.stderr
-    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    _, result = sweep("grid", "parameters:\n  learning_rate: {values: [0.05, 0.3]}\n", code=2)
-    assert "sweep.parameters.learning_rate" in result.stderr and "received others" in result.stderr, result.stderr
-    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        leaves_what_train_leaves(out, r)
+    gives_the_best_again(out, chosen[0])
+    is_done_once(out)
 
 
 def tasks_of_their_own():

@@ -39,6 +39,55 @@ def refused_starts():
     assert dept(["serve", "--model_name_or_path", "/nowhere/at/all"], code=4)
 
 
+def adapter_is_replaced(s, folder, scores):
+    """A folder of the watched ones gets another adapter while it is asked, a broken one, and goes."""
+    copy_adapter("short", folder / "second")
+    wait_for(lambda: "second" in s.models(), 15)
+    answers, going = [], threading.Event()
+
+    def keep_asking():
+        while not going.is_set():
+            answers.append(scores("first"))
+    asker = threading.Thread(target=keep_asking)
+    asker.start()
+    copy_adapter("short", folder / "first")
+    wait_for(lambda: math.isclose(scores("first"), scores("second"), abs_tol=1e-5), 15)
+    going.set()
+    asker.join()
+    assert None not in answers, "no request fails while a folder is replaced"
+    either = scores("reviews"), scores("second")
+    assert all(min(abs(answer - value) for value in either) < 1e-5 for answer in answers), (either, set(answers))
+    (folder / "first/adapter_model.safetensors").write_bytes(b"none")
+    wait_for(lambda: "first] is left out" in s.text(), 15)
+    assert math.isclose(scores("first"), scores("second"), abs_tol=1e-5), "what is broken does not take the place of what is there"
+    shutil.rmtree(folder / "first")
+    wait_for(lambda: "first" not in s.models(), 15)
+
+
+def adapters_by_request(s, folder, scores):
+    load = lambda name, path: s.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
+    unload = lambda name: s.post("/v1/unload_lora_adapter", {"lora_name": name})
+    assert load("again", "second").status == 200 and scores("again") == scores("second")
+    for taken in ("again", "llama", "reviews"):
+        load(taken, "second").error((400, 409))
+    for path in ("..", ".", "../adapters/second", "/etc", "link", "a b", "sec\u00f6nd", ""):
+        load("x", path).error((400, 404))
+    assert "nowhere" in load("x", "nowhere").error((400, 404))
+    assert "broken" in load("x", "broken").error(400)
+    (folder / "pickle").mkdir()
+    shutil.copy(WORK / "reviews/adapter_config.json", folder / "pickle")
+    (folder / "pickle/adapter_model.bin").write_bytes(b"x")
+    assert "pickle" in load("x", "pickle").error(400)
+    s.post("/v1/load_lora_adapter", {"lora_name": 3, "lora_path": "second"}).error(400, "lora_name")
+    unload("nobody").error(404)
+    unload("llama").error((400, 404))
+    assert unload("second").status == 200 and unload("again").status == 200
+    s.complete(model="second").error(404, "model", "model_not_found")
+    time.sleep(5)
+    assert "second" not in s.models(), "an unloaded folder stays away"
+    assert load("second", "second").status == 200 and unload("second").status == 200
+
+
 def adapters_come_and_go():
     folder = WORK / "adapters"
     folder.mkdir()
@@ -55,49 +104,8 @@ def adapters_come_and_go():
             answer = s.post("/v1/classify", {"model": name, "input": TEXTS[0]})
             return answer.json["data"][0]["scores"]["yes"] if answer.status == 200 else None
         assert scores("first") == scores("reviews")
-        copy_adapter("short", folder / "second")
-        wait_for(lambda: "second" in s.models(), 15)
-        answers, going = [], threading.Event()
-
-        def keep_asking():
-            while not going.is_set():
-                answers.append(scores("first"))
-        asker = threading.Thread(target=keep_asking)
-        asker.start()
-        copy_adapter("short", folder / "first")
-        wait_for(lambda: math.isclose(scores("first"), scores("second"), abs_tol=1e-5), 15)
-        going.set()
-        asker.join()
-        assert None not in answers, "no request fails while a folder is replaced"
-        either = scores("reviews"), scores("second")
-        assert all(min(abs(answer - value) for value in either) < 1e-5 for answer in answers), (either, set(answers))
-        (folder / "first/adapter_model.safetensors").write_bytes(b"none")
-        wait_for(lambda: "first] is left out" in s.text(), 15)
-        assert math.isclose(scores("first"), scores("second"), abs_tol=1e-5), "what is broken does not take the place of what is there"
-        shutil.rmtree(folder / "first")
-        wait_for(lambda: "first" not in s.models(), 15)
-
-        load = lambda name, path: s.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
-        unload = lambda name: s.post("/v1/unload_lora_adapter", {"lora_name": name})
-        assert load("again", "second").status == 200 and scores("again") == scores("second")
-        for taken in ("again", "llama", "reviews"):
-            load(taken, "second").error((400, 409))
-        for path in ("..", ".", "../adapters/second", "/etc", "link", "a b", "sec\u00f6nd", ""):
-            load("x", path).error((400, 404))
-        assert "nowhere" in load("x", "nowhere").error((400, 404))
-        assert "broken" in load("x", "broken").error(400)
-        (folder / "pickle").mkdir()
-        shutil.copy(WORK / "reviews/adapter_config.json", folder / "pickle")
-        (folder / "pickle/adapter_model.bin").write_bytes(b"x")
-        assert "pickle" in load("x", "pickle").error(400)
-        s.post("/v1/load_lora_adapter", {"lora_name": 3, "lora_path": "second"}).error(400, "lora_name")
-        unload("nobody").error(404)
-        unload("llama").error((400, 404))
-        assert unload("second").status == 200 and unload("again").status == 200
-        s.complete(model="second").error(404, "model", "model_not_found")
-        time.sleep(5)
-        assert "second" not in s.models(), "an unloaded folder stays away"
-        assert load("second", "second").status == 200 and unload("second").status == 200
+        adapter_is_replaced(s, folder, scores)
+        adapters_by_request(s, folder, scores)
         copy_adapter("reviews", folder / "second")
         wait_for(lambda: "second" in s.models(), 15)
         s.end()
