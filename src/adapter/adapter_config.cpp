@@ -70,10 +70,12 @@ AdapterTask task_from_json(const Json& json, const std::string& where) {
                                    {"label_column", &task.label_column},
                                    {"image_column", &task.image_column},
                                    {"causal_suffix", &task.causal_suffix},
+                                   {"target_start", &task.target_start},
                                    {"target_end", &task.target_end},
                                    {"predict_by", &task.predict_by},
                                    {"dtype", &task.dtype}})
     *field = value_or<std::string>(json, key, *field, where);
+  check_choice(task.target_start, {"tokenizer", "none"}, where + ": target_start");
   check_choice(task.target_end, {"pad", "eos", "none"}, where + ": target_end");
   check_choice(task.predict_by, {"generate", "score"}, where + ": predict_by");
   check_choice(task.dtype, {"fp32", "bf16", "auto", "int8"}, where + ": dtype");
@@ -272,6 +274,7 @@ OrderedJson task_json(const AdapterTask& task) {
   tell("text_pair_column", task.text_pair_column, standard.text_pair_column);
   tell("label_column", task.label_column, standard.label_column);
   tell("image_column", task.image_column, standard.image_column);
+  tell("target_start", task.target_start, standard.target_start);
   tell("target_end", task.target_end, standard.target_end);
   tell("truncate_head", task.truncate_head, standard.truncate_head);
   tell("chat", task.chat, standard.chat);

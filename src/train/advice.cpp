@@ -57,7 +57,7 @@ void find_idle_adapter(const TrainOptions& o, const IdleOptions& idle, const Mod
             {"delta_alignment"});
   idle.when(!head, "there is no classification head", {"head_learning_rate"});
   idle.when(model.architecture != Architecture::decoder, str(model.model_type, " is no decoder-only model"),
-            {"causal_suffix", "target_end"});
+            {"causal_suffix", "target_start", "target_end"});
 }
 
 void find_idle_schedule(const TrainOptions& o, const IdleOptions& idle) {

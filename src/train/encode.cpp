@@ -76,7 +76,7 @@ std::vector<Ids> encode_targets(const Tokenizer& tokenizer, const EncodeRules& r
     for (const std::string& target : targets) answers.push_back(turn.lead + target + turn.close);
     return tokenizer.encode_batch(answers, {.add_special_tokens = false}, threads);
   }
-  std::vector<Ids> ids = tokenizer.encode_batch(targets, {}, threads);
+  std::vector<Ids> ids = tokenizer.encode_batch(targets, {.add_special_tokens = !rules.bare_targets}, threads);
   for (Ids& target : ids) {
     if (rules.quirks.cuts_source_suffix_and_label_together() && static_cast<int64_t>(target.size()) > rules.max_source) {
       target.resize(rules.max_source);

@@ -166,6 +166,7 @@ AdapterTask adapter_task(const TrainOptions& o, const TaskData& data) {
   task.label_column = o.data.task.label_column;
   task.image_column = o.data.task.image_column;
   task.causal_suffix = o.data.causal_suffix;
+  task.target_start = o.data.target_start;
   task.target_end = o.data.target_end;
   task.truncate_head = o.data.truncate_head;
   task.chat = data.chat;

@@ -171,6 +171,9 @@ void describe(DataOptions& o, OptionSet& set) {
   set.add("source_template", &o.task.source_template, "the input's text, columns in braces");
   set.add("metrics", &o.task.metrics, "metrics; the first one chooses the best model");
   set.add("causal_suffix", &o.causal_suffix, "text between source and answer for decoder-only models");
+  set.add("target_start", &o.target_start,
+          "what stands in front of a decoder-only model's target: the special tokens that the tokenizer puts there, or none")
+      .choices({"tokenizer", "none"});
   set.add("target_end", &o.target_end,
           "token behind a decoder-only model's target: the tokenizer's pad token (its end token where it has none), eos or none")
       .choices({"pad", "eos", "none"});

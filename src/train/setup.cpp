@@ -63,6 +63,7 @@ void adopt_task(const AdapterConfig& config, DataOptions& data, EvaluationOption
   adopt("label_column", data.task.label_column, task.label_column);
   adopt("image_column", data.task.image_column, task.image_column);
   adopt("causal_suffix", data.causal_suffix, task.causal_suffix);
+  adopt("target_start", data.target_start, task.target_start);
   adopt("target_end", data.target_end, task.target_end);
   adopt("truncate_head", data.truncate_head, task.truncate_head);
   data.task.chat = task.chat;
@@ -250,6 +251,7 @@ EncodeRules encode_rules(const ModelInfo& model, const Tokenizer& tokenizer, con
   rules.vocab = model.vocab;
   rules.causal_suffix = data.causal_suffix;
   rules.truncate_head = data.truncate_head;
+  rules.bare_targets = data.target_start == "none";
   rules.end_id = target_end_id(model, tokenizer, data.target_end);
   rules.decoder_start_id = model.decoder_start_id.value_or(0);
   rules.alignment = alignment;

@@ -88,11 +88,13 @@ def slow_clients():
 
 
 def idle_connections():
-    count = min(3000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200)
+    count = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200)
     resource.setrlimit(resource.RLIMIT_NOFILE, (count + 200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     with Server("llama") as s:
         held = [socket.create_connection(("127.0.0.1", s.port), timeout=20) for _ in range(count)]
         assert s.complete(max_tokens=2).status == 200 and s.get("/health").status == 200
+        held[0].sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert held[0].recv(1000).startswith(b"HTTP/1.1 200 "), "the first that came is still served"
         for c in held:
             c.close()
         s.end()

@@ -27,6 +27,7 @@ struct EncodeRules {
   std::string causal_suffix;             ///< decoder-only: stands between source and target
   std::shared_ptr<const ChatForm> chat;  ///< decoder-only: how conversations are written; null where rows are texts
   bool truncate_head = false;            ///< decoder-only: too long sources lose their head instead of their tail
+  bool bare_targets = false;             ///< decoder-only: targets without the tokenizer's special tokens
   std::optional<int64_t> end_id;         ///< decoder-only: ends every target (the pad token, else eos)
   int64_t decoder_start_id = 0;          ///< encoder-decoder
   DeltaAlignment alignment = DeltaAlignment::end;  ///< decoder-only

@@ -88,6 +88,7 @@ TEST_F(AdapterFile, ComesBackAsItWasSaved) {
 TEST_F(AdapterFile, HowItAnswersComesBack) {
   AdapterTask& task = config_.task;
   task.text_column = "sentence";
+  task.target_start = "none";
   task.target_end = "eos";
   task.text_pair_column = "more";
   task.label_column = "verdict";
@@ -101,6 +102,7 @@ TEST_F(AdapterFile, HowItAnswersComesBack) {
   save_adapter(folder_, config_, weights_);
   const AdapterConfig config = read_adapter_config(folder_);
   EXPECT_EQ(config.task.text_column, "sentence");
+  EXPECT_EQ(config.task.target_start, "none");
   EXPECT_EQ(config.task.target_end, "eos");
   EXPECT_EQ(config.task.text_pair_column, "more");
   EXPECT_EQ(config.task.label_column, "verdict");
@@ -116,6 +118,7 @@ TEST_F(AdapterFile, HowItAnswersComesBack) {
 TEST_F(AdapterFile, RefusesAnAnswerThatNobodyCanGive) {
   save_adapter(folder_, config_, weights_);
   for (const auto& [name, value] : {std::pair<const char*, Json>{"predict_by", "guess"},
+                                    {"target_start", "bos"},
                                     {"target_end", "stop"},
                                     {"dtype", "fp8"},
                                     {"generation_max_length", 0}}) {

@@ -20,7 +20,7 @@ class Bytes : public Tokenizer {
   }
   Ids encode(std::string_view text, const EncodeOptions& options = {}) const override {
     Ids ids;
-    if (bos_id) ids.push_back(*bos_id);
+    if (bos_id && options.add_special_tokens) ids.push_back(*bos_id);
     for (size_t i = 0; i < text.size(); ++i) {
       const bool pair = text.substr(i, 2) == "ab";
       ids.push_back(pair ? 300 : static_cast<uint8_t>(text[i]));
@@ -59,6 +59,16 @@ TEST(Encode, CausalSourceHasTheSuffixAndTargetTheEnd) {
   const std::vector<TextExample> texts{{0, "xy", "no"}};
   const Example example = encode_examples(Bytes(false), causal(9, false), texts, 1).at(0);
   EXPECT_EQ(example.source, (Ids{'x', 'y', '-', '>'}));
+  EXPECT_EQ(example.target, (Ids{'n', 'o', end}));
+}
+
+TEST(Encode, ATargetStartsAsTheTokenizerHasItOrBare) {
+  const std::vector<TextExample> texts{{0, "xy", "no"}};
+  EncodeRules rules = causal(9, false);
+  EXPECT_EQ(encode_examples(Bytes(true), rules, texts, 1).at(0).target, (Ids{bos, 'n', 'o', end}));
+  rules.bare_targets = true;
+  const Example example = encode_examples(Bytes(true), rules, texts, 1).at(0);
+  EXPECT_EQ(example.source, (Ids{bos, 'x', 'y', '-', '>'}));
   EXPECT_EQ(example.target, (Ids{'n', 'o', end}));
 }
 
