@@ -61,6 +61,7 @@ right() {
   timed "devices" "$bin/dept" doctor --threads 1
   timed "kernels beside the CPU and fp64" "$bin/gpu_kernels"
   timed "training, scores and answers beside the CPU" "$bin/unit_train" --gtest_filter='*Device*'
+  timed "CUDA graphs beside steps without" "$bin/unit_train" --gtest_filter='*Graphs*'
   if have compute-sanitizer; then
     local tool
     for tool in memcheck racecheck; do
@@ -72,11 +73,11 @@ right() {
 }
 
 fast() {
-  local kernels
+  local step=("$bin/dept" bench train --shape t5-base --dtype bf16 --device cuda --batch 32 --m 40 --r 45 --warmup 5 --steps 30) kernels
   for kernels in own plain; do
-    timed "a training step, $kernels kernels" "$bin/dept" bench train --shape t5-base --dtype bf16 --device cuda --kernels "$kernels" \
-      --batch 32 --m 40 --r 45
+    timed "a training step, $kernels kernels" "${step[@]}" --kernels "$kernels"
   done
+  timed "a training step, CUDA graphs" "${step[@]}" --cuda_graphs
   timed "answers" "$bin/dept" bench eval --shape t5-base --dtype bf16 --device cuda
 }
 

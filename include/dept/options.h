@@ -35,6 +35,7 @@ struct ModelOptions {
   bool quantization = false;
   std::string device = "cpu";
   std::string kernels = "own";
+  bool cuda_graphs = false;
   int64_t threads = 0;  ///< 0: the physical cores
   ImageOptions images;
 

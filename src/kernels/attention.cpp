@@ -12,6 +12,7 @@ std::vector<AttentionSpan> self_attention_spans(const Ragged& tokens) {
   for (int64_t b = 0; b < tokens.batch(); ++b) {
     AttentionSpan span{tokens.offsets[b], tokens.length(b), tokens.offsets[b], tokens.length(b)};
     span.sequence = b;
+    span.queries = span.keys = tokens.part;
     if (const int64_t p = tokens.prefix[b]; p >= 0) {
       span.prefix_begin = tokens.offsets[p];
       span.prefix_length = tokens.length(p);
@@ -32,6 +33,8 @@ std::vector<AttentionSpan> cross_attention_spans(const Ragged& queries, const Ra
   for (int64_t b = 0; b < queries.batch(); ++b) {
     AttentionSpan span{queries.offsets[b], queries.length(b), keys.offsets[b], keys.length(b)};
     span.sequence = b;
+    span.queries = queries.part;
+    span.keys = keys.part;
     if (span.q_length > 0) spans.push_back(span);
   }
   return spans;

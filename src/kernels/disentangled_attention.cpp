@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dept/tensor/tables.h"
 #include "kernels/siblings.h"
 
 namespace dept::kernels {
@@ -29,6 +30,8 @@ void check_spans(const DisentangledInputs& in, const std::vector<AttentionSpan>&
 // Returns the device.
 at::Device check(const DisentangledInputs& in, const std::vector<AttentionSpan>& spans, const AttentionOptions& options,
                  std::string_view where) {
+  if (Tables::current() != nullptr)
+    fail(Code::bug, where, "a step that is not recorded, as rows are found by numbers of the host", "one that is");
   expect_compute_type(in.q, where);
   for (const at::Tensor* x : {&in.q, &in.k, &in.v}) expect(are_heads(*x, in.q), where, "[N, H, K], one dtype", *x);
   check_spans(in, spans, where);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dept/tensor/upload.h"
 #include "models/arithmetic.h"
 #include "models/bart_blocks.h"
 #include "models/encoder_decoder.h"
@@ -176,7 +177,8 @@ class Bart : public EncoderDecoder {
     if (last >= config_.positions)
       fail(Code::bad_input, "bart: max_position_embeddings",
            str("at most ", config_.positions, " tokens, the prompt's among them"), str(last + 1));
-    return stream.embeds + stack.positions.index_select(0, (position + first_bart_position).to(context().device));
+    return stream.embeds +
+           stack.positions.index_select(0, upload_positions(stream.tokens, context().device, first_bart_position));
   }
 
   BartPlan plan_of(const BartStack& stack, const Call& call, const Ragged& tokens) const {

@@ -13,6 +13,7 @@
 
 #include <cmath>
 
+#include "dept/tensor/upload.h"
 #include "models/common.h"
 #include "models/t5.h"
 
@@ -122,13 +123,13 @@ class BertEncoder : public Backbone {
     std::vector<int64_t> buckets;
     for (int64_t relative = -reach; relative <= reach; ++relative)
       buckets.push_back(t5_bucket(relative, true, parts_.bias.size(1), parts_.bias_distance));
-    return parts_.bias.index_select(1, at::tensor(buckets, at::kLong).to(parts_.bias.device()));
+    return parts_.bias.index_select(1, upload_fixed(at::tensor(buckets, at::kLong), parts_.bias.device()));
   }
 
   Tensor with_positions(const Stream& source) const {
     if (!parts_.positions.defined()) return source.embeds.contiguous();
-    const Tensor position = (source.tokens.position + parts_.first_position).to(context().device);
-    return source.embeds + parts_.positions.index_select(0, position);
+    return source.embeds +
+           parts_.positions.index_select(0, upload_positions(source.tokens, context().device, parts_.first_position));
   }
 
   kernels::Dropout convolution_dropout(const EncoderSaved& kept) const {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dept/models/pooled.h"
+#include "dept/tensor/upload.h"
 #include "models/decoder_block.h"
 #include "models/rope_scaling.h"
 #include "models/slot_history.h"
@@ -197,7 +198,7 @@ class Decoder : public TextModel, public PooledModel {
     if (last >= room)
       fail(Code::bad_input, str(info().model_type, ": n_positions"), str("at most ", room, " tokens, prompt and answer included"),
            str(last + 1));
-    return weights_.positions.index_select(0, position.to(weights_.positions.device()));
+    return weights_.positions.index_select(0, upload_positions(tokens, weights_.positions.device()));
   }
 
   /// dropout(scale * embeds + learned positions)

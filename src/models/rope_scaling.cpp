@@ -12,6 +12,7 @@
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
+#include "dept/tensor/upload.h"
 
 namespace dept {
 namespace {
@@ -124,7 +125,7 @@ RopeScaling RopeScaling::to(at::Device device) const {
 }
 
 kernels::RopeAngles RopeScaling::angles(const Ragged& tokens, at::ScalarType dtype) const {
-  const at::Tensor position = tokens.position.to(frequency.device());
+  const at::Tensor position = upload_positions(tokens, frequency.device());
   kernels::RopeAngles made = kernels::rope_angles(position, frequency, dtype);
   if (by_length()) {
     std::vector<int64_t> rows;
@@ -135,7 +136,7 @@ kernels::RopeAngles RopeScaling::angles(const Ragged& tokens, at::ScalarType dty
         for (int64_t n = begin; n < end; ++n) rows.push_back(n);
     }
     if (!rows.empty()) {
-      const at::Tensor index = at::tensor(rows, at::kLong).to(position.device());
+      const at::Tensor index = upload(rows, position.device());
       const kernels::RopeAngles longer = kernels::rope_angles(position.index_select(0, index), long_frequency, dtype);
       made.cosine.index_copy_(0, index, longer.cosine);
       made.sine.index_copy_(0, index, longer.sine);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dept/tensor/upload.h"
 #include "models/arithmetic.h"
 #include "models/encoder_decoder.h"
 #include "models/head.h"
@@ -54,7 +55,7 @@ std::vector<at::Tensor> biases_by_distance(const Stack& stack, const T5Config& c
   std::vector<int64_t> buckets;
   for (int64_t relative = -reach; relative <= reach; ++relative)
     buckets.push_back(t5_bucket(relative, !stack.decoder, c.buckets, c.max_distance));
-  const at::Tensor chosen = at::tensor(buckets, at::kLong).to(stack.biases.front().device());
+  const at::Tensor chosen = upload_fixed(at::tensor(buckets, at::kLong), stack.biases.front().device());
   std::vector<at::Tensor> biases;
   for (const at::Tensor& bias : stack.biases) biases.push_back(bias.index_select(1, chosen));
   return biases;

@@ -16,7 +16,9 @@
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 #include "dept/kernels/cross_entropy.h"
+#include "dept/kernels/graphs.h"
 #include "dept/kernels/row_sums.h"
+#include "dept/models/graphed.h"
 #include "dept/tensor/upload.h"
 #include "dept/train/label_run.h"
 #include "dept/train/mixed_head.h"
@@ -328,6 +330,9 @@ ModelParts fold(ModelParts parts) {
 AdaptedModel::AdaptedModel(ModelParts parts) : parts_(std::make_unique<ModelParts>(std::move(parts))) {
   check_parts(*parts_);
   place_weights(*parts_);
+  const ModelContext& context = parts_->backbone->context();
+  if (context.graphs && parts_->recorded == nullptr)
+    parts_->recorded = std::make_shared<GraphedBackbone>(parts_->backbone, kernels::cuda_graphs(context.device));
 }
 AdaptedModel::AdaptedModel(AdaptedModel&&) noexcept = default;
 AdaptedModel& AdaptedModel::operator=(AdaptedModel&&) noexcept = default;
@@ -381,14 +386,15 @@ AdaptedBatch AdaptedModel::adapt(const Call& call, const Batch& batch) const {
 BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gradients) const {
   const AdaptedBatch inputs = adapt(call, batch);
   std::unique_ptr<Saved> saved;
-  const at::Tensor hidden = backbone().forward(backbone_call(*parts_, call), inputs.source.stream,
-                                               inputs.target ? &inputs.target->stream : nullptr, gradients ? &saved : nullptr);
+  const at::Tensor hidden =
+      parts_->trained().forward(backbone_call(*parts_, call), inputs.source.stream,
+                                inputs.target ? &inputs.target->stream : nullptr, gradients ? &saved : nullptr);
   const PromptLayout& layout = inputs.target ? inputs.target->layout : inputs.source.layout;
   Gradients of_head;
   const HiddenLoss found = has_head() ? loss_of_texts(*parts_, call, batch, layout, hidden, gradients ? &of_head : nullptr)
                                       : loss_of_tokens(*parts_, batch, layout, hidden, gradients != nullptr);
   if (gradients) {
-    InputGradients d = backbone().backward(std::move(saved), found.d_hidden);
+    InputGradients d = parts_->trained().backward(std::move(saved), found.d_hidden);
     d.source = d.source.to(adapter().dtype());
     if (d.target.defined()) d.target = d.target.to(adapter().dtype());
     *gradients = adapter().backward(inputs, d);

@@ -120,6 +120,7 @@ void describe(ModelOptions& o, OptionSet& set) {
       .rule("cpu|cuda|cuda:N|auto", [](const std::string& name) { return expected_device(name); });
   set.add("kernels", &o.kernels, "our own kernels, or plain operators of LibTorch as the reference that they are held to")
       .choices({"own", "plain"});
+  set.add("cuda_graphs", &o.cuda_graphs, "record training steps on a GPU as CUDA graphs, one for each shape of batches");
   set.add("threads", &o.threads, "threads; 0 is OMP_NUM_THREADS, else one a physical core within affinity and cgroup quotas")
       .min(0)
       .max(4096);
@@ -363,6 +364,8 @@ ModelContext make_context(const ModelOptions& o) {
   context.kernels = o.kernels == "plain" ? Kernels::plain : Kernels::own;
   if (int8 && context.kernels == Kernels::plain)
     fail(Code::usage, "kernels", "own with weights of 8 bits, for which LibTorch has no operators", "plain");
+  context.graphs = o.cuda_graphs;
+  if (context.graphs && context.device.is_cpu()) fail(Code::usage, "cuda_graphs", "a GPU (--device cuda)", "cpu");
   context.threads = o.threads > 0 ? static_cast<int>(o.threads) : default_threads();
   return context;
 }

@@ -24,7 +24,8 @@ std::shared_ptr<const Backbone> backbone_of(const TrainOptions& o, const ModelCo
   const auto load = [&]() -> std::shared_ptr<const Backbone> { return load_backbone(o.model.path(), context); };
   if (control == nullptr) return load();
   const std::string key = str(o.model.path(), " ", dtype_name(context.compute), " ", static_cast<int>(context.storage), " ",
-                              static_cast<int>(context.kernels), " ", context.device.str(), " ", context.threads);
+                              static_cast<int>(context.kernels), " ", context.graphs, " ", context.device.str(), " ",
+                              context.threads);
   return control->shared.backbone.get(key, load);
 }
 

@@ -12,7 +12,9 @@
 #include <sys/mman.h>
 #include <torch/library.h>
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -21,6 +23,14 @@ namespace dept::sim {
 namespace {
 
 constexpr auto type = c10::DeviceType::PrivateUse1;
+
+// What is recorded now; null: nothing is.
+using Work = std::vector<std::function<void()>>;
+Work* recorded = nullptr;
+
+void refuse_while_recording(bool refused, const char* what) {
+  TORCH_CHECK(recorded == nullptr || !refused, what, " is recorded");
+}
 
 c10::Device only_device() {
   return {type, 0};
@@ -45,13 +55,25 @@ class Memory : public c10::Allocator {
   }
   void open() {
     const std::lock_guard lock(mutex_);
-    ++open_;
-    protect();
+    if (open_++ == 0) protect(base_, used_);
   }
   void close() {
     const std::lock_guard lock(mutex_);
-    --open_;
-    protect();
+    if (--open_ == 0) protect(base_, used_);
+  }
+
+  // Forgets what is free, as far as it is at the end: the less there is, the faster it opens.
+  void shrink() {
+    const std::lock_guard lock(mutex_);
+    std::map<char*, size_t> places;
+    for (const auto& [size, data] : spare_) places[data] = size;
+    const size_t before = used_;
+    for (auto last = places.rbegin(); last != places.rend() && last->first + last->second == base_ + used_; ++last)
+      used_ -= last->second;
+    std::erase_if(spare_, [&](const auto& block) { return block.second >= base_ + used_; });
+    if (used_ == before) return;
+    TORCH_CHECK(::madvise(base_ + used_, before - used_, MADV_DONTNEED) == 0, "madvise");
+    TORCH_CHECK(::mprotect(base_ + used_, before - used_, PROT_NONE) == 0, "mprotect");
   }
 
  private:
@@ -67,14 +89,14 @@ class Memory : public c10::Allocator {
     } else {
       TORCH_CHECK(used_ + size <= room, "the simulated device is full");
       used_ += size;
+      if (open_ > 0) protect(data, size);  // a block made while an operator runs is open at once
     }
     taken_[data] = size;
-    protect();  // a block made while an operator runs is open at once
     return data;
   }
-  void protect() const {
+  void protect(char* data, size_t size) const {
     const int how = open_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE;
-    TORCH_CHECK(used_ == 0 || ::mprotect(base_, used_, how) == 0, "mprotect");
+    TORCH_CHECK(size == 0 || ::mprotect(data, size, how) == 0, "mprotect");
   }
 
   std::mutex mutex_;
@@ -129,9 +151,15 @@ at::Tensor empty_strided(c10::IntArrayRef size, c10::IntArrayRef stride, std::op
 at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
   counts().to_host += !to.is_privateuseone();
   counts().to_device += !from.is_privateuseone();
-  const Open open;
-  at::Tensor target = to.is_privateuseone() ? as_cpu(to) : to;
-  target.copy_(from.is_privateuseone() ? as_cpu(from) : from, non_blocking);
+  refuse_while_recording(!to.is_privateuseone(), "a copy to the CPU");
+  refuse_while_recording(!from.is_privateuseone(), "a copy from the CPU");
+  const auto copy = [=] {
+    const Open open;
+    at::Tensor target = to.is_privateuseone() ? as_cpu(to) : to;
+    target.copy_(from.is_privateuseone() ? as_cpu(from) : from, non_blocking);
+  };
+  copy();
+  if (recorded != nullptr) recorded->emplace_back(copy);
   return to;
 }
 at::Tensor copy_from_and_resize(const at::Tensor& from, const at::Tensor& to) {
@@ -140,6 +168,7 @@ at::Tensor copy_from_and_resize(const at::Tensor& from, const at::Tensor& to) {
 }
 c10::Scalar local_scalar(const at::Tensor& x) {
   ++counts().to_host;
+  refuse_while_recording(true, "a number that the CPU reads");
   const Open open;
   return as_cpu(x).item();
 }
@@ -169,10 +198,16 @@ class Fallback {
   explicit Fallback(const c10::OperatorHandle& op) : op_(op) { ++counts().operators; }
 
   void run(torch::jit::Stack& stack) {
-    const Open open;
-    for (c10::IValue& value : last(stack, op_.schema().arguments().size())) lend_value(value);
-    op_.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), &stack);
-    for (c10::IValue& value : last(stack, op_.schema().returns().size())) give_back_value(value);
+    const std::span<c10::IValue> arguments = last(stack, op_.schema().arguments().size());
+    const torch::jit::Stack given(arguments.begin(), arguments.end());
+    compute(stack);
+    if (recorded == nullptr) return;
+    const std::span<c10::IValue> returns = last(stack, op_.schema().returns().size());
+    recorded->emplace_back([op = op_, given, made = torch::jit::Stack(returns.begin(), returns.end())] {
+      torch::jit::Stack again = given;
+      Fallback(op).compute(again);
+      for (size_t i = 0; i < made.size(); ++i) put(made[i], again[i]);
+    });
   }
 
  private:
@@ -180,11 +215,31 @@ class Fallback {
     return {stack.data() + stack.size() - count, count};
   }
 
+  void compute(torch::jit::Stack& stack) {
+    const Open open;
+    for (c10::IValue& value : last(stack, op_.schema().arguments().size())) lend_value(value);
+    op_.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), &stack);
+    for (c10::IValue& value : last(stack, op_.schema().returns().size())) give_back_value(value);
+  }
+
+  // What was made anew goes where it was made when it was recorded.
+  static void put(const at::Tensor& there, const at::Tensor& x) {
+    if (!x.defined() || there.unsafeGetTensorImpl() == x.unsafeGetTensorImpl()) return;
+    const Open open;
+    as_cpu(there).copy_(as_cpu(x));
+  }
+  static void put(const c10::IValue& there, const c10::IValue& value) {
+    if (value.isTensor()) put(there.toTensor(), value.toTensor());
+    if (!value.isTensorList()) return;
+    for (size_t i = 0; i < value.toTensorVector().size(); ++i) put(there.toTensorVector()[i], value.toTensorVector()[i]);
+  }
+
   at::Tensor lend(const at::Tensor& x) {
     if (!x.defined() || !x.is_privateuseone()) {
       // A GPU takes scalars of the CPU, and such indices in index_put_ alone.
       TORCH_CHECK(!x.defined() || x.dim() == 0 || op_.schema().name() == "aten::index_put_", op_.schema().name(),
                   ": a tensor on ", x.device(), " beside ", only_device());
+      refuse_while_recording(op_.schema().name() == "aten::where", "a number for `where`, which is copied,");
       return x;
     }
     lent_.emplace_back(as_cpu(x), x);
@@ -232,13 +287,40 @@ class Fallback {
     }
   }
 
-  const c10::OperatorHandle& op_;
+  const c10::OperatorHandle op_;
   std::vector<std::pair<at::Tensor, at::Tensor>> lent_;  // alias on the CPU, tensor of the device
 };
 
 void on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   Fallback(op).run(*stack);
 }
+
+// The memory of what was recorded stays as long as this does.
+class Recording : public Recorder {
+ public:
+  ~Recording() override {
+    work_.clear();
+    memory().shrink();
+  }
+  void record(const std::function<void()>& work) override {
+    const Open open;  // all along: the more memory there is, the longer it takes
+    recorded = &work_;
+    try {
+      work();
+    } catch (...) {
+      recorded = nullptr;
+      throw;
+    }
+    recorded = nullptr;
+  }
+  void replay() override {
+    const Open open;
+    for (const std::function<void()>& step : work_) step();
+  }
+
+ private:
+  Work work_;
+};
 
 struct Guard : c10::impl::NoOpDeviceGuardImpl<type> {
   c10::Device exchangeDevice(c10::Device) const override { return only_device(); }
@@ -287,6 +369,10 @@ c10::Device device() {
 Counts& counts() {
   static Counts all;
   return all;
+}
+
+MakeRecorder recorders() {
+  return [] { return std::make_unique<Recording>(); };
 }
 
 Open::Open() {

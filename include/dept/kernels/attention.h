@@ -22,6 +22,7 @@ struct AttentionSpan {
   int64_t sequence = 0;  ///< in the query's batch, for dropout
   bool outside = false;  ///< its one query stands behind all its keys, not at the last: a window counts from there
   int64_t unbiased = 0;  ///< queries at its end, and as many keys, whose pairs get no relative bias
+  BatchPart queries = BatchPart::none, keys = BatchPart::none;  ///< their batches
 };
 
 struct AttentionOptions {

@@ -17,6 +17,7 @@ struct Dropout {
   double p = 0;
   std::vector<DropoutStream> streams;  ///< [B], empty when p = 0
   std::vector<int64_t> first_token;    ///< [B] offsets of the batch, then N
+  BatchPart part = BatchPart::none;    ///< the batch's
 
   Dropout() = default;
   Dropout(const Call& call, const Ragged& tokens, double p, int64_t layer, Site site);

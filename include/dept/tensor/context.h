@@ -38,6 +38,7 @@ struct ModelContext {
   c10::ScalarType compute = c10::kFloat;  ///< branches of the backbone: kFloat, kBFloat16, or kDouble (reference)
   Storage storage = Storage::same;
   Kernels kernels = Kernels::own;  ///< of the model, and of what is computed beside it
+  bool graphs = false;             ///< on a GPU: training steps are recorded as CUDA graphs
   int threads = 1;
 
   /// The dtype of the residual stream and of statistics: fp32, or fp64 when compute is fp64.

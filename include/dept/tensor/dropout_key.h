@@ -37,6 +37,9 @@ struct DropoutStream {
         example(static_cast<uint32_t>(example)),
         layer_site(static_cast<uint32_t>(layer) << 4 | static_cast<uint32_t>(site)) {}
 
+  static constexpr int64_t layer_of(uint32_t layer_site) { return layer_site >> 4; }
+  static constexpr Site site_of(uint32_t layer_site) { return static_cast<Site>(layer_site & 15); }
+
   /// The eight 16-bit numbers of elements 8*block .. 8*block+7, packed low half first.
   Philox4 block(uint64_t index) const {
     return philox({static_cast<uint32_t>(index), example, micro_step, layer_site ^ static_cast<uint32_t>(index >> 32) << 24},

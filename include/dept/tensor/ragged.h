@@ -8,6 +8,9 @@
 
 namespace dept {
 
+/// Which batch of a recorded step a Ragged is (dept/tensor/tables.h); none outside of one.
+enum class BatchPart : int8_t { none, source, target };
+
 /// Vectors are per sequence, tensors per token. All are on the CPU, where batches are made; a model copies to its device what it
 /// reads there.
 struct Ragged {
@@ -19,6 +22,7 @@ struct Ragged {
   std::vector<int64_t> unbiased;    ///< [B] tokens at its end that a relative bias leaves out; empty means 0 for every sequence
   at::Tensor position;              ///< int64 [N] what the backbone counts
   at::Tensor row;                   ///< int64 [N] row of A·B, -1 none
+  BatchPart part = BatchPart::none;
 
   int64_t batch() const { return static_cast<int64_t>(offsets.size()) - 1; }
   int64_t tokens() const { return offsets.back(); }

@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/table.h"
+#include "kernels/origin.h"
 #include "kernels/operators.h"
 
 namespace dept::kernels::cuda {
@@ -189,9 +190,9 @@ bool all_queries_are_named(const std::vector<AttentionSpan>& spans, int64_t quer
   return named == queries;
 }
 
-std::vector<Stream> streams_of(const AttentionOptions& options) {
+std::vector<Stream> streams_of(const std::vector<DropoutStream>& streams) {
   std::vector<Stream> all;
-  for (const DropoutStream& stream : options.streams) all.push_back(stream_of(stream));
+  for (const DropoutStream& stream : streams) all.push_back(stream_of(stream));
   if (all.empty()) all.push_back({});
   return all;
 }
@@ -203,7 +204,12 @@ struct Call {
   Parameters o{};
 
   Call(const AttentionInputs& in, const std::vector<AttentionSpan>& list, const AttentionOptions& options)
-      : spans(list, in.q.device()), streams(streams_of(options), in.q.device()) {
+      : Call(in, list, options, AttentionOrigin(list, options)) {}
+  Call(const AttentionInputs& in, const std::vector<AttentionSpan>& list, const AttentionOptions& options,
+       const AttentionOrigin& origin)
+      : spans(list, in.q.device(), [origin](const StepBatch& now) { return origin.spans(now); }),
+        streams(streams_of(options.streams), in.q.device(),
+                [origin](const StepBatch& now) { return streams_of(origin.streams(now)); }) {
     o.q = rows_of<const bf16>(in.q);
     o.k = rows_of<const bf16>(in.k);
     o.v = rows_of<const bf16>(in.v);
@@ -272,8 +278,9 @@ void attention_backward(const at::Tensor& d_out, const at::Tensor& lse, const At
   const dim3 by_query(static_cast<unsigned>(spans.size()), static_cast<unsigned>(heads), tiles(longest_queries(spans)));
   if (spans.empty() || by_query.z == 0) return;
   const KeyTable keys(spans);
-  const Table<KeyRows> key_rows(keys.rows, in.q.device());
-  const Table<Reader> readers(keys.readers, in.q.device());
+  const auto again = [origin = AttentionOrigin(spans, options)](const StepBatch& now) { return KeyTable(origin.spans(now)); };
+  const Table<KeyRows> key_rows(keys.rows, in.q.device(), [again](const StepBatch& now) { return again(now).rows; });
+  const Table<Reader> readers(keys.readers, in.q.device(), [again](const StepBatch& now) { return again(now).readers; });
   const dim3 by_key(static_cast<unsigned>(keys.rows.size()), static_cast<unsigned>(in.k.size(1)), tiles(keys.longest()));
   const at::Tensor delta = at::empty({heads, queries}, lse.options());
   Call call(in, spans, options);

@@ -22,7 +22,7 @@ template <class C, class T, class O>
 void launch_masked(const at::Tensor* x, const at::Tensor& branch, const Dropout& dropout, at::Tensor& out) {
   if (branch.numel() == 0) return;
   const std::vector<Sequence> sequences = sequences_of(dropout, branch.size(0));
-  const Table<Sequence> table(sequences, branch.device());
+  const Table<Sequence> table = sequence_table(dropout, branch.size(0), branch.device());
   const dim3 grid = grid_of(sequences, branch.size(1));
   masked_rows<C, T, O><<<grid, element_threads, 0, c10::cuda::getCurrentCUDAStream()>>>(
       x != nullptr ? x->const_data_ptr<T>() : nullptr, branch.const_data_ptr<C>(), out.mutable_data_ptr<O>(), table.data(),

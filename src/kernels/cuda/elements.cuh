@@ -12,6 +12,7 @@
 #include "dept/kernels/dropout.h"
 #include "kernels/cuda/numbers.cuh"
 #include "kernels/cuda/table.h"
+#include "kernels/origin.h"
 
 namespace dept::kernels::cuda {
 
@@ -43,6 +44,12 @@ inline std::vector<Sequence> sequences_of(const Dropout& dropout, int64_t rows) 
   for (size_t b = 0; b < dropout.streams.size(); ++b)
     all.push_back({stream_of(dropout.streams[b]), dropout.first_token[b], dropout.first_token[b + 1] - dropout.first_token[b]});
   return all;
+}
+
+/// Their table on `device`.
+inline Table<Sequence> sequence_table(const Dropout& dropout, int64_t rows, at::Device device) {
+  return {sequences_of(dropout, rows), device,
+          [rows, origin = DropoutOrigin(dropout)](const StepBatch& now) { return sequences_of(origin.of(now), rows); }};
 }
 
 /// The eight columns of a thread: row and first column, how many of them there are, and their numbers.

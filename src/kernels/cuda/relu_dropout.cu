@@ -40,7 +40,7 @@ void relu_dropout(at::Tensor& x, const Dropout& dropout, at::Tensor* kept) {
   if (kept != nullptr) *kept = at::empty({rows, (columns + eight - 1) / eight}, x.options().dtype(at::kByte));
   if (x.numel() == 0) return;
   const std::vector<Sequence> sequences = sequences_of(dropout, rows);
-  const Table<Sequence> table(sequences, x.device());
+  const Table<Sequence> table = sequence_table(dropout, rows, x.device());
   const dim3 grid = grid_of(sequences, columns);
   with_element_types(x.scalar_type(), [&](auto element, auto arithmetic) {
     using C = decltype(element);
@@ -56,7 +56,7 @@ void relu_dropout_backward(at::Tensor& d, const Dropout& dropout, const at::Tens
   const c10::cuda::CUDAGuard guard(d.device());
   if (d.numel() == 0) return;
   const std::vector<Sequence> sequences = sequences_of({}, d.size(0));
-  const Table<Sequence> table(sequences, d.device());
+  const Table<Sequence> table = sequence_table({}, d.size(0), d.device());
   const dim3 grid = grid_of(sequences, d.size(1));
   with_element_types(d.scalar_type(), [&](auto element, auto arithmetic) {
     using C = decltype(element);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/origin.h"
 #include "kernels/visible_keys.h"
 
 namespace dept::kernels::plain {
@@ -50,21 +51,40 @@ std::vector<int64_t> rows_of_keys(const std::vector<AttentionSpan>& spans, int64
 
 Padded::Padded(const AttentionInputs& in, const std::vector<AttentionSpan>& list, const AttentionOptions& options)
     : spans(static_cast<int64_t>(list.size())) {
+  for (const AttentionSpan& span : list) {
+    queries = std::max(queries, span.q_length);
+    keys = std::max(keys, keys_of(span));
+  }
+  const int64_t q_count = in.q.size(0), k_count = in.k.size(0);
+  Upload upload;
+  make(list, options, q_count, k_count, upload);
+  const auto again = [q_count, k_count, origin = AttentionOrigin(list, options), width = queries, reach = keys,
+                      causal = options.causal, window = options.window](const StepBatch& now, Upload& more) {
+    AttentionOptions same;
+    same.causal = causal;
+    same.window = window;
+    same.dropout = origin.dropout.p;
+    same.streams = origin.streams(now);
+    Padded other(width, reach);
+    other.make(origin.spans(now), same, q_count, k_count, more);
+  };
+  upload.send(in.q.device(), again);
+}
+
+void Padded::make(const std::vector<AttentionSpan>& list, const AttentionOptions& options, int64_t q_count, int64_t k_count,
+                  Upload& upload) {
   std::vector<int64_t> query_lengths, key_lengths, unbiased_lengths;
   std::vector<DropoutStream> drawn;
   for (const AttentionSpan& span : list) {
     query_lengths.push_back(span.q_length);
     key_lengths.push_back(keys_of(span));
     unbiased_lengths.push_back(span.unbiased);
-    queries = std::max(queries, span.q_length);
-    keys = std::max(keys, keys_of(span));
     if (options.dropout > 0) drawn.push_back(options.streams.at(span.sequence));
   }
-  const Queries q(list, queries, in.q.size(0), options);
+  const Queries q(list, queries, q_count, options);
   std::vector<int64_t> k = rows_of_keys(list, keys);
-  Upload upload;
-  key_sums.make(k, in.k.size(0), upload);
-  std::replace(k.begin(), k.end(), int64_t{-1}, in.k.size(0));
+  key_sums.make(k, k_count, upload);
+  std::replace(k.begin(), k.end(), int64_t{-1}, k_count);
   upload.add(q.rows, q_rows);
   upload.add(k, k_rows);
   upload.add(q.places, q_places);
@@ -76,7 +96,6 @@ Padded::Padded(const AttentionInputs& in, const std::vector<AttentionSpan>& list
   if (std::any_of(unbiased_lengths.begin(), unbiased_lengths.end(), [](int64_t length) { return length > 0; }))
     upload.add(unbiased_lengths, unbiased);
   streams.from(drawn, upload);
-  upload.send(in.q.device());
 }
 
 }  // namespace dept::kernels::plain

@@ -23,6 +23,13 @@ struct Padded {
   Streams streams;                ///< [S] of the dropout
 
   Padded(const AttentionInputs& in, const std::vector<AttentionSpan>& list, const AttentionOptions& options);
+
+ private:
+  // Of other spans, padded as wide.
+  Padded(int64_t queries, int64_t keys) : queries(queries), keys(keys) {}
+  // The lists of spans whose queries and keys find room. `upload` keeps where this is until it is sent.
+  void make(const std::vector<AttentionSpan>& list, const AttentionOptions& options, int64_t q_count, int64_t k_count,
+            Upload& upload);
 };
 
 }  // namespace dept::kernels::plain

@@ -4,9 +4,10 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/gather.h>
 #include <ATen/ops/stack.h>
-#include <ATen/ops/where.h>
 
 #include <algorithm>
+
+#include "kernels/origin.h"
 
 namespace dept::kernels::plain {
 namespace {
@@ -62,28 +63,45 @@ at::Tensor numbers(const at::Tensor& first, int64_t count, const Streams& stream
   return at::gather(halves.flatten(-3), -1, begin.bitwise_and(in_block - 1) + range.slice(0, 0, count));
 }
 
+namespace {
+
+// The streams of a dropout's sequences; of each row its sequence, and its token counted within that.
+struct DropoutLists {
+  Streams streams;
+  at::Tensor sequence, token;
+
+  // `upload` keeps where these tensors are.
+  void make(const Dropout& dropout, Upload& upload) {
+    std::vector<int64_t> sequences, tokens;
+    for (size_t b = 0; b + 1 < dropout.first_token.size(); ++b)
+      for (int64_t t = 0; t < dropout.first_token[b + 1] - dropout.first_token[b]; ++t) {
+        sequences.push_back(static_cast<int64_t>(b));
+        tokens.push_back(t);
+      }
+    streams.from(dropout.streams, upload);
+    upload.add(sequences, sequence);
+    upload.add(tokens, token);
+  }
+};
+
+}  // namespace
+
 Mask::Mask(const Dropout& dropout, int64_t columns, at::Device device) {
   if (!dropout) return;
-  std::vector<int64_t> sequence, token;  // of each row, the token counted within its sequence
-  for (size_t b = 0; b + 1 < dropout.first_token.size(); ++b)
-    for (int64_t t = 0; t < dropout.first_token[b + 1] - dropout.first_token[b]; ++t) {
-      sequence.push_back(static_cast<int64_t>(b));
-      token.push_back(t);
-    }
   Upload upload;
-  Streams streams;
-  streams.from(dropout.streams, upload);
-  at::Tensor sequences, tokens;
-  upload.add(sequence, sequences);
-  upload.add(token, tokens);
-  upload.send(device);
-  const Streams of_rows = streams.each([&](const at::Tensor& x) { return x.index_select(0, sequences).unsqueeze(1); });
-  kept = numbers(tokens * columns, columns, of_rows).ge(int64_t{dropout_threshold(dropout.p)});
+  DropoutLists lists;
+  lists.make(dropout, upload);
+  upload.send(device, [origin = DropoutOrigin(dropout)](const StepBatch& now, Upload& more) {
+    DropoutLists().make(origin.of(now), more);
+  });
+  const Streams of_rows = lists.streams.each([&](const at::Tensor& x) { return x.index_select(0, lists.sequence).unsqueeze(1); });
+  kept = numbers(lists.token * columns, columns, of_rows).ge(int64_t{dropout_threshold(dropout.p)});
   scale = dropout_scale(dropout.p);
 }
 
 at::Tensor Mask::operator()(const at::Tensor& x) const {
-  return kept.defined() ? at::where(kept, x * scale, 0) : x;
+  // Not `where` with a number: to a GPU that copies it, and waits.
+  return kept.defined() ? (x * scale).masked_fill(kept.logical_not(), 0) : x;
 }
 
 }  // namespace dept::kernels::plain

@@ -103,6 +103,12 @@ TEST(TrainOptions, NamesOfOtherToolsLeadToOptionsThatAreThere) {
   }
 }
 
+TEST(TrainOptions, CudaGraphsWantAGpu) {
+  const ModelOptions model = Parsed({"--cuda_graphs"}).settled().model;
+  EXPECT_EQ(error_of(Code::usage, [&] { make_context(model); }), "[cuda_graphs] expected a GPU (--device cuda), received cpu");
+  EXPECT_FALSE(make_context({}).graphs);
+}
+
 TEST(TrainOptions, ADeviceIsThereOrIsRefused) {
   for (const char* name : {"cpu", "auto"}) EXPECT_EQ(Parsed({"--device", name}).settled().model.device, name);
   for (const std::string& name : {str("cuda:", gpu_count()), std::string("cuda:1234")})
