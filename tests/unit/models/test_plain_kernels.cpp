@@ -21,6 +21,7 @@ struct Family {
   const char* name;
   const char* config;
   bool causal = true;
+  bool alike = false;  ///< its operators are another family's: steps in fp64 and fp32, and no bf16
 };
 
 const Family families[] = {
@@ -54,7 +55,55 @@ const Family families[] = {
     {"Bert",
      R"({"model_type": "bert", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2,
          "vocab_size": 101, "max_position_embeddings": 64, "type_vocab_size": 2})",
-     false}};
+     false},
+    {"UMT5", R"({"model_type": "umt5", "d_model": 64, "d_kv": 32, "d_ff": 96, "num_layers": 2, "num_heads": 2, "vocab_size": 101,
+                 "dropout_rate": 0.2, "pad_token_id": 0, "decoder_start_token_id": 0, "feed_forward_proj": "gated-gelu"})",
+     true, true},
+    {"Mistral", R"({"model_type": "mistral", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+                    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 101, "sliding_window": 6})",
+     true, true},
+    {"Qwen2", R"({"model_type": "qwen2", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+                  "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 101, "sliding_window": 4,
+                  "use_sliding_window": true, "max_window_layers": 1})",
+     true, true},
+    {"Gemma3",
+     R"({"model_type": "gemma3_text", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "head_dim": 32,
+                   "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 101, "sliding_window": 5,
+                   "layer_types": ["sliding_attention", "full_attention"], "query_pre_attn_scalar": 32})",
+     true, true},
+    {"Granite", R"({"model_type": "granite", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+                    "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 101, "embedding_multiplier": 1.7,
+                    "attention_multiplier": 0.3, "residual_multiplier": 0.8, "logits_scaling": 0.6})",
+     true, true},
+    {"Olmo2", R"({"model_type": "olmo2", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+                  "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 101})",
+     true, true},
+    {"Phi3", R"({"model_type": "phi3", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+                 "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 101, "max_position_embeddings": 64,
+                 "original_max_position_embeddings": 10, "pad_token_id": 0, "partial_rotary_factor": 0.25,
+                 "rope_scaling": {"long_factor": [1.0, 2.0, 3.0, 6.0], "short_factor": [1.0, 1.2, 1.4, 1.5], "type": "longrope"}})",
+     true, true},
+    {"SmolLM3", R"({"model_type": "smollm3", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+                    "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 101, "no_rope_layers": [1, 0]})",
+     true, true},
+    {"Roberta",
+     R"({"model_type": "roberta", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2,
+         "vocab_size": 101, "max_position_embeddings": 66, "type_vocab_size": 1, "pad_token_id": 1})",
+     false, true},
+    {"Albert",
+     R"({"model_type": "albert", "embedding_size": 32, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3,
+                   "num_hidden_groups": 2, "inner_group_num": 2, "num_attention_heads": 2, "vocab_size": 101,
+                   "type_vocab_size": 2, "max_position_embeddings": 64, "hidden_act": "gelu_new"})",
+     false, true},
+    {"Distilbert", R"({"model_type": "distilbert", "dim": 64, "hidden_dim": 96, "n_layers": 2, "n_heads": 2, "vocab_size": 101,
+                       "max_position_embeddings": 64})",
+     false, true},
+    {"Electra", R"({"model_type": "electra", "embedding_size": 32, "hidden_size": 64, "intermediate_size": 96,
+                    "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 101, "type_vocab_size": 2, "max_position_embeddings": 64})",
+     false, true},
+    {"Mpnet", R"({"model_type": "mpnet", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+                  "num_attention_heads": 2, "vocab_size": 101, "max_position_embeddings": 66, "pad_token_id": 1})",
+     false, true}};
 
 Stream stream_of(const Backbone& model, const Ragged& lengths) {
   Stream stream{lengths, {}};
@@ -142,8 +191,9 @@ std::vector<Case> cases(bool (*is_one)(const Case&)) {
   return all;
 }
 
-bool is_step(const Case&) {
-  return true;
+bool is_step(const Case& one) {
+  const auto& [family, dtype, training] = one;
+  return !family.alike || (dtype != at::kBFloat16 && training);
 }
 bool is_search(const Case& one) {
   const auto& [family, dtype, training] = one;
