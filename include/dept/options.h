@@ -53,7 +53,7 @@ struct DataOptions {
   bool original_quirks = false;            ///< what the original's code does, to the letter, where it errs (docs/parity.md)
   std::string causal_suffix = " Label : ";
   std::string target_start = "tokenizer";  ///< in front of a decoder-only model's target: the tokenizer's special tokens, or none
-  std::string target_end = "pad";  ///< what stands behind a decoder-only model's target: pad (else eos), eos or none
+  std::string target_end = "pad";          ///< what stands behind a decoder-only model's target: pad (else eos), eos or none
   int64_t max_seq_length = 256;
   bool truncate_head = false;
   bool truncate = false;  ///< of eval and predict

@@ -23,9 +23,9 @@ std::vector<SplitName> splits_to_read(const OutputOptions& output, const RunCont
 std::shared_ptr<const Backbone> backbone_of(const TrainOptions& o, const ModelContext& context, RunControl* control) {
   const auto load = [&]() -> std::shared_ptr<const Backbone> { return load_backbone(o.model.path(), context); };
   if (control == nullptr) return load();
-  const std::string key = str(o.model.path(), " ", dtype_name(context.compute), " ", static_cast<int>(context.storage), " ",
-                              static_cast<int>(context.kernels), " ", context.graphs, " ", context.device.str(), " ",
-                              context.threads);
+  const std::string key =
+      str(o.model.path(), " ", dtype_name(context.compute), " ", static_cast<int>(context.storage), " ",
+          static_cast<int>(context.kernels), " ", context.graphs, " ", context.device.str(), " ", context.threads);
   return control->shared.backbone.get(key, load);
 }
 

@@ -27,12 +27,12 @@ std::string to_string(DeltaAlignment alignment);
 struct AdapterTask {
   std::string source_template = "{text}";
   std::string text_column = "text", text_pair_column, label_column = "label", image_column;
-  std::string causal_suffix;             ///< behind the source of decoder-only models
+  std::string causal_suffix;                                   ///< behind the source of decoder-only models
   std::string target_start = "tokenizer", target_end = "pad";  ///< as DataOptions has them
-  bool truncate_head = false;            ///< too long sources lose their head instead of their tail
-  bool chat = false;                     ///< trained on conversations: a text is what a user says
-  std::vector<std::string> labels;       ///< empty: free text, or numbers; a head's logits have this order
-  std::vector<std::string> label_words;  ///< as many as labels
+  bool truncate_head = false;                                  ///< too long sources lose their head instead of their tail
+  bool chat = false;                                           ///< trained on conversations: a text is what a user says
+  std::vector<std::string> labels;                             ///< empty: free text, or numbers; a head's logits have this order
+  std::vector<std::string> label_words;                        ///< as many as labels
   std::string predict_by = "generate";
   int64_t generation_max_length = 20, generation_num_beams = 1;
   std::optional<int64_t> max_new_tokens;

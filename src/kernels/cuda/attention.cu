@@ -9,8 +9,8 @@
 
 #include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/table.h"
-#include "kernels/origin.h"
 #include "kernels/operators.h"
+#include "kernels/origin.h"
 
 namespace dept::kernels::cuda {
 namespace {

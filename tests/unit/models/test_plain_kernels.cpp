@@ -191,6 +191,18 @@ std::vector<Case> cases(bool (*is_one)(const Case&)) {
   return all;
 }
 
+// How far a tensor of a model's step is from fp64's, and that it is as near as a single step in this type has to be.
+double distance_from_exact(const at::Tensor& found, const at::Tensor& exact, at::ScalarType computed) {
+  const double away = test::difference(found, exact);
+  if (computed == at::kDouble) {
+    EXPECT_LT(away, 1e-12);
+  }
+  if (computed == at::kFloat) {
+    EXPECT_LT(away, 1e-3);
+  }
+  return away;
+}
+
 bool is_step(const Case& one) {
   const auto& [family, dtype, training] = one;
   return !family.alike || (dtype != at::kBFloat16 && training);
@@ -213,34 +225,33 @@ TEST_P(PlainModel, StepsAlike) {
   const at::ScalarType dtype = std::get<1>(GetParam());
   const double least = dtype == at::kFloat ? 1e-5 : 5e-2;
   const int steps = dtype == at::kFloat ? 4 : 1;
-  for (const Place& place : {Place{Kernels::plain, at::kCPU}, Place{Kernels::own, sim::device()}}) {
-    std::vector<double> ours, theirs;
-    for (int seed = 5; seed < 5 + steps; ++seed) {
-      const std::vector<at::Tensor> own = step({Kernels::own, at::kCPU}, seed), plain = step(place, seed);
-      const std::vector<at::Tensor> exact = step({Kernels::own, at::kCPU}, seed, at::kDouble);
+  const Place places[] = {{Kernels::plain, at::kCPU}, {Kernels::own, sim::device()}};
+  std::vector<double> ours, theirs[std::size(places)];
+  for (int seed = 5; seed < 5 + steps; ++seed) {
+    const std::vector<at::Tensor> own = step({Kernels::own, at::kCPU}, seed);
+    const std::vector<at::Tensor> exact = dtype == at::kDouble ? own : step({Kernels::own, at::kCPU}, seed, at::kDouble);
+    ours.resize(own.size());
+    for (size_t i = 0; i < own.size(); ++i) {
+      EXPECT_GT(own[i].abs().max().item<double>(), 0);
+      ours[i] += distance_from_exact(own[i], exact[i], dtype);
+    }
+    for (size_t p = 0; p < std::size(places); ++p) {
+      const std::vector<at::Tensor> plain = step(places[p], seed);
       ASSERT_EQ(own.size(), plain.size());
-      ours.resize(own.size());
-      theirs.resize(own.size());
+      theirs[p].resize(own.size());
       for (size_t i = 0; i < own.size(); ++i) {
-        EXPECT_EQ(plain[i].device(), place.device);
+        EXPECT_EQ(plain[i].device(), places[p].device);
         EXPECT_EQ(own[i].scalar_type(), plain[i].scalar_type());
-        EXPECT_GT(own[i].abs().max().item<double>(), 0);
-        if (dtype == at::kDouble) {
-          EXPECT_LT(test::difference(own[i], plain[i].cpu()), 1e-12) << i << " on " << place.device;
-        }
-        const double our = test::difference(own[i], exact[i]), their = test::difference(plain[i].cpu(), exact[i]);
-        if (dtype == at::kFloat) {
-          EXPECT_LT(std::max(our, their), 1e-3) << i << " on " << place.device;
-        }
-        ours[i] += our;
-        theirs[i] += their;
+        SCOPED_TRACE(testing::Message() << i << " on " << places[p].device);
+        theirs[p][i] += distance_from_exact(plain[i].cpu(), exact[i], dtype);
       }
     }
-    for (size_t i = 0; i < ours.size(); ++i) {
-      EXPECT_LT(theirs[i], 3 * ours[i] + least) << i << " on " << place.device;
-      EXPECT_LT(ours[i], 3 * theirs[i] + least) << i << " on " << place.device;
-    }
   }
+  for (size_t p = 0; p < std::size(places); ++p)
+    for (size_t i = 0; i < ours.size(); ++i) {
+      EXPECT_LT(theirs[p][i], 3 * ours[i] + least) << i << " on " << places[p].device;
+      EXPECT_LT(ours[i], 3 * theirs[p][i] + least) << i << " on " << places[p].device;
+    }
 }
 
 // Without bf16, where the kernels round at other places and the likeliest token may be another.
