@@ -58,6 +58,10 @@ void find_idle_adapter(const TrainOptions& o, const IdleOptions& idle, const Mod
   idle.when(!head, "there is no classification head", {"head_learning_rate"});
   idle.when(model.architecture != Architecture::decoder, str(model.model_type, " is no decoder-only model"),
             {"causal_suffix", "target_start", "target_end"});
+  idle.when(adapter.task.chat, "the model's chat form says what stands around a target",
+            {"causal_suffix", "target_start", "target_end"});
+  idle.when(head && model.architecture == Architecture::decoder, "a classification head reads no target's tokens",
+            {"target_start", "target_end"});
 }
 
 void find_idle_schedule(const TrainOptions& o, const IdleOptions& idle) {
