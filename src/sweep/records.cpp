@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <tuple>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -86,6 +87,8 @@ std::string Ranking::name(const OrderedJson& metrics) const {
 }
 
 std::optional<double> Ranking::merit(const OrderedJson& metrics) const {
+  // Whose loss is none has metrics all the same, as an answer is the first label then.
+  if (metrics.contains("eval_loss") && !finite(metrics, "eval_loss")) return std::nullopt;
   const std::string key = name(metrics);
   const std::optional<double> value = finite(metrics, key);
   if (!value) return value;
@@ -125,15 +128,17 @@ std::vector<Row> survivors(const std::vector<RunRecord>& runs, const std::vector
 
 std::vector<size_t> best_row(const std::vector<RunRecord>& runs, const std::vector<Row>& rows, const Ranking& ranking) {
   const auto merit = [&](size_t place) { return ranking.merit(runs[place].validation()); };
-  // Whole rows are before others, and within each kind those that are finite before those that are not.
-  std::pair<bool, double> best_rank;
+  // Finite rows are before others, and within each kind whole ones before those that are finished in part.
+  std::tuple<bool, bool, double> best_rank;
   Row best;
   for (const Row& row : rows) {
     Row finished;
     for (const size_t place : row)
       if (runs[place].finished()) finished.push_back(place);
     if (finished.empty()) continue;
-    const std::pair rank{finished.size() == row.size(), mean_merit(finished, merit).value_or(-HUGE_VAL)};
+    const std::optional<double> mean = mean_merit(finished, merit);
+    const bool failed = std::any_of(row.begin(), row.end(), [&](size_t place) { return runs[place].failed(); });
+    const std::tuple rank{mean && !failed, finished.size() == row.size(), mean.value_or(-HUGE_VAL)};
     if (best.empty() || rank > best_rank) best_rank = rank, best = finished;
   }
   std::stable_sort(best.begin(), best.end(),

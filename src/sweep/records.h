@@ -30,6 +30,7 @@ struct RunRecord {
   double seconds = 0;
 
   bool finished() const { return end == "finished"; }
+  bool failed() const { return end.starts_with("failed"); }
   /// The newest evaluation; empty: none.
   const OrderedJson& validation() const;
 };
@@ -45,7 +46,7 @@ struct Ranking {
 
   /// "eval_accuracy", by what there is; "" for no evaluation.
   std::string name(const OrderedJson& metrics) const;
-  /// The larger the better; nothing where it is not a finite number.
+  /// The larger the better; nothing where it, or the loss, is not a finite number.
   std::optional<double> merit(const OrderedJson& metrics) const;
 };
 
@@ -60,7 +61,7 @@ std::vector<Row> survivors(const std::vector<RunRecord>& runs, const std::vector
                            const Ranking& ranking);
 
 /// The finished runs of the best row: the best mean over rows that are finished whole, else over what is finished of the others;
-/// the row's best run first. Empty: nothing is finished.
+/// one with a run that is not finite only where there is no other. The row's best run first. Empty: nothing is finished.
 std::vector<size_t> best_row(const std::vector<RunRecord>& runs, const std::vector<Row>& rows, const Ranking& ranking);
 
 /// results.jsonl: a line a run that has ended.

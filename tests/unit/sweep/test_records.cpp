@@ -57,6 +57,15 @@ TEST(Records, WhatIsNotFiniteIsLastAndNeverGoesOn) {
   EXPECT_THAT(survivors(runs, all_rows(runs), 0, 2, by_accuracy), ElementsAre(Row{2})) << "of two places one stays empty";
 }
 
+TEST(Records, AMetricBesideALossThatIsNotFiniteCountsForNothing) {
+  std::vector<RunRecord> runs = {run("a", "a", {90}), run("b", "b", {30}), run("c", "c", {40})};
+  runs[0].rungs[0].metrics["eval_loss"] = nullptr;
+  EXPECT_THAT(survivors(runs, all_rows(runs), 0, 2, by_accuracy), ElementsAre(Row{1}, Row{2}));
+  runs = {finished("a", "a", 90), finished("b", "b", 30)};
+  runs[0].last->metrics["eval_loss"] = nullptr;
+  EXPECT_THAT(best_row(runs, all_rows(runs), by_accuracy), ElementsAre(1));
+}
+
 TEST(Records, ARungIsRankedAlikeWhenTheSweepHasGoneOn) {
   std::vector<RunRecord> runs = {run("a", "a", {50, 90}), run("b", "b", {60, 10}), run("c", "c", {40})};
   runs[0].end = "failed: later";
@@ -73,6 +82,9 @@ TEST(Records, TheBestRowHasTheBestMean) {
   EXPECT_THAT(best_row(runs, all_rows(runs), by_accuracy), ElementsAre(2, 3)) << "a row that is not whole is behind";
   runs[3].last->metrics["eval_accuracy"] = nullptr;
   EXPECT_THAT(best_row(runs, all_rows(runs), by_accuracy), ElementsAre(2, 3)) << "but before one that is not finished whole";
+  runs[1].end = "budget";
+  EXPECT_THAT(best_row(runs, all_rows(runs), by_accuracy), ElementsAre(0))
+      << "which is behind one that is finite as far as it came";
   for (RunRecord& one : runs) one.end = "budget";
   EXPECT_TRUE(best_row(runs, all_rows(runs), by_accuracy).empty());
 }
