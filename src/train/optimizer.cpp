@@ -5,11 +5,22 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
 
 namespace dept {
+
+namespace {
+
+// A factor of tensors of this type: what it has no number for is infinite there, as it is on a device.
+double factor(double value, const at::Tensor& tensor) {
+  const bool fits = tensor.scalar_type() == at::kDouble || std::abs(value) <= std::numeric_limits<float>::max();
+  return fits ? value : std::copysign(std::numeric_limits<double>::infinity(), value);
+}
+
+}  // namespace
 
 AdamForm parse_optim(std::string_view name) {
   if (name == "adamw_hf") return AdamForm::hf;
@@ -37,11 +48,11 @@ void AdamW::step(const std::vector<Rates>& rates) {
       at::Tensor p = trainable.value[k];
       const double rate = rates.at(k)[static_cast<size_t>(trainable.group)];
       if (form == AdamForm::hf) {
-        p.addcdiv_(m[k], v[k].sqrt().add_(epsilon), -rate * root_correction / mean_correction);
-        if (weight_decay != 0) p.mul_(1 - rate * weight_decay);
+        p.addcdiv_(m[k], v[k].sqrt().add_(factor(epsilon, p)), factor(-rate * root_correction / mean_correction, p));
+        if (weight_decay != 0) p.mul_(factor(1 - rate * weight_decay, p));
       } else {
-        if (weight_decay != 0) p.mul_(1 - rate * weight_decay);
-        p.addcdiv_(m[k], v[k].sqrt().div_(root_correction).add_(epsilon), -rate / mean_correction);
+        if (weight_decay != 0) p.mul_(factor(1 - rate * weight_decay, p));
+        p.addcdiv_(m[k], v[k].sqrt().div_(root_correction).add_(factor(epsilon, p)), factor(-rate / mean_correction, p));
       }
     }
   }

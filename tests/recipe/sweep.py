@@ -336,6 +336,13 @@ def what_is_not_finite():
     assert runs[0]["end"].startswith("failed: ") and "finite" in runs[0]["end"], runs
     assert loads(out / "runs" / runs[0]["name"] / "trainer_state.json")["global_step"] == runs[0]["steps"]
     assert runs[1]["end"] == "finished" and runs[1]["best"]
+    # Rates beyond floats, too, and weights that are lost with the last step, or at a rung.
+    out, result = sweep("beyond", "parameters:\n  learning_rate: {values: [1e60, 1e39, 1e-30]}\n", "--max_steps", 1)
+    runs = lines(out)
+    assert runs[2]["best"] and not any(math.isfinite(r["eval_loss"] or math.nan) for r in runs[:2]), runs
+    out, result = sweep("lost-at-a-rung", "method: halving\nearly_terminate: {min_iter: 1, eta: 2}\n"
+                        "parameters:\n  learning_rate: {values: [1e39, 1e60, 0.01, 0.05]}\n", "--max_steps", 3)
+    assert [r["end"] for r in lines(out)][:2] == ["rung 1"] * 2 and sum(r["best"] for r in lines(out)[2:]) == 1, lines(out)
 
 
 def refusals():

@@ -68,6 +68,21 @@ TEST(Trainables, AddGradientsUpUntilZeroed) {
   EXPECT_EQ(list[2].grad.abs().sum().item<float>(), 0);
 }
 
+// Not an error of the optimiser's: the next loss tells that the run is not finite.
+TEST(AdamW, ARateThatFloatsDoNotReachMakesWhatItTrainsInfinite) {
+  for (const AdamForm form : {AdamForm::hf, AdamForm::torch}) {
+    const AdapterWeights weights = some_weights(2);
+    std::vector<Trainable> list = list_trainables(weights.parameters());
+    add_gradients(list, {at::randn({2, 3, 4}), at::randn({2, 5, 2}), at::randn({2, 2, 4})});
+    AdamOptions options;
+    options.form = form;
+    options.weight_decay = 0.1;
+    AdamW(list, options).step({{1e60, 1e60, 0}, {0.1, 0.1, 0}});
+    EXPECT_FALSE(dept_weights(weights).P[0].isfinite().any().item<bool>());
+    EXPECT_TRUE(dept_weights(weights).P[1].isfinite().all().item<bool>()) << "the others of the pass are as they were";
+  }
+}
+
 TEST(AdamW, RefusesAStateOfOtherTensors) {
   const AdapterWeights weights = some_weights(2);
   AdamW adam(list_trainables(weights.parameters()), {});
