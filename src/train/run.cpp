@@ -263,8 +263,8 @@ bool test_finished_run(TrainOptions& o, const OptionSet& set, const Interrupt& i
   }
   outputs.all_results();
   outputs.model_card(prepared.model.parts().config, data->task, o, trained.log);
-  if (o.output.report) write_report(folder);
   mark_finished(folder, run);
+  if (o.output.report) write_report(folder);  // of the options as they are now
   return true;
 }
 

@@ -96,6 +96,10 @@ def gives_the_best_again(out, best):
     """best/ is the best run's adapter, and best.yaml gives it again."""
     adapter = (out / "runs" / best["name"] / "adapter_model.safetensors").read_bytes()
     assert (out / "best" / "adapter_model.safetensors").read_bytes() == adapter
+    page = out / "runs" / best["name"] / "report.html"
+    bytes_of_the_sweep = page.read_bytes()
+    run("report", page.parent)
+    assert page.read_bytes() == bytes_of_the_sweep, "tried on the test data after its end"
     run("train", out / "best.yaml")
     assert (out / "best-again" / "adapter_model.safetensors").read_bytes() == adapter
     answers = run("eval", "--peft_model_id", out / "best", "--validation_file", HERE / "tiny/validation.csv")
