@@ -18,6 +18,11 @@ bool repeats(const Comparison& comparison, const std::string& axis) {
   return std::find(comparison.repeat.begin(), comparison.repeat.end(), axis) != comparison.repeat.end();
 }
 
+// In what the runs of a group differ, if in any option.
+std::string repeated_in(const Comparison& comparison) {
+  return comparison.repeat.empty() ? "runs" : join(comparison.repeat, ", ");
+}
+
 // The places of the axes that tell groups apart and have more than one value.
 std::vector<size_t> varying_axes(const Comparison& comparison) {
   std::vector<size_t> places;
@@ -128,18 +133,17 @@ std::string parallel_of(const Comparison& comparison, const std::vector<size_t>&
 }
 
 // Of groups of several runs the points; of one axis the course over its values.
-std::string spread_of(const Comparison& comparison, const std::vector<RunGroup>& groups, size_t axes) {
+std::string spread_of(const Comparison& comparison, const std::vector<RunGroup>& groups, const std::vector<size_t>& axes) {
   constexpr size_t most = 60;
   const bool repeated = std::any_of(groups.begin(), groups.end(), [](const RunGroup& group) { return group.runs.size() > 1; });
-  if (!repeated && axes != 1) return "";
+  if (!repeated && axes.size() != 1) return "";
   Spread chart{str(metric_title(comparison.metric), repeated ? " and its spread over " : " by ",
-                   repeated ? join(comparison.repeat, ", ") : groups.front().name.substr(0, groups.front().name.find(' ')), ", ",
-                   comparison.title),
+                   repeated ? repeated_in(comparison) : comparison.axes[axes.front()], ", ", comparison.title),
                metric_title(comparison.metric),
                {}};
   for (const RunGroup& group : groups)
     if (std::vector<double> values = group.figures(comparison.metric); !values.empty() && chart.groups.size() < most)
-      chart.groups.push_back({group.values.size() == 1 ? group.values.front() : group.name, std::move(values)});
+      chart.groups.push_back({axes.size() == 1 ? group.runs.front()->values[axes.front()] : group.name, std::move(values)});
   return chart.groups.empty() ? "" : spread_chart(chart);
 }
 
@@ -162,7 +166,7 @@ std::string group_table(const Comparison& comparison, const std::vector<RunGroup
     const bool best = std::any_of(group.runs.begin(), group.runs.end(), [](const ComparedRun* run) { return run->best; });
     table.row(cells, best);
   }
-  return str("<h3>Mean and deviation over ", html::escape(join(comparison.repeat, ", ")), "</h3>\n", table.text());
+  return str("<h3>Mean and deviation over ", html::escape(repeated_in(comparison)), "</h3>\n", table.text());
 }
 
 // The task that all runs have.
@@ -219,7 +223,7 @@ std::string comparison_charts(const Comparison& comparison) {
   std::string charts;
   if (axes.size() == 2) charts += heat_map_of(comparison, axes[0], axes[1]);
   if (axes.size() > 2) charts += parallel_of(comparison, axes);
-  charts += spread_of(comparison, groups_of(comparison), axes.size());
+  charts += spread_of(comparison, groups_of(comparison), axes);
   return charts.empty() ? ""
                         : html::section(str("What made the difference: ", comparison.title),
                                         str("<div class=\"charts\">\n", charts, "</div>\n"));

@@ -81,8 +81,8 @@ std::string best_line(const Comparison& comparison) {
   const double* chosen = find_figure(best->metrics, comparison.metric);
   const std::string by = chosen == nullptr ? "" : str("best ", metric_title(comparison.metric), " ", html::fixed(*chosen, 2));
   const std::string test = headline(best->metrics);
-  std::string line = str(html::cut(comparison.title, 100), ": ", by, test.rfind("test", 0) == 0 ? ", " + test : "", " with ",
-                         join(values, ", "));
+  std::string line = str(html::cut(comparison.title, 100), ": ", by, test.rfind("test", 0) == 0 ? ", " + test : "",
+                         values.empty() ? "" : " with ", join(values, ", "));
   if (const PaperFigure* paper = paper_figure(best->run->option("task_name")))
     line += str(" (the paper's ", paper->metric, ": ", html::fixed(paper->value, 1), ")");
   return line;

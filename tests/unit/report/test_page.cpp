@@ -205,6 +205,23 @@ TEST_F(Report, EachTaskOfASweepIsOneOfItsOwn) {
   EXPECT_EQ(count(visible(page), "best accuracy (validation) 40.00"), 2u) << "a line for each";
 }
 
+TEST_F(Report, TheOptionThatVariesIsNamedBesideOthersThatDoNot) {
+  std::vector<OrderedJson> lines;
+  for (const double rate : {0.3, 0.4})
+    lines.push_back({{"name", str("r", rate)}, {"r", 2}, {"learning_rate", rate}, {"eval_accuracy", 100 * rate}});
+  const std::string page = report_page({sweep(lines, {{"sweep.parameters.r", 1}, {"sweep.parameters.learning_rate", 1}})});
+  EXPECT_THAT(chart_labels(page), ::testing::Contains("accuracy (validation) by learning_rate, sweep"));
+  EXPECT_THAT(page, HasSubstr("<title>0.3: 30</title>"));
+}
+
+TEST_F(Report, OfTheSameRunTwice) {
+  const std::string page = report_page({run("a", {}, 80), run("b", {}, 84)});
+  EXPECT_THAT(chart_labels(page), ::testing::Contains("accuracy (validation) and its spread over runs, 2 runs"));
+  EXPECT_THAT(visible(page), HasSubstr("Mean and deviation over runs"));
+  EXPECT_THAT(visible(page), HasSubstr("best accuracy (validation) 84.00, test accuracy 85.0 (the paper"))
+      << "with no option to name";
+}
+
 TEST_F(Report, NamesFilesThatAreNotAsTheyWereLeft) {
   const auto message = [&](const fs::path& folder, Code code) {
     try {
