@@ -20,6 +20,8 @@ bool is_of_sweep(const std::string& option) {
 
 void assign_axes(Configuration& made, const SweepCommand& command, const SweepSpec& spec, const PlannedRun& run,
                  Problems& problems) {
+  Problems known;
+  for (const std::string& option : spec.unsound) made.set.assign(option, {}, "", false, known);  // given, for settle
   for (size_t i = 0; i < spec.axes.size(); ++i)
     made.set.assign(spec.axes[i].option, run.values[i], where_of(command, spec.axes[i]), true, problems);
 }

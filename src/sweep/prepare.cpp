@@ -81,29 +81,49 @@ void check_own_options(const Configuration& base, Problems& problems) {
          "--save_lora_embeddings", "true, as the best run is tried on the test data from its files", "false");
 }
 
+// Mistakes of the files that a run names, and of the metric; the hub is not asked.
+void check_files(const SweepSpec& spec, const TrainOptions& o, Problems& problems) {
+  Problems own;
+  own.attempt([&] { check_task(o.data, o.schedule.seed, {}); });
+  const ModelOptions& model = o.model;
+  if (!model.path().empty() && !is_on_hub(model.path()) && !is_on_hub(model.tokenizer_name) && !is_on_hub(model.peft_model_id))
+    own.attempt([&] { check_model(model); });
+  const bool has_metrics = o.data.named() ? !o.data.validation_split : !o.data.task.train_file.empty();
+  if (own.empty() && has_metrics && !model.path().empty()) own.attempt([&] { check_metric(spec, o); });
+  problems.attempt([&] { own.raise(); });
+}
+
+// Each value of the axes once, beside the first ones of the others.
+std::vector<PlannedRun> values_in_turn(const SweepSpec& spec) {
+  PlannedRun first;
+  for (uint32_t i = 0; i < spec.axes.size(); ++i)
+    first.values.push_back(spec.axes[i].listed() ? spec.axes[i].values.front() : draw_value(spec.axes[i], spec.seed, 0, i));
+  std::vector<PlannedRun> runs = {first};
+  for (size_t i = 0; i < spec.axes.size(); ++i)
+    for (size_t value = 1; value < spec.axes[i].values.size(); ++value) {
+      runs.push_back(first);
+      runs.back().values[i] = spec.axes[i].values[value];
+    }
+  return runs;
+}
+
 // The runs' settings; of runs that read the same data and model one is checked against the files.
-void check_runs(Sweep& sweep, Problems& problems) {
+void check_runs(Sweep& sweep, const std::vector<PlannedRun>& runs, Problems& problems) {
   std::set<std::string> checked;
   std::vector<std::unique_ptr<Configuration>> to_check;
-  for (const PlannedRun& run : sweep.plan) {
+  for (const PlannedRun& run : runs) {
     auto configuration = run_configuration(sweep.command, sweep.spec, run, sweep.tests, problems);
     if (checked.insert(data_key(configuration->train(), configuration->set, {})).second)
       to_check.push_back(std::move(configuration));
   }
+  for (const auto& configuration : to_check) check_files(sweep.spec, configuration->train(), problems);
+  if (!problems.empty()) return;  // the hub is not asked
   sweep.threads = make_context(to_check.front()->train().model).threads;
   for (const auto& configuration : to_check) {
-    if (!problems.empty()) return;  // the hub is not asked
     problems.attempt([&] { check_training(configuration->train(), configuration->set); });
-    if (problems.empty()) problems.attempt([&] { check_metric(sweep.spec, configuration->train()); });
+    if (!problems.empty()) return;
+    problems.attempt([&] { check_metric(sweep.spec, configuration->train()); });
   }
-}
-
-// Beside mistakes of the recipe also those of the files that it names; the hub is not asked.
-void check_files(const TrainOptions& o, Problems& problems) {
-  problems.attempt([&] { check_task(o.data, o.schedule.seed, {}); });
-  const ModelOptions& model = o.model;
-  if (!model.path().empty() && !is_on_hub(model.path()) && !is_on_hub(model.tokenizer_name) && !is_on_hub(model.peft_model_id))
-    problems.attempt([&] { check_model(model); });
 }
 
 }  // namespace
@@ -153,13 +173,8 @@ std::shared_ptr<Sweep> prepare_sweep(const std::vector<std::string>& arguments, 
   if (problems.empty()) problems.attempt([&] { sweep->plan = plan_runs(sweep->spec); });
   const OutputOptions& output = base->train().output;
   sweep->tests = output.do_predict || base->options.do_predict_all;
-  if (!problems.empty()) {
-    for (const Axis& axis : sweep->spec.axes) base->set.assign(axis.option, {}, "", false, again);  // given, for settle
-    base->train().output.do_train = base->train().output.do_eval = true;
-    problems.attempt([&] { settle(base->train(), base->set); });
-    check_files(base->train(), problems);
-    return nullptr;
-  }
+  check_runs(*sweep, problems.empty() ? sweep->plan : values_in_turn(sweep->spec), problems);
+  if (!problems.empty()) return nullptr;
   sweep->tests_all = base->options.do_predict_all;
   sweep->overwrite = output.overwrite_output_dir;
   sweep->reports = output.report;
@@ -167,8 +182,6 @@ std::shared_ptr<Sweep> prepare_sweep(const std::vector<std::string>& arguments, 
   sweep->identity.options = deciding_options(base->set);
   sweep->identity.options["do_predict_all"] = sweep->tests_all;
   note_spec(sweep->identity.options, sweep->spec);
-  check_runs(*sweep, problems);
-  if (!problems.empty()) return nullptr;
   warn_of_idle_keys(*tree, sweep->spec);
   return sweep;
 }

@@ -135,12 +135,15 @@ class Reader {
     if (option == nullptr) return set_.assign(name, {}, tree.where, false, problems_);  // says what it may be called
     if (std::find(own_options.begin(), own_options.end(), option->name) != own_options.end())
       return problem(tree.where, "an option that may differ between runs, as the sweep sets this one itself", "an axis");
-    if (find_axis(option->name) != nullptr) return problem(tree.where, "each axis once", str(option->name, " twice"));
+    if (find_axis(option->name) != nullptr || is_unsound(option->name))
+      return problem(tree.where, "each axis once", str(option->name, " twice"));
     if (option->by_flag) problem(str("--", option->name), "no value, as it is an axis of the sweep", "one");
     Axis axis;
     axis.option = option->name;
-    if (!keys_of(tree, {"values", "value", "min", "max", "distribution"})) return;
-    if (fill(axis, tree)) spec_.axes.push_back(std::move(axis));
+    if (keys_of(tree, {"values", "value", "min", "max", "distribution"}) && fill(axis, tree))
+      spec_.axes.push_back(std::move(axis));
+    else
+      spec_.unsound.push_back(option->name);
   }
 
   // False: it has a problem.
@@ -235,6 +238,10 @@ class Reader {
     return found == spec_.axes.end() ? nullptr : &*found;
   }
 
+  bool is_unsound(const std::string& option) const {
+    return std::find(spec_.unsound.begin(), spec_.unsound.end(), option) != spec_.unsound.end();
+  }
+
   void read_repeat(const OptionTree& tree) {
     std::vector<OptionValue> names = tree.value.items;
     if (is_scalar(tree)) names = {tree.value};
@@ -242,6 +249,7 @@ class Reader {
     for (const OptionValue& given : names) {
       const Option* option = set_.find(given.text);
       const Axis* axis = option == nullptr ? nullptr : find_axis(option->name);
+      if (option != nullptr && is_unsound(option->name)) continue;
       if (axis == nullptr)
         problem(tree.where, "axes of this sweep", quote(given.text) + ", which is none");
       else if (!axis->listed())

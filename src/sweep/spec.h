@@ -31,7 +31,8 @@ struct SweepSpec {
   std::string metric;            ///< "loss", "accuracy", ..; empty: the task's first
   std::optional<bool> maximize;  ///< absent: unless it is the loss
   std::vector<Axis> axes;
-  std::vector<std::string> repeat;  ///< options whose values are runs of one row
+  std::vector<std::string> unsound;  ///< options of axes whose mistakes are said
+  std::vector<std::string> repeat;   ///< options whose values are runs of one row
   std::optional<int64_t> run_cap;
   uint64_t seed = 42;
   int64_t min_iter = 0, eta = 3;  ///< halving's rungs: min_iter * eta^k steps

@@ -361,6 +361,13 @@ def refusals():
     refused("together", "method: gird\nparameters:\n  sed: {values: [1]}\n", "sweep.method]", "sweep.parameters.sed]", "batch_sise",
             base=BASE + "batch_sise: 3\n")
     refused("flag", axis, "--seed] expected no value", flags=("--seed", 3))
+    refused("metric-too", axis + "metric: {name: f1_macro}\nbudget: {steps: 0}\n", "sweep.metric.name]", "sweep.budget.steps]")
+    refused("values-of-all-kinds", "parameters:\n  optim: {values: [adamw_hf, foo]}\n  max_steps: {values: [4, 0]}\n"
+            "  validation_file: {values: [none-1.csv, none-2.csv]}\n  seed: {values: [x]}\nrepeat: seed\n",
+            "adamw_hf or adamw_torch", "[--max_steps]", "none-1.csv", "none-2.csv", "sweep.parameters.seed.values]")
+    missing = run("sweep", recipe("missing", "parameters:\n  train_file: {values: [none-1.csv, none-2.csv]}\n"), "--output_dir",
+                  WORK / "none", code=4).stderr
+    assert "none-1.csv" in missing and "none-2.csv" in missing and not (WORK / "none").exists(), missing
     refused("value", "parameters:\n  r: {values: [2, -1]}\n", "from 0 to 65536")
     refused("contradiction", "parameters:\n  early_stopping_patience: {values: [1]}\n", "--early_stopping_patience]")
     refused("test", axis, "--test_file]", base=BASE.replace("test_file", "# test_file"), flags=("--do_predict",))

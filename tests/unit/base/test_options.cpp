@@ -239,6 +239,19 @@ TEST_F(Fixture, AllMistakesAtOnce) {
   EXPECT_EQ(message.find('\n'), std::string::npos);
 }
 
+TEST(Problems, OfSeveralChecksAreSaidOnce) {
+  const auto broken = [](const std::vector<std::string>& names) {
+    Problems some;
+    for (const std::string& name : names) some.attempt([&] { fail(Code::io, name, "one", "none"); });
+    some.raise();
+  };
+  Problems problems;
+  EXPECT_FALSE(problems.attempt([&] { broken({"a", "b"}); }));
+  EXPECT_FALSE(problems.attempt([&] { broken({"b", "c"}); }));
+  EXPECT_EQ(error_of(Code::io, [&] { problems.raise(); }),
+            "[a] expected one, received none; [b] expected one, received none; [c] expected one, received none");
+}
+
 TEST_F(Fixture, NamesOfOtherToolsLeadToOurs) {
   EXPECT_EQ(error_of(Code::usage,
                      [&] {

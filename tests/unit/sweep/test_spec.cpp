@@ -109,6 +109,12 @@ TEST_F(Spec, AllMistakesAreSaidAtOnceWithTheirLines) {
     EXPECT_THAT(message, HasSubstr(part));
 }
 
+TEST_F(Spec, OfAnAxisWithAMistakeNoOtherOneIsSaid) {
+  const std::string message = refusal("sweep:\n  parameters:\n    seed: {values: [x]}\n  repeat: [seed]\n");
+  EXPECT_THAT(message, HasSubstr("sweep.parameters.seed.values]"));
+  EXPECT_THAT(message, ::testing::Not(HasSubstr("sweep.repeat]"))) << "it is an axis";
+}
+
 TEST_F(Spec, RefusesWhatHasNoMeaning) {
   EXPECT_THAT(refusal("sweep: 3\n"), HasSubstr("a mapping"));
   EXPECT_THAT(refusal("sweep: {method: grid}\n"), HasSubstr("sweep.parameters]"));
