@@ -1,121 +1,94 @@
 #!/usr/bin/env bash
-# DePT beside vanilla prompt tuning at equal numbers of trained prompt parameters, on film reviews (docs/comparison.md).
-#   scripts/comparison.sh all MODEL [train flag...]   all training sentences: the prompt's rate by the validation part, then 5 seeds
-#   scripts/comparison.sh few MODEL [train flag...]   16 and 32 sentences, from nothing and from the product reviews, 5 seeds
-# MODEL is smollm2 or minilm. `few` takes the rates that `all` has chosen. Runs that are there are not made again.
+# The methods beside each other at equal numbers of trained prompt parameters, on film reviews (docs/comparison.md).
+#   scripts/comparison.sh search MODEL METHOD...   learning rates by the validation part, seed 1, all training sentences
+#   scripts/comparison.sh all MODEL METHOD...      5 seeds of the best, all training sentences
+#   scripts/comparison.sh nodrop MODEL METHOD...   the same without the backbone's dropout
+#   scripts/comparison.sh few MODEL METHOD...      5 seeds of the best, 16 and 32 sentences
+# MODEL is smollm2 or minilm, METHOD dept, vanilla, adept, ulpt, dpt, residual or p_tuning. What is there is not made again.
+# SWEEP_FLAGS: flags of dept sweep for all, as --ranks 2.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
-usage="[comparison.sh] expected all or few, then smollm2 or minilm"
-[ $# -ge 2 ] || die "$usage, received $# arguments"
+usage="[comparison.sh] expected search, all, nodrop or few, smollm2 or minilm, then methods"
+[ $# -ge 3 ] || die "$usage, received $# arguments"
 part=$1 model=$2
 shift 2
-flags=("$@")
 dept=${DEPT:-build/release/bin/dept}
-seeds="1, 2, 3, 4, 5"
-products=(--train_file data/product-reviews/train.csv --validation_file data/product-reviews/validation.csv
-  --test_file data/product-reviews/test.csv)
+read -ra sweep_flags <<<"${SWEEP_FLAGS:-}"
+out=runs/comparison/$model
+seeds="seed: {values: [1, 2, 3, 4, 5]}"
 
-# Of each model: its recipes, the rates of the prompt to choose from (a third, once and three times the recipe's), and the prompt that
-# has as many numbers as m d + s r + r d of the recipe.
 case $model in
-  smollm2)
-    recipe=configs/quickstart.yaml source=configs/quickstart.yaml few=configs/quickstart.yaml
-    rates="0.015, 0.05, 0.15" vanilla_length=19
-    few_flags=(--max_steps 60 --warmup_steps 10 --save_strategy no)
-    source_flags=("${products[@]}")
-    ;;
-  minilm)
-    recipe=configs/film_reviews_minilm.yaml source=configs/transfer_source.yaml few=configs/seeds.yaml
-    rates="0.01, 0.03, 0.09" vanilla_length=30
-    few_flags=()
-    source_flags=()
-    ;;
+  smollm2) recipe=configs/halving.yaml recipe_flags=() few_flags=(--max_steps 30 --max_predict_samples 200) ;;
+  minilm) recipe=configs/film_reviews_minilm.yaml recipe_flags=(--max_steps 150 --per_device_train_batch_size 16) few_flags=(--max_steps 40) ;;
   *) die "$usage, received $model" ;;
 esac
 
-out=runs/comparison/$model
-
-# method_flags METHOD: sets `method`.
-method_flags() {
-  method=()
-  [ "$1" = dept ] || method=(--peft_type PROMPT_TUNING --prefix_length "$vanilla_length")
+# method_of METHOD: sets `flags`, of as many numbers as the recipe's m d + s r + r d, and `rates`, the axes of its search. DePT and
+# vanilla have nine configurations, which halving compares in the same number of steps; the others two.
+method_of() {
+  local nine="learning_rate: {values: [0.005, 0.009, 0.016, 0.028, 0.05, 0.09, 0.16, 0.28, 0.5]}"
+  local pairs="learning_rate: {values: [0.05, 0.15, 0.45]}, lora_embedding_lr: {values: [1e-4, 1e-3, 1e-2]}"
+  [ "$model" = smollm2 ] || pairs=${pairs/0.05, 0.15, 0.45/0.01, 0.03, 0.09}
+  case $model-$1 in
+    *-dept) flags=() rates=$pairs ;;
+    smollm2-vanilla) flags=(--peft_type PROMPT_TUNING --prefix_length 19) rates=$nine ;;
+    minilm-vanilla) flags=(--peft_type PROMPT_TUNING --prefix_length 30) rates=$nine ;;
+    *-adept) flags=(--peft_type ADEPT --r 4) rates="learning_rate: {values: [0.03, 0.15]}" ;;
+    smollm2-ulpt) flags=(--peft_type ULPT --prefix_length 19 --r 525) rates="learning_rate: {values: [0.05, 0.6]}" ;;
+    minilm-ulpt) flags=(--peft_type ULPT --prefix_length 30 --r 358) rates="learning_rate: {values: [0.05, 0.6]}" ;;
+    smollm2-dpt) flags=(--peft_type DPT --prefix_length 19 --r 18) rates="learning_rate: {values: [0.01, 0.1]}" ;;
+    minilm-dpt) flags=(--peft_type DPT --prefix_length 30 --r 28) rates="learning_rate: {values: [0.01, 0.1]}" ;;
+    smollm2-residual) flags=(--peft_type RESIDUAL_PROMPT --prefix_length 9 --encoder_hidden_size 4) rates="learning_rate: {values: [0.03, 0.3]}" ;;
+    minilm-residual) flags=(--peft_type RESIDUAL_PROMPT --encoder_hidden_size 4) rates="learning_rate: {values: [0.03, 0.3]}" ;;
+    *-p_tuning) flags=(--peft_type P_TUNING --encoder_hidden_size 4) rates="learning_rate: {values: [0.003, 0.03]}" ;;
+    *) die "$usage, received $1" ;;
+  esac
 }
 
-# sweep_over NAME RECIPE RATES SEEDS [train flag...]: a sweep of the recipe into $out/NAME, a row a rate; no RATES: the recipe's own.
-sweep_over() {
-  local name=$1 given=$2 axes="seed: {values: [$4]}"
-  [ -z "$3" ] || axes="learning_rate: {values: [$3]}, $axes"
-  shift 4
+# sweep_of NAME RECIPE SWEEP [flag...]: RECIPE with the key `sweep: {SWEEP}`, into $out/NAME.
+sweep_of() {
+  local name=$1 from=$2 key=$3
+  shift 3
   mkdir -p "$out"
-  { sed '/^sweep:/,$d' "$given"; printf 'sweep: {parameters: {%s}, repeat: [seed]}\n' "$axes"; } >"$out/$name.yaml"
-  "$dept" sweep "$out/$name.yaml" --output_dir "$out/$name" --do_predict --validation_file data/film-reviews/validation.csv "$@" \
-    "${flags[@]}" >/dev/null
+  { sed '/^sweep:/,$d' "$from"; echo "sweep: {$key}"; } >"$out/$name.yaml"
+  "$dept" sweep "$out/$name.yaml" --output_dir "$out/$name" --validation_file data/film-reviews/validation.csv --save_strategy no \
+    --do_predict "$@" "${sweep_flags[@]}" >"$out/$name.csv"
 }
 
-# cell NAME COLUMN: of the first row of its results.
-cell() {
-  awk -F , -v wanted="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == wanted) column = i } NR == 2 { print $column }' "$out/$1/results.csv"
+# numbers FOLDER: how many numbers its prompt has.
+numbers() { grep -oE '"prompt_parameters": [0-9]+' "$1/report.json" | grep -oE '[0-9]+'; }
+
+# column FILE NAME [FACTOR]: the first row's value.
+column() {
+  awk -F , -v wanted="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == wanted) c = i } NR == 2 { print $c }' "$out/$1/results.csv"
 }
 
-# json FILE KEY: a number of it.
-json() { sed -n "s/^ *\"$2\": \([0-9.e-]*\),*$/\1/p" "$1"; }
-
-# choose METHOD: sets `rate`, by the validation accuracy of seed 1, of equal ones the smaller.
-choose() {
-  method_flags "$1"
-  sweep_over "$1-rates" "$recipe" "$rates" 1 "${method[@]}"
-  rate=$(sed -n 's/^learning_rate: //p' "$out/$1-rates/best.yaml")
-  awk -F , -v title="$model $1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "eval_accuracy") column = i }
-    NR > 1 { printf "%-16s rate %-6s validation accuracy %.1f %%\n", title, $2, $column }' "$out/$1-rates/results.csv"
+search() {
+  local how="method: grid, parameters: {$rates}"
+  case $1 in dept | vanilla) how="method: halving, early_terminate: {min_iter: 25, eta: 3}, parameters: {$rates}" ;; esac
+  sweep_of "$1-search" "$recipe" "$how" "${recipe_flags[@]}" "${flags[@]}"
+  cat "$out/$1-search/results.csv"
 }
 
-# numbers FOLDER: how many numbers its prompt has, m d + s r + r d.
-numbers() {
-  local config=$1/adapter_config.json m d s r
-  m=$(json "$config" num_virtual_tokens) d=$(json "$config" token_dim) s=$(json "$config" max_length) r=$(json "$config" r)
-  echo $((m * d + (s + d) * ${r:-0}))
-}
-
-# row NAME TITLE...: mean and deviation of the test accuracy.
-row() {
-  local name=$1 first
-  shift
-  first=$(find "$out/$name/runs" -mindepth 1 -maxdepth 1 | sort | head -n 1)
-  printf '%-8s %-44s %6d numbers   %5.1f %% +- %-5.1f %d seeds\n' "$model" "$*" "$(numbers "$first")" \
-    "$(cell "$name" test_accuracy)" "$(cell "$name" test_accuracy_std)" "$(cell "$name" runs)"
-}
-
-compare_on_all() {
-  local name
-  for name in dept vanilla; do
-    choose "$name"
-    sweep_over "$name-$rate" "$recipe" "" "$seeds" "${method[@]}" --learning_rate "$rate"
-    row "$name-$rate" "$name, rate $rate, all sentences"
-  done
-}
-
-compare_on_few() {
-  local name k start
-  scripts/film_reviews.sh products
-  for name in dept vanilla; do
-    choose "$name" >&2
-    method+=(--learning_rate "$rate")
-    "$dept" train "$source" "${method[@]}" "${source_flags[@]}" --output_dir "$out/$name-source" "${flags[@]}" >/dev/null
-    for k in 16 32; do
-      for start in nothing source; do
-        begin=()
-        [ "$start" = nothing ] || begin=(--peft_model_id "$out/$name-source")
-        sweep_over "$name-$k-$start" "$few" "" "$seeds" "${method[@]}" --k_shot_examples "$k" "${few_flags[@]}" "${begin[@]}"
-        row "$name-$k-$start" "$name, rate $rate, $k sentences, from $start"
-      done
-    done
-  done
+# seeds_of METHOD NAME TITLE [flag...]: 5 seeds of the best of its search.
+seeds_of() {
+  local name=$1-$2 title=$3 best=$out/$1-search/best.yaml
+  shift 3
+  [ -e "$best" ] || die "[comparison.sh] expected $best, made by scripts/comparison.sh search"
+  sweep_of "$name" "$best" "parameters: {$seeds}, repeat: [seed]" --max_eval_samples 32 "$@"
+  printf '%-8s %-24s test accuracy %5.1f +- %.1f %%, loss %.3f, %d seeds\n' "$model" "$title" "$(column "$name" test_accuracy)" \
+    "$(column "$name" test_accuracy_std)" "$(column "$name" test_loss)" "$(column "$name" runs)"
 }
 
 scripts/film_reviews.sh
-case $part in
-  all) compare_on_all ;;
-  few) compare_on_few ;;
-  *) die "$usage, received $part" ;;
-esac
+for method in "$@"; do
+  method_of "$method"
+  case $part in
+    search) search "$method" ;;
+    all) seeds_of "$method" all "$method, all" ;;
+    nodrop) seeds_of "$method" nodrop "$method, no dropout" --backbone_dropout 0 ;;
+    few) for k in 16 32; do seeds_of "$method" "$k" "$method, $k sentences" --k_shot_examples "$k" --warmup_steps 10 "${few_flags[@]}"; done ;;
+    *) die "$usage, received $part" ;;
+  esac
+done
