@@ -56,10 +56,7 @@ sweep_of() {
     --do_predict "$@" "${sweep_flags[@]}" >"$out/$name.csv"
 }
 
-# numbers FOLDER: how many numbers its prompt has.
-numbers() { grep -oE '"prompt_parameters": [0-9]+' "$1/report.json" | grep -oE '[0-9]+'; }
-
-# column FILE NAME [FACTOR]: the first row's value.
+# column SWEEP NAME: of the first row of its results.
 column() {
   awk -F , -v wanted="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == wanted) c = i } NR == 2 { print $c }' "$out/$1/results.csv"
 }
