@@ -7,21 +7,27 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib.sh
 . scripts/versions.env
-readonly all_sections=(format scripts cuda asan long report tokenizers ranks serve written hub python tensorboard tidy)
+readonly all_sections=(format scripts cuda asan long asan_models report tokenizers ranks serve written hub python tensorboard tidy)
 
 check_format() { git ls-files -z '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run -Werror; }
 
 check_scripts() { git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x; }
 
-# The folders that read what others wrote, and the CUDA kernels on the CPU, under the address and undefined-behaviour sanitizers. Other
-# kernels and modules, which read no file, are the release build's.
-check_asan() {
-  local pattern='(unit_(base|tensorio|hub|text|data)|fuzz_[a-z0-9_]+|cuda_on_cpu)' targets
+# under_sanitizers PATTERN [ctest flag...]: these tests under the address and undefined-behaviour sanitizers. Other kernels and modules,
+# which read no file, are the release build's.
+under_sanitizers() {
+  local pattern=$1 targets
+  shift
   scripts/build.sh release --target dept_kernels dept_nn
   mapfile -t targets < <(scripts/build.sh readers --target help | sed -nE "s/^$pattern: phony.*/\1/p")
   cmake --build --preset readers --target "${targets[@]}"
-  DEPT_FUZZ_SECONDS=10 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/asan -j "$(nproc)" --output-on-failure --no-tests=error -R "^$pattern"
+  DEPT_FUZZ_SECONDS=10 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/asan -j "$(nproc)" --output-on-failure --no-tests=error -R "^$pattern" "$@"
 }
+
+# The folders that read what others wrote; then the readers of configurations and images, and the CUDA kernels on the CPU.
+readonly readers='(unit_(base|tensorio|hub|text|data)|fuzz_(json|safetensors|gguf|torch_file|hdf5|unpickler|tokenizer|tokenizer_files|sentencepiece|chat|table|parquet))'
+check_asan() { under_sanitizers "$readers"; }
+check_asan_models() { under_sanitizers '(fuzz_[a-z0-9_]+|cuda_on_cpu)' -E "^$readers\$"; }
 
 # By the commands of a build without precompiled headers, so that a file has to name what it includes.
 check_tidy() {
