@@ -21,7 +21,7 @@ under_sanitizers() {
   scripts/build.sh release --target dept_kernels dept_nn
   mapfile -t targets < <(scripts/build.sh readers --target help | sed -nE "s/^$pattern: phony.*/\1/p")
   cmake --build --preset readers --target "${targets[@]}"
-  DEPT_FUZZ_SECONDS=10 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/asan -j "$(nproc)" --output-on-failure --no-tests=error -R "^$pattern" "$@"
+  DEPT_FUZZ_SECONDS=30 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir build/asan -j "$(nproc)" --output-on-failure --no-tests=error -R "^$pattern" "$@"
 }
 
 # The folders that read what others wrote; then the readers of configurations and images, and the CUDA kernels on the CPU.
@@ -127,12 +127,12 @@ timed "set-up" scripts/setup.sh build check model
 sections=("$@")
 left_out=()
 [ $# -gt 0 ] || sections=("${all_sections[@]}")
-for section_name in "${sections[@]}"; do
-  declare -F "check_$section_name" >/dev/null || die "[check.sh] expected one of ${all_sections[*]}, received $section_name"
+for section in "${sections[@]}"; do
+  declare -F "check_$section" >/dev/null || die "[check.sh] expected one of ${all_sections[*]}, received $section"
   if [ "$(date +%s)" -ge "${DEPT_CHECK_UNTIL:-9999999999}" ]; then
-    left_out+=("$section_name")
+    left_out+=("$section")
   else
-    timed "$section_name" "check_$section_name"
+    timed "$section" "check_$section"
   fi
 done
 say "check.sh: all green, $SECONDS s"
