@@ -127,12 +127,13 @@ timed "set-up" scripts/setup.sh build check model
 sections=("$@")
 left_out=()
 [ $# -gt 0 ] || sections=("${all_sections[@]}")
-for section in "${sections[@]}"; do
-  declare -F "check_$section" >/dev/null || die "[check.sh] expected one of ${all_sections[*]}, received $section"
+# `section` is timed's own.
+for name in "${sections[@]}"; do
+  declare -F "check_$name" >/dev/null || die "[check.sh] expected one of ${all_sections[*]}, received $name"
   if [ "$(date +%s)" -ge "${DEPT_CHECK_UNTIL:-9999999999}" ]; then
-    left_out+=("$section")
+    left_out+=("$name")
   else
-    timed "$section" "check_$section"
+    timed "$name" "check_$name"
   fi
 done
 say "check.sh: all green, $SECONDS s"
