@@ -27,7 +27,7 @@ under_sanitizers() {
 # The folders that read what others wrote; then the readers of configurations and images, and the CUDA kernels on the CPU.
 readonly readers='(unit_(base|tensorio|hub|text|data)|fuzz_(json|safetensors|gguf|torch_file|hdf5|unpickler|tokenizer|tokenizer_files|sentencepiece|chat|table|parquet))'
 check_asan() { under_sanitizers "$readers"; }
-check_asan_models() { under_sanitizers '(fuzz_[a-z0-9_]+|cuda_on_cpu)' -E "^$readers\$"; }
+check_asan_models() { under_sanitizers '(fuzz_[a-z0-9_]+|unit_vision|cuda_on_cpu)' -E "^$readers\$"; }
 
 # By the commands of a build without precompiled headers, so that a file has to name what it includes.
 check_tidy() {

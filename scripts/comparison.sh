@@ -34,7 +34,8 @@ method_of() {
     *-dept) flags=() rates=$pairs ;;
     smollm2-vanilla) flags=(--peft_type PROMPT_TUNING --prefix_length 19) rates=$nine ;;
     minilm-vanilla) flags=(--peft_type PROMPT_TUNING --prefix_length 30) rates=$nine ;;
-    *-adept) flags=(--peft_type ADEPT --r 4) rates="learning_rate: {values: [0.03, 0.15]}" ;;
+    smollm2-adept) flags=(--peft_type ADEPT --r 4) rates="learning_rate: {value: 0.15}, lora_embedding_lr: {values: [1e-4, 1e-3]}" ;;
+    minilm-adept) flags=(--peft_type ADEPT --r 4) rates="learning_rate: {values: [0.03, 0.15]}" ;;
     smollm2-ulpt) flags=(--peft_type ULPT --prefix_length 19 --r 525) rates="learning_rate: {values: [0.05, 0.6]}" ;;
     minilm-ulpt) flags=(--peft_type ULPT --prefix_length 30 --r 358) rates="learning_rate: {values: [0.05, 0.6]}" ;;
     smollm2-dpt) flags=(--peft_type DPT --prefix_length 19 --r 18) rates="learning_rate: {values: [0.01, 0.1]}" ;;
