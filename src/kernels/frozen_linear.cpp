@@ -115,10 +115,13 @@ void FrozenLinear::check_fused(const at::Tensor& x, int64_t columns, const Dropo
   expect_rows(dropout, x.size(0), where);
 }
 
-at::Tensor FrozenLinear::add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout, RowsDone then) const {
+at::Tensor FrozenLinear::add_forward(at::Tensor h, at::Tensor x, const Dropout& dropout, RowsDone then) const {
   constexpr std::string_view where = "FrozenLinear.add_forward";
   expect_on(device(), h, where);
-  if (!fuses() && !then) return add_dropout(h, forward(x), dropout, kernels());
+  if (!fuses() && !then) {
+    x = forward(x);
+    return add_dropout(h, x, dropout, kernels());
+  }
   check_fused(x, in(), dropout, where);
   return packed_add(std::move(h), x, packed_->forward(), bias_, dropout, then);
 }

@@ -21,30 +21,29 @@ int64_t BartBlock::Saved::bytes() const {
 
 at::Tensor BartBlock::forward(const at::Tensor& h, const nn::CrossAttention::Memory& memory, const BartPlan& plan, int64_t layer,
                               Saved* saved) const {
-  const at::Tensor attended =
-      attention.attend(h.to(plan.context.compute), plan.self_of(layer), saved ? &saved->attention : nullptr);
-  return behind_attention(h, attended, cross ? cross->own_memory(memory) : memory, plan, layer, saved);
+  at::Tensor attended = attention.attend(h.to(plan.context.compute), plan.self_of(layer), saved ? &saved->attention : nullptr);
+  return behind_attention(h, std::move(attended), cross ? cross->own_memory(memory) : memory, plan, layer, saved);
 }
 
 at::Tensor BartBlock::extend(const at::Tensor& h, const nn::CrossAttention::Memory& memory, const BartPlan& plan,
                              nn::SlotCache& cache, int64_t layer, const at::Tensor& rows) const {
-  const at::Tensor attended =
+  at::Tensor attended =
       attention.extend(h.to(plan.context.compute), plan.self_of(layer), cache, static_cast<size_t>(layer), rows);
-  return behind_attention(h, attended, memory, plan, layer, nullptr);
+  return behind_attention(h, std::move(attended), memory, plan, layer, nullptr);
 }
 
-at::Tensor BartBlock::behind_attention(const at::Tensor& h, const at::Tensor& attended, const nn::CrossAttention::Memory& memory,
+at::Tensor BartBlock::behind_attention(const at::Tensor& h, at::Tensor attended, const nn::CrossAttention::Memory& memory,
                                        const BartPlan& plan, int64_t layer, Saved* saved) const {
   const at::ScalarType dtype = plan.context.compute, residual = plan.context.residual();
-  at::Tensor x = attention.out.add_forward(h, attended, plan.output(layer, Site::self_attention_output));
+  at::Tensor x = attention.out.add_forward(h, std::move(attended), plan.output(layer, Site::self_attention_output));
   x = attention_norm.forward(x, residual, saved ? &saved->attention_norm : nullptr);
   if (cross) {
-    const at::Tensor read = cross->attend(x.to(dtype), memory, plan.cross_of(layer), saved ? &saved->cross : nullptr);
-    x = cross->out.add_forward(x, read, plan.output(layer, Site::cross_attention_output));
+    at::Tensor read = cross->attend(x.to(dtype), memory, plan.cross_of(layer), saved ? &saved->cross : nullptr);
+    x = cross->out.add_forward(x, std::move(read), plan.output(layer, Site::cross_attention_output));
     x = cross_norm.forward(x, residual, saved ? &saved->cross_norm : nullptr);
   }
-  const at::Tensor units = feed_forward.units(x.to(dtype), plan.inner(layer), saved ? &saved->feed_forward : nullptr);
-  x = feed_forward.wo.add_forward(x, units, plan.output(layer, Site::feed_forward_output));
+  at::Tensor units = feed_forward.units(x.to(dtype), plan.inner(layer), saved ? &saved->feed_forward : nullptr);
+  x = feed_forward.wo.add_forward(x, std::move(units), plan.output(layer, Site::feed_forward_output));
   return feed_forward_norm.forward(x, residual, saved ? &saved->feed_forward_norm : nullptr);
 }
 

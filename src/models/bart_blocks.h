@@ -52,7 +52,7 @@ struct BartBlock {
                     int64_t layer, const at::Tensor& rows) const;
 
  private:
-  at::Tensor behind_attention(const at::Tensor& h, const at::Tensor& attended, const nn::CrossAttention::Memory& memory,
+  at::Tensor behind_attention(const at::Tensor& h, at::Tensor attended, const nn::CrossAttention::Memory& memory,
                               const BartPlan& plan, int64_t layer, Saved* saved) const;
 };
 

@@ -158,11 +158,11 @@ class BertEncoder : public Backbone {
     using kernels::NormPlace;
     const BertBlock& block = parts_.blocks[i];
     if (!stream.x.defined()) stream.x = stream.h.to(dtype_);
-    const Tensor read = block.attention.attend(stream.x, plan_of(kept, i), saved ? &saved->attention : nullptr);
-    stream = nn::add_and_norm(block.attention.out, std::move(stream), read, attention_output(kept, block, i),
+    Tensor read = block.attention.attend(stream.x, plan_of(kept, i), saved ? &saved->attention : nullptr);
+    stream = nn::add_and_norm(block.attention.out, std::move(stream), std::move(read), attention_output(kept, block, i),
                               block.attention_norm, NormPlace::behind, saved ? &saved->attention_norm : nullptr);
-    const Tensor units = block.feed_forward.units(stream.x, {}, saved ? &saved->feed_forward : nullptr);
-    return nn::add_and_norm(block.feed_forward.wo, std::move(stream), units, feed_forward_output(kept, block, i),
+    Tensor units = block.feed_forward.units(stream.x, {}, saved ? &saved->feed_forward : nullptr);
+    return nn::add_and_norm(block.feed_forward.wo, std::move(stream), std::move(units), feed_forward_output(kept, block, i),
                             block.feed_forward_norm, NormPlace::behind, saved ? &saved->feed_forward_norm : nullptr);
   }
 

@@ -86,9 +86,9 @@ struct ResidualBranch {
   bool plain() const { return !after && factor == 1; }
 
   /// h residual [N, D] and what goes into the branch's last linear -> h + what the branch gives
-  at::Tensor add(const at::Tensor& h, const kernels::FrozenLinear& out, const at::Tensor& x, const kernels::Dropout& dropout,
+  at::Tensor add(const at::Tensor& h, const kernels::FrozenLinear& out, at::Tensor x, const kernels::Dropout& dropout,
                  const DecoderPlan& plan, Saved* saved) const {
-    if (plain()) return out.add_forward(h, x, dropout);
+    if (plain()) return out.add_forward(h, std::move(x), dropout);
     at::Tensor y = out.forward(x);
     if (after) y = after->forward(y.to(h.scalar_type()), plan.context.compute, saved ? &saved->after : nullptr);
     if (factor != 1) y = y * factor;
@@ -135,17 +135,16 @@ struct DecoderBlock {
   nn::ResidualStream forward(nn::ResidualStream stream, const DecoderPlan& plan, int64_t layer, Saved* saved,
                              const nn::NextNorm<Norm>& next) const {
     if (!stream.x.defined()) stream.x = around_attention.read(stream.h, plan, saved ? &saved->around_attention : nullptr);
-    const at::Tensor attended = attention.attend(stream.x, plan.attention_of(layer, form), saved ? &saved->attention : nullptr);
-    return feed(std::move(stream), attended, plan, layer, saved, next);
+    at::Tensor attended = attention.attend(stream.x, plan.attention_of(layer, form), saved ? &saved->attention : nullptr);
+    return feed(std::move(stream), std::move(attended), plan, layer, saved, next);
   }
 
   /// forward of new tokens over a cache
   nn::ResidualStream extend(nn::ResidualStream stream, const DecoderPlan& plan, nn::SlotCache& cache, int64_t layer,
                             const at::Tensor& rows, const nn::NextNorm<Norm>& next) const {
     if (!stream.x.defined()) stream.x = around_attention.read(stream.h, plan, nullptr);
-    const at::Tensor attended =
-        attention.extend(stream.x, plan.attention_of(layer, form), cache, static_cast<size_t>(layer), rows);
-    return feed(std::move(stream), attended, plan, layer, nullptr, next);
+    at::Tensor attended = attention.extend(stream.x, plan.attention_of(layer, form), cache, static_cast<size_t>(layer), rows);
+    return feed(std::move(stream), std::move(attended), plan, layer, nullptr, next);
   }
 
   /// d is the gradient of the block's output and becomes that of its input. `branch` is d through the dropout of the block's last
@@ -187,24 +186,24 @@ struct DecoderBlock {
     return {*around.before, kernels::NormPlace::before, saved.before, before};
   }
 
-  nn::ResidualStream feed(nn::ResidualStream stream, const at::Tensor& attended, const DecoderPlan& plan, int64_t layer,
-                          Saved* saved, const nn::NextNorm<Norm>& next) const {
+  nn::ResidualStream feed(nn::ResidualStream stream, at::Tensor attended, const DecoderPlan& plan, int64_t layer, Saved* saved,
+                          const nn::NextNorm<Norm>& next) const {
     const kernels::Dropout dropout = plan.attention_output(layer);
     auto* around = saved ? &saved->around_feed_forward : nullptr;
     if (joins()) {
-      stream = nn::add_and_norm(attention.out, std::move(stream), attended, dropout, *around_feed_forward.before,
+      stream = nn::add_and_norm(attention.out, std::move(stream), std::move(attended), dropout, *around_feed_forward.before,
                                 kernels::NormPlace::before, around ? &around->before : nullptr);
     } else {
       const at::Tensor h = parallel ? stream.h : at::Tensor();
-      stream = {
-          around_attention.add(stream.h, attention.out, attended, dropout, plan, saved ? &saved->around_attention : nullptr)};
+      stream = {around_attention.add(stream.h, attention.out, std::move(attended), dropout, plan,
+                                     saved ? &saved->around_attention : nullptr)};
       stream.x = around_feed_forward.read(parallel ? h : stream.h, plan, around);
     }
-    const at::Tensor units = feed_forward.units(stream.x, plan.inner(layer), saved ? &saved->feed_forward : nullptr);
+    at::Tensor units = feed_forward.units(stream.x, plan.inner(layer), saved ? &saved->feed_forward : nullptr);
     if (next.norm != nullptr && around_feed_forward.plain())
-      return nn::add_and_norm(feed_forward.wo, std::move(stream), units, plan.feed_forward_output(layer), *next.norm,
+      return nn::add_and_norm(feed_forward.wo, std::move(stream), std::move(units), plan.feed_forward_output(layer), *next.norm,
                               kernels::NormPlace::before, next.saved);
-    return {around_feed_forward.add(stream.h, feed_forward.wo, units, plan.feed_forward_output(layer), plan, around)};
+    return {around_feed_forward.add(stream.h, feed_forward.wo, std::move(units), plan.feed_forward_output(layer), plan, around)};
   }
 };
 

@@ -25,36 +25,37 @@ using kernels::NormPlace;
 nn::ResidualStream T5Block::forward(nn::ResidualStream stream, const nn::CrossAttention::Memory& memory, const T5Plan& plan,
                                     int64_t layer, Saved* saved, const nn::NextNorm<nn::RmsNorm>& next) const {
   if (!stream.x.defined()) stream.x = attention_norm.forward(stream.h, plan.dtype, saved ? &saved->attention_norm : nullptr);
-  const at::Tensor attended = attention.attend(stream.x, plan.self_of(layer), saved ? &saved->attention : nullptr);
-  return behind_attention(std::move(stream), attended, cross ? cross->own_memory(memory) : memory, plan, layer, saved, next);
+  at::Tensor attended = attention.attend(stream.x, plan.self_of(layer), saved ? &saved->attention : nullptr);
+  return behind_attention(std::move(stream), std::move(attended), cross ? cross->own_memory(memory) : memory, plan, layer, saved,
+                          next);
 }
 
 nn::ResidualStream T5Block::extend(nn::ResidualStream stream, const nn::CrossAttention::Memory& memory, const T5Plan& plan,
                                    nn::SlotCache& cache, int64_t layer, const at::Tensor& rows,
                                    const nn::NextNorm<nn::RmsNorm>& next) const {
   if (!stream.x.defined()) stream.x = attention_norm.forward(stream.h, plan.dtype, nullptr);
-  const at::Tensor attended = attention.extend(stream.x, plan.self_of(layer), cache, layer, rows);
-  return behind_attention(std::move(stream), attended, memory, plan, layer, nullptr, next);
+  at::Tensor attended = attention.extend(stream.x, plan.self_of(layer), cache, layer, rows);
+  return behind_attention(std::move(stream), std::move(attended), memory, plan, layer, nullptr, next);
 }
 
-nn::ResidualStream T5Block::behind_attention(nn::ResidualStream stream, const at::Tensor& attended,
+nn::ResidualStream T5Block::behind_attention(nn::ResidualStream stream, at::Tensor attended,
                                              const nn::CrossAttention::Memory& memory, const T5Plan& plan, int64_t layer,
                                              Saved* saved, const nn::NextNorm<nn::RmsNorm>& next) const {
   const nn::RmsNorm& behind = cross ? cross_norm : feed_forward_norm;
-  stream = nn::add_and_norm(attention.out, std::move(stream), attended, plan.dropout(layer, Site::self_attention_output), behind,
-                            NormPlace::before,
+  stream = nn::add_and_norm(attention.out, std::move(stream), std::move(attended),
+                            plan.dropout(layer, Site::self_attention_output), behind, NormPlace::before,
                             !saved  ? nullptr
                             : cross ? &saved->cross_norm
                                     : &saved->feed_forward_norm);
   if (cross) {
-    const at::Tensor read = cross->attend(stream.x, memory, plan.cross_of(layer), saved ? &saved->cross : nullptr);
-    stream = nn::add_and_norm(cross->out, std::move(stream), read, plan.dropout(layer, Site::cross_attention_output),
+    at::Tensor read = cross->attend(stream.x, memory, plan.cross_of(layer), saved ? &saved->cross : nullptr);
+    stream = nn::add_and_norm(cross->out, std::move(stream), std::move(read), plan.dropout(layer, Site::cross_attention_output),
                               feed_forward_norm, NormPlace::before, saved ? &saved->feed_forward_norm : nullptr);
   }
-  const at::Tensor units =
+  at::Tensor units =
       feed_forward.units(stream.x, plan.dropout(layer, Site::feed_forward_inner), saved ? &saved->feed_forward : nullptr);
-  return nn::add_and_norm(feed_forward.wo, std::move(stream), units, plan.dropout(layer, Site::feed_forward_output), *next.norm,
-                          NormPlace::before, next.saved);
+  return nn::add_and_norm(feed_forward.wo, std::move(stream), std::move(units), plan.dropout(layer, Site::feed_forward_output),
+                          *next.norm, NormPlace::before, next.saved);
 }
 
 at::Tensor T5Block::backward(at::Tensor& d, at::Tensor& d_memory, const T5Plan& plan, int64_t layer, const Saved& saved,

@@ -62,8 +62,8 @@ struct T5Block {
                             const nn::NextNorm<nn::RmsNorm>& next) const;
 
  private:
-  nn::ResidualStream behind_attention(nn::ResidualStream stream, const at::Tensor& attended,
-                                      const nn::CrossAttention::Memory& memory, const T5Plan& plan, int64_t layer, Saved* saved,
+  nn::ResidualStream behind_attention(nn::ResidualStream stream, at::Tensor attended, const nn::CrossAttention::Memory& memory,
+                                      const T5Plan& plan, int64_t layer, Saved* saved,
                                       const nn::NextNorm<nn::RmsNorm>& next) const;
 };
 

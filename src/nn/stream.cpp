@@ -30,15 +30,15 @@ at::Tensor through_dropout(const at::Tensor& d, const Dropout* dropout, at::Scal
 }  // namespace
 
 template <class Norm>
-ResidualStream add_and_norm(const FrozenLinear& out, ResidualStream stream, const at::Tensor& units, const Dropout& dropout,
+ResidualStream add_and_norm(const FrozenLinear& out, ResidualStream stream, at::Tensor units, const Dropout& dropout,
                             const Norm& norm, NormPlace place, typename Norm::Saved* saved) {
   if (out.fuses()) {
     const kernels::NormForward rows(norm.weights(), place, units.size(0), saved != nullptr);
-    at::Tensor h = out.add_forward(std::move(stream.h), units, dropout, rows);
+    at::Tensor h = out.add_forward(std::move(stream.h), std::move(units), dropout, rows);
     if (saved != nullptr) *saved = rows.saved;
     return {std::move(h), rows.y};
   }
-  const at::Tensor h = out.add_forward(std::move(stream.h), units, dropout);
+  const at::Tensor h = out.add_forward(std::move(stream.h), std::move(units), dropout);
   if (place == NormPlace::before) return {h, norm.forward(h, out.dtype(), saved)};
   const at::Tensor normed = norm.forward(h, h.scalar_type(), saved);
   return {normed, normed.to(out.dtype())};
@@ -79,10 +79,10 @@ void add_backward(const FrozenLinear& in, const at::Tensor& dy, at::Tensor& d) {
   d = in.fuses() ? in.add_backward_input(std::move(d), dy, {}) : kernels::add_dropout(d, in.backward_input(dy), {}, in.kernels());
 }
 
-#define DEPT_STREAM(Norm)                                                                                                   \
-  template ResidualStream add_and_norm(const FrozenLinear&, ResidualStream, const at::Tensor&, const Dropout&, const Norm&, \
-                                       NormPlace, Norm::Saved*);                                                            \
-  template at::Tensor norm_backward(const FrozenLinear&, const at::Tensor&, const StreamNorm<Norm>&, at::Tensor&);          \
+#define DEPT_STREAM(Norm)                                                                                                       \
+  template ResidualStream add_and_norm(const FrozenLinear&, ResidualStream, at::Tensor, const Dropout&, const Norm&, NormPlace, \
+                                       Norm::Saved*);                                                                           \
+  template at::Tensor norm_backward(const FrozenLinear&, const at::Tensor&, const StreamNorm<Norm>&, at::Tensor&);              \
   template at::Tensor norm_backward(const StreamNorm<Norm>&, at::ScalarType, at::Tensor&);
 DEPT_STREAM(RmsNorm)
 DEPT_STREAM(LayerNorm)

@@ -209,8 +209,8 @@ class ClipVision : public VisualSource {
   }
 
   Tensor through(const ClipBlock& block, Tensor h, const nn::AttentionPlan& plan) const {
-    const Tensor attended = block.attention.attend(block.attention_norm.forward(h, context_.compute, nullptr), plan, nullptr);
-    h = block.attention.out.add_forward(std::move(h), attended, {});
+    Tensor attended = block.attention.attend(block.attention_norm.forward(h, context_.compute, nullptr), plan, nullptr);
+    h = block.attention.out.add_forward(std::move(h), std::move(attended), {});
     const Tensor inner = block.up.forward(block.mlp_norm.forward(h, context_.compute, nullptr));
     return block.down.add_forward(std::move(h), activated(inner), {});
   }

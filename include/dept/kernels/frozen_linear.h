@@ -53,9 +53,10 @@ class FrozenLinear {
 
   // Both with the operations around them in a block, which cost no pass of their own where the weight is packed (`fuses`).
 
-  /// h + dropout(forward(x)): h fp32 (fp64) [N, out]. In h's own memory where the caller moves it in and nobody else holds it.
-  at::Tensor add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout) const {
-    return add_forward(std::move(h), x, dropout, {});
+  /// h + dropout(forward(x)): h fp32 (fp64) [N, out]. In h's own memory where the caller moves it in and nobody else holds it; an
+  /// x that is moved in gives its memory back before the sum takes more.
+  at::Tensor add_forward(at::Tensor h, at::Tensor x, const Dropout& dropout) const {
+    return add_forward(std::move(h), std::move(x), dropout, {});
   }
 
   // Only of a layer that fuses.
@@ -63,7 +64,7 @@ class FrozenLinear {
   /// Whether products take along what follows them; of units, whether both of the block's layers do.
   bool fuses() const { return packed_ != nullptr && delta == nullptr; }
   bool fuses(const Units& units, const FrozenLinear& behind) const;
-  at::Tensor add_forward(at::Tensor h, const at::Tensor& x, const Dropout& dropout, RowsDone then) const;
+  at::Tensor add_forward(at::Tensor h, at::Tensor x, const Dropout& dropout, RowsDone then) const;
   /// backward_input, and d + backward_input(dy): d fp32 [N, in], as add_forward's h.
   at::Tensor backward_input(const at::Tensor& dy, RowsDone then) const;
   at::Tensor add_backward_input(at::Tensor d, const at::Tensor& dy, RowsDone then) const;

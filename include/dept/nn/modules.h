@@ -204,7 +204,7 @@ struct NextNorm {
 /// A branch's last linear and the norm behind it: h + dropout(out(units)), which `norm` makes ready for the next branch, or, of a
 /// norm behind, both normalises and makes ready. The stream is taken over. `saved` may be null.
 template <class Norm>
-ResidualStream add_and_norm(const kernels::FrozenLinear& out, ResidualStream stream, const at::Tensor& units,
+ResidualStream add_and_norm(const kernels::FrozenLinear& out, ResidualStream stream, at::Tensor units,
                             const kernels::Dropout& dropout, const Norm& norm, kernels::NormPlace place,
                             typename Norm::Saved* saved);
 
