@@ -119,7 +119,7 @@ at::Tensor FrozenLinear::add_forward(at::Tensor h, at::Tensor x, const Dropout& 
   constexpr std::string_view where = "FrozenLinear.add_forward";
   expect_on(device(), h, where);
   if (!fuses() && !then) {
-    x = forward(x);
+    x = forward(x);  // what was multiplied gives its memory back
     return add_dropout(h, x, dropout, kernels());
   }
   check_fused(x, in(), dropout, where);
