@@ -15,7 +15,7 @@ namespace {
 
 using c10::BFloat16;
 
-constexpr int64_t row_pair = 2 * row_step;  // what the products take at a time
+constexpr int64_t row_pair = 2 * row_step;  // what AMX takes at a time
 constexpr int64_t most_rows = 288, block_columns = 384, block_steps = 8;
 constexpr int64_t rows_ahead = 4;  // of the row that is packed another one is fetched
 constexpr int64_t narrow = 128;    // columns up to which packing the rows costs more than it brings
@@ -51,7 +51,7 @@ class PlainRows {
         packs_(b.n > narrow) {}
 
   LeftBlock left(int64_t row, int64_t rows, int64_t step, bool first, PackedRows packed) const {
-    if (!packs_ && rows % row_step == 0) return {line(row, step), stride_, step_bytes};
+    if (!packs_ && rows % rows_at_once() == 0) return {line(row, step), stride_, step_bytes};
     const int64_t end = first ? std::min(step + block_steps, steps_) : step;
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t s = step; s < end; ++s) {
@@ -148,7 +148,7 @@ void multiply_range(Rows rows, const PackedMatrix& b, Range row_range, Range col
   const int64_t blocks = round_up(end - begin, most_rows) / most_rows;
   const auto top_of = [&](int64_t i) { return begin + cut(end - begin, blocks, i, row_pair); };
   for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t top = top_of(i), count = top_of(i + 1) - top, padded = round_up(count, row_step);
+    const int64_t top = top_of(i), count = top_of(i + 1) - top, padded = round_up(count, rows_at_once());
     const PackedRows packed(scratch<Use::rows>(PackedRows::bytes(padded, b.steps())), padded);
     for (int64_t column = first; column < last; column += block_columns) {
       const BlockSums<typename Rows::Sum> sums{c, ldc, padded, column, std::min(block_columns, last - column)};
@@ -184,7 +184,7 @@ void multiply(const BFloat16* a, int64_t rows, int64_t stride, const PackedMatri
   at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if (by_rows)
-        range({cut(rows, threads, i, row_pair), cut(rows, threads, i + 1, row_pair)}, {0, b.n});
+        range({cut(rows, threads, i, row_step), cut(rows, threads, i + 1, row_step)}, {0, b.n});
       else
         range({0, rows}, {cut(b.n, threads, i, tile_columns), cut(b.n, threads, i + 1, tile_columns)});
     }

@@ -60,11 +60,13 @@ struct Fours {
   }
 };
 
-// 8 rows of c from `row` on by 32 columns, or by 16.
+constexpr int avx512_rows = 8;
+
+// These rows of c from `row` on by 32 columns, or by 16.
 template <class Numbers, int vectors, class Sum>
-void eight_rows(const PanelProduct<Sum>& task, int64_t row) {
+void avx512_sums(const PanelProduct<Sum>& task, int64_t row, Ahead& ahead) {
   using Vector = typename Numbers::Vector;
-  constexpr int rows = 8;
+  constexpr int rows = avx512_rows;
   const auto* panel = static_cast<const char*>(task.panel);
   const LeftBlock a = task.left;
   Sum* c = task.c + row * task.ldc;
@@ -76,6 +78,7 @@ void eight_rows(const PanelProduct<Sum>& task, int64_t row) {
     }
   for (int64_t s = 0; s < task.steps; ++s) {
     const char* left = at(a, row) + s * a.step;
+    ahead.fetch();
     for (int64_t i = 0; i < step_bytes; i += 4, panel += panel_columns * 4) {
       __m512i right[vectors];
       for (int v = 0; v < vectors; ++v) right[v] = _mm512_loadu_si512(panel + v * line);
@@ -92,11 +95,13 @@ void eight_rows(const PanelProduct<Sum>& task, int64_t row) {
 
 template <class Numbers, class Sum>
 void avx512_product(const PanelProduct<Sum>& task) {
-  const auto product = task.columns > tile ? eight_rows<Numbers, 2, Sum> : eight_rows<Numbers, 1, Sum>;
-  LinesAhead lines(task.rows_ahead, task.rows / 8);
-  for (int64_t row = 0; row < task.rows; row += 8) {
+  const auto product = task.columns > tile ? avx512_sums<Numbers, 2, Sum> : avx512_sums<Numbers, 1, Sum>;
+  const int64_t times = task.rows / avx512_rows;
+  Ahead ahead(task.ahead, times);
+  LinesAhead lines(task.rows_ahead, times);
+  for (int64_t row = 0; row < task.rows; row += avx512_rows) {
     lines.fetch();
-    product(task, row);
+    product(task, row, ahead);
   }
 }
 
@@ -192,6 +197,10 @@ bool has_packed_products() {
 bool has_amx() {
   static const bool has = at::native::cpublas::could_pack(at::kBFloat16) && at::native::cpublas::could_pack(at::kChar);
   return has;
+}
+
+int64_t rows_at_once() {
+  return has_amx() ? tile : avx512_rows;
 }
 
 PanelProducts::PanelProducts() {

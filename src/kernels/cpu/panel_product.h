@@ -10,7 +10,7 @@ namespace dept::kernels {
 inline constexpr int64_t panel_columns = 32;
 inline constexpr int64_t step_bytes = 64;  ///< of a row of the left side: 32 bf16 or 64 whole numbers
 inline constexpr int64_t panel_step_bytes = panel_columns * step_bytes;
-inline constexpr int64_t row_step = 16;  ///< rows that a product takes at once
+inline constexpr int64_t row_step = 16;  ///< rows of a tile of AMX
 
 /// To a whole number of steps.
 inline int64_t round_up(int64_t x, int64_t step) {
@@ -40,6 +40,8 @@ struct PackedRows {
 bool has_packed_products();
 /// Whether it has AMX for bf16 (and for whole numbers).
 bool has_amx();
+/// Rows that a product takes at once on this CPU: 16 (AMX) or 8.
+int64_t rows_at_once();
 
 /// While one stands, the calling thread may make products; it must not meet those of the library that LibTorch brings.
 class PanelProducts {
@@ -62,8 +64,8 @@ struct RowsAhead {
   }
 };
 
-/// c [rows, columns] (+)= left panel, for one panel; rows a multiple of 16, columns 16 or 32. Sum: fp32 for numbers in bf16,
-/// int32 for whole numbers.
+/// c [rows, columns] (+)= left panel, for one panel; rows a multiple of rows_at_once(), columns 16 or 32. Sum: fp32 for numbers
+/// in bf16, int32 for whole numbers.
 template <class Sum>
 struct PanelProduct {
   int64_t rows, columns, steps;
