@@ -1,13 +1,13 @@
 #include "dept/kernels/frozen_matrix.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
 
 #include "dept/tensorio/ggml_types.h"
 #include "kernels/check.h"
+#include "kernels/cpu/dense_product.h"
 #include "kernels/cpu/packed_linear.h"
 #include "kernels/cpu/stored_rows.h"
 
@@ -83,15 +83,15 @@ at::Tensor FrozenMatrix::forward_few(const at::Tensor& x) const {
 at::Tensor FrozenMatrix::forward(const at::Tensor& x, const at::Tensor& bias) const {
   expect(x.dim() == 2 && x.size(1) == columns_, "FrozenMatrix.forward", dept::str("[N, ", columns_, "]"), x);
   common_device("FrozenMatrix.forward", x, bias, parts_.front().data);
-  if (held_as(x.scalar_type())) return at::linear(x, parts_.front().data, bias);
+  if (held_as(x.scalar_type())) return dense_forward(x, parts_.front().data, bias);
   const int64_t step = std::max<int64_t>(64, piece_values / columns_);
   if (kernels_ == Kernels::own && x.size(0) <= few_rows && all_blocks() && !bias.defined()) return forward_few(x.contiguous());
-  if (step >= rows_) return at::linear(x, piece({0, rows_}, {0, columns_}, x.scalar_type()), bias);
+  if (step >= rows_) return dense_forward(x, piece({0, rows_}, {0, columns_}, x.scalar_type()), bias);
   at::Tensor y = at::empty({x.size(0), rows_}, x.options());
   for (int64_t begin = 0; begin < rows_; begin += step) {
     const int64_t end = std::min(begin + step, rows_);
     const at::Tensor part_of_bias = bias.defined() ? bias.slice(0, begin, end) : bias;
-    y.slice(1, begin, end).copy_(at::linear(x, piece({begin, end}, {0, columns_}, x.scalar_type()), part_of_bias));
+    y.slice(1, begin, end).copy_(dense_forward(x, piece({begin, end}, {0, columns_}, x.scalar_type()), part_of_bias));
   }
   return y;
 }
@@ -110,13 +110,13 @@ at::Tensor FrozenMatrix::forward_wide(const at::Tensor& x) const {
 at::Tensor FrozenMatrix::backward_input(const at::Tensor& dy) const {
   expect(dy.dim() == 2 && dy.size(1) == rows_, "FrozenMatrix.backward_input", dept::str("[N, ", rows_, "]"), dy);
   common_device("FrozenMatrix.backward_input", dy, parts_.front().data);
-  if (held_as(dy.scalar_type())) return at::mm(dy, parts_.front().data);
+  if (held_as(dy.scalar_type())) return dense_backward(dy, parts_.front().data);
   const int64_t step = std::max<int64_t>(1, piece_values / rows_ / column_step) * column_step;
-  if (step >= columns_) return at::mm(dy, piece({0, rows_}, {0, columns_}, dy.scalar_type()));
+  if (step >= columns_) return dense_backward(dy, piece({0, rows_}, {0, columns_}, dy.scalar_type()));
   at::Tensor dx = at::empty({dy.size(0), columns_}, dy.options());
   for (int64_t begin = 0; begin < columns_; begin += step) {
     const int64_t end = std::min(begin + step, columns_);
-    dx.slice(1, begin, end).copy_(at::mm(dy, piece({0, rows_}, {begin, end}, dy.scalar_type())));
+    dx.slice(1, begin, end).copy_(dense_backward(dy, piece({0, rows_}, {begin, end}, dy.scalar_type())));
   }
   return dx;
 }

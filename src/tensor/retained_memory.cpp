@@ -96,6 +96,7 @@ void RetainedMemory::give_back(char* begin, size_t bytes) {
 }
 
 void RetainedMemory::release(void* data) {
+  if (data == nullptr) return;
   char* begin = static_cast<char*>(data) - alignment;
   const Header header = *reinterpret_cast<Header*>(begin);
   if (header.owner != nullptr)

@@ -9,6 +9,7 @@
 #include "dept/kernels/frozen_linear.h"
 #include "dept/kernels/frozen_matrix.h"
 #include "dept/tensorio/ggml_types.h"
+#include "kernels/cpu/dense_product.h"
 #include "unit/kernels/support.h"
 
 namespace dept::kernels {
@@ -100,6 +101,22 @@ TEST(FrozenMatrix, OfItsOwnTypeIsTheProductItself) {
   EXPECT_TRUE(at::equal(FrozenMatrix(w).forward(x), at::linear(x, w)));
   EXPECT_THROW(FrozenMatrix(w).forward(at::randn({3, 6}, at::kBFloat16)), Error);
   EXPECT_THROW(FrozenMatrix({{w}, {at::randn({2, 4})}}, at::kFloat), Error);
+}
+
+// On every CPU, whichever library forward and backward_input take there.
+TEST(FrozenMatrix, LargeProductsOfEitherLibrary) {
+  at::manual_seed(7);
+  const at::Tensor w = at::randn({288, 320}), bias = at::randn({288});
+  for (const int64_t n : {1, 16, 127, 128, 300}) {
+    const at::Tensor x = at::randn({n, 320}), dy = at::randn({n, 288});
+    const at::Tensor forward = at::linear(x.to(at::kDouble), w.to(at::kDouble), bias.to(at::kDouble));
+    const at::Tensor backward = at::mm(dy.to(at::kDouble), w.to(at::kDouble));
+    EXPECT_LT(difference(FrozenLinear(FrozenMatrix(w), bias).forward(x), forward), 5e-6) << n;
+    EXPECT_LT(difference(FrozenMatrix(w).forward(x), forward - bias), 5e-6) << n;
+    EXPECT_LT(difference(FrozenMatrix(w).backward_input(dy), backward), 5e-6) << n;
+    EXPECT_LT(difference(onednn_linear(x, w, bias), forward), 5e-6) << n;
+    EXPECT_LT(difference(onednn_linear(dy, w.t(), {}), backward), 5e-6) << n;
+  }
 }
 
 }  // namespace

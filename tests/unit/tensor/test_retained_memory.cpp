@@ -69,5 +69,11 @@ TEST(RetainedMemory, RawMemoryGoesBackByItsAddressAlone) {
   EXPECT_EQ(again.get(), raw);
 }
 
+TEST(RetainedMemory, NothingGoesBackAsNothing) {
+  RetainedMemory memory(megabyte);
+  memory.raw_deallocate(memory.raw_allocate(0));
+  EXPECT_EQ(memory.reached(), 0);
+}
+
 }  // namespace
 }  // namespace dept
