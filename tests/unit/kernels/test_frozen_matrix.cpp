@@ -9,7 +9,7 @@
 #include "dept/kernels/frozen_linear.h"
 #include "dept/kernels/frozen_matrix.h"
 #include "dept/tensorio/ggml_types.h"
-#include "kernels/cpu/dense_product.h"
+#include "kernels/dense_product.h"
 #include "unit/kernels/support.h"
 
 namespace dept::kernels {

@@ -161,9 +161,9 @@ TEST_P(Packed, WideRowsOfATable) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Packed,
-                         testing::Values(std::tuple{1, 32, 32}, std::tuple{17, 64, 96}, std::tuple{40, 320, 96}, std::tuple{64, 96, 64},
-                                         std::tuple{129, 32, 160}, std::tuple{300, 128, 192}, std::tuple{601, 96, 320},
-                                         std::tuple{530, 320, 608}));
+                         testing::Values(std::tuple{1, 32, 32}, std::tuple{17, 64, 96}, std::tuple{40, 320, 96},
+                                         std::tuple{64, 96, 64}, std::tuple{129, 32, 160}, std::tuple{300, 128, 192},
+                                         std::tuple{601, 96, 320}, std::tuple{530, 320, 608}));
 
 TEST(PanelProducts, WithAndWithoutAmxIsTheProduct) {
   if (!has_packed_products()) GTEST_SKIP() << "this CPU does not multiply bf16";

@@ -1,4 +1,4 @@
-#include "kernels/cpu/dense_product.h"
+#include "kernels/dense_product.h"
 
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -11,8 +11,8 @@
 namespace dept::kernels {
 namespace {
 
-// at::linear and at::mm give fp32 to MKL, which uses half of a CPU that Intel has not made. oneDNN uses all of it, but it takes
-// longer to begin, and it adds up fewer rows than these in another order.
+// at::linear and at::mm give fp32 to MKL, which leaves AVX-512 unused on a CPU that Intel has not made. oneDNN uses it, but it
+// takes longer to begin, and it adds up fewer rows than these in another order.
 constexpr int64_t least_values = int64_t{1} << 16;  // of W
 constexpr int64_t least_rows_forward = 128, least_rows_backward = 16;
 
