@@ -12,8 +12,8 @@ timed "build" scripts/build.sh release --target dept_program
 
 shorter=()
 if ! cpu_has_bf16; then
-  say "This CPU has no bf16 arithmetic (AVX512-BF16 or AMX): computing in fp32 and training 250 steps in place of 1,200."
-  shorter=(--max_steps 250)
+  say "This CPU has no bf16 arithmetic (AVX512-BF16 or AMX): computing in fp32 and training 450 steps in place of 1,200."
+  shorter=(--max_steps 450)
 fi
 if [ ! -e "$run/test_results.json" ]; then
   timed "training with images" "$dept" train "$config" "${shorter[@]}"
