@@ -24,8 +24,10 @@ at::Tensor first_rows(const at::Tensor& x, int64_t count) {
   return x.narrow(0, 0, count).clone();  // the next replay writes x
 }
 
+}  // namespace
+
 // One bucket's forward and backward, recorded one after the other.
-class StepGraph {
+class GraphedBackbone::StepGraph {
  public:
   StepGraph(const Backbone& model, const Bucket& bucket, const Call& call, const MakeRecorder& make)
       : bucket_(bucket), tables_(sample(bucket, call)), forward_(make()), backward_(make()) {
@@ -98,8 +100,6 @@ class StepGraph {
   int64_t saved_bytes_ = 0, rows_of_source_ = 0, rows_of_hidden_ = 0;
 };
 
-}  // namespace
-
 struct GraphedBackbone::Graphs {
   // What is known of a bucket: nothing is recorded for its first batch, and nothing ever of one that cannot be.
   struct Known {
@@ -138,15 +138,11 @@ struct GraphedBackbone::Graphs {
   }
 };
 
-namespace {
-
-struct Replayed : Saved {
+struct GraphedBackbone::Replayed : Saved {
   StepGraph* graph = nullptr;
   std::shared_ptr<void> busy;  // lets the graphs be used again
   int64_t bytes() const override { return graph->saved_bytes(); }
 };
-
-}  // namespace
 
 GraphedBackbone::GraphedBackbone(std::shared_ptr<const Backbone> model, MakeRecorder make, const GraphOptions& options)
     : Backbone(model->context()), model_(std::move(model)), graphs_(std::make_shared<Graphs>()) {

@@ -44,7 +44,9 @@ class GraphedBackbone : public Backbone {
   const GraphCounts& counts() const;
 
  private:
+  class StepGraph;
   struct Graphs;
+  struct Replayed;
 
   std::shared_ptr<const Backbone> model_;
   std::shared_ptr<Graphs> graphs_;
