@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures dept beside its peers in Python, in turns (A B A B): each run's JSON line, then the medians and their ratio.
 #   bench/compare.sh train TASK PEER_MODE [REPEATS [STEPS]]   a training step beside DePT on transformers, by SHAPE: T5, bert-base, gpt2
-#   bench/compare.sh eval TASK [REPEATS [EXAMPLES]]           encode and write a label beside transformers' generate with SDPA
+#   bench/compare.sh eval TASK [REPEATS [EXAMPLES]]           by SHAPE, beside transformers with SDPA: T5 encodes and writes a label,
+#                                                             gpt2 and bert-base score the labels of an adapter
 #   bench/compare.sh reviews [REPEATS]                        the quickstart's training step beside the same in PyTorch
 # PEER_PYTHON is a Python with torch, transformers and tokenizers; PEERS the folder of peer_train.py (its modes: ref, longest, tuned,
 # tuned16), peer_bert.py, peer_gpt2.py (tuned, tuned16) and peer_smol.py, whose neighbours data/ and tokenizers/ hold the texts.
@@ -113,6 +114,45 @@ compare_train() { # TASK PEER_MODE [REPEATS [STEPS]]
 
 compare_eval() { # TASK [REPEATS [EXAMPLES]]
   [ -n "${PEER_PYTHON:-}" ] || { echo "compare.sh: eval needs PEER_PYTHON, which writes its model" >&2; exit 2; }
+  case $shape in
+    t5-*) compare_answers "$@" ;;
+    gpt2) compare_scores gpt2 "$@" ;;
+    bert-base) compare_scores bert-uncased "$@" ;;
+    *) echo "compare.sh: eval has no peer for SHAPE=$shape" >&2 && exit 2 ;;
+  esac
+}
+
+compare_scores() { # TOKENIZER TASK [REPEATS [EXAMPLES]]
+  local tokenizer=$peers/../tokenizers/$1/tokenizer.json task=$2 repeats=${3:-5} examples=${4:-640} dtype=${DTYPE:-bf16} order run
+  local adapter=$work/adapter
+  peer() {
+    "$PEER_PYTHON" bench/scoring_peer.py --shape "$shape" --threads "$threads" --batch "$batch" --model "$work/model" \
+      --adapter "$adapter" "$@"
+  }
+  # Rows a second of the bar at its end.
+  score() { # DTYPE
+    "$dept" eval --peft_model_id "$adapter" --test_file "$work/$order.csv" --predict_by score --dtype "$1" --threads "$threads" 2>&1 |
+      sed -nE 's/^evaluate .* 100% +([0-9.]+)\/s.*/{"who": "dept", "examples_per_s": \1}/p'
+  }
+  texts "$task" source >"$work/texts"
+  peer --make "$work/texts" --tokenizer "$tokenizer" --examples "$examples" --out "$work"
+  "$dept" train --model_name_or_path "$work/model" --train_file "$work/given.csv" --do_train --max_steps 1 --prefix_length "$m" --r "$r" \
+    --learning_rate 0.01 --dtype fp32 --output_dir "$adapter" 2>"$work/log" >&2
+  for order in given sorted; do
+    rm -f "$work/ours" "$work/theirs"
+    for ((run = 0; run < repeats; ++run)); do
+      score "$dtype" | ours cat
+      theirs peer --rows "$work/$order.csv" --out "$work/their_scores" --order "$order" --dtype "$dtype"
+    done
+    summary examples_per_s
+    "$dept" predict --peft_model_id "$adapter" --input "$work/$order.csv" --output "$work/our_scores.csv" --predict_by score --scores \
+      --dtype fp32 --threads "$threads" 2>"$work/log"
+    peer --rows "$work/$order.csv" --out "$work/their_scores" --order "$order" --dtype fp32 >"$work/log"
+    peer --compare "$work/our_scores.csv" --out "$work/their_scores" --order "$order"
+  done
+}
+
+compare_answers() { # TASK [REPEATS [EXAMPLES]]
   local task=$1 repeats=${2:-5} examples=${3:-640} dtype=${DTYPE:-bf16} order run
   peer() { "$PEER_PYTHON" bench/evaluation_peer.py --threads "$threads" --batch "$batch" --new_tokens 3 --model "$work/t5" --dtype "$dtype" "$@"; }
   answer() { # DTYPE FILE
