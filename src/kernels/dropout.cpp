@@ -8,6 +8,7 @@ Dropout::Dropout(const Call& call, const Ragged& tokens, double probability, int
   if (!call.training || probability <= 0) return;
   p = probability;
   first_token = tokens.offsets;
+  skipped = tokens.skipped;
   part = tokens.part;
   for (int64_t b = 0; b < tokens.batch(); ++b)
     streams.emplace_back(call.seeds.at(tokens.config[b]), call.micro_step, tokens.example[b], layer, site);

@@ -36,6 +36,8 @@ struct BlockSaved {
 struct EncoderSaved : Saved {
   Call call;  // dropout is drawn again in backward
   Ragged tokens;
+  Tensor wanted;    // int64 [n] tokens that go on behind the last block's attention; undefined: all
+  Ragged going_on;  // these
   nn::AttentionPlan plan;
   Tensor distances;  // rows of the blocks' tables, by distance
   nn::LayerNorm::Saved embedding_norm;
@@ -67,6 +69,10 @@ class BertEncoder : public Backbone {
     kept->plan = plan(source.tokens);
     if (parts_.distances.farthest > 0) kept->distances = parts_.distances.rows(source.tokens.max_length()).to(context().device);
     kept->blocks.resize(saved ? parts_.blocks.size() : 0);
+    if (!source.wanted.empty() && !convolves(parts_.blocks.size() - 1)) {
+      kept->wanted = upload(source.wanted, context().device);
+      kept->going_on = source.tokens.single_tokens(source.wanted);
+    }
     Tensor h = with_positions(source);
     h = parts_.embedding_norm.forward(h, residual_, saved ? &kept->embedding_norm : nullptr);
     h = kernels::apply_dropout(h, dropout(*kept, parts_.embedding_dropout, 0, Site::embedding), context().kernels);
@@ -75,20 +81,21 @@ class BertEncoder : public Backbone {
     nn::ResidualStream stream{std::move(h)};
     for (size_t i = 0; i < parts_.blocks.size(); ++i) {
       stream = block_forward(std::move(stream), *kept, i, saved ? &kept->blocks[i] : nullptr);
-      if (i == 0 && parts_.convolution)
+      if (convolves(i))
         stream = {parts_.convolution->forward(first, stream.h, kept->tokens, convolution_dropout(*kept),
                                               saved ? &kept->convolution : nullptr)};
     }
+    const Tensor hidden = nn::spread(stream.x.defined() ? stream.x : stream.h.to(dtype_), kept->wanted, source.tokens.tokens());
     if (saved) *saved = std::move(kept);
-    return stream.x.defined() ? stream.x : stream.h.to(dtype_);
+    return hidden;
   }
 
   InputGradients backward(std::unique_ptr<Saved> saved, const Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<EncoderSaved&>(*saved);
-    Tensor d = d_hidden.to(residual_, false, true).contiguous();
+    Tensor d = nn::gather(d_hidden, kept.wanted).to(residual_, false, true).contiguous();
     Tensor d_first, d_branch;
     for (size_t i = parts_.blocks.size(); i-- > 0;) {
-      if (i == 0 && parts_.convolution) {
+      if (convolves(i)) {
         d_first = at::zeros_like(d);
         d = parts_.convolution->backward(d, kept.tokens, convolution_dropout(kept), kept.convolution, d_first);
       }
@@ -111,6 +118,9 @@ class BertEncoder : public Backbone {
   }
 
  private:
+  bool convolves(size_t block) const { return block == 0 && parts_.convolution; }
+  bool is_last(size_t block) const { return block + 1 == parts_.blocks.size(); }
+
   nn::AttentionPlan plan(const Ragged& tokens) const {
     nn::AttentionPlan made;
     made.spans = kernels::self_attention_spans(tokens);
@@ -140,6 +150,7 @@ class BertEncoder : public Backbone {
   }
   nn::AttentionPlan plan_of(const EncoderSaved& kept, int64_t layer) const {
     nn::AttentionPlan made = kept.plan;
+    if (is_last(layer)) made.wanted = kept.wanted;
     const BertBlock& block = parts_.blocks[layer];
     made.dropout = dropout(kept, block.attention_dropout, layer, Site::self_attention_probabilities);
     if (block.position_keys.defined()) made.position_keys = block.position_keys.index_select(1, kept.distances);
@@ -147,22 +158,29 @@ class BertEncoder : public Backbone {
     return made;
   }
 
-  static kernels::Dropout attention_output(const EncoderSaved& kept, const BertBlock& block, size_t i) {
-    return dropout(kept, block.attention_output_dropout, static_cast<int64_t>(i), Site::self_attention_output);
+  // Behind a block's attention.
+  kernels::Dropout dropout_behind(const EncoderSaved& kept, double p, size_t i, Site site) const {
+    const bool all = !is_last(i) || !kept.wanted.defined();
+    return kernels::Dropout(kept.call, all ? kept.tokens : kept.going_on, p, static_cast<int64_t>(i), site);
   }
-  static kernels::Dropout feed_forward_output(const EncoderSaved& kept, const BertBlock& block, size_t i) {
-    return dropout(kept, block.feed_forward_output_dropout, static_cast<int64_t>(i), Site::feed_forward_output);
+  kernels::Dropout attention_output(const EncoderSaved& kept, size_t i) const {
+    return dropout_behind(kept, parts_.blocks[i].attention_output_dropout, i, Site::self_attention_output);
+  }
+  kernels::Dropout feed_forward_output(const EncoderSaved& kept, size_t i) const {
+    return dropout_behind(kept, parts_.blocks[i].feed_forward_output_dropout, i, Site::feed_forward_output);
   }
 
   nn::ResidualStream block_forward(nn::ResidualStream stream, const EncoderSaved& kept, size_t i, BlockSaved* saved) const {
     using kernels::NormPlace;
     const BertBlock& block = parts_.blocks[i];
     if (!stream.x.defined()) stream.x = stream.h.to(dtype_);
-    Tensor read = block.attention.attend(stream.x, plan_of(kept, i), saved ? &saved->attention : nullptr);
-    stream = nn::add_and_norm(block.attention.out, std::move(stream), std::move(read), attention_output(kept, block, i),
+    const nn::AttentionPlan plan = plan_of(kept, i);
+    Tensor read = block.attention.attend(stream.x, plan, saved ? &saved->attention : nullptr);
+    stream.h = nn::gather(stream.h, plan.wanted);
+    stream = nn::add_and_norm(block.attention.out, std::move(stream), std::move(read), attention_output(kept, i),
                               block.attention_norm, NormPlace::behind, saved ? &saved->attention_norm : nullptr);
     Tensor units = block.feed_forward.units(stream.x, {}, saved ? &saved->feed_forward : nullptr);
-    return nn::add_and_norm(block.feed_forward.wo, std::move(stream), std::move(units), feed_forward_output(kept, block, i),
+    return nn::add_and_norm(block.feed_forward.wo, std::move(stream), std::move(units), feed_forward_output(kept, i),
                             block.feed_forward_norm, NormPlace::behind, saved ? &saved->feed_forward_norm : nullptr);
   }
 
@@ -172,17 +190,19 @@ class BertEncoder : public Backbone {
   Tensor block_backward(Tensor d_branch, const EncoderSaved& kept, size_t i, Tensor& d) const {
     const BertBlock& block = parts_.blocks[i];
     const BlockSaved& saved = kept.blocks[i];
-    const kernels::Dropout fed = feed_forward_output(kept, block, i), attended = attention_output(kept, block, i);
+    const kernels::Dropout fed = feed_forward_output(kept, i), attended = attention_output(kept, i);
     if (!d_branch.defined()) d_branch = nn::norm_backward(last_norm(kept, i, fed), dtype_, d);
     const nn::StreamNorm<nn::LayerNorm> middle{block.attention_norm, kernels::NormPlace::behind, saved.attention_norm, &attended};
     d_branch =
         nn::norm_backward(block.feed_forward.wi, block.feed_forward.backward_units(d_branch, {}, saved.feed_forward), middle, d);
-    const Tensor d_heads = block.attention.backward_heads(d_branch, plan_of(kept, i), saved.attention);
+    const nn::AttentionPlan plan = plan_of(kept, i);
+    const Tensor d_heads = block.attention.backward_heads(d_branch, plan, saved.attention);
+    d = nn::spread(d, plan.wanted, d_heads.size(0));
     if (i == 0 || (i == 1 && parts_.convolution)) {
       nn::add_backward(block.attention.qkv, d_heads, d);
       return {};
     }
-    const kernels::Dropout below = feed_forward_output(kept, parts_.blocks[i - 1], i - 1);
+    const kernels::Dropout below = feed_forward_output(kept, i - 1);
     return nn::norm_backward(block.attention.qkv, d_heads, last_norm(kept, i - 1, below), d);
   }
   nn::StreamNorm<nn::LayerNorm> last_norm(const EncoderSaved& kept, size_t i, const kernels::Dropout& before) const {

@@ -49,28 +49,32 @@ class Decoder : public TextModel, public PooledModel {
   at::Tensor forward(const Call& call, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const override {
     check(source, target);
     auto kept = std::make_unique<Kept>();
-    kept->plan = plan(call, source.tokens, kernels::self_attention_spans(source.tokens));
+    kept->plans = {plan(call, source.tokens, kernels::self_attention_spans(source.tokens)), source.wanted,
+                   weights_.blocks.size()};
     kept->blocks.resize(saved ? weights_.blocks.size() : 0);
-    nn::ResidualStream stream{begin(source, kept->plan)};
+    nn::ResidualStream stream{begin(source, kept->plans.all())};
     for (size_t i = 0; i < weights_.blocks.size(); ++i)
-      stream = weights_.blocks[i].forward(std::move(stream), kept->plan, static_cast<int64_t>(i),
+      stream = weights_.blocks[i].forward(std::move(stream), kept->plans.of(i), static_cast<int64_t>(i),
                                           saved ? &kept->blocks[i] : nullptr, norm_behind(i, saved ? kept.get() : nullptr));
     at::Tensor hidden = finished(stream, saved ? &kept->final_norm : nullptr);
+    hidden = nn::spread(hidden, kept->plans.wanted(), source.tokens.tokens());
     if (saved) *saved = std::move(kept);
     return hidden;
   }
 
   InputGradients backward(std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<Kept&>(*saved);
-    at::Tensor d = at::zeros(d_hidden.sizes(), d_hidden.options().dtype(kept.plan.context.residual()));
-    weights_.final_norm.backward(d_hidden.to(dtype_).contiguous(), kept.final_norm, d);
+    const DecoderPlan& all = kept.plans.all();
+    const at::Tensor d_wanted = nn::gather(d_hidden, kept.plans.wanted());
+    at::Tensor d = at::zeros(d_wanted.sizes(), d_wanted.options().dtype(all.context.residual()));
+    weights_.final_norm.backward(d_wanted.to(dtype_).contiguous(), kept.final_norm, d);
     at::Tensor branch;
     for (size_t i = weights_.blocks.size(); i-- > 0;) {
-      branch = weights_.blocks[i].backward(d, kept.plan, static_cast<int64_t>(i), kept.blocks[i], branch,
+      branch = weights_.blocks[i].backward(d, kept.plans.of(i), static_cast<int64_t>(i), kept.blocks[i], branch,
                                            i > 0 ? &weights_.blocks[i - 1] : nullptr);
       kept.blocks[i] = {};
     }
-    d = kernels::apply_dropout(d, embedding_dropout(kept.plan), kept.plan.context.kernels);
+    d = kernels::apply_dropout(d, embedding_dropout(all), all.context.kernels);
     return {weights_.input_scale == 1 ? d : d * weights_.input_scale, {}};
   }
 
@@ -91,11 +95,13 @@ class Decoder : public TextModel, public PooledModel {
     auto& history = dynamic_cast<Cache&>(cache).history;
     const Stream run = history ? history->take(fresh, slots, kept) : fresh;
     const at::Tensor rows = kept.append(run.tokens, slots);
-    const DecoderPlan now = plan(Call(), run.tokens, kept.spans(run.tokens, slots));
-    nn::ResidualStream stream{begin(run, now)};
+    const DecoderPlans now(plan(Call(), run.tokens, kept.spans(run.tokens, slots)), run.wanted, weights_.blocks.size());
+    nn::ResidualStream stream{begin(run, now.all())};
     for (size_t i = 0; i < weights_.blocks.size(); ++i)
-      stream = weights_.blocks[i].extend(std::move(stream), now, kept, static_cast<int64_t>(i), rows, norm_behind(i, nullptr));
-    return last_rows(finished(stream, nullptr), run.tokens, fresh.tokens);
+      stream =
+          weights_.blocks[i].extend(std::move(stream), now.of(i), kept, static_cast<int64_t>(i), rows, norm_behind(i, nullptr));
+    const at::Tensor hidden = nn::spread(finished(stream, nullptr), now.wanted(), run.tokens.tokens());
+    return last_rows(hidden, run.tokens, fresh.tokens);
   }
 
   int64_t length(const KvCache& cache, int64_t slot) const override {
@@ -133,7 +139,7 @@ class Decoder : public TextModel, public PooledModel {
 
  private:
   struct Kept : Saved {
-    DecoderPlan plan;
+    DecoderPlans plans;
     std::vector<typename DecoderBlock<Norm>::Saved> blocks;
     typename Norm::Saved final_norm;
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dept/nn/modules.h"
+#include "dept/tensor/upload.h"
 #include "models/common.h"
 
 namespace dept {
@@ -33,6 +34,7 @@ struct DecoderPlan {
   ModelContext context;
   Call call;  ///< dropout is drawn again in backward
   Ragged tokens;
+  Ragged going_on;                      ///< wanted tokens, where not all are (attention.wanted): of them alone the rest is made
   double attention_dropout = 0;         ///< of the probabilities
   double attention_output_dropout = 0;  ///< of what attention adds to the stream
   double inner_dropout = 0;             ///< of the feed-forward's units
@@ -40,12 +42,16 @@ struct DecoderPlan {
   double embedding_dropout = 0;
 
   kernels::Dropout dropout(double p, int64_t layer, Site site) const { return kernels::Dropout(call, tokens, p, layer, site); }
-  kernels::Dropout attention_output(int64_t layer) const {
-    return dropout(attention_output_dropout, layer, Site::self_attention_output);
+  /// Behind attention.
+  kernels::Dropout dropout_behind(double p, int64_t layer, Site site) const {
+    return kernels::Dropout(call, attention.wanted.defined() ? going_on : tokens, p, layer, site);
   }
-  kernels::Dropout inner(int64_t layer) const { return dropout(inner_dropout, layer, Site::feed_forward_inner); }
+  kernels::Dropout attention_output(int64_t layer) const {
+    return dropout_behind(attention_output_dropout, layer, Site::self_attention_output);
+  }
+  kernels::Dropout inner(int64_t layer) const { return dropout_behind(inner_dropout, layer, Site::feed_forward_inner); }
   kernels::Dropout feed_forward_output(int64_t layer) const {
-    return dropout(feed_forward_output_dropout, layer, Site::feed_forward_output);
+    return dropout_behind(feed_forward_output_dropout, layer, Site::feed_forward_output);
   }
   nn::AttentionPlan attention_of(int64_t layer, const AttentionForm& form) const {
     nn::AttentionPlan made = attention;
@@ -56,6 +62,28 @@ struct DecoderPlan {
     made.dropout = dropout(attention_dropout, layer, Site::self_attention_probabilities);
     return made;
   }
+};
+
+/// A batch's plan for all blocks of a stack but the last, behind whose attention wanted tokens alone may go on.
+class DecoderPlans {
+ public:
+  DecoderPlans() = default;
+  DecoderPlans(DecoderPlan all, const std::vector<int64_t>& wanted, size_t blocks) : all_(std::move(all)), blocks_(blocks) {
+    if (wanted.empty() || blocks == 0) return;
+    last_ = all_;
+    last_->attention.wanted = upload(wanted, all_.context.device);
+    last_->going_on = all_.tokens.single_tokens(wanted);
+  }
+
+  const DecoderPlan& all() const { return all_; }
+  const DecoderPlan& of(size_t block) const { return last_ && block + 1 == blocks_ ? *last_ : all_; }
+  /// int64 [n]; undefined: all.
+  at::Tensor wanted() const { return last_ ? last_->attention.wanted : at::Tensor(); }
+
+ private:
+  DecoderPlan all_;
+  std::optional<DecoderPlan> last_;
+  size_t blocks_ = 0;
 };
 
 /// What stands around a branch: h += dropout(factor * after(branch(before(h)))), each norm where there is one.
@@ -131,7 +159,8 @@ struct DecoderBlock {
     return {&*around_attention.before, saved != nullptr ? &saved->around_attention.before : nullptr};
   }
 
-  /// stream.x, where it is defined, is what first_norm gave. That of the result is what `next` gives.
+  /// stream.x, where it is defined, is what first_norm gave. That of the result is what `next` gives. Of wanted tokens alone,
+  /// where the plan has some.
   nn::ResidualStream forward(nn::ResidualStream stream, const DecoderPlan& plan, int64_t layer, Saved* saved,
                              const nn::NextNorm<Norm>& next) const {
     if (!stream.x.defined()) stream.x = around_attention.read(stream.h, plan, saved ? &saved->around_attention : nullptr);
@@ -147,7 +176,8 @@ struct DecoderBlock {
     return feed(std::move(stream), std::move(attended), plan, layer, nullptr, next);
   }
 
-  /// d is the gradient of the block's output and becomes that of its input. `branch` is d through the dropout of the block's last
+  /// d is the gradient of the block's output, of wanted tokens alone where the plan has some, and becomes that of its input.
+  /// `branch` is d through the dropout of the block's last
   /// branch, as backward of the block behind returned it; undefined: not made yet. before: the block before, null: none.
   at::Tensor backward(at::Tensor& d, const DecoderPlan& plan, int64_t layer, const Saved& saved, at::Tensor branch,
                       const DecoderBlock* before) const {
@@ -168,12 +198,14 @@ struct DecoderBlock {
       around_feed_forward.read_backward(feed_forward.wi.backward_input(d_units), saved.around_feed_forward, d);
       if (!parallel) d_heads = heads(ended());
     }
+    d = nn::spread(d, plan.attention.wanted, d_heads.size(0));
     if (!around_attention.before) {
       around_attention.read_backward(attention.qkv.backward_input(d_heads), saved.around_attention, d);
       return {};
     }
     const bool ends_plain = before != nullptr && before->around_feed_forward.plain();
-    const kernels::Dropout fed = ends_plain ? plan.feed_forward_output(layer - 1) : kernels::Dropout();
+    const double p = ends_plain ? plan.feed_forward_output_dropout : 0;
+    const kernels::Dropout fed = plan.dropout(p, layer - 1, Site::feed_forward_output);  // of all tokens: the last is not before
     return nn::norm_backward(attention.qkv, d_heads,
                              norm_of(around_attention, saved.around_attention, ends_plain ? &fed : nullptr), d);
   }
@@ -189,6 +221,7 @@ struct DecoderBlock {
   nn::ResidualStream feed(nn::ResidualStream stream, at::Tensor attended, const DecoderPlan& plan, int64_t layer, Saved* saved,
                           const nn::NextNorm<Norm>& next) const {
     const kernels::Dropout dropout = plan.attention_output(layer);
+    stream.h = nn::gather(stream.h, plan.attention.wanted);
     auto* around = saved ? &saved->around_feed_forward : nullptr;
     if (joins()) {
       stream = nn::add_and_norm(attention.out, std::move(stream), std::move(attended), dropout, *around_feed_forward.before,

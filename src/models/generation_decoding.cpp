@@ -73,16 +73,21 @@ void Decoding::prefill(const Stream& source, int64_t max_new_tokens) {
   cache_ = model_.start(source, tokens.batch() + (width_ > 1 ? static_cast<int64_t>(texts.size()) * width_ : 0), max_new_tokens);
 
   std::vector<at::Tensor> hidden;
+  int64_t rows = 0;
+  const auto run = [&](Stream part, const IdList& sequences) {
+    IdList last;
+    for (int64_t b = 0; b < part.tokens.batch(); ++b) {
+      if (part.tokens.length(b) > 0) last.push_back(part.tokens.offsets[b + 1] - 1);
+      end[sequences[b]] = rows + part.tokens.offsets[b + 1] - 1;
+    }
+    rows += part.tokens.tokens();
+    part.want(last);
+    hidden.push_back(model_.extend(*cache_, part, sequences));
+  };
   if (width_ == 1 || prompts.empty()) {
-    hidden.push_back(model_.extend(*cache_, source, range(tokens.batch())));
-    for (int64_t b = 0; b < tokens.batch(); ++b) end[b] = tokens.offsets[b + 1] - 1;
+    run(source, range(tokens.batch()));
   } else {
-    int64_t at = 0;
-    const auto run_all = [&](const IdList& sequences) {
-      hidden.push_back(model_.extend(*cache_, select(source, sequences), sequences));
-      for (const int64_t b : sequences) end[b] = (at += tokens.length(b)) - 1;
-    };
-    run_all(prompts);
+    run(select(source, prompts), prompts);
     IdList from, to;
     for (const int64_t b : texts) {
       if (tokens.prefix[b] < 0) continue;
@@ -90,7 +95,7 @@ void Decoding::prefill(const Stream& source, int64_t max_new_tokens) {
       to.push_back(b);
     }
     model_.copy_slots(*cache_, from, to);
-    run_all(texts);
+    run(select(source, texts), texts);
   }
 
   IdList last_tokens;

@@ -29,7 +29,7 @@ struct ModernBertParts {
 };
 
 struct ModernBertSaved : Saved {
-  DecoderPlan plan;
+  DecoderPlans plans;
   nn::LayerNorm::Saved embedding_norm, final_norm;
   std::vector<Block::Saved> blocks;
 
@@ -53,29 +53,31 @@ class ModernBert : public Backbone {
   Tensor forward(const Call& call, const Stream& source, const Stream* target, std::unique_ptr<Saved>* saved) const override {
     check_encoder_stream(context(), source, target, info_);
     auto kept = std::make_unique<ModernBertSaved>();
-    kept->plan = plan(call, source.tokens);
+    kept->plans = {plan(call, source.tokens), source.wanted, parts_.blocks.size()};
     kept->blocks.resize(saved ? parts_.blocks.size() : 0);
     Tensor h =
         parts_.embedding_norm.forward(source.embeds.contiguous(), context().residual(), saved ? &kept->embedding_norm : nullptr);
-    h = kernels::apply_dropout(h, embedding_dropout(kept->plan), context().kernels);
+    h = kernels::apply_dropout(h, embedding_dropout(kept->plans.all()), context().kernels);
     nn::ResidualStream stream{std::move(h)};
     for (size_t i = 0; i < parts_.blocks.size(); ++i)
-      stream = parts_.blocks[i].forward(std::move(stream), kept->plan, static_cast<int64_t>(i),
+      stream = parts_.blocks[i].forward(std::move(stream), kept->plans.of(i), static_cast<int64_t>(i),
                                         saved ? &kept->blocks[i] : nullptr, norm_behind(i, saved ? kept.get() : nullptr));
+    const Tensor hidden = nn::spread(stream.x, kept->plans.wanted(), source.tokens.tokens());
     if (saved) *saved = std::move(kept);
-    return stream.x;
+    return hidden;
   }
 
   InputGradients backward(std::unique_ptr<Saved> saved, const Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<ModernBertSaved&>(*saved);
-    Tensor d = parts_.final_norm.backward(d_hidden.to(context().compute).contiguous(), kept.final_norm);
+    const Tensor d_wanted = nn::gather(d_hidden, kept.plans.wanted());
+    Tensor d = parts_.final_norm.backward(d_wanted.to(context().compute).contiguous(), kept.final_norm);
     Tensor branch;
     for (size_t i = parts_.blocks.size(); i-- > 0;) {
-      branch = parts_.blocks[i].backward(d, kept.plan, static_cast<int64_t>(i), kept.blocks[i], branch,
+      branch = parts_.blocks[i].backward(d, kept.plans.of(i), static_cast<int64_t>(i), kept.blocks[i], branch,
                                          i > 0 ? &parts_.blocks[i - 1] : nullptr);
       kept.blocks[i] = {};
     }
-    d = kernels::apply_dropout(d, embedding_dropout(kept.plan), context().kernels);
+    d = kernels::apply_dropout(d, embedding_dropout(kept.plans.all()), context().kernels);
     return {parts_.embedding_norm.backward(d, kept.embedding_norm), {}};
   }
 

@@ -60,11 +60,11 @@ at::Tensor SelfAttention::attend(const at::Tensor& x, const AttentionPlan& plan,
     saved->qkv = fused;
     saved->lse = lse;
   }
-  return attended;
+  return gather(attended, plan.wanted);
 }
 
 at::Tensor SelfAttention::backward_heads(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const {
-  const at::Tensor d_attended = out.backward_input(d);
+  const at::Tensor d_attended = spread(out.backward_input(d), plan.wanted, saved.qkv.size(0));
   const auto [q, k, v] = split(saved.qkv);
   at::Tensor d_fused = at::empty_like(saved.qkv);
   const auto [dq, dk, dv] = split(d_fused);
@@ -85,10 +85,9 @@ at::Tensor SelfAttention::backward_heads(const at::Tensor& d, const AttentionPla
 at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan, SlotCache& cache, size_t layer,
                                  const at::Tensor& rows) const {
   const auto [q, k, v] = split(project(x, plan, nullptr));
-  SlotCache::Layer& kept = cache.layers.at(layer);
-  kept.k.index_copy_(0, rows, k);
-  kept.v.index_copy_(0, rows, v);
-  return kernels::attention({q, kept.k, kept.v}, plan.spans, options_of(plan, qkv.kernels()), nullptr);
+  cache.store(layer, rows, k, v);
+  const SlotCache::Layer& kept = cache.layers[layer];
+  return gather(kernels::attention({q, kept.k, kept.v}, plan.spans, options_of(plan, qkv.kernels()), nullptr), plan.wanted);
 }
 
 }  // namespace dept::nn

@@ -1,9 +1,11 @@
 #include "dept/nn/kv_cache.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 
 #include "dept/base/error.h"
@@ -14,6 +16,25 @@ namespace {
 
 void append_range(std::vector<int64_t>& rows, int64_t begin, int64_t count) {
   for (int64_t i = 0; i < count; ++i) rows.push_back(begin + i);
+}
+
+// Rows of from [N, H, K] to these of `to`. LibTorch goes number by number, on one thread, where they are part of wider rows.
+void put_rows(const at::Tensor& to, const at::Tensor& rows, const at::Tensor& from) {
+  constexpr int64_t grain = 128;
+  const bool alike = from.scalar_type() == to.scalar_type() && from.sizes().slice(1) == to.sizes().slice(1);
+  if (!to.is_cpu() || !alike || !to.is_contiguous() || from.stride(2) != 1 || from.stride(1) != from.size(2)) {
+    to.index_copy_(0, rows, from);
+    return;
+  }
+  const size_t bytes = static_cast<size_t>(from.size(1) * from.size(2)) * from.element_size();
+  const size_t pitch = static_cast<size_t>(from.stride(0)) * from.element_size();
+  const auto* source = static_cast<const char*>(from.const_data_ptr());
+  auto* target = static_cast<char*>(to.mutable_data_ptr());
+  const int64_t* row = rows.const_data_ptr<int64_t>();
+  at::parallel_for(0, from.size(0), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n)
+      std::memcpy(target + static_cast<size_t>(row[n]) * bytes, source + static_cast<size_t>(n) * pitch, bytes);
+  });
 }
 
 int64_t whole_pages(int64_t rows) {
@@ -137,6 +158,12 @@ at::Tensor SlotCache::append(const Ragged& fresh, const std::vector<int64_t>& sl
     length[slot] += fresh.length(b);
   }
   return index(rows);
+}
+
+void SlotCache::store(size_t layer, const at::Tensor& rows, const at::Tensor& k, const at::Tensor& v) {
+  if (layer >= layers.size()) fail(Code::bug, "SlotCache.store", dept::str("a layer below ", layers.size()), dept::str(layer));
+  put_rows(layers[layer].k, rows, k);
+  put_rows(layers[layer].v, rows, v);
 }
 
 std::vector<kernels::AttentionSpan> SlotCache::spans(const Ragged& fresh, const std::vector<int64_t>& slots) const {

@@ -1,3 +1,4 @@
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "dept/nn/modules.h"
@@ -28,6 +29,15 @@ at::Tensor through_dropout(const at::Tensor& d, const Dropout* dropout, at::Scal
 }
 
 }  // namespace
+
+at::Tensor spread(const at::Tensor& rows, const at::Tensor& places, int64_t count) {
+  if (!places.defined()) return rows;
+  return at::zeros({count, rows.size(1)}, rows.options()).index_copy_(0, places, rows);
+}
+
+at::Tensor gather(const at::Tensor& rows, const at::Tensor& places) {
+  return places.defined() ? rows.index_select(0, places) : rows;
+}
 
 template <class Norm>
 ResidualStream add_and_norm(const FrozenLinear& out, ResidualStream stream, at::Tensor units, const Dropout& dropout,

@@ -20,6 +20,17 @@ void Ragged::append(int64_t length, int64_t example_index, int64_t config_index,
   prefix.push_back(prefix_sequence);
 }
 
+Ragged Ragged::single_tokens(const std::vector<int64_t>& tokens) const {
+  Ragged single;
+  int64_t b = 0;
+  for (const int64_t n : tokens) {
+    while (n >= offsets.at(b + 1)) ++b;
+    single.append(1, example[b], config[b]);
+    single.skipped.push_back(n - offsets[b] + (skipped.empty() ? 0 : skipped[b]));
+  }
+  return single;
+}
+
 void Ragged::check() const {
   const auto require = [](bool good, std::string_view what, std::string_view received) {
     if (!good) fail(Code::bug, "Ragged", what, received);
@@ -30,6 +41,7 @@ void Ragged::check() const {
   require(config.size() == count && prefix.size() == count && example.size() == count, str(count, " entries a sequence vector"),
           str(config.size(), ", ", prefix.size(), ", ", example.size()));
   require(outside.empty() || outside.size() == count, str(count, " entries outside, or none"), str(outside.size()));
+  require(skipped.empty() || skipped.size() == count, str(count, " entries skipped, or none"), str(skipped.size()));
   require(unbiased.empty() || unbiased.size() == count, str(count, " entries unbiased, or none"), str(unbiased.size()));
   for (size_t b = 0; b < count; ++b) require(prefix[b] < static_cast<int64_t>(b), "a prefix before its sequence", str(prefix[b]));
   for (const at::Tensor* tensor : {&position, &row}) {

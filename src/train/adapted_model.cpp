@@ -60,14 +60,43 @@ int64_t last_prompt_token(const PromptLayout& layout, const Ragged& texts, int64
   return (layout.shared ? texts.config[b] * M : texts.offsets[b] + b * M) + M - 1;
 }
 
-// The tokens of the stream whose hidden states predict the labels of `texts`, on `device`.
-at::Tensor predicting_tokens(const PromptLayout& layout, const Batch& batch, const Ragged& texts, c10::Device device) {
+// The tokens of the stream whose hidden states predict the labels of `texts`.
+std::vector<int64_t> predicting_tokens(const PromptLayout& layout, const Batch& batch, const Ragged& texts) {
   const int64_t* text = layout.text.const_data_ptr<int64_t>();
   const int64_t* label_token = batch.label_token.const_data_ptr<int64_t>();
   std::vector<int64_t> tokens;
   for (size_t n = 0; n < batch.label_sequence.size(); ++n)
     tokens.push_back(label_token[n] >= 0 ? text[label_token[n]] : last_prompt_token(layout, texts, batch.label_sequence[n]));
-  return upload(tokens, device);
+  return tokens;
+}
+
+// The hidden states that a batch's loss reads: at the tokens that predict its labels or, with a head, those that it pools.
+struct ReadTokens {
+  std::vector<int64_t> predicting;
+  PooledTokens pooled;
+};
+
+// Of the backbone's last stream.
+const Ragged& last_texts(const ModelParts& parts, const Batch& batch) {
+  return parts.rules.encoder_decoder() ? batch.target : batch.source;
+}
+
+ReadTokens read_tokens(const ModelParts& parts, const Batch& batch, const PromptLayout& layout) {
+  if (parts.has_head()) return {{}, pooled_tokens(parts.pooling, batch.source, layout)};
+  return {predicting_tokens(layout, batch, last_texts(parts, batch)), {}};
+}
+
+std::vector<int64_t> list_of(const PooledTokens& pooled) {
+  const int64_t* tokens = pooled.token.const_data_ptr<int64_t>();
+  return {tokens, tokens + pooled.token.numel()};
+}
+
+// Lets the backbone leave out what is not read; an encoder-decoder has hardly any of it.
+ReadTokens want_read_tokens(const ModelParts& parts, const Batch& batch, AdaptedBatch& inputs) {
+  if (inputs.target) return read_tokens(parts, batch, inputs.target->layout);
+  ReadTokens read = read_tokens(parts, batch, inputs.source.layout);
+  inputs.source.stream.want(parts.has_head() ? list_of(read.pooled) : read.predicting);
+  return read;
 }
 
 // At least as many as fewest_rows, of zeros.
@@ -91,18 +120,17 @@ at::Tensor label_shares_of(const Batch& batch) {
 }
 
 // By the language-model head, at the label tokens.
-HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const PromptLayout& layout, const at::Tensor& hidden,
-                          bool with_gradient) {
+HiddenLoss loss_of_tokens(const ModelParts& parts, const Batch& batch, const std::vector<int64_t>& predicting,
+                          const at::Tensor& hidden, bool with_gradient) {
   const TextModel& model = as_text_model(*parts.backbone);
-  const Ragged& predicting = parts.rules.encoder_decoder() ? batch.target : batch.source;
-  const at::Tensor at_labels = predicting_tokens(layout, batch, predicting, hidden.device());
+  const at::Tensor at_labels = upload(predicting, hidden.device());
   at::Tensor d_logits;
   const at::Tensor all_logits = model.logits(with_rows(hidden.index_select(0, at_labels)));
   const at::Tensor logits = all_logits.narrow(0, 0, at_labels.size(0));
   at::Tensor nll = kernels::cross_entropy(logits, batch.labels, with_gradient ? &d_logits : nullptr, parts.label_smoothing,
                                           model.context().kernels);
   std::vector<int64_t> config;
-  for (int64_t sequence : batch.label_sequence) config.push_back(predicting.config[sequence]);
+  for (int64_t sequence : batch.label_sequence) config.push_back(last_texts(parts, batch).config[sequence]);
   at::Tensor counts = at::ones({static_cast<int64_t>(config.size())}, at::kDouble);
   if (batch.score.defined()) {
     counts = label_shares_of(batch);
@@ -130,11 +158,10 @@ PooledState pooled_state(const ModelParts& parts, const PooledTokens& tokens, co
 }
 
 // By the classification head, once a text. `gradients`: of the head's own parameters.
-HiddenLoss loss_of_texts(const ModelParts& parts, const Call& call, const Batch& batch, const PromptLayout& layout,
+HiddenLoss loss_of_texts(const ModelParts& parts, const Call& call, const Batch& batch, const PooledTokens& tokens,
                          const at::Tensor& hidden, Gradients* gradients) {
   const Kernels kernels = parts.backbone->context().kernels;
   const HeadWeights& head = parts.weights.head;
-  const PooledTokens tokens = pooled_tokens(parts.pooling, batch.source, layout);
   const PooledState pooled = pooled_state(parts, tokens, hidden, batch.source.batch());
   HeadSaved saved;
   at::Tensor d_logits;
@@ -236,7 +263,7 @@ class LabelScorer {
         slots_(count_),
         held_(count_),
         position_(count_) {
-    const auto [source, layout] = std::move(model.adapt_source({}, batch_).source);
+    auto [source, layout] = std::move(model.adapt_source({}, batch_).source);
     const InputAdapter& adapter = model.adapter();
     const int64_t decoder_prompt = adapter.decoder_prompt_tokens();
     const int64_t prompts = rules_.encoder_decoder() ? 0 : source.tokens.batch() - count_;
@@ -273,12 +300,13 @@ class LabelScorer {
 
  private:
   // Decoder-only: the sources behind their prompts.
-  void run_sources(const Stream& source, const PromptLayout& layout) {
+  void run_sources(Stream& source, const PromptLayout& layout) {
     std::vector<int64_t> all(source.tokens.batch());
     std::iota(all.begin(), all.end(), 0);
+    const at::Tensor last = layout.text.index_select(0, batch_.label_token);
+    source.want({last.const_data_ptr<int64_t>(), last.const_data_ptr<int64_t>() + last.numel()});
     const at::Tensor hidden = model_.extend(*cache_, source, all);
-    const at::Tensor last = upload(layout.text.index_select(0, batch_.label_token), hidden.device());
-    first_logits_ = model_.logits(hidden.index_select(0, last));
+    first_logits_ = model_.logits(hidden.index_select(0, upload(last, hidden.device())));
     for (int64_t b = 0; b < count_; ++b) {
       held_[b] = model_.length(*cache_, slots_[b]);
       position_[b] = layout.prompt + batch_.source.length(b);
@@ -384,15 +412,15 @@ AdaptedBatch AdaptedModel::adapt(const Call& call, const Batch& batch) const {
 }
 
 BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gradients) const {
-  const AdaptedBatch inputs = adapt(call, batch);
+  AdaptedBatch inputs = adapt(call, batch);
+  const ReadTokens read = want_read_tokens(*parts_, batch, inputs);
   std::unique_ptr<Saved> saved;
   const at::Tensor hidden =
       parts_->trained().forward(backbone_call(*parts_, call), inputs.source.stream,
                                 inputs.target ? &inputs.target->stream : nullptr, gradients ? &saved : nullptr);
-  const PromptLayout& layout = inputs.target ? inputs.target->layout : inputs.source.layout;
   Gradients of_head;
-  const HiddenLoss found = has_head() ? loss_of_texts(*parts_, call, batch, layout, hidden, gradients ? &of_head : nullptr)
-                                      : loss_of_tokens(*parts_, batch, layout, hidden, gradients != nullptr);
+  const HiddenLoss found = has_head() ? loss_of_texts(*parts_, call, batch, read.pooled, hidden, gradients ? &of_head : nullptr)
+                                      : loss_of_tokens(*parts_, batch, read.predicting, hidden, gradients != nullptr);
   if (gradients) {
     InputGradients d = parts_->trained().backward(std::move(saved), found.d_hidden);
     d.source = d.source.to(adapter().dtype());
@@ -408,12 +436,11 @@ BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gr
 at::Tensor AdaptedModel::token_nll(const Batch& batch) const {
   constexpr int64_t stretch = 256;  // tokens whose logits stand in memory at once
   if (batch.labels.numel() == 0) return at::zeros({0}, at::kDouble);
-  const AdaptedBatch inputs = adapt({}, batch);
+  AdaptedBatch inputs = adapt({}, batch);
+  const std::vector<int64_t> predicting = want_read_tokens(*parts_, batch, inputs).predicting;
   const at::Tensor hidden =
       backbone().forward({}, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr, nullptr);
-  const PromptLayout& layout = inputs.target ? inputs.target->layout : inputs.source.layout;
-  const Ragged& predicting = rules().encoder_decoder() ? batch.target : batch.source;
-  const at::Tensor tokens = predicting_tokens(layout, batch, predicting, hidden.device());
+  const at::Tensor tokens = upload(predicting, hidden.device());
   std::vector<at::Tensor> nll;
   for (int64_t first = 0; first < tokens.size(0); first += stretch) {
     const int64_t count = std::min(stretch, tokens.size(0) - first);
@@ -432,15 +459,25 @@ at::Tensor AdaptedModel::head_logits(const Batch& batch) const {
 std::vector<at::Tensor> head_logits(std::span<const HeadBatch> batches) {
   const Call call;
   std::vector<AdaptedText> sources;
-  for (const auto& [model, batch] : batches) sources.push_back(std::move(model->adapt_source(call, batch).source));
-  const at::Tensor hidden = batches.front().model->backbone().forward(call, joined(sources), nullptr, nullptr);
-  std::vector<at::Tensor> logits;
+  std::vector<PooledTokens> pooled;
+  std::vector<int64_t> read;
   int64_t first = 0;
+  for (const auto& [model, batch] : batches) {
+    const AdaptedText& source = sources.emplace_back(std::move(model->adapt_source(call, batch).source));
+    pooled.push_back(pooled_tokens(model->parts().pooling, batch.source, source.layout));
+    for (const int64_t token : list_of(pooled.back())) read.push_back(first + token);
+    first += source.stream.tokens.tokens();
+  }
+  Stream all = joined(sources);
+  all.want(read);
+  const at::Tensor hidden = batches.front().model->backbone().forward(call, all, nullptr, nullptr);
+  std::vector<at::Tensor> logits;
+  first = 0;
   for (size_t i = 0; i < batches.size(); ++i) {
     const auto& [model, batch] = batches[i];
     const int64_t tokens = sources[i].stream.tokens.tokens();
-    const PooledTokens pooled = pooled_tokens(model->parts().pooling, batch.source, sources[i].layout);
-    const at::Tensor state = pooled_state(model->parts(), pooled, hidden.narrow(0, first, tokens), batch.source.batch()).state;
+    const at::Tensor of_texts = hidden.narrow(0, first, tokens);
+    const at::Tensor state = pooled_state(model->parts(), pooled[i], of_texts, batch.source.batch()).state;
     logits.push_back(head_forward(call, model->weights().head, batch.source, model->backbone().info().head_rules, state, nullptr)
                          .to(at::kCPU, at::kDouble));
     first += tokens;

@@ -4,12 +4,9 @@
 #include <cstdint>
 
 #include "dept/data/batch.h"
+#include "dept/models/backbone.h"
 
 namespace dept {
-
-/// Products of fewer rows MKL takes by other kernels, which add up in another order (measured: fewer than 4 rows with AVX2, than
-/// 16 with AVX-512). A run alone or a rank's part may have so few where a stack of runs or the whole batch has more.
-inline constexpr int64_t fewest_rows = 16;
 
 /// An encoder-decoder's batch with examples without labels behind the others, where their targets have too few tokens together
 /// or where none is as long as `longest`, by which T5 chooses how it reads the encoder's output. What stands in front of them is

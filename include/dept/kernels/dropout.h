@@ -17,11 +17,15 @@ struct Dropout {
   double p = 0;
   std::vector<DropoutStream> streams;  ///< [B], empty when p = 0
   std::vector<int64_t> first_token;    ///< [B] offsets of the batch, then N
+  std::vector<int64_t> skipped;        ///< [B] as Ragged has it
   BatchPart part = BatchPart::none;    ///< the batch's
 
   Dropout() = default;
   Dropout(const Call& call, const Ragged& tokens, double p, int64_t layer, Site site);
   explicit operator bool() const { return p > 0; }
+
+  /// Which token of its text stands in row n, one of sequence b.
+  int64_t token(size_t b, int64_t n) const { return n - first_token[b] + (skipped.empty() ? 0 : skipped[b]); }
 };
 
 /// x + dropout(branch): x fp32 or fp64 [N, D], branch [N, D] in any compute type -> new [N, D] of x's dtype.

@@ -48,7 +48,7 @@ class NormForward {
 /// Backward of such a norm, then of the dropout at the end of the branch before it.
 class NormBackward {
  public:
-  /// dropout: of that branch, or null where there is none; n is bf16 or in codes.
+  /// dropout: of that branch, or null where there is none; n is bf16 or in codes. Throws bug for a dropout of other rows.
   NormBackward(const NormWeights& norm, const NormSaved& saved, const Dropout* dropout);
   /// Of a norm behind: d fp32 [N, D], the gradient of y, becomes that of x.
   void behind(const at::Tensor& d, int64_t first, int64_t count) const;

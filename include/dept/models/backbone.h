@@ -64,10 +64,21 @@ struct ModelInfo {
   bool encoder_decoder() const { return architecture == Architecture::encoder_decoder; }
 };
 
+/// Products of fewer rows MKL takes by other kernels, which add up in another order (measured: fewer than 4 rows with AVX2, than
+/// 16 with AVX-512). A run alone or a rank's part may have so few where a stack of runs or the whole batch has more.
+inline constexpr int64_t fewest_rows = 16;
+
 /// One ragged batch and its embeddings, fp32 (fp64 in the reference) [N, D] on the model's device.
 struct Stream {
   Ragged tokens;
   at::Tensor embeds;
+  /// Ascending: the tokens whose hidden states are asked for; empty: all. Those of others may be zeros, which saves most of the
+  /// last block's work, and their gradients have to be.
+  std::vector<int64_t> wanted{};
+
+  /// Sets `wanted` to these tokens, in any order, and as many more as products of few rows need to sum up as others do. On a GPU
+  /// all stay wanted: recorded steps (dept/models/graphed.h) have one shape of the last block.
+  void want(const std::vector<int64_t>& tokens);
 };
 
 /// What forward keeps for backward; each model has its own.
@@ -105,12 +116,13 @@ class Backbone {
   virtual at::Tensor embed(const at::Tensor& ids) const = 0;
 
   /// Decoder-only: hidden states [N, D] of `source` after the final norm; `target` is null.
-  /// T5: of `target` (the decoder), `source` being the encoder's input. Returned in the compute type.
-  /// `saved` null: nothing is kept.
+  /// T5: of `target` (the decoder), `source` being the encoder's input. Returned in the compute type; of tokens that are not
+  /// wanted they may be zeros. `saved` null: nothing is kept.
   virtual at::Tensor forward(const Call& call, const Stream& source, const Stream* target,
                              std::unique_ptr<Saved>* saved) const = 0;
 
-  /// d_hidden [N, D] (of what forward returned) -> gradients of the embeddings given to forward. Consumes `saved`.
+  /// d_hidden [N, D] (of what forward returned; 0 for tokens that were not wanted) -> gradients of the embeddings given to
+  /// forward. Consumes `saved`.
   virtual InputGradients backward(std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const = 0;
 
   /// The model's pooler, between a text's hidden state and a classification head: hidden [B, D] -> [B, D] in its dtype; BERT's
@@ -142,7 +154,8 @@ class TextModel : public Backbone {
   /// so many).
   virtual std::unique_ptr<KvCache> start(const Stream& source, int64_t slots, int64_t expected) const = 0;
   /// Runs new tokens: sequence b of `fresh` goes behind what slot slots[b] holds, causally. fresh.tokens.prefix[b] = p >= 0
-  /// (first extend of a slot only) makes slots[p] the slot's prefix. Returns hidden states [N, D]. Slots left out cost nothing.
+  /// (first extend of a slot only) makes slots[p] the slot's prefix. Returns hidden states [N, D], as forward does. Slots left
+  /// out cost nothing.
   virtual at::Tensor extend(KvCache& cache, const Stream& fresh, const std::vector<int64_t>& slots) const = 0;
   /// Tokens that slot holds, its prefix not counted.
   virtual int64_t length(const KvCache& cache, int64_t slot) const = 0;

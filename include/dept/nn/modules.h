@@ -77,6 +77,7 @@ struct AttentionPlan {
   kernels::AttentionOptions options;
   kernels::RopeAngles angles;                  ///< undefined: no rotation
   kernels::Dropout dropout;                    ///< of the probabilities
+  at::Tensor wanted;                           ///< int64 [n] the queries whose answers are asked for; undefined: all
   at::Tensor position_keys, position_queries;  ///< as kernels::DisentangledInputs has them; both undefined: attention as usual
 
   bool disentangled() const { return position_keys.defined() || position_queries.defined(); }
@@ -99,9 +100,9 @@ struct SelfAttention {
     at::Tensor qkv, lse;
     RmsNorm::Saved query_norm{}, key_norm{};
   };
-  /// What the heads read, x C [N, D] -> C [N, H K]; `out` is still to be applied.
+  /// What the heads read, x C [N, D] -> C [N, H K], of wanted queries [n, H K]; `out` is still to be applied.
   at::Tensor attend(const at::Tensor& x, const AttentionPlan& plan, Saved* saved) const;
-  /// d C [N, D], of what `out` gave -> dx C [N, D]
+  /// d C [N, D], of wanted queries [n, D], of what `out` gave -> dx C [N, D]
   at::Tensor backward(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const {
     return qkv.backward_input(backward_heads(d, plan, saved));
   }
@@ -187,6 +188,11 @@ struct FeedForward {
  private:
   kernels::Units form() const { return {activation, gated}; }
 };
+
+/// rows [n, D] in their places (int64 [n]) among `count` rows, the others 0; as they are where places is undefined.
+at::Tensor spread(const at::Tensor& rows, const at::Tensor& places, int64_t count);
+/// The rows in these places; as they are where places is undefined.
+at::Tensor gather(const at::Tensor& rows, const at::Tensor& places);
 
 /// A residual stream on its way through a stack of blocks.
 struct ResidualStream {

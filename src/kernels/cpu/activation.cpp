@@ -196,7 +196,7 @@ void for_rows(int64_t n, int64_t f, const Dropout& dropout, Row&& row) {
     for (int64_t i = begin; i < end; ++i) {
       if (dropout) {
         while (i >= dropout.first_token[b + 1]) ++b;
-        dropout_numbers(dropout.streams[b], static_cast<uint64_t>(i - dropout.first_token[b]) * f, f, numbers.data());
+        dropout_numbers(dropout.streams[b], static_cast<uint64_t>(dropout.token(b, i) * f), f, numbers.data());
       }
       row(i, mask);
     }

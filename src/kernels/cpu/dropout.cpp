@@ -181,7 +181,7 @@ void for_masked_rows(const Dropout& dropout, int64_t begin, int64_t end, int64_t
   for (int64_t n = begin; n < end; ++n) {
     while (n >= *next) ++next;
     const int64_t b = next - dropout.first_token.begin() - 1;
-    dropout_numbers(dropout.streams[b], static_cast<uint64_t>(n - dropout.first_token[b]) * d, d, numbers.data());
+    dropout_numbers(dropout.streams[b], static_cast<uint64_t>(dropout.token(b, n) * d), d, numbers.data());
     row(n, numbers.data());
   }
 }
@@ -225,7 +225,7 @@ void DropoutRows::two_pieces(int64_t row, int64_t column, uint16_t* out) {
     while (n >= dropout_.first_token[sequence_ + 1]) ++sequence_;
     while (n < dropout_.first_token[sequence_]) --sequence_;
     return Run{dropout_.streams[sequence_],
-               static_cast<uint64_t>((n - dropout_.first_token[sequence_]) * columns_ + column) / numbers_per_block};
+               static_cast<uint64_t>(dropout_.token(sequence_, n) * columns_ + column) / numbers_per_block};
   };
   const Run first = piece(row), second = piece(other);
   two_runs(first, second, out);

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/check.h"
 #include "kernels/cpu/avx512.h"
 #include "kernels/cpu/panel_product.h"
 #include "kernels/cpu/simd.h"
@@ -147,7 +148,7 @@ void branch_rows(const at::Tensor& d, const Dropout& dropout, int64_t first, int
     if (dropout) {
       while (n >= *next) ++next;
       const int64_t b = next - begins.begin() - 1;
-      dropout_numbers(dropout.streams[b], static_cast<uint64_t>((n - begins[b]) * width), width, numbers.data());
+      dropout_numbers(dropout.streams[b], static_cast<uint64_t>(dropout.token(b, n) * width), width, numbers.data());
     }
     branch_row(from.at(n), dropout ? numbers.data() : nullptr, dropout_threshold(dropout.p), scale, width, to.at(n));
   }
@@ -192,7 +193,9 @@ void NormForward::operator()(const at::Tensor& x, int64_t first, int64_t count) 
 
 NormBackward::NormBackward(const NormWeights& norm, const NormSaved& saved, const Dropout* dropout)
     : norm_(norm), saved_(saved), dropout_(dropout) {
-  if (dropout != nullptr) branch = at::empty(saved.normalised.sizes(), at::TensorOptions(at::kBFloat16));
+  if (dropout == nullptr) return;
+  expect_rows(*dropout, saved.normalised.size(0), "NormBackward");
+  branch = at::empty(saved.normalised.sizes(), at::TensorOptions(at::kBFloat16));
 }
 
 template <class D>

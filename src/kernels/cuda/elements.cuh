@@ -22,6 +22,7 @@ constexpr int element_threads = 256, eight = 8;
 struct Sequence {
   Stream stream;
   int64_t first, length;
+  int64_t skipped = 0;  ///< tokens of its text in front of it
 };
 
 /// What dropout does to an element; a threshold of 0 keeps all.
@@ -42,7 +43,8 @@ inline std::vector<Sequence> sequences_of(const Dropout& dropout, int64_t rows) 
   std::vector<Sequence> all;
   if (!dropout) all.push_back({{}, 0, rows});
   for (size_t b = 0; b < dropout.streams.size(); ++b)
-    all.push_back({stream_of(dropout.streams[b]), dropout.first_token[b], dropout.first_token[b + 1] - dropout.first_token[b]});
+    all.push_back({stream_of(dropout.streams[b]), dropout.first_token[b], dropout.first_token[b + 1] - dropout.first_token[b],
+                   dropout.token(b, dropout.first_token[b])});
   return all;
 }
 
@@ -62,7 +64,7 @@ class Eight {
     count = columns - column < eight ? static_cast<int>(columns - column) : eight;
     first = (sequence.first + token) * columns + column;
     byte = (sequence.first + token) * groups + place % groups;
-    element_ = token * columns + column;
+    element_ = (sequence.skipped + token) * columns + column;
   }
 
   template <class T>

@@ -74,9 +74,9 @@ struct DropoutLists {
   void make(const Dropout& dropout, Upload& upload) {
     std::vector<int64_t> sequences, tokens;
     for (size_t b = 0; b + 1 < dropout.first_token.size(); ++b)
-      for (int64_t t = 0; t < dropout.first_token[b + 1] - dropout.first_token[b]; ++t) {
+      for (int64_t n = dropout.first_token[b]; n < dropout.first_token[b + 1]; ++n) {
         sequences.push_back(static_cast<int64_t>(b));
-        tokens.push_back(t);
+        tokens.push_back(dropout.token(b, n));
       }
     streams.from(dropout.streams, upload);
     upload.add(sequences, sequence);

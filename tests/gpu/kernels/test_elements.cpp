@@ -26,7 +26,10 @@ class Elements : public testing::TestWithParam<std::tuple<at::ScalarType, test::
 
   const Ragged tokens_ = dept::test::ragged({5, 0, 1, 9});
   std::vector<Dropout> dropouts() const {
-    return {Dropout(), Dropout(dept::test::training_call(), tokens_, 0.3, 2, Site::feed_forward_inner)};
+    const auto of = [](const Ragged& tokens) {
+      return Dropout(dept::test::training_call(), tokens, 0.3, 2, Site::feed_forward_inner);
+    };
+    return {Dropout(), of(tokens_), of(dept::test::single_tokens(15))};
   }
 };
 

@@ -99,6 +99,31 @@ inline at::Tensor noise(at::IntArrayRef shape, c10::ScalarType dtype, unsigned s
   return out.to(dtype);
 }
 
+/// A backbone that is asked for every third token alone, or for a single one, gives what it gives of all, and the same gradients,
+/// in training too.
+inline void expect_wanted_alone(const Backbone& model, const Stream& all, double tolerance) {
+  const int64_t count = all.tokens.tokens();
+  const auto pass = [&](const Call& call, const Stream& source, const at::Tensor& cotangent) {
+    std::unique_ptr<Saved> saved;
+    const at::Tensor hidden = model.forward(call, source, nullptr, &saved);
+    return std::pair(hidden, model.backward(std::move(saved), cotangent).source);
+  };
+  for (const int64_t step : {int64_t{3}, count}) {
+    Stream some = all;
+    for (int64_t n = 1; n < count; n += step) some.wanted.push_back(n);
+    const at::Tensor places = at::tensor(some.wanted);
+    at::Tensor cotangent = at::zeros({count, model.info().hidden}, at::kDouble);
+    cotangent.index_copy_(0, places, noise({places.size(0), model.info().hidden}, at::kDouble, 5));
+    cotangent = cotangent.to(model.context().residual());
+    for (const Call& call : {Call(), training()}) {
+      const auto [hidden, gradient] = pass(call, some, cotangent);
+      const auto [hidden_of_all, gradient_of_all] = pass(call, all, cotangent);
+      EXPECT_LE(relative_error(hidden.index_select(0, places), hidden_of_all.index_select(0, places)), tolerance);
+      EXPECT_LE(relative_error(gradient, gradient_of_all), tolerance);
+    }
+  }
+}
+
 struct Pass {
   at::Tensor logits;
   InputGradients gradients;

@@ -133,6 +133,11 @@ TEST_P(Encoders, GradientIsAFiniteDifferenceInTraining) {
   for (unsigned seed = 1; seed <= 3; ++seed) EXPECT_LT(directional_error(value, embeds, gradient, seed), 1e-6);
 }
 
+TEST_P(Encoders, WantedTokensAloneAreThoseOfAll) {
+  expect_wanted_alone(*load(at::kDouble), golden_stream(*golden(GetParam()), at::kDouble), 1e-12);
+  expect_wanted_alone(*load(at::kBFloat16), golden_stream(*golden(GetParam()), at::kFloat), 1e-2);
+}
+
 TEST_P(Encoders, TooManyTokensAreRefused) {
   if (!has_positions()) GTEST_SKIP() << "it counts distances alone";
   const auto model = load(at::kFloat);

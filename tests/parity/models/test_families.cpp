@@ -155,6 +155,25 @@ TEST_P(Families, CachedStepsEqualFullForward) {
   extend(9, 20);
 }
 
+TEST_P(Families, WantedTokensAloneAreThoseOfAll) {
+  if (!decoder_only_) GTEST_SKIP() << "all of a target's tokens are read";
+  const auto model = load(at::kDouble);
+  const Stream all = source(at::kDouble);
+  expect_wanted_alone(*model, all, 1e-12);
+  expect_wanted_alone(*load(at::kBFloat16), source(at::kFloat), 1e-2);
+  Stream last = all;
+  Lengths slots;
+  for (int64_t b = 0; b < all.tokens.batch(); ++b) {
+    slots.push_back(b);
+    if (all.tokens.length(b) > 0) last.wanted.push_back(all.tokens.offsets[b + 1] - 1);
+  }
+  const auto run = [&](const Stream& stream) {
+    return model->extend(*model->start(stream, stream.tokens.batch(), 0), stream, slots);
+  };
+  const at::Tensor places = at::tensor(last.wanted);
+  EXPECT_LE(relative_error(run(last).index_select(0, places), run(all).index_select(0, places)), 1e-12);
+}
+
 // The configuration's count of parameters is the file's.
 TEST_P(Families, ParametersAreCounted) {
   int64_t stored = 0;

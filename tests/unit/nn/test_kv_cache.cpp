@@ -20,10 +20,7 @@ void append(SlotCache& cache, const Numbers& slots, const std::vector<Numbers>& 
   }
   const at::Tensor rows = cache.append(fresh, slots);
   const at::Tensor written = at::tensor(all, at::kLong).to(at::kFloat).view({-1, 1, 1});
-  for (SlotCache::Layer& layer : cache.layers) {
-    layer.k.index_copy_(0, rows, written);
-    layer.v.index_copy_(0, rows, -written);
-  }
+  for (size_t layer = 0; layer < cache.layers.size(); ++layer) cache.store(layer, rows, written, -written);
 }
 
 /// What a query behind a slot sees: its prefix, then its own; `next` is appended to look.
@@ -62,6 +59,21 @@ TEST(SlotCache, KeepsRoomForWhatIsExpected) {
   SlotCache cache(50, 1, 1, 1, at::kFloat, 3);
   for (int64_t slot = 0; slot < 50; ++slot) append(cache, {slot}, {range(0, 5)});
   EXPECT_LE(cache.layers[0].k.size(0), 50 * (5 + 3));
+}
+
+// Keys and values as a fused product has them, beside queries; and heads in another order.
+TEST(SlotCache, StoresPartsOfWiderRows) {
+  SlotCache cache(2, 1, 2, 3, at::kBFloat16, 0);
+  Ragged fresh;
+  fresh.append(150, 0);
+  fresh.append(160, 1);
+  const at::Tensor rows = cache.append(fresh, {1, 0}), fused = at::randn({310, 8, 3}).to(at::kBFloat16);
+  const at::Tensor k = fused.slice(1, 4, 6), v = fused.slice(1, 6, 8).flip(1).transpose(1, 2).contiguous().transpose(1, 2);
+  cache.store(0, rows, k, v);
+  EXPECT_TRUE(cache.layers[0].k.index_select(0, rows).equal(k));
+  EXPECT_TRUE(cache.layers[0].v.index_select(0, rows).equal(v));
+  EXPECT_FALSE(rows.equal(at::arange(310)));
+  EXPECT_THROW(cache.store(1, rows, k, v), Error);
 }
 
 TEST(SlotCache, CopiesMakeRoom) {
