@@ -108,7 +108,8 @@ class AdaptedModel {
   /// -log p of each label token, fp64 [n], without label smoothing.
   at::Tensor token_nll(const Batch& batch) const;
 
-  /// The batch's sources as the backbone takes them and, for an encoder-decoder, the decoder's input.
+  /// The batch's sources as the backbone takes them and, for an encoder-decoder, the decoder's input. Without a decoder's input
+  /// the tokens that loss reads are the stream's wanted ones.
   AdaptedBatch adapt(const Call& call, const Batch& batch) const;
   /// Sources alone, int64 ids [N]; `visual`: those of them that are of images (null: none).
   AdaptedBatch adapt_source(const Call& call, const Ragged& tokens, const at::Tensor& ids,

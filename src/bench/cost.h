@@ -11,7 +11,7 @@ namespace dept {
 
 /// Twice the multiply-adds of one forward pass.
 struct Flop {
-  double linears = 0;    ///< frozen linears, keys and values of cross-attention and the last block in full
+  double linears = 0;    ///< frozen linears, all of the last block and of cross-attention's keys and values included
   double attention = 0;  ///< q·k and p·v
 
   double forward() const { return linears + attention; }

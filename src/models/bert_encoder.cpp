@@ -69,9 +69,9 @@ class BertEncoder : public Backbone {
     kept->plan = plan(source.tokens);
     if (parts_.distances.farthest > 0) kept->distances = parts_.distances.rows(source.tokens.max_length()).to(context().device);
     kept->blocks.resize(saved ? parts_.blocks.size() : 0);
-    if (!source.wanted.empty() && !convolves(parts_.blocks.size() - 1)) {
+    if (!source.wanted.empty() && !(parts_.blocks.size() == 1 && parts_.convolution)) {
       kept->wanted = upload(source.wanted, context().device);
-      kept->going_on = source.tokens.single_tokens(source.wanted);
+      kept->going_on = source.tokens.some_tokens(source.wanted);
     }
     Tensor h = with_positions(source);
     h = parts_.embedding_norm.forward(h, residual_, saved ? &kept->embedding_norm : nullptr);

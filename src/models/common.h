@@ -82,7 +82,7 @@ inline std::string name_prefix(const ModelFiles& files, std::initializer_list<st
   return std::string(*prefixes.begin());
 }
 
-/// Throws bug unless embeds is [tokens, D] of the residual's dtype on the context's device.
+/// Throws bug unless embeds is [tokens, D] of the residual's dtype on the context's device, and wanted tokens ascend.
 inline void check_stream(const ModelContext& context, const Stream& stream, int64_t hidden, std::string_view where) {
   stream.tokens.check();
   const at::Tensor& x = stream.embeds;
@@ -91,6 +91,12 @@ inline void check_stream(const ModelContext& context, const Stream& stream, int6
     fail(Code::bug, where,
          dept::str("embeds ", context.residual(), " [", stream.tokens.tokens(), ", ", hidden, "] on ", context.device),
          dept::str(x.scalar_type(), " ", x.sizes(), " on ", x.device()));
+  int64_t last = -1;
+  for (const int64_t n : stream.wanted) {
+    if (n <= last || n >= stream.tokens.tokens())
+      fail(Code::bug, where, dept::str("wanted tokens ascending below ", stream.tokens.tokens()), dept::str(n, " behind ", last));
+    last = n;
+  }
 }
 
 /// The same of an encoder, which has no target; throws bad_input for more tokens than it has positions.

@@ -72,7 +72,7 @@ class DecoderPlans {
     if (wanted.empty() || blocks == 0) return;
     last_ = all_;
     last_->attention.wanted = upload(wanted, all_.context.device);
-    last_->going_on = all_.tokens.single_tokens(wanted);
+    last_->going_on = all_.tokens.some_tokens(wanted);
   }
 
   const DecoderPlan& all() const { return all_; }
@@ -177,8 +177,8 @@ struct DecoderBlock {
   }
 
   /// d is the gradient of the block's output, of wanted tokens alone where the plan has some, and becomes that of its input.
-  /// `branch` is d through the dropout of the block's last
-  /// branch, as backward of the block behind returned it; undefined: not made yet. before: the block before, null: none.
+  /// `branch` is d through the dropout of the block's last branch, as backward of the block behind returned it; undefined: not
+  /// made yet. before: the block before, null: none.
   at::Tensor backward(at::Tensor& d, const DecoderPlan& plan, int64_t layer, const Saved& saved, at::Tensor branch,
                       const DecoderBlock* before) const {
     const kernels::Dropout attended = plan.attention_output(layer);

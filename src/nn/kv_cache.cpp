@@ -30,7 +30,8 @@ void put_rows(const at::Tensor& to, const at::Tensor& rows, const at::Tensor& fr
   const size_t pitch = static_cast<size_t>(from.stride(0)) * from.element_size();
   const auto* source = static_cast<const char*>(from.const_data_ptr());
   auto* target = static_cast<char*>(to.mutable_data_ptr());
-  const int64_t* row = rows.const_data_ptr<int64_t>();
+  const at::Tensor places = rows.contiguous();
+  const int64_t* row = places.const_data_ptr<int64_t>();
   at::parallel_for(0, from.size(0), grain, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n)
       std::memcpy(target + static_cast<size_t>(row[n]) * bytes, source + static_cast<size_t>(n) * pitch, bytes);
@@ -162,6 +163,9 @@ at::Tensor SlotCache::append(const Ragged& fresh, const std::vector<int64_t>& sl
 
 void SlotCache::store(size_t layer, const at::Tensor& rows, const at::Tensor& k, const at::Tensor& v) {
   if (layer >= layers.size()) fail(Code::bug, "SlotCache.store", dept::str("a layer below ", layers.size()), dept::str(layer));
+  if (rows.dim() != 1 || rows.scalar_type() != at::kLong || k.size(0) != rows.size(0) || v.size(0) != rows.size(0))
+    fail(Code::bug, "SlotCache.store", "an int64 row for each key and value",
+         dept::str(rows.sizes(), ", ", k.sizes(), ", ", v.sizes()));
   put_rows(layers[layer].k, rows, k);
   put_rows(layers[layer].v, rows, v);
 }

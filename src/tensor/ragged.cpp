@@ -20,15 +20,20 @@ void Ragged::append(int64_t length, int64_t example_index, int64_t config_index,
   prefix.push_back(prefix_sequence);
 }
 
-Ragged Ragged::single_tokens(const std::vector<int64_t>& tokens) const {
-  Ragged single;
-  int64_t b = 0;
+Ragged Ragged::some_tokens(const std::vector<int64_t>& tokens) const {
+  Ragged some;
+  int64_t b = 0, next = -1;  // sequence of the last one, and which token would go on with it
   for (const int64_t n : tokens) {
-    while (n >= offsets.at(b + 1)) ++b;
-    single.append(1, example[b], config[b]);
-    single.skipped.push_back(n - offsets[b] + (skipped.empty() ? 0 : skipped[b]));
+    if (n == next && n < offsets[b + 1]) {
+      ++some.offsets.back();
+    } else {
+      while (n >= offsets.at(b + 1)) ++b;
+      some.append(1, example[b], config[b]);
+      some.skipped.push_back(n - offsets[b] + (skipped.empty() ? 0 : skipped[b]));
+    }
+    next = n + 1;
   }
-  return single;
+  return some;
 }
 
 void Ragged::check() const {

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "dept/base/error.h"
 #include "dept/base/text.h"
@@ -70,33 +71,28 @@ std::vector<int64_t> predicting_tokens(const PromptLayout& layout, const Batch& 
   return tokens;
 }
 
-// The hidden states that a batch's loss reads: at the tokens that predict its labels or, with a head, those that it pools.
-struct ReadTokens {
-  std::vector<int64_t> predicting;
-  PooledTokens pooled;
-};
-
-// Of the backbone's last stream.
-const Ragged& last_texts(const ModelParts& parts, const Batch& batch) {
-  return parts.rules.encoder_decoder() ? batch.target : batch.source;
-}
-
-ReadTokens read_tokens(const ModelParts& parts, const Batch& batch, const PromptLayout& layout) {
-  if (parts.has_head()) return {{}, pooled_tokens(parts.pooling, batch.source, layout)};
-  return {predicting_tokens(layout, batch, last_texts(parts, batch)), {}};
-}
-
 std::vector<int64_t> list_of(const PooledTokens& pooled) {
   const int64_t* tokens = pooled.token.const_data_ptr<int64_t>();
   return {tokens, tokens + pooled.token.numel()};
 }
 
-// Lets the backbone leave out what is not read; an encoder-decoder has hardly any of it.
-ReadTokens want_read_tokens(const ModelParts& parts, const Batch& batch, AdaptedBatch& inputs) {
-  if (inputs.target) return read_tokens(parts, batch, inputs.target->layout);
-  ReadTokens read = read_tokens(parts, batch, inputs.source.layout);
-  inputs.source.stream.want(parts.has_head() ? list_of(read.pooled) : read.predicting);
-  return read;
+// The hidden states that a batch's loss reads: at the tokens that predict its labels or, with a head, those that it pools.
+struct ReadTokens {
+  std::vector<int64_t> predicting;
+  std::optional<PooledTokens> pooled;
+
+  std::vector<int64_t> all() const { return pooled ? list_of(*pooled) : predicting; }
+};
+
+// The texts of the backbone's last stream.
+const Ragged& last_texts(const ModelParts& parts, const Batch& batch) {
+  return parts.rules.encoder_decoder() ? batch.target : batch.source;
+}
+
+ReadTokens read_tokens(const ModelParts& parts, const Batch& batch, const AdaptedBatch& inputs) {
+  const PromptLayout& layout = inputs.target ? inputs.target->layout : inputs.source.layout;
+  if (parts.has_head()) return {{}, pooled_tokens(parts.pooling, batch.source, layout)};
+  return {predicting_tokens(layout, batch, last_texts(parts, batch)), {}};
 }
 
 // At least as many as fewest_rows, of zeros.
@@ -303,8 +299,8 @@ class LabelScorer {
   void run_sources(Stream& source, const PromptLayout& layout) {
     std::vector<int64_t> all(source.tokens.batch());
     std::iota(all.begin(), all.end(), 0);
-    const at::Tensor last = layout.text.index_select(0, batch_.label_token);
-    source.want({last.const_data_ptr<int64_t>(), last.const_data_ptr<int64_t>() + last.numel()});
+    const std::vector<int64_t> last = predicting_tokens(layout, batch_, batch_.source);  // of an empty source its prompt's
+    source.want(last);
     const at::Tensor hidden = model_.extend(*cache_, source, all);
     first_logits_ = model_.logits(hidden.index_select(0, upload(last, hidden.device())));
     for (int64_t b = 0; b < count_; ++b) {
@@ -405,21 +401,25 @@ AdaptedBatch AdaptedModel::adapt_source(const Call& call, const Batch& batch) co
 }
 
 AdaptedBatch AdaptedModel::adapt(const Call& call, const Batch& batch) const {
-  if (!rules().encoder_decoder()) return adapt_source(call, batch);
+  if (!rules().encoder_decoder()) {
+    AdaptedBatch inputs = adapt_source(call, batch);
+    inputs.source.stream.want(read_tokens(*parts_, batch, inputs).all());
+    return inputs;
+  }
   const Stream target{batch.target, backbone().embed(batch.target_ids).to(adapter().dtype())};
   const at::Tensor embeds = embed_source(*parts_, batch.source, batch.source_ids, &batch.visual);
   return adapter().apply(adapter_call(*parts_, call), {batch.source, embeds}, &target);
 }
 
 BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gradients) const {
-  AdaptedBatch inputs = adapt(call, batch);
-  const ReadTokens read = want_read_tokens(*parts_, batch, inputs);
+  const AdaptedBatch inputs = adapt(call, batch);
+  const ReadTokens read = read_tokens(*parts_, batch, inputs);
   std::unique_ptr<Saved> saved;
   const at::Tensor hidden =
       parts_->trained().forward(backbone_call(*parts_, call), inputs.source.stream,
                                 inputs.target ? &inputs.target->stream : nullptr, gradients ? &saved : nullptr);
   Gradients of_head;
-  const HiddenLoss found = has_head() ? loss_of_texts(*parts_, call, batch, read.pooled, hidden, gradients ? &of_head : nullptr)
+  const HiddenLoss found = has_head() ? loss_of_texts(*parts_, call, batch, *read.pooled, hidden, gradients ? &of_head : nullptr)
                                       : loss_of_tokens(*parts_, batch, read.predicting, hidden, gradients != nullptr);
   if (gradients) {
     InputGradients d = parts_->trained().backward(std::move(saved), found.d_hidden);
@@ -436,8 +436,8 @@ BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gr
 at::Tensor AdaptedModel::token_nll(const Batch& batch) const {
   constexpr int64_t stretch = 256;  // tokens whose logits stand in memory at once
   if (batch.labels.numel() == 0) return at::zeros({0}, at::kDouble);
-  AdaptedBatch inputs = adapt({}, batch);
-  const std::vector<int64_t> predicting = want_read_tokens(*parts_, batch, inputs).predicting;
+  const AdaptedBatch inputs = adapt({}, batch);
+  const std::vector<int64_t> predicting = read_tokens(*parts_, batch, inputs).predicting;
   const at::Tensor hidden =
       backbone().forward({}, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr, nullptr);
   const at::Tensor tokens = upload(predicting, hidden.device());

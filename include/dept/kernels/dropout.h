@@ -24,7 +24,7 @@ struct Dropout {
   Dropout(const Call& call, const Ragged& tokens, double p, int64_t layer, Site site);
   explicit operator bool() const { return p > 0; }
 
-  /// Which token of its text stands in row n, one of sequence b.
+  /// Which token of its sequence, before any was taken out, stands in row n, one of sequence b.
   int64_t token(size_t b, int64_t n) const { return n - first_token[b] + (skipped.empty() ? 0 : skipped[b]); }
 };
 

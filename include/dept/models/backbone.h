@@ -65,7 +65,8 @@ struct ModelInfo {
 };
 
 /// Products of fewer rows MKL takes by other kernels, which add up in another order (measured: fewer than 4 rows with AVX2, than
-/// 16 with AVX-512). A run alone or a rank's part may have so few where a stack of runs or the whole batch has more.
+/// 16 with AVX-512). A run alone or a rank's part may have so few where a stack of runs or the whole batch has more. (oneDNN,
+/// which has fp32 on CPUs of other makers than Intel, does so below 128: there the last bits may differ.)
 inline constexpr int64_t fewest_rows = 16;
 
 /// One ragged batch and its embeddings, fp32 (fp64 in the reference) [N, D] on the model's device.
@@ -76,8 +77,8 @@ struct Stream {
   /// last block's work, and their gradients have to be.
   std::vector<int64_t> wanted{};
 
-  /// Sets `wanted` to these tokens, in any order, and as many more as products of few rows need to sum up as others do. On a GPU
-  /// all stay wanted: recorded steps (dept/models/graphed.h) have one shape of the last block.
+  /// Sets `wanted` to these tokens, in any order, and others up to fewest_rows. On a GPU all stay wanted: recorded steps
+  /// (dept/models/graphed.h) have one shape of the last block.
   void want(const std::vector<int64_t>& tokens);
 };
 

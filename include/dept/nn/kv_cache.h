@@ -55,7 +55,8 @@ struct SlotCache {
   /// Makes room for the tokens of `fresh` behind slots[b] and takes over prefixes. Returns the cache row of each token, int64
   /// [N] on the device. Throws bug when a prefix is set on a slot that holds tokens, or for more than a pool's slot reserved.
   at::Tensor append(const Ragged& fresh, const std::vector<int64_t>& slots);
-  /// Keys and values [N, Hkv, K], whose heads may be part of wider rows, to rows that append gave. Throws bug for no such layer.
+  /// Keys and values [N, Hkv, K], whose heads may be part of wider rows, to rows that append gave. Throws bug for another layer
+  /// or number of rows.
   void store(size_t layer, const at::Tensor& rows, const at::Tensor& k, const at::Tensor& v);
   /// Spans of the fresh tokens over all that their slots now hold.
   std::vector<kernels::AttentionSpan> spans(const Ragged& fresh, const std::vector<int64_t>& slots) const;

@@ -20,7 +20,7 @@ struct Ragged {
   std::vector<int64_t> example;     ///< [B] global index of the example (keys the dropout), -1 for a shared prompt
   std::vector<bool> outside;        ///< [B] whether it sees its prefix alone, not itself; empty means false for every sequence
   std::vector<int64_t> unbiased;    ///< [B] tokens at its end that a relative bias leaves out; empty means 0 for every sequence
-  std::vector<int64_t> skipped;  ///< [B] tokens of its text in front of it that the batch lacks; empty means 0 for every sequence
+  std::vector<int64_t> skipped;  ///< [B] its first token's place in the sequence that it was taken out of; empty means 0 for all
   at::Tensor position;           ///< int64 [N] what the backbone counts
   at::Tensor row;                ///< int64 [N] row of A·B, -1 none
   BatchPart part = BatchPart::none;
@@ -33,9 +33,9 @@ struct Ragged {
   /// Appends a sequence of `length` tokens to the host vectors (not to position and row).
   void append(int64_t length, int64_t example_index, int64_t config_index = 0, int64_t prefix_sequence = -1);
 
-  /// Some of its tokens, ascending, as sequences of one token that keep their example and their place in it, for dropout;
-  /// without positions, rows and prefixes.
-  Ragged single_tokens(const std::vector<int64_t>& tokens) const;
+  /// Some of its tokens, ascending, those that follow each other as one sequence, which keeps its example and its place, for
+  /// dropout; without positions, rows and prefixes.
+  Ragged some_tokens(const std::vector<int64_t>& tokens) const;
 
   /// Throws bug unless offsets ascend from 0, the [B] vectors have B entries, position and row are int64 [N] (row may be
   /// undefined) and each prefix names an earlier sequence.

@@ -222,8 +222,9 @@ DropoutRows::DropoutRows(const Dropout& dropout, int64_t columns) : dropout_(dro
 void DropoutRows::two_pieces(int64_t row, int64_t column, uint16_t* out) {
   const int64_t other = std::min(row + 1, dropout_.first_token.back() - 1);
   const auto piece = [&](int64_t n) {
-    while (n >= dropout_.first_token[sequence_ + 1]) ++sequence_;
-    while (n < dropout_.first_token[sequence_]) --sequence_;
+    const std::vector<int64_t>& begins = dropout_.first_token;
+    if (n < begins[sequence_] || n >= begins[sequence_ + 1])
+      sequence_ = std::upper_bound(begins.begin(), begins.end(), n) - begins.begin() - 1;
     return Run{dropout_.streams[sequence_],
                static_cast<uint64_t>(dropout_.token(sequence_, n) * columns_ + column) / numbers_per_block};
   };

@@ -29,7 +29,7 @@ class Elements : public testing::TestWithParam<std::tuple<at::ScalarType, test::
     const auto of = [](const Ragged& tokens) {
       return Dropout(dept::test::training_call(), tokens, 0.3, 2, Site::feed_forward_inner);
     };
-    return {Dropout(), of(tokens_), of(dept::test::single_tokens(15))};
+    return {Dropout(), of(tokens_), of(dept::test::some_tokens(15))};
   }
 };
 

@@ -138,6 +138,16 @@ TEST_P(Encoders, WantedTokensAloneAreThoseOfAll) {
   expect_wanted_alone(*load(at::kBFloat16), golden_stream(*golden(GetParam()), at::kFloat), 1e-2);
 }
 
+TEST(Encoders, WantedTokensAloneOfASingleBlock) {
+  for (const std::string name : {"bert", "modernbert", "deberta-v2"}) {  // the last one's convolution reads all
+    Json config = read_json(data(name) / "config.json");
+    config["num_hidden_layers"] = 1;
+    config["layer_types"] = nullptr;
+    const auto model = random_backbone(config, context(at::kDouble), 4);
+    expect_wanted_alone(*model, stream({9, 14}, noise({23, model->info().input_width()}, at::kDouble, 2)), 1e-12);
+  }
+}
+
 TEST_P(Encoders, TooManyTokensAreRefused) {
   if (!has_positions()) GTEST_SKIP() << "it counts distances alone";
   const auto model = load(at::kFloat);

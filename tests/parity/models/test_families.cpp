@@ -174,6 +174,20 @@ TEST_P(Families, WantedTokensAloneAreThoseOfAll) {
   EXPECT_LE(relative_error(run(last).index_select(0, places), run(all).index_select(0, places)), 1e-12);
 }
 
+// Of blocks whose branches stand side by side or one behind the other under dropout, and of a single block.
+TEST(Families, WantedTokensAloneInOtherForms) {
+  const Json drops = {{"hidden_dropout", 0.3}, {"attention_dropout", 0.2}};
+  for (const auto& [name, change] : {std::pair<std::string, Json>{"gpt_neox", drops},
+                                     {"gpt_neox-serial", drops},
+                                     {"llama", {{"num_hidden_layers", 1}}},
+                                     {"gpt2", {{"n_layer", 1}, {"resid_pdrop", 0.4}}}}) {
+    Json config = read_json(families(name) / "config.json");
+    config.update(change);
+    const auto model = random_backbone(config, context(at::kDouble), 4);
+    expect_wanted_alone(*model, stream({9, 14}, noise({23, model->info().hidden}, at::kDouble, 2)), 1e-12);
+  }
+}
+
 // The configuration's count of parameters is the file's.
 TEST_P(Families, ParametersAreCounted) {
   int64_t stored = 0;

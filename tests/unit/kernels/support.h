@@ -37,11 +37,11 @@ inline Ragged ragged(const std::vector<int64_t>& lengths, const std::vector<int6
   return tokens;
 }
 
-/// So many tokens, every other one of two sequences, by themselves.
-inline Ragged single_tokens(int64_t count) {
+/// So many tokens, every other one of two sequences, without the others.
+inline Ragged some_tokens(int64_t count) {
   std::vector<int64_t> tokens;
   for (int64_t i = 0; i < count; ++i) tokens.push_back(2 * i + 1);
-  return ragged({count + 1, count}).single_tokens(tokens);
+  return ragged({count + 1, count}).some_tokens(tokens);
 }
 
 inline Call training_call(uint64_t seed = 42, uint32_t micro_step = 3) {

@@ -49,19 +49,19 @@ TEST(Dropout, ARowOfABatchEqualsTheRowAlone) {
   EXPECT_FALSE(together.equal(x + branch));
 }
 
-TEST(Dropout, SingleTokensKeepTheirBits) {
+TEST(Dropout, SomeTokensKeepTheirBits) {
   const Call call = test::training_call();
   const Ragged all = test::ragged({3, 0, 5});
-  const std::vector<int64_t> chosen = {0, 2, 4, 7};
-  const Ragged single = all.single_tokens(chosen);
-  EXPECT_EQ(single.skipped, (std::vector<int64_t>{0, 2, 1, 4}));
-  EXPECT_EQ(single.example, (std::vector<int64_t>{7, 7, 9, 9}));
-  const at::Tensor ones = at::ones({8, 37});
-  const at::Tensor some = apply_dropout(ones.slice(0, 0, 4), Dropout(call, single, 0.4, 6, Site::feed_forward_output));
-  EXPECT_TRUE(
-      apply_dropout(ones, Dropout(call, all, 0.4, 6, Site::feed_forward_output)).index_select(0, at::tensor(chosen)).equal(some));
-  const Ragged last = single.single_tokens({3});
-  EXPECT_EQ(last.skipped, std::vector<int64_t>{4});
+  const std::vector<int64_t> chosen = {0, 2, 3, 4, 7};
+  const Ragged some = all.some_tokens(chosen);
+  EXPECT_EQ(some.offsets, (std::vector<int64_t>{0, 1, 2, 4, 5}));
+  EXPECT_EQ(some.skipped, (std::vector<int64_t>{0, 2, 0, 4}));
+  EXPECT_EQ(some.example, (std::vector<int64_t>{7, 7, 9, 9}));
+  const auto dropped = [&](const Ragged& tokens) {
+    return apply_dropout(at::ones({tokens.tokens(), 37}), Dropout(call, tokens, 0.4, 6, Site::feed_forward_output));
+  };
+  EXPECT_TRUE(dropped(all).index_select(0, at::tensor(chosen)).equal(dropped(some)));
+  EXPECT_TRUE(dropped(some).slice(0, 3).equal(dropped(some.some_tokens({3, 4}))));
 }
 
 TEST(Dropout, BackwardUsesTheMaskOfForward) {

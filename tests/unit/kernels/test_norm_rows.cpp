@@ -24,7 +24,7 @@ class NormRows : public testing::TestWithParam<std::tuple<int64_t, bool>> {
     x = at::randn({30, width}) * 2 + 1;
     norm = {at::rand({width}) + 0.5, centres ? at::randn({width}) : at::Tensor(), 1e-5};
     dropout = Dropout(test::training_call(), test::ragged({11, 0, 19}), 0.3, 2, Site::feed_forward_output);
-    of_single_tokens = Dropout(test::training_call(), test::single_tokens(30), 0.3, 2, Site::feed_forward_output);
+    of_some_tokens = Dropout(test::training_call(), test::some_tokens(30), 0.3, 2, Site::feed_forward_output);
   }
   at::Tensor forward(at::ScalarType dtype, NormSaved* saved) const {
     return norm.bias.defined() ? layer_norm(x, norm.weight, norm.bias, norm.eps, dtype, saved)
@@ -43,7 +43,7 @@ class NormRows : public testing::TestWithParam<std::tuple<int64_t, bool>> {
 
   at::Tensor x;
   NormWeights norm;
-  Dropout dropout, of_single_tokens;
+  Dropout dropout, of_some_tokens;
 };
 
 TEST_P(NormRows, ForwardIsTheNorm) {
@@ -74,7 +74,7 @@ TEST_P(NormRows, BackwardIsThatOfTheNormAndOfTheDropout) {
   const NormForward kept(norm, NormPlace::before, x.size(0), true);
   for_all_rows(x, kept);
   const at::Tensor dy = at::randn(x.sizes()).to(at::kBFloat16), d = at::randn(x.sizes());
-  for (const Dropout& drops : {Dropout(), dropout, of_single_tokens}) {
+  for (const Dropout& drops : {Dropout(), dropout, of_some_tokens}) {
     const NormBackward rows(norm, kept.saved, &drops);
     at::Tensor sum = d.clone(), alone = dy.to(at::kFloat);
     for_all_rows(dy, [&](const at::Tensor& of, int64_t first, int64_t count) { rows.before(of, sum, first, count); });

@@ -37,7 +37,7 @@ class Packed : public testing::TestWithParam<std::tuple<int64_t, int64_t, int64_
     call = test::training_call();
     tokens = test::ragged({n / 3, 0, n - n / 3});
     dropout = Dropout(call, tokens, 0.3, 2, Site::feed_forward_inner);
-    of_single_tokens = Dropout(call, test::single_tokens(n), 0.3, 2, Site::feed_forward_inner);
+    of_some_tokens = Dropout(call, test::some_tokens(n), 0.3, 2, Site::feed_forward_inner);
   }
   at::Tensor product() const { return at::matmul(wide(x), wide(w).t()) + wide(bias); }
 
@@ -45,7 +45,7 @@ class Packed : public testing::TestWithParam<std::tuple<int64_t, int64_t, int64_
   FrozenLinear layer;
   Call call;
   Ragged tokens;
-  Dropout dropout, of_single_tokens;
+  Dropout dropout, of_some_tokens;
 };
 
 TEST_P(Packed, KeepsTheWeight) {
@@ -76,7 +76,7 @@ TEST_P(Packed, HeadsByThemselvesAreTheProducts) {
 
 TEST_P(Packed, AddsTheResidualUnderDropout) {
   const at::Tensor h = at::randn({x.size(0), w.size(0)});
-  for (const Dropout& d : {Dropout(), dropout, of_single_tokens}) {
+  for (const Dropout& d : {Dropout(), dropout, of_some_tokens}) {
     const at::Tensor wanted = wide(add_dropout(h, product().to(at::kFloat), d)), before = h.clone();
     at::Tensor own = h.clone();
     const void* memory = own.data_ptr();
@@ -109,7 +109,7 @@ TEST_P(Packed, GivesRowsThatAreDone) {
 
 TEST_P(Packed, ReluUnderDropoutAndItsGradient) {
   const Units relu{Activation::relu, false};
-  for (const Dropout& d : {Dropout(), dropout, of_single_tokens}) {
+  for (const Dropout& d : {Dropout(), dropout, of_some_tokens}) {
     at::Tensor kept, wanted_kept, wanted = product().to(at::kFloat);
     const at::Tensor y = layer.forward_units(x, relu, d, &kept);
     relu_dropout(wanted, d, &wanted_kept);
@@ -128,7 +128,7 @@ TEST_P(Packed, UnitsUnderDropoutAndTheirGradient) {
   const FrozenLinear second(FrozenMatrix(w.t().contiguous()));
   const at::Tensor inner = product().to(at::kFloat), d_units = at::matmul(wide(x), wide(w).t()).to(at::kFloat);
   for (const Activation f : {Activation::gelu, Activation::gelu_new, Activation::silu})
-    for (const Dropout& d : {Dropout(), dropout, of_single_tokens}) {
+    for (const Dropout& d : {Dropout(), dropout, of_some_tokens}) {
       at::Tensor kept;
       EXPECT_LT(difference(layer.forward_units(x, {f, false}, d, &kept), activation(f, inner, d)), rounding);
       EXPECT_EQ(kept.nbytes(), static_cast<size_t>(x.size(0) * w.size(0)));
@@ -148,7 +148,7 @@ TEST_P(Packed, GatedUnitsUnderDropoutAndTheirGradient) {
   const FrozenLinear second{FrozenMatrix(back)};
   const at::Tensor inner = product().to(at::kFloat), d_units = at::matmul(wide(x), wide(back)).to(at::kFloat);
   for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_new, Activation::silu})
-    for (const Dropout& d : {Dropout(), dropout, of_single_tokens}) {
+    for (const Dropout& d : {Dropout(), dropout, of_some_tokens}) {
       at::Tensor kept;
       EXPECT_LT(difference(layer.forward_units(x, {f, true}, d, &kept), gated_activation(f, inner, d)), rounding);
       const at::Tensor gradient = second.backward_units(x, {f, true}, d, kept);

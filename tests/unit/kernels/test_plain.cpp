@@ -62,8 +62,8 @@ class Plain : public testing::TestWithParam<at::ScalarType> {
   }
 
   const Ragged tokens_ = test::ragged({5, 0, 1, 9});
-  Dropout of_single_tokens() const {
-    return Dropout(test::training_call(), test::single_tokens(15), 0.3, 2, Site::feed_forward_inner);
+  Dropout of_some_tokens() const {
+    return Dropout(test::training_call(), test::some_tokens(15), 0.3, 2, Site::feed_forward_inner);
   }
   Dropout dropout(Site site = Site::feed_forward_inner) const { return Dropout(test::training_call(), tokens_, 0.3, 2, site); }
 };
@@ -113,7 +113,7 @@ TEST_P(Plain, Norms) {
 
 TEST_P(Plain, DropoutOfTheSameElements) {
   const at::Tensor x = residuals({15, 37}), y = branches({15, 37});
-  for (const Dropout& drops : {Dropout(), dropout(), of_single_tokens()}) {
+  for (const Dropout& drops : {Dropout(), dropout(), of_some_tokens()}) {
     expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
       return {add_dropout(on(x), on(y), drops, on.kernels), add_dropout_backward(on(x), drops, branch(), on.kernels),
               apply_dropout(on(y), drops, on.kernels)};
@@ -127,7 +127,7 @@ TEST_P(Plain, DropoutOfTheSameElements) {
 TEST_P(Plain, Activations) {
   const at::Tensor x = branches({15, 37}) * 3, d = branches({15, 37}), gate_up = branches({15, 74}) * 2;
   for (const Activation f : {Activation::relu, Activation::gelu, Activation::gelu_new, Activation::silu})
-    for (const Dropout& drops : {Dropout(), dropout(), of_single_tokens()})
+    for (const Dropout& drops : {Dropout(), dropout(), of_some_tokens()})
       expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
         return {activation(f, on(x), drops, on.kernels), activation_backward(f, on(d), on(x), drops, on.kernels),
                 gated_activation(f, on(gate_up), drops, on.kernels),
@@ -137,7 +137,7 @@ TEST_P(Plain, Activations) {
 
 TEST_P(Plain, ReluKeepsTheSameUnits) {
   const at::Tensor x = branches({15, 37}), d = branches({15, 37});
-  for (const Dropout& drops : {Dropout(), dropout(), of_single_tokens()}) {
+  for (const Dropout& drops : {Dropout(), dropout(), of_some_tokens()}) {
     std::vector<at::Tensor> bits;
     expect_alike([&](const Place& on) -> std::vector<at::Tensor> {
       at::Tensor y = on(x).clone(), dx = on(d).clone(), kept;

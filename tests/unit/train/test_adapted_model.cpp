@@ -62,6 +62,9 @@ TEST(AdaptedModel, APromptPredictsTheFirstLabelOfAnEmptySource) {
   const at::Tensor hidden = backbone.forward({}, {prompt, model.adapter().whole_prompt()[0]}, nullptr, nullptr);
   const double first = -at::log_softmax(backbone.logits(hidden), 1)[2][7].item<double>();
   EXPECT_NEAR(nll[0].item<double>(), first, 1e-5 * first);
+  const std::vector<Ids> labels = {{7, 9, 1}};
+  const double score = nll.slice(0, 0, 3).sum().item<double>();
+  EXPECT_NEAR(model.label_nll(examples, labels)[0].nll[0], score, 1e-5 * score);
   const Batch alone = collate(model.rules(), std::span(examples).last(1), Purpose::answering);
   EXPECT_NEAR(nll[3].item<double>(), model.token_nll(alone)[0].item<double>(), 1e-6);
   const std::vector<Example> nothing_else = {{0, {}, {7}}};
