@@ -3,16 +3,14 @@
 --make TEXTS writes the checkpoint (fp32, with the tokenizer) and the ids; --ids FILE runs them; --compare FILE counts the answers in
 which that file, those of --out and those of --exact, made in fp32, differ.
 """
-import argparse
 import json
 import shutil
 import time
 from pathlib import Path
 
 import torch
+from peer import DTYPES, arguments
 from transformers import T5Config, T5ForConditionalGeneration
-
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def make(a):
@@ -59,15 +57,7 @@ def compare(a):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    for name in ("make", "ids", "compare", "tokenizer", "model", "out", "exact", "order"):
-        parser.add_argument(f"--{name}")
-    parser.add_argument("--dtype", choices=DTYPES, default="bf16")
-    for name in ("examples", "threads", "batch", "new_tokens"):
-        parser.add_argument(f"--{name}", type=int, default=1)
-    a = parser.parse_args()
-    torch.set_num_threads(a.threads)
-    torch.set_grad_enabled(False)
+    a = arguments(("make", "ids", "compare", "tokenizer", "model", "out", "exact", "order"), ("examples", "batch", "new_tokens"))
     (make if a.make else run if a.ids else compare)(a)
 
 

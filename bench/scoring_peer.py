@@ -6,7 +6,6 @@ from those of --out.
 
 GPT-2: the source padded on the left, once, then each label's tokens behind its cached keys and values. BERT: one pass and the head.
 """
-import argparse
 import csv
 import json
 import math
@@ -15,12 +14,12 @@ import time
 from pathlib import Path
 
 import torch
+from peer import DTYPES, arguments
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch.nn.functional import log_softmax
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BertConfig, GPT2Config
 
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 DECODER = "gpt2"
 LABELS, SUFFIX, END = ("negative", "positive"), " Label : ", 50256
 ALPHA = 8
@@ -115,16 +114,8 @@ def compare(a):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    for name in ("make", "rows", "compare", "tokenizer", "model", "adapter", "out", "order"):
-        parser.add_argument(f"--{name}")
-    parser.add_argument("--shape", choices=(DECODER, "bert-base"))
-    parser.add_argument("--dtype", choices=DTYPES, default="bf16")
-    for name in ("examples", "threads", "batch"):
-        parser.add_argument(f"--{name}", type=int, default=1)
-    a = parser.parse_args()
-    torch.set_num_threads(a.threads)
-    torch.set_grad_enabled(False)
+    a = arguments(("make", "rows", "compare", "tokenizer", "model", "adapter", "out", "order"), ("examples", "batch"),
+                  shape=(DECODER, "bert-base"))
     (make if a.make else run if a.rows else compare)(a)
 
 

@@ -85,14 +85,15 @@ class BertEncoder : public Backbone {
         stream = {parts_.convolution->forward(first, stream.h, kept->tokens, convolution_dropout(*kept),
                                               saved ? &kept->convolution : nullptr)};
     }
-    const Tensor hidden = nn::spread(stream.x.defined() ? stream.x : stream.h.to(dtype_), kept->wanted, source.tokens.tokens());
+    const Tensor hidden =
+        nn::scatter_rows(stream.x.defined() ? stream.x : stream.h.to(dtype_), kept->wanted, source.tokens.tokens());
     if (saved) *saved = std::move(kept);
     return hidden;
   }
 
   InputGradients backward(std::unique_ptr<Saved> saved, const Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<EncoderSaved&>(*saved);
-    Tensor d = nn::gather(d_hidden, kept.wanted).to(residual_, false, true).contiguous();
+    Tensor d = nn::gather_rows(d_hidden, kept.wanted).to(residual_, false, true).contiguous();
     Tensor d_first, d_branch;
     for (size_t i = parts_.blocks.size(); i-- > 0;) {
       if (convolves(i)) {
@@ -176,7 +177,7 @@ class BertEncoder : public Backbone {
     if (!stream.x.defined()) stream.x = stream.h.to(dtype_);
     const nn::AttentionPlan plan = plan_of(kept, i);
     Tensor read = block.attention.attend(stream.x, plan, saved ? &saved->attention : nullptr);
-    stream.h = nn::gather(stream.h, plan.wanted);
+    stream.h = nn::gather_rows(stream.h, plan.wanted);
     stream = nn::add_and_norm(block.attention.out, std::move(stream), std::move(read), attention_output(kept, i),
                               block.attention_norm, NormPlace::behind, saved ? &saved->attention_norm : nullptr);
     Tensor units = block.feed_forward.units(stream.x, {}, saved ? &saved->feed_forward : nullptr);
@@ -197,7 +198,7 @@ class BertEncoder : public Backbone {
         nn::norm_backward(block.feed_forward.wi, block.feed_forward.backward_units(d_branch, {}, saved.feed_forward), middle, d);
     const nn::AttentionPlan plan = plan_of(kept, i);
     const Tensor d_heads = block.attention.backward_heads(d_branch, plan, saved.attention);
-    d = nn::spread(d, plan.wanted, d_heads.size(0));
+    d = nn::scatter_rows(d, plan.wanted, d_heads.size(0));
     if (i == 0 || (i == 1 && parts_.convolution)) {
       nn::add_backward(block.attention.qkv, d_heads, d);
       return {};

@@ -57,7 +57,7 @@ class Decoder : public TextModel, public PooledModel {
       stream = weights_.blocks[i].forward(std::move(stream), kept->plans.of(i), static_cast<int64_t>(i),
                                           saved ? &kept->blocks[i] : nullptr, norm_behind(i, saved ? kept.get() : nullptr));
     at::Tensor hidden = finished(stream, saved ? &kept->final_norm : nullptr);
-    hidden = nn::spread(hidden, kept->plans.wanted(), source.tokens.tokens());
+    hidden = nn::scatter_rows(hidden, kept->plans.wanted(), source.tokens.tokens());
     if (saved) *saved = std::move(kept);
     return hidden;
   }
@@ -65,7 +65,7 @@ class Decoder : public TextModel, public PooledModel {
   InputGradients backward(std::unique_ptr<Saved> saved, const at::Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<Kept&>(*saved);
     const DecoderPlan& all = kept.plans.all();
-    const at::Tensor d_wanted = nn::gather(d_hidden, kept.plans.wanted());
+    const at::Tensor d_wanted = nn::gather_rows(d_hidden, kept.plans.wanted());
     at::Tensor d = at::zeros(d_wanted.sizes(), d_wanted.options().dtype(all.context.residual()));
     weights_.final_norm.backward(d_wanted.to(dtype_).contiguous(), kept.final_norm, d);
     at::Tensor branch;
@@ -100,7 +100,7 @@ class Decoder : public TextModel, public PooledModel {
     for (size_t i = 0; i < weights_.blocks.size(); ++i)
       stream =
           weights_.blocks[i].extend(std::move(stream), now.of(i), kept, static_cast<int64_t>(i), rows, norm_behind(i, nullptr));
-    const at::Tensor hidden = nn::spread(finished(stream, nullptr), now.wanted(), run.tokens.tokens());
+    const at::Tensor hidden = nn::scatter_rows(finished(stream, nullptr), now.wanted(), run.tokens.tokens());
     return last_rows(hidden, run.tokens, fresh.tokens);
   }
 

@@ -198,7 +198,7 @@ struct DecoderBlock {
       around_feed_forward.read_backward(feed_forward.wi.backward_input(d_units), saved.around_feed_forward, d);
       if (!parallel) d_heads = heads(ended());
     }
-    d = nn::spread(d, plan.attention.wanted, d_heads.size(0));
+    d = nn::scatter_rows(d, plan.attention.wanted, d_heads.size(0));
     if (!around_attention.before) {
       around_attention.read_backward(attention.qkv.backward_input(d_heads), saved.around_attention, d);
       return {};
@@ -221,7 +221,7 @@ struct DecoderBlock {
   nn::ResidualStream feed(nn::ResidualStream stream, at::Tensor attended, const DecoderPlan& plan, int64_t layer, Saved* saved,
                           const nn::NextNorm<Norm>& next) const {
     const kernels::Dropout dropout = plan.attention_output(layer);
-    stream.h = nn::gather(stream.h, plan.attention.wanted);
+    stream.h = nn::gather_rows(stream.h, plan.attention.wanted);
     auto* around = saved ? &saved->around_feed_forward : nullptr;
     if (joins()) {
       stream = nn::add_and_norm(attention.out, std::move(stream), std::move(attended), dropout, *around_feed_forward.before,

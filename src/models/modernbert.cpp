@@ -62,14 +62,14 @@ class ModernBert : public Backbone {
     for (size_t i = 0; i < parts_.blocks.size(); ++i)
       stream = parts_.blocks[i].forward(std::move(stream), kept->plans.of(i), static_cast<int64_t>(i),
                                         saved ? &kept->blocks[i] : nullptr, norm_behind(i, saved ? kept.get() : nullptr));
-    const Tensor hidden = nn::spread(stream.x, kept->plans.wanted(), source.tokens.tokens());
+    const Tensor hidden = nn::scatter_rows(stream.x, kept->plans.wanted(), source.tokens.tokens());
     if (saved) *saved = std::move(kept);
     return hidden;
   }
 
   InputGradients backward(std::unique_ptr<Saved> saved, const Tensor& d_hidden) const override {
     auto& kept = dynamic_cast<ModernBertSaved&>(*saved);
-    const Tensor d_wanted = nn::gather(d_hidden, kept.plans.wanted());
+    const Tensor d_wanted = nn::gather_rows(d_hidden, kept.plans.wanted());
     Tensor d = parts_.final_norm.backward(d_wanted.to(context().compute).contiguous(), kept.final_norm);
     Tensor branch;
     for (size_t i = parts_.blocks.size(); i-- > 0;) {

@@ -60,11 +60,11 @@ at::Tensor SelfAttention::attend(const at::Tensor& x, const AttentionPlan& plan,
     saved->qkv = fused;
     saved->lse = lse;
   }
-  return gather(attended, plan.wanted);
+  return gather_rows(attended, plan.wanted);
 }
 
 at::Tensor SelfAttention::backward_heads(const at::Tensor& d, const AttentionPlan& plan, const Saved& saved) const {
-  const at::Tensor d_attended = spread(out.backward_input(d), plan.wanted, saved.qkv.size(0));
+  const at::Tensor d_attended = scatter_rows(out.backward_input(d), plan.wanted, saved.qkv.size(0));
   const auto [q, k, v] = split(saved.qkv);
   at::Tensor d_fused = at::empty_like(saved.qkv);
   const auto [dq, dk, dv] = split(d_fused);
@@ -87,7 +87,7 @@ at::Tensor SelfAttention::extend(const at::Tensor& x, const AttentionPlan& plan,
   const auto [q, k, v] = split(project(x, plan, nullptr));
   cache.store(layer, rows, k, v);
   const SlotCache::Layer& kept = cache.layers[layer];
-  return gather(kernels::attention({q, kept.k, kept.v}, plan.spans, options_of(plan, qkv.kernels()), nullptr), plan.wanted);
+  return gather_rows(kernels::attention({q, kept.k, kept.v}, plan.spans, options_of(plan, qkv.kernels()), nullptr), plan.wanted);
 }
 
 }  // namespace dept::nn

@@ -30,12 +30,12 @@ at::Tensor through_dropout(const at::Tensor& d, const Dropout* dropout, at::Scal
 
 }  // namespace
 
-at::Tensor spread(const at::Tensor& rows, const at::Tensor& places, int64_t count) {
+at::Tensor scatter_rows(const at::Tensor& rows, const at::Tensor& places, int64_t count) {
   if (!places.defined()) return rows;
   return at::zeros({count, rows.size(1)}, rows.options()).index_copy_(0, places, rows);
 }
 
-at::Tensor gather(const at::Tensor& rows, const at::Tensor& places) {
+at::Tensor gather_rows(const at::Tensor& rows, const at::Tensor& places) {
   return places.defined() ? rows.index_select(0, places) : rows;
 }
 

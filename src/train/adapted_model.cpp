@@ -248,6 +248,23 @@ Gradients visual_gradients(const ModelParts& parts, const Batch& batch, const Pr
   return visual_backward(parts.weights.visual, visual_inputs(parts, batch.visual), d);
 }
 
+// A batch as the backbone takes it, and what its loss reads of the hidden states.
+struct WholeBatch {
+  AdaptedBatch inputs;
+  ReadTokens read;
+};
+
+WholeBatch whole_batch(const ModelParts& parts, const Call& call, const Batch& batch) {
+  const InputAdapter& adapter = *parts.weights.input;
+  const Stream source{batch.source, embed_source(parts, batch.source, batch.source_ids, &batch.visual)};
+  std::optional<Stream> target;
+  if (parts.rules.encoder_decoder()) target = {batch.target, parts.backbone->embed(batch.target_ids).to(adapter.dtype())};
+  WholeBatch whole{adapter.apply(adapter_call(parts, call), source, target ? &*target : nullptr), {}};
+  whole.read = read_tokens(parts, batch, whole.inputs);
+  if (!target) whole.inputs.source.stream.want(whole.read.all());
+  return whole;
+}
+
 // Sources that have run, each in a slot of a cache, with labels to run behind them one after the other.
 class LabelScorer {
  public:
@@ -401,26 +418,20 @@ AdaptedBatch AdaptedModel::adapt_source(const Call& call, const Batch& batch) co
 }
 
 AdaptedBatch AdaptedModel::adapt(const Call& call, const Batch& batch) const {
-  if (!rules().encoder_decoder()) {
-    AdaptedBatch inputs = adapt_source(call, batch);
-    inputs.source.stream.want(read_tokens(*parts_, batch, inputs).all());
-    return inputs;
-  }
-  const Stream target{batch.target, backbone().embed(batch.target_ids).to(adapter().dtype())};
-  const at::Tensor embeds = embed_source(*parts_, batch.source, batch.source_ids, &batch.visual);
-  return adapter().apply(adapter_call(*parts_, call), {batch.source, embeds}, &target);
+  return whole_batch(*parts_, call, batch).inputs;
 }
 
 BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gradients) const {
-  const AdaptedBatch inputs = adapt(call, batch);
-  const ReadTokens read = read_tokens(*parts_, batch, inputs);
+  const WholeBatch whole = whole_batch(*parts_, call, batch);
+  const AdaptedBatch& inputs = whole.inputs;
   std::unique_ptr<Saved> saved;
   const at::Tensor hidden =
       parts_->trained().forward(backbone_call(*parts_, call), inputs.source.stream,
                                 inputs.target ? &inputs.target->stream : nullptr, gradients ? &saved : nullptr);
   Gradients of_head;
-  const HiddenLoss found = has_head() ? loss_of_texts(*parts_, call, batch, *read.pooled, hidden, gradients ? &of_head : nullptr)
-                                      : loss_of_tokens(*parts_, batch, read.predicting, hidden, gradients != nullptr);
+  const HiddenLoss found = has_head()
+                               ? loss_of_texts(*parts_, call, batch, *whole.read.pooled, hidden, gradients ? &of_head : nullptr)
+                               : loss_of_tokens(*parts_, batch, whole.read.predicting, hidden, gradients != nullptr);
   if (gradients) {
     InputGradients d = parts_->trained().backward(std::move(saved), found.d_hidden);
     d.source = d.source.to(adapter().dtype());
@@ -436,11 +447,10 @@ BatchLoss AdaptedModel::loss(const Call& call, const Batch& batch, Gradients* gr
 at::Tensor AdaptedModel::token_nll(const Batch& batch) const {
   constexpr int64_t stretch = 256;  // tokens whose logits stand in memory at once
   if (batch.labels.numel() == 0) return at::zeros({0}, at::kDouble);
-  const AdaptedBatch inputs = adapt({}, batch);
-  const std::vector<int64_t> predicting = read_tokens(*parts_, batch, inputs).predicting;
+  const auto [inputs, read] = whole_batch(*parts_, {}, batch);
   const at::Tensor hidden =
       backbone().forward({}, inputs.source.stream, inputs.target ? &inputs.target->stream : nullptr, nullptr);
-  const at::Tensor tokens = upload(predicting, hidden.device());
+  const at::Tensor tokens = upload(read.predicting, hidden.device());
   std::vector<at::Tensor> nll;
   for (int64_t first = 0; first < tokens.size(0); first += stretch) {
     const int64_t count = std::min(stretch, tokens.size(0) - first);

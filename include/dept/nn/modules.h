@@ -190,9 +190,9 @@ struct FeedForward {
 };
 
 /// rows [n, D] in their places (int64 [n]) among `count` rows, the others 0; as they are where places is undefined.
-at::Tensor spread(const at::Tensor& rows, const at::Tensor& places, int64_t count);
+at::Tensor scatter_rows(const at::Tensor& rows, const at::Tensor& places, int64_t count);
 /// The rows in these places; as they are where places is undefined.
-at::Tensor gather(const at::Tensor& rows, const at::Tensor& places);
+at::Tensor gather_rows(const at::Tensor& rows, const at::Tensor& places);
 
 /// A residual stream on its way through a stack of blocks.
 struct ResidualStream {
